@@ -1,0 +1,165 @@
+"""torch's rules for what users pass (dtypes, shapes, axes, indices), and torch's words where they are broken."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Scalar = bool | int | float
+
+# --- dtypes -----------------------------------------------------------------------------------------------------------
+
+FLOAT, DOUBLE, INT, LONG, BOOL = (np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool"))
+
+TYPE_NAMES = {
+    BOOL: "BoolTensor",
+    np.dtype("uint8"): "ByteTensor",
+    np.dtype("int8"): "CharTensor",
+    np.dtype("int16"): "ShortTensor",
+    INT: "IntTensor",
+    LONG: "LongTensor",
+    FLOAT: "FloatTensor",
+    DOUBLE: "DoubleTensor",
+}
+
+
+def as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
+    """A dtype that Tensors can have, from a dtype or from bool, int or float. Raises TypeError for any other."""
+    if dtype is float:
+        return FLOAT
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in TYPE_NAMES:
+        offered = ", ".join(map(str, TYPE_NAMES))
+        raise TypeError(f"dtype {dtype!r} is not offered; minitrain has {offered}.")
+    return found
+
+
+def dtype_of_number(number: Scalar) -> np.dtype[Any]:
+    """The dtype that a Python number has of itself."""
+    return BOOL if isinstance(number, bool) else LONG if isinstance(number, int) else FLOAT
+
+
+def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype, or float32 where it is not a float's."""
+    return dtype if dtype.kind == "f" else FLOAT
+
+
+def category(dtype: np.dtype[Any]) -> int:
+    """bool 0, integers 1, floats 2: in a mixed operation the higher decides."""
+    return {"b": 0, "i": 1, "u": 1, "f": 2}[dtype.kind]
+
+
+def promote_types(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that holds both, as torch has it: a float beside an integer keeps its width."""
+    if category(a) != category(b):
+        return a if category(a) > category(b) else b
+    return np.promote_types(a, b)
+
+
+# --- shapes and axes --------------------------------------------------------------------------------------------------
+
+
+class Size(tuple[int, ...]):
+    """A Tensor's shape: a tuple that prints as torch prints it."""
+
+    def numel(self) -> int:
+        """The number of elements: the product of the sizes."""
+        return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"Size([{', '.join(map(str, self))}])"
+
+
+def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """A shape from torch's variable arguments: f(2, 3), f((2, 3)) and f([2, 3]) mean the same."""
+    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
+        sizes = tuple(sizes[0])
+    return tuple(operator.index(size) for size in sizes)
+
+
+def by_x(shape: tuple[int, ...]) -> str:
+    """A shape as torch writes it in errors about matrices: 64x784."""
+    return "x".join(map(str, shape))
+
+
+def check_broadcast(*shapes: tuple[int, ...]) -> None:
+    """Raise RuntimeError, in torch's words, if the shapes do not broadcast."""
+    result: tuple[int, ...] = ()
+    for shape in shapes:
+        width = max(len(result), len(shape))
+        a, b = ((1,) * (width - len(s)) + tuple(s) for s in (result, shape))
+        for dim in reversed(range(width)):
+            if a[dim] != b[dim] and 1 not in (a[dim], b[dim]):
+                raise RuntimeError(
+                    f"The size of tensor a ({a[dim]}) must match the size of tensor b ({b[dim]}) at non-singleton "
+                    f"dimension {dim}: shapes {list(result)} and {list(shape)} do not broadcast."
+                )
+        result = tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
+
+
+def as_axis(dim: int, ndim: int) -> int:
+    """dim as an axis from 0 up. Raises IndexError, in torch's words, if there is no such axis."""
+    size = max(ndim, 1)  # a 0-d tensor lets itself be addressed as if it had one axis
+    if not -size <= dim < size:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})")
+    return dim % size
+
+
+def as_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """The axes to reduce: all of them for None and for ()."""
+    if dim is None or dim == ():
+        return tuple(range(ndim))
+    axes = [as_axis(d, ndim) for d in (dim if isinstance(dim, Sequence) else [dim])]
+    for axis in axes:
+        if axes.count(axis) > 1:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+    return tuple(axes) if ndim else ()
+
+
+def refuse_empty(shape: tuple[int, ...], axes: tuple[int, ...], name: str) -> None:
+    """Raise IndexError if nothing lies along one of the axes: what has a maximum must have an element."""
+    for axis in axes:
+        if shape[axis] == 0:
+            raise IndexError(
+                f"{name}(): expected reduction dim {axis} to have non-zero size, but shape is {list(shape)}"
+            )
+
+
+# --- what stands between brackets -------------------------------------------------------------------------------------
+
+
+def as_index(index: Any) -> Any:
+    """The index of x[index] for NumPy, from one of torch's. Arrays are copied: backward needs them unchanged.
+
+    Raises IndexError for a type or dtype that cannot index, and ValueError for a negative step, as torch.
+    """
+    if isinstance(index, tuple):
+        return tuple(as_index(part) for part in index)
+    if isinstance(index, slice):
+        if index.step is not None and index.step < 0:
+            raise ValueError(f"slice step must be positive, but got {index.step}; torch has no negative steps either")
+        return slice(*(None if x is None else operator.index(x) for x in (index.start, index.stop, index.step)))
+    if index is None or index is Ellipsis or isinstance(index, bool):
+        return index
+    if isinstance(index, list) or hasattr(index, "__array__"):
+        array = np.array(index, dtype=np.int64 if isinstance(index, list) and not index else None)
+        if array.dtype.kind not in "bi":
+            raise IndexError(
+                f"tensors used as indices must be of a signed integer or bool dtype, but got {array.dtype}"
+            )
+        return array
+    try:
+        return operator.index(index)
+    except TypeError:
+        raise IndexError(
+            "only integers, slices (`:`), ellipsis (`...`), None and long or bool Tensors are valid indices "
+            f"(got {type(index).__name__})"
+        ) from None

@@ -1,0 +1,242 @@
+"""The tape: what is recorded of an operation when it runs, and the walk that backward takes over the record.
+
+Running an operation makes a Node if any input asks for a gradient. The result's `grad_fn` is that Node; its
+`next_functions` are the Nodes that made the inputs, and for an input that nobody made (a leaf) the AccumulateGrad
+that adds to its `.grad`. `walk_back` visits the Nodes, newest first, hands each the gradient of its result and
+receives the gradients of its inputs. Nodes hold arrays and other Nodes, never the Tensors they made: there are no
+reference cycles, and a graph's memory is freed the moment its last Tensor is let go.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
+from typing import Any, Protocol
+
+import numpy as np
+
+from minitrain.ops import Array, Context, Function
+
+# --- whether operations are recorded ----------------------------------------------------------------------------------
+
+
+class _GradMode(threading.local):
+    enabled = True
+
+
+_grad_mode = _GradMode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread."""
+    return _grad_mode.enabled
+
+
+class _Mode(ContextDecorator):
+    """Sets the grad mode on entering and puts the previous one back on leaving; can be nested and used again."""
+
+    mode: bool
+    _previous: list[bool]
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        new = super().__new__(cls)
+        new._previous = []
+        return new if function is None else new(function)  # `@no_grad` without parentheses decorates
+
+    def __enter__(self) -> None:
+        self._previous.append(_grad_mode.enabled)
+        _grad_mode.enabled = self.mode
+
+    def __exit__(self, *exception: object) -> None:
+        _grad_mode.enabled = self._previous.pop()
+
+
+class no_grad(_Mode):  # noqa: N801, torch's name
+    """Operations inside are not recorded: `with no_grad():`, or `@no_grad()` above a function."""
+
+    mode = False
+
+
+class enable_grad(_Mode):  # noqa: N801, torch's name
+    """Operations inside are recorded, even within no_grad."""
+
+    mode = True
+
+
+class inference_mode(_Mode):  # noqa: N801, torch's name
+    """no_grad by torch's other name. (torch also forbids later use of the results in a graph; here they may be.)"""
+
+    mode = False
+
+
+class set_grad_enabled:  # noqa: N801, torch's name
+    """Switch recording on or off at once; as a context manager, put the previous mode back on leaving."""
+
+    def __init__(self, mode: bool) -> None:
+        self._previous = _grad_mode.enabled
+        _grad_mode.enabled = mode
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        _grad_mode.enabled = self._previous
+
+
+# --- what is recorded -------------------------------------------------------------------------------------------------
+
+
+class Version:
+    """How often a piece of memory was written in place; shared by all Tensors that are views of it.
+
+    `recorded_at` is the version that the last write recorded on the tape made, 0 if none was.
+    """
+
+    __slots__ = ("number", "recorded_at")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.recorded_at = 0
+
+
+class Variable(Protocol):
+    """What the tape knows of a Tensor: its array, and that it takes the gradient that the walk brings."""
+
+    array: Array
+
+    def receive_grad(self, grad: Array, *, owned: bool) -> None:
+        """Add grad to .grad; an owned array is nobody else's and may be kept."""
+
+
+class AccumulateGrad:
+    """Where a leaf's gradient arrives, to be added to variable.grad."""
+
+    next_functions: tuple[()] = ()
+
+    def __init__(self, variable: Variable) -> None:
+        self.variable = variable
+        self.result_shape, self.result_dtype = variable.array.shape, variable.array.dtype
+
+    def name(self) -> str:
+        """As torch names it."""
+        return "AccumulateGrad"
+
+
+_sequence = itertools.count()
+
+
+class Node(Context):
+    """One operation on the tape; a Tensor's grad_fn is the Node that made it. It is the ctx of its Function.
+
+    function: the operation.
+    next_functions: for each input, (where its gradient goes or None if it asks for none, 0), as in torch.
+    result_shape, result_dtype: of what it made; set by apply once forward has run.
+    """
+
+    def __init__(self, function: type[Function], edges: Sequence[Node | AccumulateGrad | None]) -> None:
+        super().__init__(tuple([edge is not None for edge in edges]))
+        self.function = function
+        self.next_functions = tuple([(edge, 0) for edge in edges])
+        self.sequence_nr = next(_sequence)
+        self.result_shape: tuple[int, ...] = ()
+        self.result_dtype: np.dtype[Any] = np.dtype(np.float32)
+        self._versions: list[tuple[Version, int, str]] = []
+        self._freed = False
+        self._retain_for: weakref.ref[Variable] | None = None
+
+    def name(self) -> str:
+        """The operation's name, as torch spells a Node's: AddBackward0."""
+        return f"{self.function.__name__}Backward0"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    def guard(self, what: str, array: Array, version: Version) -> None:
+        """If forward saved this array, remember the version of its memory: backward needs the values as they are."""
+        if any(saved is array for saved in self._saved):
+            self._versions.append((version, version.number, what))
+
+    @property
+    def saved_arrays(self) -> tuple[Any, ...]:
+        """What forward saved. Raises RuntimeError if it was freed, or changed in place since."""
+        if self._freed:
+            raise RuntimeError(
+                f"Trying to backward through the graph a second time: what {self.name()} saved is freed once "
+                "backward has used it. Call backward(retain_graph=True) the first time, or run the forward again."
+            )
+        for version, number, what in self._versions:
+            if version.number != number:
+                raise RuntimeError(
+                    f"A tensor needed for gradient computation has been modified by an inplace operation: {what} of "
+                    f"{self.name()}, saved when the operation ran, is at version {version.number}; expected version "
+                    f"{number}. Write the change out of place (x = x + 1, not x += 1), or clone() the tensor first."
+                )
+        return self._saved
+
+    def free(self) -> None:
+        """Let go of what forward saved."""
+        self._freed = bool(self._saved)
+        self._saved = ()
+
+    def input_gradients(self, grad: Array) -> list[Array | None]:
+        """Run the Function's backward: for each input its gradient in its dtype, or None where none is asked for.
+
+        Raises RuntimeError for a gradient that has not its input's shape.
+        """
+        gradients = self.function.backward(self, grad)
+        result: list[Array | None] = []
+        for i, ((edge, _), gradient) in enumerate(
+            zip(self.next_functions, gradients if isinstance(gradients, tuple) else (gradients,), strict=True)
+        ):
+            if edge is None or gradient is None:
+                result.append(None)
+                continue
+            if np.shape(gradient) != edge.result_shape:
+                raise RuntimeError(
+                    f"{self.name()} returned a gradient of shape {list(np.shape(gradient))} for its input {i}, which "
+                    f"has shape {list(edge.result_shape)}; a gradient has its input's shape."
+                )
+            result.append(np.asarray(gradient, edge.result_dtype))
+        return result
+
+
+# --- the walk back ----------------------------------------------------------------------------------------------------
+
+
+def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -> None:
+    """Send grad, the loss's gradient with respect to root's result, back to all leaves, adding to their .grad.
+
+    A Node is newer than the Nodes that made its inputs. When the newest waiting Node is visited first, all users of
+    its result have therefore been visited already, and its gradient is complete. Leaves get theirs at the very end:
+    a walk that raises has changed no leaf's .grad.
+    """
+    pending: dict[Node | AccumulateGrad, Array] = {root: grad}
+    owned = {root: False}  # whether nobody else holds the pending array
+    newest_first = [(-root.sequence_nr, root)] if isinstance(root, Node) else []
+    while newest_first:
+        _, node = heapq.heappop(newest_first)
+        grad = pending.pop(node)
+        retain_for = node._retain_for() if node._retain_for is not None else None
+        if retain_for is not None:
+            retain_for.receive_grad(grad, owned=False)
+        input_gradients = node.input_gradients(grad)
+        if not retain_graph:
+            node.free()
+        for (edge, _), input_grad in zip(node.next_functions, input_gradients, strict=True):
+            if edge is None or input_grad is None:
+                continue
+            if edge in pending:  # the value was used more than once: its gradients add up
+                pending[edge] = pending[edge] + input_grad
+                owned[edge] = True
+                continue
+            pending[edge] = input_grad
+            owned[edge] = not np.may_share_memory(input_grad, grad)
+            if isinstance(edge, Node):
+                heapq.heappush(newest_first, (-edge.sequence_nr, edge))
+    for leaf, grad in pending.items():
+        if isinstance(leaf, AccumulateGrad):
+            leaf.variable.receive_grad(grad, owned=owned[leaf])
