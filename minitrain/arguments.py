@@ -14,13 +14,14 @@ Scalar = bool | int | float
 
 # --- dtypes -----------------------------------------------------------------------------------------------------------
 
-FLOAT, DOUBLE, INT, LONG, BOOL = (np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool"))
+BOOL, UINT8, INT8, INT16 = (np.dtype(name) for name in ("bool", "uint8", "int8", "int16"))
+INT, LONG, FLOAT, DOUBLE = (np.dtype(name) for name in ("int32", "int64", "float32", "float64"))
 
 TYPE_NAMES = {
     BOOL: "BoolTensor",
-    np.dtype("uint8"): "ByteTensor",
-    np.dtype("int8"): "CharTensor",
-    np.dtype("int16"): "ShortTensor",
+    UINT8: "ByteTensor",
+    INT8: "CharTensor",
+    INT16: "ShortTensor",
     INT: "IntTensor",
     LONG: "LongTensor",
     FLOAT: "FloatTensor",

@@ -467,6 +467,10 @@ class Tensor(_Conversions):
         """The smaller of each pair."""
         return _elementwise(ops.Minimum, self, other)
 
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        """self where condition is true, other elsewhere; all three broadcast."""
+        return where(condition, self, other)
+
     def __add__(self, other: Any) -> Tensor:
         return _elementwise(ops.Add, self, other)
 
@@ -872,6 +876,10 @@ class Tensor(_Conversions):
         """Move each element to min or max where it lies outside."""
         return self._write(ops.Clamp, min=min, max=max)
 
+    def relu_(self) -> Self:
+        """max(self, 0) in self's memory."""
+        return self._write(ops.ReLU)
+
     def uniform_(self, from_: Scalar = 0.0, to: Scalar = 1.0, *, generator: random.Generator | None = None) -> Self:
         """Fill with values drawn evenly from [from_, to): torch's, bit for bit (see minitrain.random)."""
         return self.copy_(Tensor(random.uniform(self.shape, from_, to, dtype=self.dtype, generator=generator)))
@@ -933,6 +941,21 @@ def _elementwise(function: type[Function], *operands: Any, dtype: npt.DTypeLike 
     except ValueError:
         check_broadcast(*(x.array.shape for x in converted if isinstance(x, Tensor)))
         raise
+
+
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """input where condition is true, other elsewhere; all three broadcast."""
+    if not isinstance(condition, Tensor) or condition.dtype != BOOL:
+        raise RuntimeError(f"where expected condition to be a bool Tensor, but got {_dtype_or_type(condition)}")
+    operands = _operand(input), _operand(other)
+    dtype = result_type(*operands)
+    a, b = (x.to(dtype) if isinstance(x, Tensor) else Tensor(np.asarray(x, dtype)) for x in operands)
+    check_broadcast(condition.array.shape, a.array.shape, b.array.shape)
+    return apply(ops.Where, condition, a, b)
+
+
+def _dtype_or_type(x: Any) -> str:
+    return str(x.dtype) if isinstance(x, Tensor) else type(x).__name__
 
 
 def _true_divide(a: Any, b: Any) -> Tensor:

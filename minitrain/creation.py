@@ -1,0 +1,300 @@
+"""New Tensors: from data, filled, random; and joined from others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minitrain import ops, random
+from minitrain.arguments import (
+    FLOAT,
+    LONG,
+    Scalar,
+    as_axis,
+    as_dtype,
+    as_shape,
+    dtype_of_number,
+    promote_types,
+)
+from minitrain.device import device as Device
+from minitrain.ops import Array
+from minitrain.random import Generator
+from minitrain.tensor import Tensor, apply
+
+
+def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
+    if device is not None:
+        Device(device)
+    return Tensor(array, requires_grad=requires_grad)
+
+
+# --- from data --------------------------------------------------------------------------------------------------------
+
+
+def tensor(data: Any, *, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new leaf with a copy of data: a number, nested lists, an ndarray or a Tensor.
+
+    dtype: by default an array's own; for Python numbers float32, int64 or bool.
+    Raises ValueError for ragged lists, TypeError for dtypes that are not offered.
+    """
+    array = _array_of(data)
+    target = as_dtype(array.dtype if dtype is None else dtype)
+    return _finished(np.array(array, dtype=target, order="C"), device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: npt.DTypeLike | None = None, device: Any = None) -> Tensor:
+    """data as a Tensor, sharing memory with an ndarray or a Tensor where dtype allows."""
+    if device is not None:
+        Device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray):
+        return from_numpy(data) if dtype is None else from_numpy(data).to(dtype)
+    return tensor(data, dtype=dtype)
+
+
+def from_numpy(array: Array) -> Tensor:
+    """A Tensor on the array's own memory: a change of one is a change of the other."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    as_dtype(array.dtype)
+    return Tensor(array)
+
+
+def _array_of(data: Any) -> Array:
+    """data as an array, where Python numbers have torch's widths."""
+    if isinstance(data, Tensor):
+        return data.detach().array
+    if isinstance(data, np.ndarray | np.generic):
+        return np.asarray(data)
+    if isinstance(data, bool | int | float):
+        return np.asarray(data, dtype_of_number(data))
+    if hasattr(data, "__array__"):
+        return np.asarray(data)
+    if not isinstance(data, Sequence) or isinstance(data, str | bytes):
+        raise TypeError(f"expected numbers, nested lists, an ndarray or a Tensor, but got {type(data).__name__}")
+    try:
+        array = np.array([_array_of(item) for item in data] if _holds_arrays(data) else data)
+    except ValueError as error:
+        raise ValueError(f"expected lists of equal lengths at every depth: {error}") from None
+    if array.dtype.kind == "f" and not _holds_arrays(data):
+        return array.astype(FLOAT)
+    return array if array.size else array.astype(FLOAT)
+
+
+def _holds_arrays(data: Any) -> bool:
+    """Whether a NumPy value or a Tensor, which has a dtype of its own, lies anywhere in nested lists."""
+    while isinstance(data, Sequence) and not isinstance(data, str) and len(data):
+        if any(hasattr(item, "__array__") for item in data):
+            return True
+        data = data[0]
+    return False
+
+
+# --- filled -----------------------------------------------------------------------------------------------------------
+
+
+def empty(*size: Any, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor whose values are whatever lay in memory."""
+    return _finished(np.empty(as_shape(size), FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+
+
+def zeros(*size: Any, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of 0."""
+    return _finished(np.zeros(as_shape(size), FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+
+
+def ones(*size: Any, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of 1."""
+    return _finished(np.ones(as_shape(size), FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+
+
+def full(
+    size: Sequence[int],
+    fill_value: Scalar,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A Tensor of fill_value, with the dtype that number has."""
+    target = dtype_of_number(fill_value) if dtype is None else as_dtype(dtype)
+    return _finished(np.full(as_shape((size,)), fill_value, target), device, requires_grad)
+
+
+def _dtype_like(input: Tensor, dtype: npt.DTypeLike | None) -> np.dtype[Any]:
+    return input.dtype if dtype is None else as_dtype(dtype)
+
+
+def empty_like(input: Tensor, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """empty, in input's shape, dtype and memory order."""
+    return Tensor(np.empty_like(input.array, _dtype_like(input, dtype)), requires_grad)
+
+
+def zeros_like(input: Tensor, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """zeros, in input's shape, dtype and memory order."""
+    return Tensor(np.zeros_like(input.array, _dtype_like(input, dtype)), requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """ones, in input's shape, dtype and memory order."""
+    return Tensor(np.ones_like(input.array, _dtype_like(input, dtype)), requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: Scalar, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """full, in input's shape, dtype and memory order."""
+    return Tensor(np.full_like(input.array, fill_value, _dtype_like(input, dtype)), requires_grad)
+
+
+def arange(
+    start: Scalar,
+    end: Scalar | None = None,
+    step: Scalar = 1,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... up to but without end; arange(end) starts at 0. int64 if all are whole numbers."""
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}")
+    whole = all(isinstance(x, int) for x in (start, end, step))
+    target = as_dtype(dtype) if dtype is not None else LONG if whole else FLOAT
+    return _finished(np.arange(start, end, step).astype(target), device, requires_grad)
+
+
+def linspace(
+    start: Scalar,
+    end: Scalar,
+    steps: int,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """steps values, evenly spaced, from start to end inclusive."""
+    target = FLOAT if dtype is None else as_dtype(dtype)
+    return _finished(np.linspace(start, end, steps).astype(target), device, requires_grad)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The n x m matrix (n x n without m) with 1 on its diagonal, else 0."""
+    return _finished(np.eye(n, m, dtype=FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+
+
+# --- random: torch's stream, see minitrain.random on which are torch's bits -------------------------------------------
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Values drawn evenly from [0, 1): torch's, bit for bit."""
+    target = FLOAT if dtype is None else as_dtype(dtype)
+    return _finished(random.uniform(as_shape(size), dtype=target, generator=generator), device, requires_grad)
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Values from the normal distribution of mean 0 and standard deviation 1.
+
+    torch's bit for bit in float64, and in float32 below 16 values; from 16 on, torch's to within a few units in
+    the last place.
+    """
+    target = FLOAT if dtype is None else as_dtype(dtype)
+    return _finished(random.normal(as_shape(size), dtype=target, generator=generator), device, requires_grad)
+
+
+def randint(
+    *low_high_size: Any,
+    generator: Generator | None = None,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """randint(high, size) or randint(low, high, size): whole numbers from low (0) up to but without high.
+
+    torch's, bit for bit.
+    """
+    low, high, size = (0, *low_high_size) if len(low_high_size) == 2 else low_high_size
+    target = LONG if dtype is None else as_dtype(dtype)
+    array = random.randint(low, high, as_shape((size,)), dtype=target, generator=generator)
+    return _finished(array, device, requires_grad)
+
+
+def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order: torch's, bit for bit."""
+    return _finished(random.randperm(n, generator=generator), device, False)
+
+
+def rand_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+    """rand, in input's shape and dtype."""
+    return rand(input.shape, generator=generator, dtype=input.dtype, requires_grad=requires_grad)
+
+
+def randn_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+    """randn, in input's shape and dtype."""
+    return randn(input.shape, generator=generator, dtype=input.dtype, requires_grad=requires_grad)
+
+
+# --- joined -----------------------------------------------------------------------------------------------------------
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors one after another along dim; their other sizes must agree. Tensors of shape (0,) are left out."""
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("cat: expected a non-empty list of Tensors")
+    joined = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
+    axis = as_axis(dim, joined[0].ndim)
+    for i, x in enumerate(joined):
+        if x.ndim == 0:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated; use stack")
+        sizes = [(*shape[:axis], *shape[axis + 1 :]) for shape in (joined[0].array.shape, x.array.shape)]
+        if x.ndim != joined[0].ndim or sizes[0] != sizes[1]:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}: tensor number {i} has shape {list(x.shape)}, "
+                f"the first has {list(joined[0].shape)}."
+            )
+    dtype = functools.reduce(promote_types, [x.dtype for x in tensors])
+    return apply(ops.Cat, *joined, dtype=dtype, dim=axis)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors, all of one shape, side by side along a new axis dim."""
+    tensors = list(tensors)
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty list of Tensors")
+    for i, x in enumerate(tensors):
+        if x.array.shape != tensors[0].array.shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and "
+                f"{list(x.shape)} at entry {i}"
+            )
+    axis = as_axis(dim, tensors[0].ndim + 1)
+    return cat([x.unsqueeze(axis) for x in tensors], axis)

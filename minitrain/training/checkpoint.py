@@ -1,0 +1,119 @@
+"""Files of Tensors, in a format that cannot carry code: save and load, as torch.save and torch.load.
+
+The format is safetensors (https://github.com/huggingface/safetensors), which other programs read too. A dictionary
+from names to Tensors, as state_dict() gives, is stored under those names. What is nested deeper, such as an
+optimizer's state, has its outline in the file's metadata as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from minitrain.device import device as Device
+from minitrain.ops import Array
+from minitrain.tensor import Tensor
+
+_OUTLINE = "minitrain.outline"
+
+
+def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
+    """Write Tensors, or dicts, lists and tuples of Tensors, numbers, strings and None, to a file.
+
+    f: a path, or a file opened for writing bytes. At a path, a file that is there stays until the new one is whole.
+    Raises TypeError for anything else, such as a whole Module: save its state_dict().
+    """
+    import safetensors.numpy  # here, since importing minitrain should cost little more than importing NumPy
+
+    arrays: dict[str, Array] = {}
+    outline = _outline_of(obj, "", arrays)
+    data = safetensors.numpy.save(arrays, {_OUTLINE: json.dumps(outline)})
+    if not isinstance(f, str | os.PathLike):
+        f.write(data)
+        return
+    path = Path(f)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
+    """Read what save wrote, or any safetensors file (an OrderedDict from names to Tensors).
+
+    map_location: the CPU or None. weights_only: True; there is no code in these files.
+    Raises FileNotFoundError, and ValueError for a file that is not whole or not in this format.
+    """
+    if map_location is not None:
+        Device(map_location)
+    if not weights_only:
+        raise ValueError("weights_only=False is not offered: it would run code from the file; leave it True.")
+    import safetensors
+    import safetensors.numpy
+
+    name = f if isinstance(f, str | os.PathLike) else "the file"
+    data = Path(f).read_bytes() if isinstance(f, str | os.PathLike) else f.read()
+    if data[:2] in (b"PK", b"\x80\x02"):
+        raise ValueError(
+            f"{name} is a pickle, as torch.save writes it, which can carry code. Write it anew from torch with "
+            "safetensors.torch.save_file(model.state_dict(), PATH)."
+        )
+    try:
+        arrays = safetensors.numpy.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        outline = json.loads(header.get("__metadata__", {}).get(_OUTLINE, "null"))
+        if outline is None:
+            return OrderedDict((name, Tensor(array)) for name, array in arrays.items())
+        return _from_outline(outline, arrays)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not a whole safetensors file ({len(data)} bytes): {error}") from None
+
+
+def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
+    """The outline of obj as JSON values; the arrays in it are put into arrays, by their paths."""
+    if hasattr(obj, "__array__"):
+        name = path or "tensor"
+        while name in arrays:
+            name += "'"
+        # Contiguous, since the library would write a transposed array's values in the wrong order.
+        arrays[name] = np.ascontiguousarray(obj.detach() if hasattr(obj, "detach") else obj).reshape(np.shape(obj))
+        return {"tensor": name}
+    if isinstance(obj, Mapping):
+        return {
+            "dict": [[_plain(key), _outline_of(obj[key], f"{path}.{key}" if path else str(key), arrays)] for key in obj]
+        }
+    if isinstance(obj, list | tuple):
+        parts = [_outline_of(part, f"{path}.{i}" if path else str(i), arrays) for i, part in enumerate(obj)]
+        return {type(obj).__name__ if type(obj) is list else "tuple": parts}
+    return {"value": _plain(obj)}
+
+
+def _plain(value: Any) -> Any:
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise TypeError(
+            f"cannot save a {type(value).__name__}: only Tensors, numbers, strings, None, and dicts, lists and tuples "
+            "of them. Of a Module or an optimizer, save its state_dict()."
+        )
+    return value
+
+
+def _from_outline(outline: dict[str, Any], arrays: dict[str, Array]) -> Any:
+    ((kind, content),) = outline.items()
+    if kind == "tensor":
+        return Tensor(arrays[content])
+    if kind == "dict":
+        return OrderedDict((key, _from_outline(part, arrays)) for key, part in content)
+    if kind in ("list", "tuple"):
+        return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
+    if kind == "value":
+        return content
+    raise ValueError(f"unknown kind {kind!r} in its outline")
