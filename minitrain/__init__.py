@@ -1,1 +1,174 @@
-"""minitrain."""
+"""minitrain: the beginner's PyTorch training workflow, reimplemented in NumPy, spelled as torch spells it.
+
+    import minitrain as torch
+    from minitrain import nn
+
+The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loops.py, in that order.
+"""
+
+from minitrain import autograd, data, nn, optim
+from minitrain.arguments import BOOL as bool
+from minitrain.arguments import DOUBLE as double
+from minitrain.arguments import DOUBLE as float64
+from minitrain.arguments import FLOAT as float
+from minitrain.arguments import FLOAT as float32
+from minitrain.arguments import INT as int
+from minitrain.arguments import INT as int32
+from minitrain.arguments import INT8 as int8
+from minitrain.arguments import INT16 as int16
+from minitrain.arguments import LONG as int64
+from minitrain.arguments import LONG as long
+from minitrain.arguments import UINT8 as uint8
+from minitrain.arguments import Size
+from minitrain.autograd import print_tape
+from minitrain.creation import (
+    arange,
+    as_tensor,
+    cat,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    stack,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from minitrain.device import accelerator, backends, cuda, device
+from minitrain.random import Generator, default_generator, initial_seed, manual_seed, seed
+from minitrain.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minitrain.tensor import Tensor, where
+from minitrain.training.checkpoint import load, save
+
+__version__ = "0.1.0"
+
+# torch's functions are Tensor's methods: torch.exp(x) is x.exp().
+add, sub, mul, div, neg, pow = Tensor.add, Tensor.sub, Tensor.mul, Tensor.div, Tensor.neg, Tensor.pow
+exp, log, sqrt, abs, tanh, sigmoid = Tensor.exp, Tensor.log, Tensor.sqrt, Tensor.abs, Tensor.tanh, Tensor.sigmoid
+relu, clamp, maximum, minimum = Tensor.relu, Tensor.clamp, Tensor.maximum, Tensor.minimum
+sum, mean, var, std, amax, amin = Tensor.sum, Tensor.mean, Tensor.var, Tensor.std, Tensor.amax, Tensor.amin
+max, min, argmax, argmin, all, any = Tensor.max, Tensor.min, Tensor.argmax, Tensor.argmin, Tensor.all, Tensor.any
+matmul, softmax, log_softmax = Tensor.matmul, Tensor.softmax, Tensor.log_softmax
+reshape, flatten, squeeze, unsqueeze = Tensor.reshape, Tensor.flatten, Tensor.squeeze, Tensor.unsqueeze
+transpose, permute, t, clone = Tensor.transpose, Tensor.permute, Tensor.t, Tensor.clone
+isnan, isfinite, equal, allclose = Tensor.isnan, Tensor.isfinite, Tensor.equal, Tensor.allclose
+is_floating_point, numel = Tensor.is_floating_point, Tensor.numel
+mm = Tensor.matmul
+
+__all__ = [
+    "Generator",
+    "Size",
+    "Tensor",
+    "abs",
+    "accelerator",
+    "add",
+    "all",
+    "allclose",
+    "amax",
+    "amin",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "as_tensor",
+    "autograd",
+    "backends",
+    "bool",
+    "cat",
+    "clamp",
+    "clone",
+    "cuda",
+    "data",
+    "default_generator",
+    "device",
+    "div",
+    "double",
+    "empty",
+    "empty_like",
+    "enable_grad",
+    "equal",
+    "exp",
+    "eye",
+    "flatten",
+    "float",
+    "float32",
+    "float64",
+    "from_numpy",
+    "full",
+    "full_like",
+    "inference_mode",
+    "initial_seed",
+    "int",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_floating_point",
+    "is_grad_enabled",
+    "isfinite",
+    "isnan",
+    "linspace",
+    "load",
+    "log",
+    "log_softmax",
+    "long",
+    "manual_seed",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mm",
+    "mul",
+    "neg",
+    "nn",
+    "no_grad",
+    "numel",
+    "ones",
+    "ones_like",
+    "optim",
+    "permute",
+    "pow",
+    "print_tape",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "relu",
+    "reshape",
+    "save",
+    "seed",
+    "set_grad_enabled",
+    "sigmoid",
+    "softmax",
+    "sqrt",
+    "squeeze",
+    "stack",
+    "std",
+    "sub",
+    "sum",
+    "t",
+    "tanh",
+    "tensor",
+    "transpose",
+    "uint8",
+    "unsqueeze",
+    "var",
+    "where",
+    "zeros",
+    "zeros_like",
+]

@@ -41,9 +41,8 @@ def tensor(data: Any, *, dtype: npt.DTypeLike | None = None, device: Any = None,
     dtype: by default an array's own; for Python numbers float32, int64 or bool.
     Raises ValueError for ragged lists, TypeError for dtypes that are not offered.
     """
-    array = _array_of(data)
-    target = as_dtype(array.dtype if dtype is None else dtype)
-    return _finished(np.array(array, dtype=target, order="C"), device, requires_grad)
+    array = _array_of(data, None if dtype is None else as_dtype(dtype))
+    return _finished(np.array(array, dtype=as_dtype(array.dtype), order="C"), device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: npt.DTypeLike | None = None, device: Any = None) -> Tensor:
@@ -65,25 +64,23 @@ def from_numpy(array: Array) -> Tensor:
     return Tensor(array)
 
 
-def _array_of(data: Any) -> Array:
-    """data as an array, where Python numbers have torch's widths."""
+def _array_of(data: Any, dtype: np.dtype[Any] | None) -> Array:
+    """data as an array of this dtype; if None, of its own, where Python numbers have torch's widths."""
     if isinstance(data, Tensor):
-        return data.detach().array
-    if isinstance(data, np.ndarray | np.generic):
-        return np.asarray(data)
-    if isinstance(data, bool | int | float):
-        return np.asarray(data, dtype_of_number(data))
+        data = data.detach()
     if hasattr(data, "__array__"):
-        return np.asarray(data)
-    if not isinstance(data, Sequence) or isinstance(data, str | bytes):
+        return np.asarray(data, dtype)
+    if isinstance(data, str | bytes) or not isinstance(data, Sequence | bool | int | float):
         raise TypeError(f"expected numbers, nested lists, an ndarray or a Tensor, but got {type(data).__name__}")
+    if nested := _holds_arrays(data):
+        data = [_array_of(item, dtype) for item in data]  # type: ignore[union-attr]
     try:
-        array = np.array([_array_of(item) for item in data] if _holds_arrays(data) else data)
+        array = np.array(data, dtype)
     except ValueError as error:
         raise ValueError(f"expected lists of equal lengths at every depth: {error}") from None
-    if array.dtype.kind == "f" and not _holds_arrays(data):
+    if dtype is None and (array.size == 0 or (array.dtype.kind == "f" and not nested)):
         return array.astype(FLOAT)
-    return array if array.size else array.astype(FLOAT)
+    return array
 
 
 def _holds_arrays(data: Any) -> bool:
@@ -282,7 +279,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"the first has {list(joined[0].shape)}."
             )
     dtype = functools.reduce(promote_types, [x.dtype for x in tensors])
-    return apply(ops.Cat, *joined, dtype=dtype, dim=axis)
+    return apply(ops.Cat, *joined, compute_dtype=dtype, dim=axis)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

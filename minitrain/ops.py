@@ -547,7 +547,7 @@ class Cat(Function):
     def forward(ctx: Context, *arrays: Array, dim: int) -> Array:
         ctx.dim = dim
         ctx.ends = np.cumsum([array.shape[dim] for array in arrays])
-        return np.concatenate(arrays, axis=dim)
+        return np.ascontiguousarray(np.concatenate(arrays, axis=dim))
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:

@@ -44,12 +44,12 @@ from minitrain.ops import Array, Context, Function
 from minitrain.tape import AccumulateGrad, Node, Version, is_grad_enabled, walk_back
 
 
-def apply(function: type[Function], *inputs: Any, dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
+def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
     """Run an operation and, if any input asks for a gradient, record it.
 
     function: the operation, from ops.py or your own.
     inputs: Tensors, Python numbers, or None, in the order of function.forward's positional arguments.
-    dtype: cast the Tensors' arrays to it first; their gradients are cast back.
+    compute_dtype: cast the Tensors' arrays to it first; their gradients are cast back.
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory where forward returned a view.
     """
@@ -61,8 +61,8 @@ def apply(function: type[Function], *inputs: Any, dtype: npt.DTypeLike | None = 
     else:
         ctx = Context((False,) * len(inputs))
     arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
-    if dtype is not None:
-        arrays = [x.astype(dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
+    if compute_dtype is not None:
+        arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = np.asarray(function.forward(ctx, *arrays, **options))
     result = Tensor(y)
@@ -457,7 +457,7 @@ class Tensor(_Conversions):
         if min is None and max is None:
             raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
         bounds = [bound for bound in (min, max) if bound is not None]
-        return apply(ops.Clamp, self, dtype=result_type(self, *bounds), min=min, max=max)
+        return apply(ops.Clamp, self, compute_dtype=result_type(self, *bounds), min=min, max=max)
 
     def maximum(self, other: Tensor) -> Tensor:
         """The larger of each pair."""
@@ -833,27 +833,27 @@ class Tensor(_Conversions):
     def add_(self, other: Any, *, alpha: Scalar = 1) -> Self:
         """self += alpha · other."""
         other = _operand(other) if alpha == 1 else _elementwise(ops.Mul, other, alpha)
-        return self._write(ops.Add, other, dtype=result_type(self, other))
+        return self._write(ops.Add, other, compute_dtype=result_type(self, other))
 
     def sub_(self, other: Any, *, alpha: Scalar = 1) -> Self:
         """self -= alpha · other."""
         other = _operand(other) if alpha == 1 else _elementwise(ops.Mul, other, alpha)
-        return self._write(ops.Sub, other, dtype=result_type(self, other))
+        return self._write(ops.Sub, other, compute_dtype=result_type(self, other))
 
     def mul_(self, other: Any) -> Self:
         """self *= other."""
         other = _operand(other)
-        return self._write(ops.Mul, other, dtype=result_type(self, other))
+        return self._write(ops.Mul, other, compute_dtype=result_type(self, other))
 
     def div_(self, other: Any) -> Self:
         """self /= other."""
         other = _operand(other)
-        return self._write(ops.Div, other, dtype=floating(result_type(self, other)))
+        return self._write(ops.Div, other, compute_dtype=floating(result_type(self, other)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         value, index = _operand(value), as_index(index)
         if self._records_write(value):
-            self._write(ops.IndexPut, value, index=index, dtype=self.dtype)
+            self._write(ops.IndexPut, value, index=index, compute_dtype=self.dtype)
         else:
             self.array[index] = value.array if isinstance(value, Tensor) else value
             increment_version(self)
@@ -937,7 +937,7 @@ def _elementwise(function: type[Function], *operands: Any, dtype: npt.DTypeLike 
     """apply, with the operands' dtypes promoted and their shapes broadcast as torch does."""
     converted = [_operand(x) for x in operands]
     try:
-        return apply(function, *converted, dtype=result_type(*converted) if dtype is None else dtype)
+        return apply(function, *converted, compute_dtype=result_type(*converted) if dtype is None else dtype)
     except ValueError:
         check_broadcast(*(x.array.shape for x in converted if isinstance(x, Tensor)))
         raise
@@ -965,7 +965,7 @@ def _true_divide(a: Any, b: Any) -> Tensor:
 def _of_floats(function: type[Function], x: Tensor) -> Tensor:
     if not isinstance(x, Tensor):
         raise TypeError(f"{function.__name__.lower()}(): argument must be Tensor, not {type(x).__name__}")
-    return apply(function, x, dtype=floating(x.dtype))
+    return apply(function, x, compute_dtype=floating(x.dtype))
 
 
 def _compare(compare: Callable[..., Any], a: Tensor, b: Any) -> Tensor:

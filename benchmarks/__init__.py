@@ -1,0 +1,1 @@
+"""Measurements of minitrain against torch; run from the checkout: python -m benchmarks."""

@@ -1,0 +1,45 @@
+"""Whole programs that are run on torch and, with their import lines changed, on minitrain."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+TORCH_IMPORTS = """\
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import datasets
+from torchvision.transforms import ToTensor
+"""
+
+MINITRAIN_IMPORTS = """\
+import minitrain as torch
+from minitrain import nn
+from minitrain.data import DataLoader
+from minitrain.data import datasets
+from minitrain.data import ToTensor
+"""
+
+# Beside a CPU-only torch, torchvision may need help to be imported at all; what the program does stays the same.
+_TORCHVISION_FIRST = """\
+from minitrain.accelerated.vision import import_torchvision
+import_torchvision()
+"""
+
+
+def tutorial(framework: str, *, seed: int = 0, epochs: int = 10, changes: Mapping[str, str] | None = None) -> str:
+    """The tutorial's program for "torch" or "minitrain", seeded right after its imports.
+
+    changes: further pieces of text to replace, each of which must be there.
+    """
+    text = Path(__file__).with_name("tutorial.py").read_text(encoding="utf-8")
+    imports = TORCH_IMPORTS if framework == "torch" else MINITRAIN_IMPORTS
+    replacements = {
+        TORCH_IMPORTS: f"{imports}\ntorch.manual_seed({seed})\n",
+        "epochs = 10\n": f"epochs = {epochs}\n",
+        **(changes or {}),
+    }
+    for old, new in replacements.items():
+        if old not in text:
+            raise ValueError(f"the tutorial's program does not hold {old!r}")
+        text = text.replace(old, new)
+    return _TORCHVISION_FIRST + text if framework == "torch" else text

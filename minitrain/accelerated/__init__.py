@@ -1,0 +1,1 @@
+"""Everything that imports torch; the rest of minitrain runs without it."""

@@ -1,0 +1,492 @@
+"""The data sets of images: FashionMNIST, read from its four files, and Digits, which comes with the package.
+
+No file is trusted: each is known by its size and SHA-256, and where one is missing, truncated, damaged or
+swapped, one DataError names the file, what was expected, what was found, and the remedy.
+"""
+
+import contextlib
+import io
+import math
+import operator
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minitrain.data.loader import Dataset, batch_index
+from minitrain.data.transforms import ToTensor, to_unit_range
+from minitrain.tensor import Tensor
+
+# hashlib, gzip, zlib, importlib.resources and pooch are imported in the functions that need them, so that
+# `import minitrain` costs little more than `import numpy`.
+
+StrPath = str | os.PathLike[str]
+
+
+class DataError(RuntimeError):
+    """Data files are missing, truncated, damaged, swapped or out of reach."""
+
+
+# --- the genuine files -----------------------------------------------------------------------------------------
+
+
+class File(NamedTuple):
+    """An IDX file known to the last bit: its array's shape, its size in bytes, its checksum."""
+
+    name: str
+    shape: tuple[int, ...]
+    size: int
+    sha256: str
+
+
+def _both_forms(
+    name: str, shape: tuple[int, ...], packed: tuple[int, str], unpacked: tuple[int, str]
+) -> tuple[File, File]:
+    """The file as it is downloaded, and as torchvision leaves it unpacked beside that."""
+    return File(f"{name}.gz", shape, *packed), File(name, shape, *unpacked)
+
+
+FILES = (
+    _both_forms(
+        "train-images-idx3-ubyte",
+        (60_000, 28, 28),
+        (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        (47_040_016, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    ),
+    _both_forms(
+        "train-labels-idx1-ubyte",
+        (60_000,),
+        (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        (60_008, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    ),
+    _both_forms(
+        "t10k-images-idx3-ubyte",
+        (10_000, 28, 28),
+        (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        (7_840_016, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    ),
+    _both_forms(
+        "t10k-labels-idx1-ubyte",
+        (10_000,),
+        (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        (10_008, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+    ),
+)
+Files = Sequence[tuple[File, File]]
+
+# MNIST's files have the same names and shapes, and are the ones most easily put in their place: their MD5 sums,
+# as published.
+MNIST_MD5 = {
+    "f68b3c2dcbeaaa9fbdd348bbdeb94873": "train-images-idx3-ubyte.gz",
+    "d53e105ee54ea40749a09fcbcd1e9432": "train-labels-idx1-ubyte.gz",
+    "9fb629c4189551a2d022fa330f9573f3": "t10k-images-idx3-ubyte.gz",
+    "ec29112dd5afa0611ce80d1b7f02629c": "t10k-labels-idx1-ubyte.gz",
+    "6bbc9ace898e44ae57da46a324031adb": "train-images-idx3-ubyte",
+    "a25bea736e30d166cdddb491f175f624": "train-labels-idx1-ubyte",
+    "2646ac647ad5339dbf082846283269ea": "t10k-images-idx3-ubyte",
+    "27ae3e4e09519cfbb04c329615203637": "t10k-labels-idx1-ubyte",
+}
+
+MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+)
+
+DIGITS_SHA256 = "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a05e"
+
+
+# --- the data sets ---------------------------------------------------------------------------------------------
+
+
+class _ImageDataset(Dataset[tuple[Any, Any]]):
+    """Images and their labels in memory: what both data sets have in common."""
+
+    classes: ClassVar[list[str]]
+    root: str | None = None
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.uint8],
+        train: bool,
+        transform: Callable[[Any], Any] | None,
+        target_transform: Callable[[Any], Any] | None,
+    ) -> None:
+        self.data = Tensor(images)
+        self.targets = Tensor(labels.astype(np.int64))
+        self.train = train
+        self.transform = transform
+        self.target_transform = target_transform
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        index = operator.index(index)
+        image: Any = np.array(self.data[index])  # a copy, which a transform may write into
+        target: Any = int(self.targets[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return image, target
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def collated_batch(self, indices: list[int]) -> list[Tensor] | None:
+        """Images (N, 1, H, W) float32 with ToTensor, (N, H, W) uint8 with no transform, and labels (N,) int64."""
+        scaled = type(self.transform) is ToTensor
+        if not (scaled or self.transform is None) or self.target_transform is not None:
+            return None
+        if not (_holds(self.data, np.uint8, 3) and _holds(self.targets, np.int64, 1)):
+            return None  # the user has put something else there
+        images, labels = self.data.array, self.targets.array
+        index = batch_index(indices, len(images))
+        if index is None or len(images) != len(labels):
+            return None
+        batch = to_unit_range(images[index][:, None]) if scaled else images[index].copy(order="C")
+        return [Tensor(batch), Tensor(labels[index].copy())]
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """Each class's label."""
+        return {name: label for label, name in enumerate(self.classes)}
+
+    def __repr__(self) -> str:
+        # Line for line torchvision's, whose transforms stand at the margin.
+        lines = [f"Dataset {type(self).__name__}", f"    Number of datapoints: {len(self)}"]
+        if self.root is not None:
+            lines.append(f"    Root location: {self.root}")
+        lines.append(f"    Split: {'Train' if self.train else 'Test'}")
+        if self.transform is not None or self.target_transform is not None:
+            lines.append("    StandardTransform")
+        for head, transform in (("Transform: ", self.transform), ("Target transform: ", self.target_transform)):
+            if transform is not None:
+                lines.append(head + repr(transform).replace("\n", "\n" + " " * len(head)))
+        return "\n".join(lines)
+
+
+def _holds(values: object, dtype: type[np.generic], ndim: int) -> bool:
+    return isinstance(values, Tensor) and values.dtype == dtype and values.ndim == ndim
+
+
+class FashionMNIST(_ImageDataset):
+    """Zalando's 28x28 images of clothes: 60,000 to train and 10,000 to test, in ten classes.
+
+    `dataset[i]` is (image, label): a uint8 ndarray of shape (28, 28), or what the transform makes of it, and an
+    int. (torchvision hands the transform a PIL image; the base install has no Pillow.) `data` is the uint8 Tensor
+    (N, 28, 28) of all images, `targets` the int64 Tensor (N,) of all labels.
+
+    Args:
+        root: the folder that holds FashionMNIST/raw/ with the four files, packed (.gz) or as torchvision unpacks
+            them. If None: the environment's MINITRAIN_DATA, else ./data.
+        train: the images to train on; those to test on if False.
+        transform, target_transform: called with each image and each label.
+        download: fetch the files that are missing, and replace those that are not the genuine ones.
+
+    Raises:
+        DataError: a file is not there, or not the genuine one.
+
+    Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+    Algorithms", arXiv:1708.07747 (2017); MIT licence.
+    """
+
+    files: ClassVar[Files] = FILES
+    mirrors: ClassVar[Sequence[str]] = MIRRORS
+    classes: ClassVar[list[str]] = [
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ]
+
+    def __init__(
+        self,
+        root: StrPath | None = None,
+        train: bool = True,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        download: bool = False,
+    ) -> None:
+        self.root = data_root(root)
+        if download:
+            fetch(self.root, progress=sys.stderr.isatty(), files=self.files, mirrors=self.mirrors)
+        part = self.files[:2] if train else self.files[2:]
+        images, labels = (_load(raw_folder(self.root), forms, self.files) for forms in part)
+        super().__init__(images, labels, train, transform, target_transform)
+
+
+class Digits(_ImageDataset):
+    """8x8 images of handwritten digits, 1,500 to train and 297 to test, which come with the package.
+
+    As FashionMNIST in everything else. The source's pixels run from 0 to 16; here they are uint8 from 0 to 255,
+    value * 255 / 16 rounded, which loses nothing, so that ToTensor makes [0, 1] of them as of any other image.
+    The split is the permutation of numpy.random.RandomState(0): its first 1,500 indices are for training.
+
+    Args: as FashionMNIST's. root and download make no difference: there is nothing to look for, nothing to fetch.
+
+    Raises:
+        DataError: the package's file is damaged.
+
+    Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
+    (1998), https://doi.org/10.24432/C50P49, its test part; CC BY 4.0.
+    """
+
+    classes: ClassVar[list[str]] = list("0123456789")
+
+    def __init__(
+        self,
+        root: StrPath | None = None,
+        train: bool = True,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        download: bool = False,
+    ) -> None:
+        import hashlib
+        from importlib import resources
+
+        content = resources.files("minitrain.data").joinpath("digits.npz").read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != DIGITS_SHA256:
+            raise DataError(
+                f"minitrain/data/digits.npz is damaged: expected SHA-256 {DIGITS_SHA256}, found {found}; install "
+                "minitrain anew"
+            )
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            images, labels = arrays["images"], arrays["labels"]
+        order = np.random.RandomState(0).permutation(len(images))
+        chosen = order[:1500] if train else order[1500:]
+        pixels = np.rint(images[chosen] * (255 / 16)).astype(np.uint8)
+        super().__init__(pixels, labels[chosen], train, transform, target_transform)
+
+
+# --- Fashion-MNIST's folder ------------------------------------------------------------------------------------
+
+
+class Status(NamedTuple):
+    """How one file is. `size` is None where there is none; `fault` is None where it is the genuine one."""
+
+    path: str
+    file: File
+    size: int | None
+    fault: str | None
+
+
+def data_root(root: StrPath | None = None) -> str:
+    """The folder for data: `root` if given, else the environment's MINITRAIN_DATA, else ./data."""
+    return os.path.expanduser(root if root is not None else os.environ.get("MINITRAIN_DATA") or "data")
+
+
+def raw_folder(root: StrPath | None = None) -> str:
+    """The folder for Fashion-MNIST's files, where torchvision has them too."""
+    return os.path.join(data_root(root), "FashionMNIST", "raw")
+
+
+def status(root: StrPath | None = None, *, files: Files = FILES) -> list[Status]:
+    """How each of the four files is, checksum included: the .gz, or the unpacked one where there is no .gz."""
+    return [_examine(*_locate(raw_folder(root), forms), files) for forms in files]
+
+
+def verify(root: StrPath | None = None, *, files: Files = FILES) -> None:
+    """Raise a DataError for the first of the four files that is not there, or not the genuine one."""
+    for forms in files:
+        _check(raw_folder(root), forms, files)
+
+
+def fetch(
+    root: StrPath | None = None,
+    *,
+    progress: Callable[[str, int], Any] | bool = False,
+    files: Files = FILES,
+    mirrors: Sequence[str] = MIRRORS,
+    timeout: float = 30.0,
+) -> None:
+    """Download the files that are missing, and replace those that are not the genuine ones.
+
+    A file arrives as a .part beside its place, is verified there, and only then gets its name: whatever happens
+    on the way, what stands under the name is the genuine file, or what stood there before.
+
+    Args:
+        root: as FashionMNIST's.
+        progress: called with a file's name and size, gives a progress bar with tqdm's methods; True for pooch's bars.
+        mirrors: addresses that a file's name is appended to, tried one after the other.
+        timeout: how many seconds a mirror may stay silent.
+
+    Raises:
+        DataError: no mirror has given the genuine file, or the folder cannot be written.
+    """
+    folder = raw_folder(root)
+    for forms in files:
+        if _examine(*_locate(folder, forms), files).fault is not None:
+            _download(folder, forms[0], files, mirrors, progress, timeout)
+
+
+def _download(
+    folder: str,
+    file: File,
+    files: Files,
+    mirrors: Sequence[str],
+    progress: Callable[[str, int], Any] | bool,
+    timeout: float,
+) -> None:
+    import pooch  # type: ignore[import-untyped]
+
+    path = os.path.join(folder, file.name)
+    part = f"{path}.{os.getpid()}.part"  # of this process alone: two may be at it
+    failures = []
+    try:
+        os.makedirs(folder, exist_ok=True)
+        for mirror in mirrors:
+            bar = progress(file.name, file.size) if callable(progress) else progress
+            download = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=timeout)
+            with open(part, "wb") as stream:
+                try:
+                    download(mirror + file.name, stream, None)
+                except (OSError, ValueError) as error:  # requests' errors are OSErrors
+                    answer = getattr(error, "response", None)
+                    reason = type(error).__name__ if answer is None else f"HTTP status {answer.status_code}"
+                    failures.append(f"{mirror} ({reason})")
+                    continue
+            fault = _examine(part, file, files).fault
+            if fault is None:
+                os.replace(part, path)
+                return
+            failures.append(f"{mirror} (sent {fault})")
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}): choose another root") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+    raise DataError(
+        f"{file.name} could not be downloaded into {folder}: tried {', '.join(failures)}. {_by_hand(files)}"
+    )
+
+
+def _locate(folder: str, forms: tuple[File, File]) -> tuple[str, File]:
+    """Where a file is, and in which form: unpacked only if it is there so, and not packed."""
+    packed, unpacked = ((os.path.join(folder, file.name), file) for file in forms)
+    return unpacked if os.path.exists(unpacked[0]) and not os.path.exists(packed[0]) else packed
+
+
+def _check(folder: str, forms: tuple[File, File], files: Files) -> tuple[str, File]:
+    """Where the genuine file is, and in which form. Raises DataError if it is not there."""
+    path, file, _, fault = _examine(*_locate(folder, forms), files)
+    if fault is not None:
+        raise DataError(
+            f"{path}: expected Fashion-MNIST's {file.name} ({file.size:,} bytes, SHA-256 {file.sha256[:16]}...), "
+            f"found {fault}. download=True fetches it. {_by_hand(files)}"
+        )
+    return path, file
+
+
+def _by_hand(files: Files) -> str:
+    return (
+        f"By hand: {', '.join(packed.name for packed, _ in files)} belong into ROOT/FashionMNIST/raw, ROOT being "
+        "root or --data-dir, else the environment's MINITRAIN_DATA, else ./data. The digits (datasets.Digits, or "
+        "--dataset digits) need no files and no network."
+    )
+
+
+def _examine(path: str, file: File, files: Files) -> Status:
+    """How the file at `path` is, that should be `file`; `files` are those it may have been swapped for."""
+    size = None
+    try:
+        size = os.path.getsize(path)
+        content = _identify(path, size, file, files)
+    except FileNotFoundError:
+        return Status(path, file, None, "no file")
+    except OSError as error:
+        return Status(path, file, size, f"a file that cannot be read ({error.strerror})")
+    return Status(path, file, size, None if content is None else f"{size:,} bytes, {content}")
+
+
+def _identify(path: str, size: int, file: File, files: Files) -> str | None:
+    """What the content is instead of the genuine one, in words; None if it is that."""
+    known = {each.sha256: each for forms in files for each in forms}
+    if size > max(each.size for each in known.values()):
+        return "more than any of Fashion-MNIST's files has"  # and not worth reading through
+    sha256 = _digest(path, "sha256")
+    if sha256 == file.sha256:
+        return None
+    if sha256 in known:
+        return f"the content of {known[sha256].name}"
+    if mnist := MNIST_MD5.get(_digest(path, "md5")):
+        return f"MNIST's {mnist} (handwritten digits, not Fashion-MNIST's clothes)"
+    try:
+        _read(path, file)
+    except DataError as error:
+        return str(error)
+    return f"a whole IDX file of the right shape, but SHA-256 {sha256[:16]}...: damaged, or other images"
+
+
+def _digest(path: str, algorithm: str) -> str:
+    import hashlib
+
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+# --- reading a file --------------------------------------------------------------------------------------------
+
+
+def _load(folder: str, forms: tuple[File, File], files: Files) -> npt.NDArray[np.uint8]:
+    """The array in the genuine file. Raises DataError if it is not there."""
+    path, file = _check(folder, forms, files)
+    try:
+        return _read(path, file)
+    except (DataError, OSError) as error:  # it was good a moment ago
+        raise DataError(f"{path} changed while it was being read: {error}") from error
+
+
+def _read(path: str, file: File) -> npt.NDArray[np.uint8]:
+    """The array in the file, of the shape it should have. Raises DataError for its content, OSError for itself."""
+    import gzip
+    import zlib
+
+    try:
+        opener: Callable[..., Any] = gzip.open if file.name.endswith(".gz") else open
+        with opener(path, "rb") as stream:
+            return read_idx(stream, file.shape)
+    except EOFError as error:
+        raise DataError("a truncated gzip file") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"a damaged gzip file, or none at all ({error})") from error
+
+
+def read_idx(source: bytes | IO[bytes], shape: tuple[int, ...] | None = None) -> npt.NDArray[np.uint8]:
+    """The array in an IDX file of bytes: two zeros, the type (8), the rank, each dimension's size, the data.
+
+    Args:
+        source: the bytes, or a stream of them, of which one byte more is read than the header calls for at most.
+        shape: what the header must say, checked before there is memory for the data; any shape if None.
+
+    Raises:
+        DataError: another format, type or shape, or more or less data than the header calls for.
+    """
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    magic = stream.read(4)
+    if not magic:
+        raise DataError("an empty file")
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise DataError(f"no IDX file: it begins with {magic!r}, not with two zeros")
+    if magic[2] != 8:
+        raise DataError(f"an IDX file of type 0x{magic[2]:02x}, not of unsigned bytes (0x08)")
+    sizes = stream.read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
+        raise DataError(f"a truncated IDX file: it ends within its header, after {4 + len(sizes)} bytes")
+    found = tuple(np.frombuffer(sizes, ">u4").tolist())
+    if shape is not None and found != shape:
+        raise DataError(f"an IDX file of shape {found}, not {shape}")
+    expected = math.prod(found)
+    try:
+        array = np.empty(found, np.uint8)  # the system gives the memory when it is written to, not now
+    except (MemoryError, ValueError) as error:
+        raise DataError(f"an IDX file whose header calls for {expected:,} bytes of data ({error})") from error
+    data, filled = array.reshape(-1), 0
+    while block := stream.read(min(2**18, expected - filled)):
+        data[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
+        filled += len(block)
+    if filled < expected:
+        raise DataError(f"a truncated IDX file: it ends after {filled:,} of {expected:,} bytes of data")
+    if stream.read(1):
+        raise DataError(f"an IDX file that goes on after the {expected:,} bytes of data its header calls for")
+    return array

@@ -1,0 +1,116 @@
+"""What is done to one image on its way out of a data set; the names are those of torchvision.transforms."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minitrain.tensor import Tensor
+
+
+def to_unit_range(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Bytes as float32 in [0, 1]: k / 255, rounded once, a new array in C order of the same shape."""
+    values = pixels.astype(np.float32, order="C")
+    values /= np.float32(255)  # in place: values is ours
+    return values
+
+
+class ToTensor:
+    """An image as a Tensor of shape (C, H, W).
+
+    Takes an ndarray of shape (H, W), which is one channel, or (H, W, C), or a PIL image of mode L or RGB. Bytes
+    (uint8) become float32 in [0, 1], to the last bit as torchvision's; other dtypes are not scaled.
+
+    Raises:
+        TypeError: no ndarray and no such PIL image.
+        ValueError: another number of dimensions.
+    """
+
+    def __call__(self, pic: Any) -> Tensor:
+        if not isinstance(pic, np.ndarray):
+            mode = getattr(pic, "mode", None)  # a PIL image is known by it, without importing PIL
+            if mode not in ("L", "RGB"):
+                raise TypeError(
+                    "pic should be an ndarray or a PIL image of mode L or RGB (convert others with "
+                    f"pic.convert('RGB')). Got {type(pic)}" + (f" of mode {mode}" if mode else "")
+                )
+            pic = np.asarray(pic)
+        if pic.ndim not in (2, 3):
+            raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions: shape {pic.shape}")
+        channels_first = pic[None] if pic.ndim == 2 else pic.transpose(2, 0, 1)
+        if pic.dtype == np.uint8:
+            return Tensor(to_unit_range(channels_first))
+        return Tensor(np.ascontiguousarray(channels_first))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Compose:
+    """Transforms one after the other."""
+
+    def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
+        self.transforms = transforms
+
+    def __call__(self, img: Any) -> Any:
+        for transform in self.transforms:
+            img = transform(img)
+        return img
+
+    def __repr__(self) -> str:
+        return "\n".join([f"{type(self).__name__}(", *(f"    {each}" for each in self.transforms), ")"])
+
+
+class Lambda:
+    """A function of your own as a transform."""
+
+    def __init__(self, lambd: Callable[[Any], Any]) -> None:
+        if not callable(lambd):
+            raise TypeError(f"Argument lambd should be callable, got {type(lambd).__name__!r}")
+        self.lambd = lambd
+
+    def __call__(self, img: Any) -> Any:
+        return self.lambd(img)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Normalize:
+    """(tensor - mean) / std, channel by channel; comes after ToTensor.
+
+    Args:
+        mean, std: one number for each channel, or one for all.
+        inplace: write into the tensor that is given.
+
+    Takes float tensors of shape (..., C, H, W).
+
+    Raises:
+        TypeError: no Tensor, or no float one.
+        ValueError: fewer than 3 dimensions, or a std of 0.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
+        self.mean = mean
+        self.std = std
+        self.inplace = inplace
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"img should be Tensor Image. Got {type(tensor)}: Normalize comes after ToTensor")
+        if not tensor.is_floating_point():
+            raise TypeError(f"Input tensor should be a float tensor. Got {tensor.dtype}.")
+        if tensor.ndim < 3:
+            raise ValueError(
+                f"Expected tensor to be a tensor image of size (..., C, H, W). Got tensor.size() = {tensor.shape}"
+            )
+        mean = np.asarray(self.mean, tensor.dtype).reshape(-1, 1, 1)
+        std = np.asarray(self.std, tensor.dtype).reshape(-1, 1, 1)
+        if (std == 0).any():
+            raise ValueError(f"std evaluated to zero in {tensor.dtype}, leading to division by zero: {self.std}")
+        normalized = (tensor - Tensor(mean)) / Tensor(std)
+        return tensor.copy_(normalized) if self.inplace else normalized
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(mean={self.mean}, std={self.std})"

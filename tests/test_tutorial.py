@@ -1,0 +1,149 @@
+"""The tutorial's program prints the same log on torch and, with its import lines changed, on minitrain."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.programs import MINITRAIN_IMPORTS, TORCH_IMPORTS, tutorial
+
+ROOT = Path(__file__).parent.parent
+LOSS = re.compile(r"loss: +(?P<loss>\S+)  \[ *(?P<current>\d+)/ *(?P<size>\d+)\]")
+TEST = re.compile(r" Accuracy: (?P<accuracy>\S+)%, Avg loss: (?P<loss>\S+) ")
+
+# The digits in place of Fashion-MNIST. To torch they come as tensors: torchvision does not have this data set.
+DIGITS_ON_MINITRAIN = {
+    "FashionMNIST": "Digits",
+    "28 * 28, 512": "8 * 8, 512",
+    "learning_rate = 1e-3": "learning_rate = 5e-2",
+}
+DIGITS_ON_TORCH = {
+    **DIGITS_ON_MINITRAIN,
+    "from torchvision.transforms import ToTensor\n": """
+import numpy as np
+import minitrain.data
+class datasets:
+    @staticmethod
+    def FashionMNIST(root, train, download, transform):
+        digits = minitrain.data.datasets.Digits(train=train)
+        return torch.utils.data.TensorDataset(
+            torch.from_numpy(digits.data.numpy().astype(np.float32) / 255), torch.from_numpy(digits.targets.numpy())
+        )
+ToTensor = str
+""",
+}
+
+
+def log_of(program: str, folder: Path) -> str:
+    """What the program prints, run in a process of its own in this folder."""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def assert_same_log(mine: str, torchs: str, *, ties: int = 0) -> None:
+    """Every line equal, but losses within 2e-5, and at most `ties` accuracies off by 0.1."""
+    lines, expected_lines = mine.splitlines(), torchs.splitlines()
+    assert len(lines) == len(expected_lines)
+    off_by_one = 0
+    for line, expected in zip(lines, expected_lines, strict=True):
+        for pattern in (LOSS, TEST):
+            got, want = pattern.fullmatch(line), pattern.fullmatch(expected)
+            assert (got is None) == (want is None), (line, expected)
+            if got is None or want is None:
+                continue
+            # A printed loss is rounded to 6 digits, which may move either by half of the last.
+            assert abs(float(got["loss"]) - float(want["loss"])) <= 2e-5 + 1e-6, (line, expected)
+            if pattern is TEST and got["accuracy"] != want["accuracy"]:
+                assert abs(float(got["accuracy"]) - float(want["accuracy"])) < 0.15, (line, expected)
+                off_by_one += 1
+            if pattern is LOSS:
+                assert (got["current"], got["size"]) == (want["current"], want["size"])
+        if not LOSS.fullmatch(line) and not TEST.fullmatch(line):
+            assert line == expected
+    assert off_by_one <= ties
+
+
+def test_nothing_but_the_import_lines_differs() -> None:
+    mine, torchs = tutorial("minitrain").splitlines(), tutorial("torch").splitlines()
+    assert [line for line in mine if line not in torchs] == MINITRAIN_IMPORTS.splitlines()
+    assert [line for line in torchs if line not in mine and "torchvision" not in line] == [
+        line for line in TORCH_IMPORTS.splitlines() if "torchvision" not in line
+    ]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_digits_log_is_torchs(seed: int, tmp_path: Path) -> None:
+    torch_program = tutorial("torch", seed=seed, epochs=3, changes=_without_name(DIGITS_ON_TORCH))
+    mine = log_of(tutorial("minitrain", seed=seed, epochs=3, changes=DIGITS_ON_MINITRAIN), tmp_path)
+    torchs = log_of(torch_program, tmp_path)
+    assert mine.count("Test Error") == 3
+    assert_same_log(mine, torchs)
+
+
+def _without_name(changes: dict[str, str]) -> dict[str, str]:
+    return {old: new for old, new in changes.items() if old != "FashionMNIST"}
+
+
+def test_the_shuffled_digits_log_is_torchs(tmp_path: Path) -> None:
+    shuffled = {"DataLoader(training_data, batch_size=64)": "DataLoader(training_data, batch_size=64, shuffle=True)"}
+    mine = log_of(tutorial("minitrain", epochs=3, changes={**DIGITS_ON_MINITRAIN, **shuffled}), tmp_path)
+    torchs = log_of(tutorial("torch", epochs=3, changes={**_without_name(DIGITS_ON_TORCH), **shuffled}), tmp_path)
+    assert_same_log(mine, torchs)
+
+
+@pytest.mark.parametrize(
+    ("what", "fault"),
+    [
+        ("another seed", {"torch.manual_seed(0)": "torch.manual_seed(1)"}),
+        ("another rate", {"lr=learning_rate": "lr=learning_rate * 1.001"}),
+        ("gradients not zeroed", {"optimizer.zero_grad()": "pass"}),
+        ("another order", {"shuffle=False": "shuffle=True"}),
+    ],
+)
+def test_the_comparison_of_logs_sees_a_difference(what: str, fault: dict[str, str], tmp_path: Path) -> None:
+    plain = {**DIGITS_ON_MINITRAIN, "training_data, batch_size=64)": "training_data, batch_size=64, shuffle=False)"}
+    right = log_of(tutorial("minitrain", epochs=1, changes=plain), tmp_path)
+    wrong = log_of(tutorial("minitrain", epochs=1, changes={**plain, **fault}), tmp_path)
+    assert_same_log(right, right)
+    with pytest.raises(AssertionError):
+        assert_same_log(wrong, right)
+
+
+@pytest.fixture
+def fashion_mnist_folder(tmp_path: Path) -> Path:
+    """A folder with the genuine files as the program looks for them, copied: torchvision unpacks them there."""
+    if "MINITRAIN_DATA" not in os.environ:
+        pytest.skip("the genuine Fashion-MNIST is needed: set MINITRAIN_DATA to the folder that holds it")
+    raw = Path("FashionMNIST", "raw")
+    (tmp_path / "data" / raw).mkdir(parents=True)
+    for file in (Path(os.environ["MINITRAIN_DATA"]) / raw).glob("*.gz"):
+        shutil.copy(file, tmp_path / "data" / raw)
+    return tmp_path
+
+
+def test_one_epoch_on_fashion_mnist_is_torchs(fashion_mnist_folder: Path) -> None:
+    mine = log_of(tutorial("minitrain", epochs=1), fashion_mnist_folder)
+    torchs = log_of(tutorial("torch", epochs=1), fashion_mnist_folder)
+    assert mine.startswith("Epoch 1\n-------------------------------\nloss: 2.305311  [   64/60000]\n")
+    assert_same_log(mine, torchs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_epochs_on_fashion_mnist_are_torchs(seed: int, fashion_mnist_folder: Path) -> None:
+    mine = log_of(tutorial("minitrain", seed=seed), fashion_mnist_folder)
+    torchs = log_of(tutorial("torch", seed=seed), fashion_mnist_folder)
+    assert mine.count("Test Error") == 10
+    assert_same_log(mine, torchs, ties=1)
