@@ -31,8 +31,6 @@ TYPE_NAMES = {
 
 def as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
     """A dtype that Tensors can have, from a dtype or from bool, int or float. Raises TypeError for any other."""
-    if dtype is float:
-        return FLOAT
     try:
         found = None if dtype is None else np.dtype(dtype)
     except TypeError:
@@ -108,15 +106,15 @@ def check_broadcast(*shapes: tuple[int, ...]) -> None:
 
 def as_axis(dim: int, ndim: int) -> int:
     """dim as an axis from 0 up. Raises IndexError, in torch's words, if there is no such axis."""
-    size = max(ndim, 1)  # a 0-d tensor lets itself be addressed as if it had one axis
+    dim, size = operator.index(dim), max(ndim, 1)  # a 0-d tensor lets itself be addressed as if it had one axis
     if not -size <= dim < size:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})")
     return dim % size
 
 
 def as_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """The axes to reduce: all of them for None and for ()."""
-    if dim is None or dim == ():
+    """The axes to reduce: all of them for None, () and []."""
+    if dim is None or (isinstance(dim, Sequence) and not dim):
         return tuple(range(ndim))
     axes = [as_axis(d, ndim) for d in (dim if isinstance(dim, Sequence) else [dim])]
     for axis in axes:
@@ -137,26 +135,47 @@ def refuse_empty(shape: tuple[int, ...], axes: tuple[int, ...], name: str) -> No
 # --- what stands between brackets -------------------------------------------------------------------------------------
 
 
-def as_index(index: Any) -> Any:
-    """The index of x[index] for NumPy, from one of torch's. Arrays are copied: backward needs them unchanged.
+def as_indices(index: Any) -> list[tuple[Any, ...]]:
+    """The index of x[index] for NumPy, from one of torch's: one index, or two to be applied one after the other.
 
+    Numbers, slices, None and ... alone make a view, of a single element too: then there is always a ... .
+    Beside arrays torch lets numbers go first and keeps the place of the arrays' axes, where NumPy takes a number for
+    an array of one, and may move the axes to the front: so numbers beside arrays are an index of their own.
     Raises IndexError for a type or dtype that cannot index, and ValueError for a negative step, as torch.
     """
-    if isinstance(index, tuple):
-        return tuple(as_index(part) for part in index)
+    parts = [_as_part(part) for part in (index if isinstance(index, tuple) else (index,))]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if not arrays:
+        return [tuple(parts if any(part is Ellipsis for part in parts) else [*parts, Ellipsis])]
+    if not any(isinstance(part, int) for part in parts):
+        return [tuple(parts)]
+    first: list[Any] = []
+    for part in parts:
+        axes = part.ndim if isinstance(part, np.ndarray) and part.dtype == BOOL else 1
+        first += [slice(None)] * axes if isinstance(part, np.ndarray) else [part]
+    second = [
+        part if isinstance(part, np.ndarray) or part is Ellipsis else slice(None)
+        for part in parts
+        if not isinstance(part, int)
+    ]
+    return [tuple(first), tuple(second)]
+
+
+def _as_part(index: Any) -> Any:
+    """One of the comma's parts as an int, slice, None, ... or an array, copied since backward needs it unchanged."""
     if isinstance(index, slice):
         if index.step is not None and index.step < 0:
             raise ValueError(f"slice step must be positive, but got {index.step}; torch has no negative steps either")
         return slice(*(None if x is None else operator.index(x) for x in (index.start, index.stop, index.step)))
-    if index is None or index is Ellipsis or isinstance(index, bool):
+    if index is None or index is Ellipsis:
         return index
-    if isinstance(index, list) or hasattr(index, "__array__"):
-        array = np.array(index, dtype=np.int64 if isinstance(index, list) and not index else None)
+    if isinstance(index, Sequence | bool) or hasattr(index, "__array__"):
+        array = np.array(index, dtype=np.int64 if isinstance(index, Sequence) and not index else None)
         if array.dtype.kind not in "bi":
             raise IndexError(
                 f"tensors used as indices must be of a signed integer or bool dtype, but got {array.dtype}"
             )
-        return array
+        return array if array.ndim or array.dtype == BOOL else int(array)
     try:
         return operator.index(index)
     except TypeError:

@@ -161,6 +161,7 @@ def arange(
     """start, start + step, ... up to but without end; arange(end) starts at 0. int64 if all are whole numbers."""
     if end is None:
         start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, Tensor | np.generic) else x for x in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -229,6 +230,9 @@ def randn(
 
 def randint(
     *low_high_size: Any,
+    low: int | None = None,
+    high: int | None = None,
+    size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
     device: Any = None,
@@ -238,7 +242,13 @@ def randint(
 
     torch's, bit for bit.
     """
-    low, high, size = (0, *low_high_size) if len(low_high_size) == 2 else low_high_size
+    given = list(low_high_size)
+    try:
+        size = given.pop() if size is None else size
+        high = given.pop() if high is None else high
+        low = given.pop() if given else low or 0
+    except IndexError:
+        raise TypeError("randint expects (high, size) or (low, high, size)") from None
     target = LONG if dtype is None else as_dtype(dtype)
     array = random.randint(low, high, as_shape((size,)), dtype=target, generator=generator)
     return _finished(array, device, requires_grad)
@@ -262,9 +272,16 @@ def randn_like(input: Tensor, *, generator: Generator | None = None, requires_gr
 # --- joined -----------------------------------------------------------------------------------------------------------
 
 
+def _list_of_tensors(tensors: Sequence[Tensor]) -> list[Tensor]:
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected a list of Tensors, but element {i} is {type(x).__name__}")
+    return list(tensors)
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after another along dim; their other sizes must agree. Tensors of shape (0,) are left out."""
-    tensors = list(tensors)
+    tensors = _list_of_tensors(tensors)
     if not tensors:
         raise ValueError("cat: expected a non-empty list of Tensors")
     joined = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
@@ -284,7 +301,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors, all of one shape, side by side along a new axis dim."""
-    tensors = list(tensors)
+    tensors = _list_of_tensors(tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty list of Tensors")
     for i, x in enumerate(tensors):

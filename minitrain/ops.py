@@ -12,6 +12,7 @@ operand's dtype; it gets no gradient.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -168,7 +169,8 @@ class Pow(Function):
             grad_a = unbroadcast(np.where(b == 0, 0, grad_y * (b * np.power(a, b - 1))), shape_a)
         if needs_b:
             flat = np.logical_and(np.equal(a, 0), b >= 0)  # 0^b is 0 for every b > 0: it does not move with b
-            grad_b = unbroadcast(np.where(flat, 0, grad_y * (y * np.log(a))), shape_b)
+            ln_a = np.log(np.asarray(a, y.dtype))
+            grad_b = unbroadcast(np.where(flat, 0, grad_y * (y * ln_a)), shape_b)
         return grad_a, grad_b
 
 
@@ -229,7 +231,7 @@ class Sqrt(Function):
 
 
 class Abs(Function):
-    """y = |x|;  dL/dx = dL/dy · sign x  (0 at 0, as torch)."""
+    """y = |x|;  dL/dx = dL/dy · sign x  (0 at 0 and at nan, as torch)."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
@@ -239,7 +241,8 @@ class Abs(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         (x,) = ctx.saved_arrays
-        return grad_y * np.sign(x)
+        sign = np.greater(x, 0).astype(x.dtype) - np.less(x, 0)
+        return grad_y * sign
 
 
 class Tanh(Function):
@@ -311,14 +314,15 @@ class Clamp(Function):
         return np.where(inside, grad_y, 0)
 
 
-def _gradients_of_larger(ctx: Context, grad_y: Array, a_wins: Array, tie: Array) -> Gradients:
-    """All of grad_y to the operand that was taken, half to each where they tie."""
+def _gradients_of_taken(ctx: Context, grad_y: Array, b_taken: Array, a_taken: Array) -> Gradients:
+    """All of grad_y to the operand that was taken, half to each where they tie; all to both at nan, as torch."""
+    a, b = ctx.saved_arrays
     shape_a, shape_b = ctx.shapes
     needs_a, needs_b = ctx.needs_input_grad
-    shared = np.where(tie, grad_y / 2, grad_y)
+    shared = np.where(np.equal(a, b), grad_y / 2, grad_y)
     return (
-        unbroadcast(np.where(a_wins | tie, shared, 0), shape_a) if needs_a else None,
-        unbroadcast(np.where(a_wins & ~tie, 0, shared), shape_b) if needs_b else None,
+        unbroadcast(np.where(b_taken, 0, shared), shape_a) if needs_a else None,
+        unbroadcast(np.where(a_taken, 0, shared), shape_b) if needs_b else None,
     )
 
 
@@ -334,7 +338,7 @@ class Maximum(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        return _gradients_of_larger(ctx, grad_y, np.greater(a, b), np.equal(a, b))
+        return _gradients_of_taken(ctx, grad_y, b_taken=np.less(a, b), a_taken=np.greater(a, b))
 
 
 class Minimum(Function):
@@ -349,7 +353,7 @@ class Minimum(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        return _gradients_of_larger(ctx, grad_y, np.less(a, b), np.equal(a, b))
+        return _gradients_of_taken(ctx, grad_y, b_taken=np.greater(a, b), a_taken=np.less(a, b))
 
 
 class Where(Function):
@@ -506,7 +510,8 @@ class Index(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, index: Any) -> Array:
         ctx.shape, ctx.index = x.shape, index
-        return np.asarray(x[index])
+        y: Array = x[index]
+        return y
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
@@ -536,7 +541,9 @@ class IndexPut(Function):
             grad_x = grad_y.copy()
             grad_x[ctx.index] = 0
         if needs_v:
-            grad_v = unbroadcast(np.asarray(grad_y[ctx.index]), ctx.shape_v)
+            grad_v = np.asarray(grad_y[ctx.index])
+            axes = ctx.shape_v[max(len(ctx.shape_v) - grad_v.ndim, 0) :]  # v may have further ones in front
+            grad_v = unbroadcast(grad_v, axes).reshape(ctx.shape_v)
         return grad_x, grad_v
 
 
@@ -551,7 +558,8 @@ class Cat(Function):
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return tuple(np.split(grad_y, ctx.ends[:-1], axis=ctx.dim))
+        parts = np.split(grad_y, ctx.ends[:-1], axis=ctx.dim)
+        return tuple([part if needed else None for part, needed in zip(parts, ctx.needs_input_grad, strict=True)])
 
 
 class Clone(Function):
@@ -612,6 +620,11 @@ class Matmul(Function):
         return grad_a, grad_b
 
 
+def _rows(x: Array) -> Array:
+    """x (..., K) as a matrix (N, K): one large product is faster than many small ones."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
 class Linear(Function):
     """y = x Wᵀ + b;  dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = Σ dL/dy over the batch."""
 
@@ -621,8 +634,7 @@ class Linear(Function):
         needs_x, needs_weight, _ = ctx.needs_input_grad
         ctx.shape = x.shape
         ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None)
-        rows = x.reshape(-1, weight.shape[1]) if x.ndim > 2 else x  # one large product instead of many small
-        y = rows @ weight.T
+        y = _rows(x) @ weight.T
         if bias is not None:
             y += bias
         return y.reshape(*x.shape[:-1], weight.shape[0])
@@ -631,13 +643,13 @@ class Linear(Function):
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         x, weight = ctx.saved_arrays
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        grad_rows = grad_y.reshape(-1, grad_y.shape[-1])  # (N, out)
+        grad_rows = _rows(grad_y)  # (N, out)
         grad_x = grad_weight = grad_bias = None
         if needs_x:
             grad_x = (grad_rows @ weight).reshape(ctx.shape)
         if needs_weight:
             # (xᵀ dL/dy)ᵀ: the same numbers in the memory order of nn.Linear's weight
-            grad_weight = (x.reshape(-1, x.shape[-1]).T @ grad_rows).T
+            grad_weight = (_rows(x).T @ grad_rows).T
         if needs_bias:
             grad_bias = grad_rows.sum(axis=0)
         return grad_x, grad_weight, grad_bias
@@ -697,19 +709,19 @@ class NLLLoss(Function):
         w = kept.astype(x.dtype) if weight is None else np.where(kept, weight[labels], 0)
         losses = np.where(kept, -w * rows[np.arange(labels.size), labels], 0)
         ctx.shape, ctx.class_dim, ctx.target_shape, ctx.reduction = x.shape, class_dim, target.shape, reduction
-        ctx.save_for_backward(labels, w)
+        ctx.save_for_backward(labels, kept, w)
         if reduction == "none":
             return losses.reshape(target.shape)
         return np.asarray(losses.sum() if reduction == "sum" else losses.sum() / w.sum())
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
-        labels, w = ctx.saved_arrays
+        labels, kept, w = ctx.saved_arrays
         if ctx.reduction == "mean":
-            w = w / (w.sum() or 1)  # nothing kept: the loss is nan, the gradient 0, as torch
+            w = w / w.sum()
         classes = ctx.shape[ctx.class_dim]
         grad_rows = np.zeros((labels.size, classes), grad_y.dtype)
-        grad_rows[np.arange(labels.size), labels] = np.where(w == 0, 0, -w * grad_y.reshape(-1))
+        grad_rows[np.arange(labels.size), labels] = np.where(kept, -w * grad_y.reshape(-1), 0)
         grad_x = np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim)
         return grad_x, None, None
 

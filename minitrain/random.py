@@ -17,6 +17,9 @@ it only seeds a generator of Intel's MKL from it. `bernoulli` is what torch give
 for a p in a float64 tensor. (This is from reading torch's source; the comparison was made on an AMD CPU.)
 """
 
+from __future__ import annotations
+
+import functools
 import math
 import operator
 import os
@@ -68,10 +71,15 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"manual_seed expects a seed from -2**63 to 2**64 - 1, got {seed}")
         self._initial_seed = seed % 2**64
-        self._twister = np.random.RandomState(seed % 2**32)
+        self.__dict__.pop("_twister", None)
         self._just_seeded = True  # no word drawn yet: torch writes this state differently
         self._spare_normal: float | None = None  # Box-Muller makes two values at a time, see normal
         return self
+
+    @functools.cached_property
+    def _twister(self) -> np.random.RandomState:
+        """NumPy's twister, made when it is first asked for: importing numpy.random takes its time."""
+        return np.random.RandomState(self._initial_seed % 2**32)
 
     def initial_seed(self) -> int:
         """The seed the stream was started with, from 0 to 2**64 - 1."""

@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -47,6 +47,11 @@ class _Mode(ContextDecorator):
         new._previous = []
         return new if function is None else new(function)  # `@no_grad` without parentheses decorates
 
+    def _recreate_cm(self) -> Self:
+        new = type(self)()  # each call of a decorated function has its own: other threads may call it meanwhile
+        new.mode = self.mode
+        return new
+
     def __enter__(self) -> None:
         self._previous.append(_grad_mode.enabled)
         _grad_mode.enabled = self.mode
@@ -68,17 +73,37 @@ class enable_grad(_Mode):  # noqa: N801, torch's name
 
 
 class inference_mode(_Mode):  # noqa: N801, torch's name
-    """no_grad by torch's other name. (torch also forbids later use of the results in a graph; here they may be.)"""
+    """no_grad by torch's other name. (torch also forbids later use of the results in a graph; here they may be.)
+
+    inference_mode(False) is enable_grad.
+    """
 
     mode = False
 
+    def __new__(cls, mode: Callable[..., Any] | bool = True) -> Any:
+        if not isinstance(mode, bool):
+            return super().__new__(cls, mode)
+        new = super().__new__(cls)
+        new.mode = not mode
+        return new
 
-class set_grad_enabled:  # noqa: N801, torch's name
-    """Switch recording on or off at once; as a context manager, put the previous mode back on leaving."""
+
+class set_grad_enabled(ContextDecorator):  # noqa: N801, torch's name
+    """Switch recording on or off at once; as a context manager, put the previous mode back on leaving.
+
+    As a decorator it switches within the function's calls only.
+    """
 
     def __init__(self, mode: bool) -> None:
-        self._previous = _grad_mode.enabled
+        self._mode, self._previous = mode, _grad_mode.enabled
         _grad_mode.enabled = mode
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        _grad_mode.enabled = self._previous
+        return super().__call__(function)
+
+    def _recreate_cm(self) -> Self:
+        return type(self)(self._mode)
 
     def __enter__(self) -> None:
         pass
@@ -91,16 +116,12 @@ class set_grad_enabled:  # noqa: N801, torch's name
 
 
 class Version:
-    """How often a piece of memory was written in place; shared by all Tensors that are views of it.
+    """How often a piece of memory was written in place; shared by all Tensors that are views of it."""
 
-    `recorded_at` is the version that the last write recorded on the tape made, 0 if none was.
-    """
-
-    __slots__ = ("number", "recorded_at")
+    __slots__ = ("number",)
 
     def __init__(self) -> None:
         self.number = 0
-        self.recorded_at = 0
 
 
 class Variable(Protocol):
@@ -211,18 +232,19 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
     """Send grad, the loss's gradient with respect to root's result, back to all leaves, adding to their .grad.
 
     A Node is newer than the Nodes that made its inputs. When the newest waiting Node is visited first, all users of
-    its result have therefore been visited already, and its gradient is complete. Leaves get theirs at the very end:
-    a walk that raises has changed no leaf's .grad.
+    its result have therefore been visited already, and its gradient is complete. Every .grad is written at the very
+    end: a walk that raises has changed none.
     """
     pending: dict[Node | AccumulateGrad, Array] = {root: grad}
     owned = {root: False}  # whether nobody else holds the pending array
+    retained: list[tuple[Variable, Array]] = []
     newest_first = [(-root.sequence_nr, root)] if isinstance(root, Node) else []
     while newest_first:
         _, node = heapq.heappop(newest_first)
         grad = pending.pop(node)
         retain_for = node._retain_for() if node._retain_for is not None else None
         if retain_for is not None:
-            retain_for.receive_grad(grad, owned=False)
+            retained.append((retain_for, grad))
         input_gradients = node.input_gradients(grad)
         if not retain_graph:
             node.free()
@@ -237,6 +259,8 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
             owned[edge] = not np.may_share_memory(input_grad, grad)
             if isinstance(edge, Node):
                 heapq.heappush(newest_first, (-edge.sequence_nr, edge))
+    for variable, grad in retained:
+        variable.receive_grad(grad, owned=False)
     for leaf, grad in pending.items():
         if isinstance(leaf, AccumulateGrad):
             leaf.variable.receive_grad(grad, owned=owned[leaf])

@@ -27,7 +27,7 @@ from minitrain.arguments import (
     as_axes,
     as_axis,
     as_dtype,
-    as_index,
+    as_indices,
     as_shape,
     by_x,
     category,
@@ -54,7 +54,11 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     Returns the result as a Tensor; a view of an input's memory where forward returned a view.
     """
     tensors = [x for x in inputs if isinstance(x, Tensor)]
-    recording = is_grad_enabled() and any(x._requires_grad for x in tensors)
+    recording = False
+    if is_grad_enabled():
+        for x in tensors:
+            x._refuse_outdated_view()
+            recording = recording or x._requires_grad
     ctx: Context
     if recording:
         ctx = Node(function, [x._edge() if isinstance(x, Tensor) and x._requires_grad else None for x in inputs])
@@ -66,10 +70,9 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = np.asarray(function.forward(ctx, *arrays, **options))
     result = Tensor(y)
-    if y.base is not None:
-        for x in tensors:
-            if np.may_share_memory(y, x.array):
-                result._become_view_of(x)
+    for x in tensors:
+        if y is x.array or (y.base is not None and np.may_share_memory(y, x.array)):
+            result._become_view_of(x)
     if isinstance(ctx, Node):
         ctx.result_shape, ctx.result_dtype = y.shape, y.dtype
         ctx.guard("the result", y, result._version)
@@ -143,24 +146,28 @@ class Tensor(_Conversions):
         self._grad: Tensor | None = None
         self._requires_grad = False
         self._version = Version()
-        self._is_view = False
+        self._base: Tensor | None = None  # whose memory this is a view of
         self._born_at_version = 0
+        self._recorded_at_version = 0  # the version that the last write recorded on the tape made
         self._accumulator: weakref.ref[AccumulateGrad] | None = None
         if requires_grad:
             self.requires_grad = True
 
-    def _become_view_of(self, base: Tensor) -> None:
-        self._version = base._version
+    def _become_view_of(self, viewed: Tensor) -> None:
+        self._base = viewed if viewed._base is None else viewed._base
+        self._version = viewed._version
         self._born_at_version = self._version.number
-        self._is_view = True
 
-    def _edge(self) -> Node | AccumulateGrad:
-        """Where this Tensor's gradient goes: to the Node that made it, or to a leaf's AccumulateGrad."""
-        if self._is_view and self._version.recorded_at > self._born_at_version:
+    def _refuse_outdated_view(self) -> None:
+        if self._base is not None and self._base._recorded_at_version > self._born_at_version:
             raise RuntimeError(
                 "This view was taken before its memory was changed by a recorded in-place operation; its gradient "
                 "would be wrong. Take the view again, after the change."
             )
+
+    def _edge(self) -> Node | AccumulateGrad:
+        """Where this Tensor's gradient goes: to the Node that made it, or to a leaf's AccumulateGrad."""
+        self._refuse_outdated_view()
         if self.grad_fn is not None:
             return self.grad_fn
         # Held weakly, since it holds this leaf: it lives as long as a graph needs it.
@@ -235,7 +242,7 @@ class Tensor(_Conversions):
         return format_tensor(self.array, suffixes)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if self.ndim == 0 else repr(self), spec)
+        return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -389,6 +396,8 @@ class Tensor(_Conversions):
                 )
             grad = np.ones_like(self.array)
         else:
+            if not isinstance(gradient, Tensor):
+                raise TypeError(f"gradient must be a Tensor or None, but got {type(gradient).__name__}")
             grad = gradient.array.astype(self.dtype, copy=False)
             if grad.shape != self.array.shape:
                 raise RuntimeError(
@@ -522,6 +531,7 @@ class Tensor(_Conversions):
             raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
         if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
             raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({by_x(a.shape)} and {by_x(b.shape)})")
+        check_broadcast(a.shape[:-2], b.shape[:-2])
         return apply(ops.Matmul, self, other)
 
     # Comparison: bool Tensors, no gradient.
@@ -556,11 +566,19 @@ class Tensor(_Conversions):
     def __xor__(self, other: Any) -> Tensor:
         return _compare(np.bitwise_xor, self, other)
 
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
     def __mod__(self, other: Any) -> Tensor:
         return _without_gradient(np.remainder, self, other)
 
+    def __rmod__(self, other: Any) -> Tensor:
+        return _without_gradient(np.remainder, other, self)
+
     def __floordiv__(self, other: Any) -> Tensor:
         return _without_gradient(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _without_gradient(np.floor_divide, other, self)
 
     def __contains__(self, element: Any) -> bool:
         return bool((self == element).array.any())
@@ -590,24 +608,46 @@ class Tensor(_Conversions):
         x = self.to(dtype) if dtype is not None else self if self.is_floating_point() else self.to(LONG)
         return apply(ops.Sum, x, dim=as_axes(dim, self.ndim), keepdim=keepdim)
 
-    def mean(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+    def mean(
+        self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
+    ) -> Tensor:
         """The mean of floats; nan for no elements."""
-        if not self.is_floating_point():
+        x = self if dtype is None else self.to(dtype)
+        if not x.is_floating_point():
             raise RuntimeError(
-                f"mean(): the input's dtype must be a floating point one, but it is {self.dtype}; "
+                f"mean(): the input's dtype must be a floating point one, but it is {x.dtype}; "
                 "call .float() first, or .sum() for a count."
             )
-        return apply(ops.Mean, self, dim=as_axes(dim, self.ndim), keepdim=keepdim)
+        return apply(ops.Mean, x, dim=as_axes(dim, x.ndim), keepdim=keepdim)
 
-    def var(self, dim: int | Sequence[int] | None = None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
-        """The variance: Σ (x - mean)² / (n - correction)."""
+    def var(
+        self,
+        dim: int | Sequence[int] | None = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: int | None = None,
+    ) -> Tensor:
+        """The variance: Σ (x - mean)² / (n - correction), where correction is 1, or 0 for unbiased=False."""
+        if isinstance(dim, bool):  # torch's var(unbiased)
+            unbiased, dim = dim, None
         n = math.prod(self.array.shape[axis] for axis in as_axes(dim, self.ndim))
         distance = self - self.mean(dim, keepdim=True)
-        return (distance * distance).sum(dim, keepdim) / float(max(n - correction, 0))
+        lost = int(unbiased) if correction is None else correction
+        return (distance * distance).sum(dim, keepdim) / float(max(n - lost, 0))
 
-    def std(self, dim: int | Sequence[int] | None = None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
-        """The standard deviation: √variance."""
-        return self.var(dim, correction=correction, keepdim=keepdim).sqrt()
+    def std(
+        self,
+        dim: int | Sequence[int] | None = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: int | None = None,
+    ) -> Tensor:
+        """The standard deviation: √variance. Where it is 0 its gradient is 0, as torch."""
+        variance = self.var(dim, unbiased, keepdim, correction=correction)
+        constant = variance == 0
+        return where(constant, 0.0, where(constant, 1.0, variance).sqrt())
 
     def amax(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """The maximum; its gradient is shared evenly among equal maxima."""
@@ -617,14 +657,28 @@ class Tensor(_Conversions):
 
     def amin(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """The minimum; its gradient is shared evenly among equal minima."""
-        return -(-self).amax(dim, keepdim)
+        if self.is_floating_point():
+            return -(-self).amax(dim, keepdim)
+        axes = as_axes(dim, self.ndim)
+        refuse_empty(self.array.shape, axes, "amin")
+        return Tensor(np.asarray(self.array.min(axis=axes, keepdims=keepdim)))
 
-    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The maximum of all elements; with dim, (values, indices), and the gradient goes to those indices."""
+    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The maximum of all elements; with dim, (values, indices), and the gradient goes to those indices.
+
+        max(other), with a Tensor, is maximum(other).
+        """
+        if isinstance(dim, Tensor):
+            return self.maximum(dim)
         return self.amax() if dim is None else self._pick(self.argmax(dim, keepdim=True), dim, keepdim)
 
-    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The minimum of all elements; with dim, (values, indices), and the gradient goes to those indices."""
+    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The minimum of all elements; with dim, (values, indices), and the gradient goes to those indices.
+
+        min(other), with a Tensor, is minimum(other).
+        """
+        if isinstance(dim, Tensor):
+            return self.minimum(dim)
         return self.amin() if dim is None else self._pick(self.argmin(dim, keepdim=True), dim, keepdim)
 
     def _pick(self, indices: Tensor, dim: int, keepdim: bool) -> ValuesAndIndices:
@@ -700,10 +754,10 @@ class Tensor(_Conversions):
             raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
         return apply(ops.Flatten, self, start_dim=start, end_dim=end)
 
-    def squeeze(self, dim: int | None = None) -> Tensor:
-        """Without its axes of size 1, or without axis dim if that has size 1."""
+    def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
+        """Without its axes of size 1, or without those of them that dim names."""
         shape = self.array.shape
-        axes = range(self.ndim) if dim is None else [as_axis(dim, self.ndim)]
+        axes = as_axes(dim, self.ndim)
         return self.reshape([size for axis, size in enumerate(shape) if size != 1 or axis not in axes])
 
     def unsqueeze(self, dim: int) -> Tensor:
@@ -719,6 +773,8 @@ class Tensor(_Conversions):
             if added < 0 or (size not in (1, shape[axis]) and shape[axis] != -1):
                 raise RuntimeError(f"expand: shape {list(self.shape)} cannot be expanded to {shape}")
             shape[axis] = size if shape[axis] == -1 else shape[axis]
+        if any(size < 0 for size in shape):
+            raise RuntimeError(f"expand: shape {list(self.shape)} cannot be expanded to {shape}")
         return apply(ops.Expand, self, shape=tuple(shape))
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
@@ -759,7 +815,10 @@ class Tensor(_Conversions):
         return apply(ops.Clone, self, order=order)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return apply(ops.Index, self, index=as_index(index))
+        result = self
+        for step in as_indices(index):
+            result = apply(ops.Index, result, index=step)
+        return result
 
     # dtypes.
 
@@ -785,7 +844,8 @@ class Tensor(_Conversions):
         if target == self.dtype:
             return self.clone() if copy else self
         if target.kind != "f":
-            return Tensor(self.array.astype(target))
+            with np.errstate(invalid="ignore"):
+                return Tensor(self.array.astype(target))
         return apply(ops.ToCopy, self, dtype=target)
 
     def cpu(self) -> Tensor:
@@ -796,14 +856,15 @@ class Tensor(_Conversions):
 
     def _records_write(self, *operands: Any) -> bool:
         """Whether an in-place operation is to be recorded. Raises RuntimeError where it must not happen at all."""
-        if not is_grad_enabled() or not any(isinstance(x, Tensor) and x.requires_grad for x in (self, *operands)):
+        on_tape = [isinstance(x, Tensor) and x.requires_grad for x in (self, self._base, *operands)]
+        if not is_grad_enabled() or not any(on_tape):
             return False
         if self.grad_fn is None and self.requires_grad:
             raise RuntimeError(
                 "a leaf Variable that requires grad is being used in an in-place operation. Change it inside "
                 "`with no_grad():`, or write the change out of place."
             )
-        if self._is_view:
+        if self._base is not None:
             raise RuntimeError(
                 "an in-place operation on a view of another tensor cannot be recorded here. Write to the tensor "
                 "itself (x[index] = value), or clone() the view first."
@@ -823,11 +884,14 @@ class Tensor(_Conversions):
             )
         if category(after.dtype) > category(self.dtype):
             raise RuntimeError(f"result type {after.dtype} can't be cast to the desired output type {self.dtype}")
-        self.array[...] = after.array
+        with np.errstate(all="ignore"):
+            self.array[...] = after.array
         increment_version(self)
-        if recording:
+        if recording and after.grad_fn is not None:
+            if self.grad_fn is not None:  # what retain_grad() asked for is the gradient of self as it is now
+                after.grad_fn._retain_for, self.grad_fn._retain_for = self.grad_fn._retain_for, None
             self.grad_fn, self._requires_grad = after.grad_fn, True
-            self._version.recorded_at = self._version.number
+            self._recorded_at_version = self._version.number
         return self
 
     def add_(self, other: Any, *, alpha: Scalar = 1) -> Self:
@@ -851,12 +915,20 @@ class Tensor(_Conversions):
         return self._write(ops.Div, other, compute_dtype=floating(result_type(self, other)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        value, index = _operand(value), as_index(index)
-        if self._records_write(value):
-            self._write(ops.IndexPut, value, index=index, compute_dtype=self.dtype)
-        else:
-            self.array[index] = value.array if isinstance(value, Tensor) else value
-            increment_version(self)
+        value = _operand(value)
+        *first, last = as_indices(index)
+        target = self
+        for step in first:
+            target = apply(ops.Index, target, index=step)
+        try:
+            if target._records_write(value):
+                target._write(ops.IndexPut, value, index=last, compute_dtype=self.dtype)
+            else:
+                with np.errstate(all="ignore"):
+                    target.array[last] = value.array if isinstance(value, Tensor) else value
+                increment_version(self)
+        except ValueError as error:
+            raise RuntimeError(f"cannot assign to these elements of a Tensor of shape {list(self.shape)}: {error}") from None
 
     def copy_(self, src: Tensor) -> Self:
         """self[...] = src, in self's dtype and memory order."""
@@ -938,9 +1010,9 @@ def _elementwise(function: type[Function], *operands: Any, dtype: npt.DTypeLike 
     converted = [_operand(x) for x in operands]
     try:
         return apply(function, *converted, compute_dtype=result_type(*converted) if dtype is None else dtype)
-    except ValueError:
+    except ValueError as error:
         check_broadcast(*(x.array.shape for x in converted if isinstance(x, Tensor)))
-        raise
+        raise RuntimeError(str(error)) from None
 
 
 def where(condition: Tensor, input: Any, other: Any) -> Tensor:
@@ -968,23 +1040,28 @@ def _of_floats(function: type[Function], x: Tensor) -> Tensor:
     return apply(function, x, compute_dtype=floating(x.dtype))
 
 
-def _compare(compare: Callable[..., Any], a: Tensor, b: Any) -> Tensor:
+def _compare(compare: Callable[..., Any], a: Any, b: Any) -> Tensor:
     """compare's result on both arrays, without a gradient; Python's own fallback for a foreign type."""
     try:
-        other = _operand(b)
+        operands = _operand(a), _operand(b)
     except TypeError:
         return NotImplemented  # type: ignore[no-any-return]
-    dtype = result_type(a, other)
-    check_broadcast(*(x.array.shape for x in (a, other) if isinstance(x, Tensor)))
-    arrays = [x.array.astype(dtype, copy=False) if isinstance(x, Tensor) else x for x in (a, other)]
+    dtype = result_type(*operands)
+    check_broadcast(*(x.array.shape for x in operands if isinstance(x, Tensor)))
+    arrays = [x.array.astype(dtype, copy=False) if isinstance(x, Tensor) else x for x in operands]
     with np.errstate(all="ignore"):
         return Tensor(np.asarray(compare(*arrays)))
 
 
-def _without_gradient(function: Callable[..., Any], a: Tensor, b: Any) -> Tensor:
-    if is_grad_enabled() and (a.requires_grad or (isinstance(b, Tensor) and b.requires_grad)):
+def _without_gradient(function: Callable[..., Any], a: Any, b: Any) -> Tensor:
+    if is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in (a, b)):
         raise NotImplementedError(f"{function.__name__} has no gradient in minitrain; detach() its operands first.")
-    return _compare(function, a, b)
+    result = _compare(function, a, b)
+    if result is not NotImplemented and result.dtype.kind != "f":
+        divisor = b.array if isinstance(b, Tensor) else np.asarray(b)
+        if result.numel() and not divisor.all():
+            raise RuntimeError("ZeroDivisionError: an integer is divided by 0")
+    return result
 
 
 def _require_float(x: Tensor, name: str) -> None:

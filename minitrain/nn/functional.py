@@ -15,11 +15,21 @@ from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply
 
 
+def _check_tensors(name: str, **arguments: Tensor) -> None:
+    for argument, value in arguments.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{name}(): argument '{argument}' must be Tensor, not {type(value).__name__}; "
+                "wrap it in minitrain.tensor() or from_numpy()."
+            )
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b. input (..., in), weight (out, in), bias (out,) -> (..., out).
 
     Raises RuntimeError where shapes or dtypes do not fit.
     """
+    _check_tensors("linear", input=input, weight=weight)
     in_features = weight.array.shape[-1]
     shape = input.array.shape
     if not shape or shape[-1] != in_features:
@@ -84,6 +94,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         return input
     if p == 1:
         scale = np.zeros(input.shape, input.dtype)
+    elif not input.is_floating_point():
+        raise RuntimeError(f"result type Float can't be cast to {input.dtype}: dropout scales; call .float() first.")
     else:
         scale = random.bernoulli(input.shape, 1 - p).astype(input.dtype) / input.dtype.type(1 - p)
     return input.mul_(Tensor(scale)) if inplace else input * Tensor(scale)
@@ -103,6 +115,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: Reduction = "mean") -> Te
     Raises ValueError where the shapes differ: torch broadcasts them with a warning, which is nearly always a mistake.
     """
     _check_reduction(reduction)
+    _check_tensors("mse_loss", input=input, target=target)
     if input.shape != target.shape:
         raise ValueError(
             f"mse_loss expects input and target of one shape, but got input {list(input.shape)} and target "
@@ -143,28 +156,32 @@ def nll_loss(
     Raises RuntimeError or ValueError for shapes and dtypes, IndexError for a label out of range.
     """
     _check_reduction(reduction)
+    _check_tensors("nll_loss", input=input, target=target)
     if input.ndim == 0:
-        raise RuntimeError("nll_loss expects an input of shape (N, C), (N, C, d1, ...) or (C,), but got a 0-d one")
+        raise ValueError("nll_loss expects an input of shape (N, C), (N, C, d1, ...) or (C,), but got a 0-d one")
     if not input.is_floating_point():
         raise RuntimeError(f"nll_loss expects floating point log-probabilities, but got {input.dtype}")
     class_dim = _class_dim(input)
     classes = input.shape[class_dim]
+    if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
+        )
     if target.dtype not in (LONG, UINT8):
         raise RuntimeError(
             f"expected labels of dtype int64, but got {target.dtype}: class numbers; convert with .long(). "
             "(Probabilities, as floats of the input's shape, go to cross_entropy.)"
         )
-    if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
-        raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
-        )
     expected = (*input.shape[:class_dim], *input.shape[class_dim + 1 :])
     if target.shape != expected:
-        raise RuntimeError(
+        one_sample = input.ndim == 1 or target.ndim == 0
+        raise (ValueError if one_sample else RuntimeError)(
             f"expected labels of shape {list(expected)} for an input of shape {list(input.shape)} (one label in place "
             f"of {classes} classes), but got {list(target.shape)}"
         )
     _check_weight(weight, input, classes)
+    if weight is not None and weight.requires_grad:
+        raise RuntimeError("nll_loss is not differentiable with respect to weight; give it weight.detach().")
     labels = target.array
     bad = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
     if bad.any():
@@ -192,8 +209,9 @@ def cross_entropy(
     label_smoothing: from 0 to 1, the share of each target that is spread evenly over all classes.
     """
     _check_reduction(reduction)
+    _check_tensors("cross_entropy", input=input, target=target)
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if input.ndim == 0:
         raise RuntimeError("cross_entropy expects an input of shape (N, C), (N, C, d1, ...) or (C,), but got a 0-d one")
     log_probs = log_softmax(input, _class_dim(input))

@@ -178,11 +178,12 @@ class Sequential(Module):
     def __init__(self, modules: OrderedDict[str, Module], /) -> None: ...
     def __init__(self, *modules: Any) -> None:
         super().__init__()
-        named = modules[0] if len(modules) == 1 and isinstance(modules[0], OrderedDict) else None
-        for name, module in named.items() if named is not None else enumerate(modules):
+        by_name = len(modules) == 1 and isinstance(modules[0], OrderedDict)
+        named = modules[0] if by_name else {str(i): module for i, module in enumerate(modules)}
+        for name, module in named.items():
             if not isinstance(module, Module):
                 raise TypeError(f"{type(module).__name__} is not a Module subclass: {module!r}")
-            self.register_module(str(name), module)
+            self.register_module(name, module)
 
     def forward(self, input: Any) -> Any:
         """Run all of them on input."""
@@ -198,7 +199,7 @@ class Sequential(Module):
 
     def __getitem__(self, index: int | slice) -> Module:
         if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self.named_children())[index]))
+            return Sequential(OrderedDict(list(self._modules.items())[index]))
         return list(self)[index]
 
     def append(self, module: Module) -> Sequential:

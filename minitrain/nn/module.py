@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minitrain.arguments import as_dtype
+from minitrain.ops import Array
 from minitrain.tensor import Tensor, increment_version
 
 
@@ -69,27 +70,23 @@ class Module:
     # Attributes: Parameters, buffers and Modules are kept apart, in the order of their assignment.
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
+        # What a name was registered as it stays, until a Parameter or a Module takes its place.
+        if isinstance(value, Parameter) or name in self.__dict__.get("_parameters", {}):
+            self._make_way(name, "_parameters")
             self.register_parameter(name, value)
-        elif isinstance(value, Module):
+        elif isinstance(value, Module) or name in self.__dict__.get("_modules", {}):
+            self._make_way(name, "_modules")
             self.register_module(name, value)
-        elif self.__dict__.get("_parameters", {}).get(name) is not None:
-            if value is not None:
-                raise TypeError(
-                    f"cannot assign {type(value).__name__} as parameter {name!r}: expected nn.Parameter or None. "
-                    "Wrap it in nn.Parameter, or write into the one that is there with copy_() under no_grad()."
-                )
-            self._parameters[name] = None
-        elif name in self.__dict__.get("_modules", {}):
-            if value is not None:
-                raise TypeError(f"cannot assign {type(value).__name__} as child module {name!r}: expected nn.Module")
-            self._modules[name] = None
         elif name in self.__dict__.get("_buffers", {}):
-            if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign {type(value).__name__} as buffer {name!r}: expected Tensor or None")
-            self._buffers[name] = value
+            self.register_buffer(name, value)
         else:
             object.__setattr__(self, name, value)
+
+    def _make_way(self, name: str, kind: str) -> None:
+        """Forget what stands under this name as another kind of attribute."""
+        for other in {"_parameters", "_buffers", "_modules"} - {kind}:
+            self.__dict__.get(other, {}).pop(name, None)
+        self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
         for kind in ("_parameters", "_buffers", "_modules"):
@@ -110,23 +107,35 @@ class Module:
     def _register(self, kind: str, name: str, value: Any) -> None:
         if kind not in self.__dict__:
             raise AttributeError(f"cannot assign {name!r} before Module.__init__() call: call super().__init__() first")
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a part of a Module must be a string, but got {name!r}")
         if "." in name or name == "":
             raise KeyError(f"the name of a part of a Module must be non-empty and without '.', but got {name!r}")
-        if hasattr(self, name) and name not in self.__dict__[kind] and name not in self.__dict__:
+        if hasattr(self, name) and name not in self.__dict__[kind]:
             raise KeyError(f"attribute {name!r} already exists")
-        self.__dict__.pop(name, None)
         self.__dict__[kind][name] = value
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a Parameter, or None to say that there is none."""
+        if not isinstance(param, Parameter | None):
+            raise TypeError(
+                f"cannot assign {type(param).__name__} as parameter {name!r}: expected nn.Parameter or None. "
+                "Wrap it in nn.Parameter, or write into the one that is there with copy_() under no_grad()."
+            )
         self._register("_parameters", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None) -> None:
         """Add a Tensor that belongs to the state but is not learned."""
+        if not isinstance(tensor, Tensor | None):
+            raise TypeError(f"cannot assign {type(tensor).__name__} as buffer {name!r}: expected Tensor or None")
         self._register("_buffers", name, tensor)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a child Module; the same as assigning it to an attribute."""
+        if not isinstance(module, Module | None):
+            raise TypeError(
+                f"cannot assign {type(module).__name__} as child module {name!r}: it is not a Module subclass"
+            )
         self._register("_modules", name, module)
 
     add_module = register_module
@@ -145,16 +154,19 @@ class Module:
         """The Modules one level down, each once."""
         return (module for _, module in self.named_children())
 
-    def named_modules(self, memo: set[Module] | None = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
         """This Module (named prefix) and all below it, each once, with their dotted names."""
         memo = set() if memo is None else memo
         if self in memo:
             return
-        memo.add(self)
+        if remove_duplicate:
+            memo.add(self)
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """This Module and all below it, each once."""
@@ -162,8 +174,9 @@ class Module:
 
     def _named(self, kind: str, prefix: str, recurse: bool, once: bool) -> Iterator[tuple[str, Any]]:
         seen = set()
-        for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
-            for name, value in module.__dict__[kind].items():
+        modules = self.named_modules(prefix=prefix, remove_duplicate=once) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, value in getattr(module, kind).items():
                 if value is not None and not (once and value in seen):
                     seen.add(value)
                     yield f"{path}.{name}" if path else name, value
@@ -226,13 +239,18 @@ class Module:
     def to(self, *args: Any, dtype: npt.DTypeLike | None = None, device: Any = None, **options: Any) -> Self:
         """Change the floating dtype of all Parameters and buffers, as Tensor.to; the device is the CPU."""
         target = Tensor(np.empty(0, np.float32)).to(*args, dtype=dtype, device=device, **options).dtype
-        asked = dtype is not None or any(isinstance(arg, Tensor | np.dtype | type) for arg in args)
-        for tensor in (*self.parameters(), *self.buffers()) if asked else ():
-            if target.kind != "f":
-                raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got {target}")
-            for part in (tensor, tensor._grad):
-                if part is not None and part.is_floating_point():
-                    part.array = part.array.astype(target, order="K", copy=False)
+        if target.kind != "f":
+            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got {target}")
+        if dtype is None and not any(isinstance(arg, Tensor | np.dtype | type) for arg in args):
+            return self
+        for param in self.parameters():
+            for part in (param, param._grad):
+                if part is not None:
+                    part.array = part.detach().to(target).array
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.is_floating_point():
+                    module._buffers[name] = buffer.to(target)  # whoever gave the buffer keeps his own
         return self
 
     def float(self) -> Self:
@@ -251,7 +269,7 @@ class Module:
 
     def _state(self) -> OrderedDict[str, Tensor]:
         state: OrderedDict[str, Tensor] = OrderedDict()
-        for path, module in self.named_modules():
+        for path, module in self.named_modules(remove_duplicate=False):
             for name, tensor in (*module._parameters.items(), *module._buffers.items()):
                 if tensor is not None:
                     state[f"{path}.{name}" if path else name] = tensor
@@ -273,15 +291,18 @@ class Module:
         own = self._state()
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
-        arrays = {name: np.asarray(_detached(state_dict[name])) for name in own if name in state_dict}
+        arrays = {name: _as_array(state_dict[name]) for name in own if name in state_dict}
         problems = []
-        if strict and unexpected:
-            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
         if strict and missing:
             problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
+        if strict and unexpected:
+            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
         for name, array in arrays.items():
-            if array.dtype.kind not in "biuf":
-                problems.append(f"{name}: expected a Tensor in the checkpoint, but got {type(state_dict[name])}.")
+            if array is None:
+                problems.append(
+                    f'While copying the parameter named "{name}", expected Tensor or array from checkpoint but '
+                    f"received {type(state_dict[name])}"
+                )
             elif array.shape != own[name].array.shape:
                 problems.append(
                     f"size mismatch for {name}: copying a param with shape {list(array.shape)} from checkpoint, "
@@ -290,9 +311,10 @@ class Module:
         if problems:
             listed = "\n\t".join(problems)
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}")
-        for name, array in arrays.items():
-            own[name].array[...] = array
-            increment_version(own[name])
+        with np.errstate(all="ignore"):  # a float64 too large for float32 becomes inf silently, as in torch
+            for name, array in arrays.items():
+                own[name].array[...] = array
+                increment_version(own[name])
         return IncompatibleKeys(missing, unexpected)
 
     # How it prints.
@@ -309,9 +331,12 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}(", *extra, *parts]) + "\n)"
 
 
-def _detached(value: Any) -> Any:
-    """A Tensor's or a torch tensor's array may be asked for even where it requires a gradient."""
-    return value.detach() if hasattr(value, "detach") else value
+def _as_array(value: Any) -> Array | None:
+    """The numbers in a Tensor, a torch tensor or an array, whether or not it requires a gradient; else None."""
+    if not hasattr(value, "__array__"):
+        return None
+    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    return array if array.dtype.kind in "biuf" else None
 
 
 def _quoted(names: Iterable[str]) -> str:

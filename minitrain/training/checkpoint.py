@@ -16,11 +16,14 @@ from typing import IO, Any
 
 import numpy as np
 
+from minitrain.arguments import as_dtype
 from minitrain.device import device as Device
 from minitrain.ops import Array
 from minitrain.tensor import Tensor
 
+_METADATA = "__metadata__"  # the header's entry that is no tensor
 _OUTLINE = "minitrain.outline"
+_DTYPES = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F32", "F64"}  # those that Tensors have, as headers name them
 
 
 def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
@@ -62,19 +65,25 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
 
     name = f if isinstance(f, str | os.PathLike) else "the file"
     data = Path(f).read_bytes() if isinstance(f, str | os.PathLike) else f.read()
-    if data[:2] in (b"PK", b"\x80\x02"):
-        raise ValueError(
-            f"{name} is a pickle, as torch.save writes it, which can carry code. Write it anew from torch with "
-            "safetensors.torch.save_file(model.state_dict(), PATH)."
-        )
     try:
-        arrays = safetensors.numpy.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        outline = json.loads(header.get("__metadata__", {}).get(_OUTLINE, "null"))
-        if outline is None:
-            return OrderedDict((name, Tensor(array)) for name, array in arrays.items())
-        return _from_outline(outline, arrays)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        metadata = header.pop(_METADATA, {})
+        for key, entry in header.items():
+            if entry["dtype"] not in _DTYPES:
+                raise ValueError(f"{key!r} has the dtype {entry['dtype']}, which is not offered; write it as float32")
+        arrays = safetensors.numpy.load(data)
+        if _OUTLINE not in metadata:
+            return OrderedDict((key, Tensor(arrays[key])) for key in header)
+        loaded = _from_outline(json.loads(metadata[_OUTLINE]), arrays)
+        if arrays:
+            raise ValueError(f"its outline has no place for {sorted(arrays)}")
+        return loaded
+    except (safetensors.SafetensorError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        if bytes(data[:4]) == b"PK\x03\x04" or data[:1] == b"\x80":
+            raise ValueError(
+                f"{name} is a pickle, as torch.save writes it, which can carry code. Write it anew from torch with "
+                "safetensors.torch.save_file(model.state_dict(), PATH)."
+            ) from None
         raise ValueError(f"{name} is not a whole safetensors file ({len(data)} bytes): {error}") from None
 
 
@@ -82,10 +91,12 @@ def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
     """The outline of obj as JSON values; the arrays in it are put into arrays, by their paths."""
     if hasattr(obj, "__array__"):
         name = path or "tensor"
-        while name in arrays:
+        while name in arrays or name == _METADATA:
             name += "'"
+        array = np.asarray(obj.detach() if hasattr(obj, "detach") else obj)
+        as_dtype(array.dtype)
         # Contiguous, since the library would write a transposed array's values in the wrong order.
-        arrays[name] = np.ascontiguousarray(obj.detach() if hasattr(obj, "detach") else obj).reshape(np.shape(obj))
+        arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
         return {"tensor": name}
     if isinstance(obj, Mapping):
         return {
@@ -107,13 +118,17 @@ def _plain(value: Any) -> Any:
 
 
 def _from_outline(outline: dict[str, Any], arrays: dict[str, Array]) -> Any:
+    """What save was given, with the arrays in their places; each of them is taken out of arrays."""
     ((kind, content),) = outline.items()
     if kind == "tensor":
-        return Tensor(arrays[content])
+        return Tensor(arrays.pop(content))
     if kind == "dict":
-        return OrderedDict((key, _from_outline(part, arrays)) for key, part in content)
+        loaded = OrderedDict((_plain(key), _from_outline(part, arrays)) for key, part in content)
+        if len(loaded) < len(content):
+            raise ValueError("its outline has a key twice")
+        return loaded
     if kind in ("list", "tuple"):
         return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
     if kind == "value":
-        return content
+        return _plain(content)
     raise ValueError(f"unknown kind {kind!r} in its outline")

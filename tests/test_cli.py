@@ -1,0 +1,171 @@
+"""The command `minitrain` as a user types it: what it prints, where, and with which exit status."""
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+SHORT = ["train", "--dataset", "digits", "--epochs", "1"]
+
+
+def minitrain(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if key != "MINITRAIN_DATA"}
+    return subprocess.run(
+        [sys.executable, "-m", "minitrain", *arguments],
+        cwd=cwd,
+        env={**env, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_train_prints_the_log_on_stdout_and_says_on_stderr_where_the_run_is(tmp_path: Path) -> None:
+    result = minitrain(*SHORT, cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.startswith("Epoch 1\n-------------------------------\nloss: ")
+    assert result.stdout.endswith("Done!\n")
+    assert result.stderr == "The run is in runs/digits-0: config.json, steps.csv, epochs.csv, model.safetensors\n"
+    assert sorted(path.name for path in (tmp_path / "runs" / "digits-0").iterdir()) == [
+        "config.json",
+        "epochs.csv",
+        "model.safetensors",
+        "steps.csv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "minitrain: error: the following arguments are required: command"),
+        (["fly"], 2, "minitrain: error: argument command: invalid choice: 'fly'"),
+        (["train", "--epochs", "many"], 2, "minitrain train: error: argument --epochs: invalid int value: 'many'"),
+        (["train", "--epochs", "0"], 2, "minitrain: error: epochs must be at least 1, but got 0"),
+        (["train", "--lr", "nan"], 2, "minitrain: error: lr must be a finite number from 0 up, but got nan"),
+        (["train", "--optimizer", "adam", "--momentum", "0.9"], 2, "minitrain: error: adam has no momentum option"),
+        (["train", "--epoch", "3"], 2, "minitrain: error: unrecognized arguments: --epoch 3"),
+        (["data", "--data-dir", "nowhere", "verify"], 1, "minitrain: error: nowhere/FashionMNIST/raw/train-images"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_no_traceback(
+    arguments: list[str], status: int, message: str, tmp_path: Path
+) -> None:
+    result = minitrain(*arguments, cwd=tmp_path)
+    assert result.returncode == status
+    assert result.stdout == ""
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = minitrain("data", "verify", "--debug", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "DataError" in result.stderr
+
+
+def test_no_network_and_no_data_gets_one_line_with_the_way_out(tmp_path: Path) -> None:
+    # Through a proxy that is not there, every download fails at once, as without a network.
+    dead = "http://127.0.0.1:9"
+    result = minitrain("train", "--data-dir", "here", cwd=tmp_path, http_proxy=dead, https_proxy=dead)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    for part in ("here/FashionMNIST/raw", "train-images-idx3-ubyte.gz", "--dataset digits"):
+        assert part in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_out_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    assert minitrain(*SHORT, "--out", "mine", cwd=tmp_path).returncode == 0
+    again = minitrain(*SHORT, "--out", "mine", cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == "minitrain: error: mine already holds a run; choose another --out, or remove it first\n"
+
+
+def test_data_shows_every_file_with_size_and_state(tmp_path: Path) -> None:
+    result = minitrain("data", "--data-dir", "here", cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.count("no file") == 4
+    assert "26,421,880 bytes" in result.stdout
+    assert "digits.npz" in result.stdout
+
+
+@pytest.mark.skipif("MINITRAIN_DATA" not in os.environ, reason="needs the genuine Fashion-MNIST in MINITRAIN_DATA")
+def test_data_verifies_the_genuine_files_where_the_environment_points(tmp_path: Path) -> None:
+    result = minitrain("data", "verify", cwd=tmp_path, MINITRAIN_DATA=os.environ["MINITRAIN_DATA"])
+    assert result.returncode == 0
+    assert result.stdout.count("ok") == 5
+
+
+def test_ctrl_c_ends_the_run_with_one_line_and_keeps_its_metrics(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "minitrain", "train", "--dataset", "digits", "--epochs", "100000", "--out", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Epoch 3"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.startswith("minitrain: interrupted")
+    assert errors.count("\n") == 1
+    assert (tmp_path / "run" / "epochs.csv").read_text().count("\n") >= 3
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m minitrain train --dataset digits --epochs 20 | head -n 1"
+    result = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert result.stdout == "Epoch 1\n"
+    assert "Traceback" not in result.stderr
+
+
+def test_on_a_terminal_stderr_has_a_progress_bar_with_rate_and_time_left(tmp_path: Path) -> None:
+    terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [sys.executable, "-m", "minitrain", "train", "--dataset", "digits", "--epochs", "20", "--out", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        os.close(stderr)
+        seen = b""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                chunk = os.read(terminal, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not chunk:
+                break
+            seen += chunk
+        output, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert b"samples/s" in seen
+    assert b"Epoch 1/20" in seen
+    assert output.startswith("Epoch 1\n----")
+    assert "samples/s" not in output
+
+
+def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    import minitrain as package
+
+    assert minitrain("--version", cwd=tmp_path).stdout == f"minitrain {package.__version__}\n"
+
+
+def test_importing_minitrain_imports_no_torch_and_nothing_slow(tmp_path: Path) -> None:
+    program = (
+        "import sys, minitrain; "
+        "print([name for name in ('torch', 'pooch', 'requests', 'tqdm', 'safetensors', 'hashlib', 'gzip', 'argparse') "
+        "if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -1,0 +1,231 @@
+"""A run leaves all there is to know about it, and refuses what it cannot run before it touches anything."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minitrain
+from minitrain import nn
+from minitrain.data import DataError, DataLoader, TensorDataset
+from minitrain.training import loops
+from minitrain.training.loops import Observer, train_loop
+from minitrain.training.model import build_model
+from minitrain.training.run import DIGITS, Config, ConfigError, default_config, make_optimizer, make_run_dir, train
+
+SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_directory_tells_the_configuration_the_metrics_and_the_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = train(Config(**SHORT), tmp_path / "run")
+    printed = capsys.readouterr().out
+
+    config = json.loads((directory / "config.json").read_text())
+    assert (config["epochs"], config["hidden"], config["optimizer"]) == (2, [8], "sgd")
+    assert config["versions"]["numpy"] == np.__version__
+
+    steps, epochs = rows(directory / "steps.csv"), rows(directory / "epochs.csv")
+    assert [(int(row["epoch"]), int(row["batch"])) for row in steps] == [(e, b) for e in (1, 2) for b in range(24)]
+    assert [int(row["samples"]) for row in steps[22:24]] == [23 * 64, 1500]
+    assert f"loss: {float(steps[0]['loss']):>7f}  [   64/ 1500]\n" in printed
+    assert [int(row["epoch"]) for row in epochs] == [1, 2]
+    last = epochs[-1]
+    assert f" Accuracy: {100 * float(last['accuracy']):>0.1f}%, Avg loss: {float(last['loss']):>8f} \n" in printed
+
+    model = build_model(nn, 64, (8,), 10)
+    assert (
+        str(model.load_state_dict(minitrain.load(directory / "model.safetensors"))) == "<All keys matched successfully>"
+    )
+    test_data = DataLoader(
+        minitrain.data.datasets.Digits(train=False, transform=minitrain.data.ToTensor()), batch_size=64
+    )
+    with minitrain.no_grad():
+        accuracy, loss = loops.test_loop(test_data, model, nn.CrossEntropyLoss(), Observer())
+    assert (accuracy, loss) == (float(last["accuracy"]), float(last["loss"]))
+
+
+def test_stdout_is_the_tutorials_log_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(Config(**SHORT), tmp_path / "run")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1", "Epoch 2"]
+    assert lines[1] == "-" * 31
+    assert lines[3:6] == ["Test Error: ", lines[4], " "] or lines[3] == "Test Error: "
+    assert lines[-1] == "Done!"
+    assert len(lines) == 2 * 6 + 1
+
+
+@pytest.mark.parametrize(
+    "option", [{"optimizer": "rmsprop", "lr": 1e-2}, {"optimizer": "adam", "lr": 1e-2}, {"momentum": 0.9}]
+)
+def test_every_optimizer_learns(option: dict[str, Any], tmp_path: Path) -> None:
+    directory = train(Config(**{**SHORT, **option}), tmp_path / "run")
+    first, last = rows(directory / "epochs.csv")
+    assert float(last["loss"]) < float(first["loss"])
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+    def weights(name: str, seed: int) -> bytes:
+        config = Config(**{**SHORT, "epochs": 1, "seed": seed, "shuffle": True})
+        return (train(config, tmp_path / name) / "model.safetensors").read_bytes()
+
+    assert weights("a", 3) == weights("b", 3) != weights("c", 4)
+
+
+def test_the_digits_default_reaches_95_percent(tmp_path: Path) -> None:
+    directory = train(DIGITS, tmp_path / "run")
+    assert float(rows(directory / "epochs.csv")[-1]["accuracy"]) >= 0.95
+
+
+def test_the_defaults_are_the_tutorials() -> None:
+    config = default_config("fashion-mnist")
+    assert (config.epochs, config.batch_size, config.lr, config.hidden) == (10, 64, 1e-3, (512, 512))
+    assert (config.optimizer, config.seed, config.shuffle, config.momentum) == ("sgd", 0, False, 0.0)
+    assert default_config("digits") is DIGITS
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, but got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1"),
+        ({"hidden": (8, 0)}, "hidden must be at least 1, but got 8 0"),
+        ({"lr": float("nan")}, "lr must be a finite number"),
+        ({"lr": -1.0}, "lr must be a finite number from 0 up, but got -1.0"),
+        ({"weight_decay": float("inf")}, "weight_decay must be a finite number"),
+        ({"optimizer": "lion"}, "optimizer must be one of sgd, rmsprop, adam, but got 'lion'"),
+        ({"dataset": "mnist"}, "dataset must be one of fashion-mnist, digits"),
+        ({"optimizer": "adam", "momentum": 0.9}, "adam has no momentum"),
+        ({"seed": 2**64}, "seed must lie between"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(**options)
+
+
+def test_a_directory_that_holds_a_run_is_refused_and_left_alone(tmp_path: Path) -> None:
+    directory = train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(ConfigError, match="already holds a run; choose another --out"):
+        train(Config(**SHORT), directory)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+def test_runs_are_numbered_from_the_first_free_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [make_run_dir(None, "digits") for _ in range(2)] == [Path("runs/digits-0"), Path("runs/digits-1")]
+    Path("runs/digits-0").rmdir()
+    assert make_run_dir(None, "digits") == Path("runs/digits-0")
+
+
+def test_without_data_no_directory_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*args: Any, **kwargs: Any) -> None:
+        raise DataError("no network")
+
+    monkeypatch.setattr("minitrain.data.datasets.fetch", no_network)
+    with pytest.raises(DataError):
+        train(Config(data_dir=str(tmp_path / "nothing")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_adam_is_given_no_momentum() -> None:
+    model = nn.Linear(2, 2)
+    assert "momentum" not in make_optimizer(Config(optimizer="adam"), model).param_groups[0]
+    assert make_optimizer(Config(momentum=0.5), model).param_groups[0]["momentum"] == 0.5
+
+
+# --- the loops and their observer ----------------------------------------------------------------------------------
+
+
+def a_loader(samples: int) -> DataLoader[Any]:
+    minitrain.manual_seed(0)
+    return DataLoader(TensorDataset(minitrain.rand(samples, 3), minitrain.randint(2, (samples,))), batch_size=4)
+
+
+class Recorder(Observer):
+    """Writes down what it is told."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.told: list[Any] = []
+        self.stop_at = stop_at
+
+    def line(self, text: str) -> None:
+        self.told.append(text)
+
+    def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
+        if batch == self.stop_at:
+            raise StopIteration
+        self.told.append(("before", batch, len(X), len(y)))
+
+    def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
+        self.told.append(("after", batch, current, size))
+
+
+def test_an_observer_is_told_of_every_update() -> None:
+    model, recorder = nn.Linear(3, 2), Recorder()
+    optimizer = minitrain.optim.SGD(model.parameters(), lr=0.1)
+    train_loop(a_loader(6), model, nn.CrossEntropyLoss(), optimizer, recorder, first_batch=5)
+    assert recorder.told == [("before", 5, 4, 4), ("after", 5, 24, 6), ("before", 6, 2, 2), ("after", 6, 26, 6)]
+
+
+def test_an_observer_that_raises_before_the_update_leaves_the_parameters_as_they_are() -> None:
+    model = nn.Linear(3, 2)
+    before = model.weight.array.copy()
+    optimizer = minitrain.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(StopIteration):
+        train_loop(a_loader(6), model, nn.CrossEntropyLoss(), optimizer, Recorder(stop_at=0))
+    assert np.array_equal(model.weight.array, before)
+
+
+def test_the_loops_set_the_modes() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
+    optimizer = minitrain.optim.SGD(model.parameters(), lr=0.1)
+    loops.test_loop(a_loader(6), model, nn.CrossEntropyLoss(), Recorder())
+    assert not model.training
+    train_loop(a_loader(6), model, nn.CrossEntropyLoss(), optimizer, Recorder())
+    assert model[1].training
+
+
+def test_testing_on_nothing_is_refused() -> None:
+    empty = DataLoader(TensorDataset(minitrain.zeros(0, 3), minitrain.zeros(0, dtype=minitrain.long)))
+    with pytest.raises(ValueError, match="at least one batch"):
+        loops.test_loop(empty, nn.Linear(3, 2), nn.CrossEntropyLoss())
+
+
+def test_the_loops_name_no_framework() -> None:
+    import torch
+
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = torch.utils.data.TensorDataset(torch.rand(6, 3), torch.randint(2, (6,)))
+    loader = torch.utils.data.DataLoader(data, batch_size=4)
+    recorder = Recorder()
+    train_loop(loader, model, torch.nn.CrossEntropyLoss(), optimizer, recorder)
+    with torch.no_grad():
+        accuracy, _ = loops.test_loop(loader, model, torch.nn.CrossEntropyLoss(), recorder)
+    assert ("after", 1, 6, 6) in recorder.told
+    assert 0 <= accuracy <= 1
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4, 3)])
+def test_the_built_in_model_is_the_same_on_both_frameworks(hidden: tuple[int, ...]) -> None:
+    import torch
+
+    minitrain.manual_seed(1)
+    mine = build_model(nn, 6, hidden, 2)
+    torch.manual_seed(1)
+    torchs = build_model(torch.nn, 6, hidden, 2)
+    assert repr(mine) == repr(torchs)
+    for (name, array), (other_name, tensor) in zip(mine.state_dict().items(), torchs.state_dict().items(), strict=True):
+        assert name == other_name
+        assert np.array_equal(array, tensor)
