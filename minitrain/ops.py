@@ -170,7 +170,7 @@ class Pow(Function):
         if needs_b:
             flat = np.logical_and(np.equal(a, 0), b >= 0)  # 0^b is 0 for every b > 0: it does not move with b
             ln_a = np.log(np.asarray(a, y.dtype))
-            grad_b = unbroadcast(np.where(flat, 0, grad_y * (y * ln_a)), shape_b)
+            grad_b = unbroadcast(grad_y * np.where(flat, 0, y * ln_a), shape_b)
         return grad_a, grad_b
 
 

@@ -2,13 +2,14 @@
 
 The format is safetensors (https://github.com/huggingface/safetensors), which other programs read too. A dictionary
 from names to Tensors, as state_dict() gives, is stored under those names. What is nested deeper, such as an
-optimizer's state, has its outline in the file's metadata as JSON.
+optimizer's state, has its outline in the file's metadata as JSON, beside a checksum of the whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from minitrain.ops import Array
 from minitrain.tensor import Tensor
 
 _METADATA = "__metadata__"  # the header's entry that is no tensor
-_OUTLINE = "minitrain.outline"
+_OUTLINE, _CHECKSUM = "minitrain.outline", "minitrain.crc32"
 _DTYPES = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F32", "F64"}  # those that Tensors have, as headers name them
 
 
@@ -35,8 +36,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     import safetensors.numpy  # here, since importing minitrain should cost little more than importing NumPy
 
     arrays: dict[str, Array] = {}
-    outline = _outline_of(obj, "", arrays)
-    data = safetensors.numpy.save(arrays, {_OUTLINE: json.dumps(outline)})
+    outline = json.dumps(_outline_of(obj, "", arrays))
+    data = safetensors.numpy.save(arrays, {_OUTLINE: outline, _CHECKSUM: _checksum(outline, arrays)})
     if not isinstance(f, str | os.PathLike):
         f.write(data)
         return
@@ -72,19 +73,19 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
             if entry["dtype"] not in _DTYPES:
                 raise ValueError(f"{key!r} has the dtype {entry['dtype']}, which is not offered; write it as float32")
         arrays = safetensors.numpy.load(data)
-        if _OUTLINE not in metadata:
+        if _OUTLINE not in metadata and _CHECKSUM not in metadata:  # another program's file
             return OrderedDict((key, Tensor(arrays[key])) for key in header)
-        loaded = _from_outline(json.loads(metadata[_OUTLINE]), arrays)
-        if arrays:
-            raise ValueError(f"its outline has no place for {sorted(arrays)}")
-        return loaded
+        if _checksum(metadata[_OUTLINE], arrays) != metadata[_CHECKSUM]:
+            raise ValueError("its checksum does not fit: it was damaged")
+        return _from_outline(json.loads(metadata[_OUTLINE]), arrays)
     except (safetensors.SafetensorError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        if bytes(data[:4]) == b"PK\x03\x04" or data[:1] == b"\x80":
+        # A pickle's first bytes; those of safetensors are a length below 2**24, whose upper bytes are 0.
+        if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and any(data[3:8])):
             raise ValueError(
                 f"{name} is a pickle, as torch.save writes it, which can carry code. Write it anew from torch with "
                 "safetensors.torch.save_file(model.state_dict(), PATH)."
             ) from None
-        raise ValueError(f"{name} is not a whole safetensors file ({len(data)} bytes): {error}") from None
+        raise ValueError(f"cannot read {name} ({len(data)} bytes) as a safetensors file: {error}") from None
 
 
 def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
@@ -118,17 +119,22 @@ def _plain(value: Any) -> Any:
 
 
 def _from_outline(outline: dict[str, Any], arrays: dict[str, Array]) -> Any:
-    """What save was given, with the arrays in their places; each of them is taken out of arrays."""
     ((kind, content),) = outline.items()
     if kind == "tensor":
-        return Tensor(arrays.pop(content))
+        return Tensor(arrays[content])
     if kind == "dict":
-        loaded = OrderedDict((_plain(key), _from_outline(part, arrays)) for key, part in content)
-        if len(loaded) < len(content):
-            raise ValueError("its outline has a key twice")
-        return loaded
+        return OrderedDict((key, _from_outline(part, arrays)) for key, part in content)
     if kind in ("list", "tuple"):
         return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
     if kind == "value":
-        return _plain(content)
+        return content
     raise ValueError(f"unknown kind {kind!r} in its outline")
+
+
+def _checksum(outline: str, arrays: dict[str, Array]) -> str:
+    """Of all that was saved: an array's shape or dtype counts as its values do."""
+    crc = zlib.crc32(outline.encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array, crc)
+    return str(crc)

@@ -1,0 +1,161 @@
+"""One computation, run by minitrain and by torch; and how far apart their floats may be, derived, not guessed.
+
+Each element of a result or a gradient is a sum of terms, and both libraries compute it in floats whose unit roundoff
+u is 2^-24 (float32) or 2^-53 (float64). To first order in u:
+
+- A term is made in at most 8 steps. A step of + - · / √ errs by a factor of at most 1 + u; exp, ln, tanh and powers,
+  of which a term has at most 2, err by less than 4 units in the last place, a factor of 1 + 8u. Together: 1 + 24u.
+- Adding n terms, in whatever order, adds an error of at most (n - 1) u Σ|terms|
+  (Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 4.2).
+
+So each library is off by at most (n + 24) u Σ|terms|, and two libraries are at most twice that apart. Below the
+smallest normal number precision is lost by steps of a fixed size, so that number is added. With up to 10^5 terms,
+float64 then agrees to 1e-10 of the scale, Σ|terms|, in which the error of a sum is to be measured: a sum that cancels
+has no relative accuracy in any library. What Σ|terms| is follows from the formula, in one of the three ways that the
+functions called magnitude_... below know. Infinities and nans must be the same.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+import minitrain
+from minitrain.ops import Array
+from minitrain.tensor import Tensor
+
+STEPS = 24  # in units of u, see above
+
+
+def bound(dtype: Any, terms: int, magnitude: Any) -> Any:
+    """How far apart two libraries may be in a sum of this many terms, whose absolute values add up to magnitude."""
+    info = np.finfo(dtype)
+    return (terms + STEPS) * float(info.eps) * magnitude + float(info.smallest_normal)  # eps is 2u
+
+
+def assert_close(ours: Array, theirs: Array, within: Any = 0.0, what: str = "the result") -> None:
+    """Raise AssertionError unless shapes, dtypes, infinities and nans are equal, and the rest is within the bound."""
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), (
+        f"{what} is {ours.dtype} {ours.shape}, torch's is {theirs.dtype} {theirs.shape}"
+    )
+    with np.errstate(all="ignore"):
+        apart = np.abs(np.subtract(ours, theirs, dtype=np.float64))
+        same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs)) | (np.isfinite(theirs) & (apart <= within))
+    if not same.all():
+        where = np.unravel_index(np.argmin(same), same.shape)
+        allowed = np.broadcast_to(within, same.shape)[where]
+        raise AssertionError(
+            f"{what} at {tuple(map(int, where))}: {ours[where]!r}, torch has {theirs[where]!r}, {allowed:.3g} allowed"
+        )
+
+
+# --- one computation in either library --------------------------------------------------------------------------------
+
+
+class Library(NamedTuple):
+    """A library, and how arrays get into its tensors and out again."""
+
+    module: Any
+    tensor: Callable[[Array], Any]
+
+    @staticmethod
+    def array(tensor: Any) -> Array:
+        """What the tensor holds, as an ndarray; to be read only."""
+        return np.asarray(tensor.detach().numpy())
+
+
+MINITRAIN = Library(minitrain, Tensor)
+TORCH = Library(torch, lambda array: torch.from_numpy(array.copy()))
+
+
+class Outcome(NamedTuple):
+    """What a computation gave: its value, and for each input its gradient or None."""
+
+    value: Array
+    gradients: list[Array | None]
+
+
+Computation = Callable[..., Any]  # of tensors (arrays were put into them), numbers and None
+
+
+def evaluate(
+    library: Library, compute: Computation, inputs: Sequence[Any], asks: Sequence[bool], grad_y: Array | None = None
+) -> Outcome:
+    """compute's value, and what backward(grad_y) leaves at those inputs that ask for a gradient."""
+    leaves = [library.tensor(x) if isinstance(x, np.ndarray) else x for x in inputs]
+    for leaf, ask in zip(leaves, asks, strict=True):
+        if ask:
+            leaf.requires_grad_()
+    y = compute(*leaves)
+    if grad_y is not None and y.requires_grad:
+        y.backward(library.tensor(grad_y))
+    gradients = [leaf.grad if ask else None for leaf, ask in zip(leaves, asks, strict=True)]
+    return Outcome(library.array(y), [None if grad is None else library.array(grad) for grad in gradients])
+
+
+def assert_agree(ours: Outcome, theirs: Outcome, magnitude: Outcome | None = None) -> None:
+    """Raise AssertionError unless value and gradients agree within the bound; by default each is a single term."""
+    terms = max(array.size for array in (theirs.value, *theirs.gradients) if array is not None)
+    assert [grad is None for grad in ours.gradients] == [grad is None for grad in theirs.gradients]
+    names = ["the result", *(f"gradient {i}" for i in range(len(theirs.gradients)))]
+    everything = zip(
+        names, *((o.value, *o.gradients) for o in (ours, theirs, magnitude or absolute(theirs))), strict=True
+    )
+    for name, our, their, size in everything:
+        if their is None:
+            continue
+        if their.dtype.kind == "f":
+            known = np.where(np.isfinite(size), size, 0)
+            assert_close(our, their, bound(their.dtype, terms, np.fmax(known, np.abs(their))), name)
+        else:
+            assert_close(our, their, what=name)
+
+
+# --- Σ|terms| ---------------------------------------------------------------------------------------------------------
+
+
+def absolute(outcome: Outcome) -> Outcome:
+    """The absolute values of everything."""
+    return Outcome(np.abs(outcome.value), [None if grad is None else np.abs(grad) for grad in outcome.gradients])
+
+
+def magnitude_of_copies(
+    compute: Computation, inputs: Sequence[Any], asks: Sequence[bool], grad_y: Array | None
+) -> Outcome:
+    """For an operation element by element: broadcasting copies an operand, and a term is what one copy sends back."""
+    shape = np.broadcast_shapes(*(np.shape(x) for x in inputs if x is not None))
+    copies = [np.broadcast_to(x, shape) if isinstance(x, np.ndarray) else x for x in inputs]
+    of_copies = absolute(evaluate(TORCH, compute, copies, asks, grad_y))
+    with np.errstate(all="ignore"):
+        gradients = [
+            None if grad is None else add_up(grad, np.shape(x))
+            for grad, x in zip(of_copies.gradients, inputs, strict=True)
+        ]
+    return Outcome(of_copies.value, gradients)
+
+
+def add_up(copies: Array, shape: tuple[int, ...]) -> Array:
+    """The sum over the axes along which an array of this shape was repeated."""
+    in_front = copies.ndim - len(shape)
+    repeated = [in_front + axis for axis, size in enumerate(shape) if size != copies.shape[in_front + axis]]
+    return np.asarray(copies.sum(axis=(*range(in_front), *repeated), keepdims=True).reshape(shape))
+
+
+def magnitude_of_products(
+    compute: Computation, inputs: Sequence[Any], asks: Sequence[bool], grad_y: Array | None
+) -> Outcome:
+    """For sums of products: a term is a product of elements of the inputs and of dL/dy, so it is the result of theirs."""
+    sizes = [np.asarray(np.abs(x)) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in inputs]
+    return absolute(evaluate(TORCH, compute, sizes, asks, None if grad_y is None else np.asarray(np.abs(grad_y))))
+
+
+def magnitude_of_units(
+    compute: Computation, inputs: Sequence[Any], asks: Sequence[bool], grad_y: Array | None
+) -> Outcome:
+    """For formulas in which numbers up to 1, times dL/dy in a gradient, are subtracted from each other."""
+    outcome = absolute(evaluate(TORCH, compute, inputs, asks, grad_y))
+    largest = 0.0 if grad_y is None else np.max(np.abs(grad_y), initial=0, where=np.isfinite(grad_y))
+    return Outcome(
+        np.fmax(outcome.value, 1), [None if grad is None else np.fmax(grad, largest) for grad in outcome.gradients]
+    )
