@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -124,25 +124,18 @@ def _data(arguments: argparse.Namespace) -> int:
 
     root = arguments.data_dir
     if arguments.action == "fetch":
-        with _download_bars() as bars:
-            datasets.fetch(root, progress=bars)
+        datasets.fetch(root, progress=sys.stderr.isatty())
     if arguments.action == "verify":
         datasets.verify(root)
     print(f"fashion-mnist, in {datasets.raw_folder(root)}")
-    for file in datasets.status(root):
-        size = f"{file.file.size:>10,} bytes"
-        print(f"  {os.path.basename(file.path):<30} {size}  {file.fault or 'ok, sha256 ' + file.file.sha256[:16]}")
+    for found in datasets.status(root):
+        _print_file(os.path.basename(found.path), found.file, found.fault)
     datasets.Digits()  # raises if its file is not the genuine one
-    print(f"digits, in the package\n  {'digits.npz':<30}  ok, sha256 {datasets.DIGITS_SHA256[:16]}")
+    print("digits, in the package")
+    _print_file(datasets.DIGITS.name, datasets.DIGITS, None)
     return 0
 
 
-@contextlib.contextmanager
-def _download_bars() -> Iterator[Any]:
-    """Makes a progress bar on stderr for each file downloaded, where stderr is a terminal."""
-    from tqdm import tqdm
-
-    def bar(name: str, size: int) -> Any:
-        return tqdm(total=size, desc=name, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
-
-    yield bar
+def _print_file(name: str, genuine: Any, fault: str | None) -> None:
+    state = f"ok, sha256 {genuine.sha256[:16]}" if fault is None else fault
+    print(f"  {name:<26} {genuine.size:>11,} bytes  {state}")

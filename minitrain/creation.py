@@ -229,10 +229,10 @@ def randn(
 
 
 def randint(
-    *low_high_size: Any,
-    low: int | None = None,
-    high: int | None = None,
+    low: int = 0,
+    high: Any = None,
     size: Sequence[int] | None = None,
+    *,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
     device: Any = None,
@@ -242,13 +242,12 @@ def randint(
 
     torch's, bit for bit.
     """
-    given = list(low_high_size)
-    try:
-        size = given.pop() if size is None else size
-        high = given.pop() if high is None else high
-        low = given.pop() if given else low or 0
-    except IndexError:
-        raise TypeError("randint expects (high, size) or (low, high, size)") from None
+    if size is None:  # randint(high, size)
+        low, high, size = 0, low, high
+    elif high is None:  # randint(high, size=size)
+        low, high = 0, low
+    if not isinstance(size, Sequence):
+        raise TypeError(f"randint expects a size such as (2, 3), but got {size!r}")
     target = LONG if dtype is None else as_dtype(dtype)
     array = random.randint(low, high, as_shape((size,)), dtype=target, generator=generator)
     return _finished(array, device, requires_grad)
@@ -259,14 +258,26 @@ def randperm(n: int, *, generator: Generator | None = None, device: Any = None) 
     return _finished(random.randperm(n, generator=generator), device, False)
 
 
-def rand_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: npt.DTypeLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """rand, in input's shape and dtype."""
-    return rand(input.shape, generator=generator, dtype=input.dtype, requires_grad=requires_grad)
+    return rand(input.shape, generator=generator, dtype=_dtype_like(input, dtype), requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: npt.DTypeLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """randn, in input's shape and dtype."""
-    return randn(input.shape, generator=generator, dtype=input.dtype, requires_grad=requires_grad)
+    return randn(input.shape, generator=generator, dtype=_dtype_like(input, dtype), requires_grad=requires_grad)
 
 
 # --- joined -----------------------------------------------------------------------------------------------------------

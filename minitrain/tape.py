@@ -252,7 +252,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
             if edge is None or input_grad is None:
                 continue
             if edge in pending:  # the value was used more than once: its gradients add up
-                pending[edge] = pending[edge] + input_grad
+                pending[edge] = np.asarray(pending[edge] + input_grad)
                 owned[edge] = True
                 continue
             pending[edge] = input_grad

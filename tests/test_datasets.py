@@ -207,7 +207,7 @@ def test_digits_have_the_face_of_fashion_mnist(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_damaged_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DIGITS_SHA256", "0" * 64)
+    monkeypatch.setattr(module, "DIGITS", module.DIGITS._replace(sha256="0" * 64))
     with pytest.raises(DataError, match=r"digits.npz is damaged: expected SHA-256 000.*install minitrain anew"):
         Digits()
 

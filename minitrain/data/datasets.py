@@ -95,7 +95,7 @@ MIRRORS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
 )
 
-DIGITS_SHA256 = "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a05e"
+DIGITS = File("digits.npz", (1_797, 8, 8), 45_394, "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a05e")
 
 
 # --- the data sets ---------------------------------------------------------------------------------------------
@@ -244,11 +244,11 @@ class Digits(_ImageDataset):
         import hashlib
         from importlib import resources
 
-        content = resources.files("minitrain.data").joinpath("digits.npz").read_bytes()
+        content = resources.files("minitrain.data").joinpath(DIGITS.name).read_bytes()
         found = hashlib.sha256(content).hexdigest()
-        if found != DIGITS_SHA256:
+        if found != DIGITS.sha256:
             raise DataError(
-                f"minitrain/data/digits.npz is damaged: expected SHA-256 {DIGITS_SHA256}, found {found}; install "
+                f"minitrain/data/digits.npz is damaged: expected SHA-256 {DIGITS.sha256}, found {found}; install "
                 "minitrain anew"
             )
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
