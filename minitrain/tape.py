@@ -248,7 +248,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
         input_gradients = node.input_gradients(grad)
         if not retain_graph:
             node.free()
-        for (edge, _), input_grad in zip(node.next_functions, input_gradients, strict=True):
+        for i, ((edge, _), input_grad) in enumerate(zip(node.next_functions, input_gradients, strict=True)):
             if edge is None or input_grad is None:
                 continue
             if edge in pending:  # the value was used more than once: its gradients add up
@@ -256,7 +256,8 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
                 owned[edge] = True
                 continue
             pending[edge] = input_grad
-            owned[edge] = not np.may_share_memory(input_grad, grad)
+            others = grad, *input_gradients[:i], *input_gradients[i + 1 :]
+            owned[edge] = not any(x is not None and np.may_share_memory(input_grad, x) for x in others)
             if isinstance(edge, Node):
                 heapq.heappush(newest_first, (-edge.sequence_nr, edge))
     for variable, grad in retained:

@@ -856,6 +856,11 @@ class Tensor(_Conversions):
 
     def _records_write(self, *operands: Any) -> bool:
         """Whether an in-place operation is to be recorded. Raises RuntimeError where it must not happen at all."""
+        if not self.array.flags.writeable:
+            raise RuntimeError(
+                "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, or it wraps a "
+                "read-only array. clone() it first."
+            )
         on_tape = [isinstance(x, Tensor) and x.requires_grad for x in (self, self._base, *operands)]
         if not is_grad_enabled() or not any(on_tape):
             return False
@@ -927,7 +932,7 @@ class Tensor(_Conversions):
                 with np.errstate(all="ignore"):
                     target.array[last] = value.array if isinstance(value, Tensor) else value
                 increment_version(self)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise RuntimeError(f"cannot assign to these elements of a Tensor of shape {list(self.shape)}: {error}") from None
 
     def copy_(self, src: Tensor) -> Self:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import torch
 
 import minitrain
@@ -145,7 +146,7 @@ def add_up(copies: Array, shape: tuple[int, ...]) -> Array:
 def magnitude_of_products(
     compute: Computation, inputs: Sequence[Any], asks: Sequence[bool], grad_y: Array | None
 ) -> Outcome:
-    """For sums of products: a term is a product of elements of the inputs and of dL/dy, so it is the result of theirs."""
+    """For sums of products of elements of the inputs and of dL/dy: what their absolute values give."""
     sizes = [np.asarray(np.abs(x)) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in inputs]
     return absolute(evaluate(TORCH, compute, sizes, asks, None if grad_y is None else np.asarray(np.abs(grad_y))))
 
@@ -159,3 +160,51 @@ def magnitude_of_units(
     return Outcome(
         np.fmax(outcome.value, 1), [None if grad is None else np.fmax(grad, largest) for grad in outcome.gradients]
     )
+
+
+# --- one program, run on either library -------------------------------------------------------------------------------
+
+Program = Callable[[Any], Any]  # of a library; returns what Python compares and prints: numbers, names, lists
+
+
+def _test_of(program: Program, test: Callable[[], None]) -> Callable[[], None]:
+    test.__name__, test.__doc__, test.__module__ = program.__name__, program.__doc__, program.__module__
+    return test
+
+
+def same_as_in_torch(program: Program) -> Callable[[], None]:
+    """The test that the program, given minitrain, returns what it returns given torch."""
+
+    def test() -> None:
+        ours, theirs = program(minitrain), program(torch)
+        assert repr(ours) == repr(theirs), f"minitrain: {ours!r}\ntorch: {theirs!r}"
+
+    return _test_of(program, test)
+
+
+def refused_as_in_torch(error: type[Exception], match: str) -> Callable[[Program], Callable[[], None]]:
+    """The test that both libraries end the program with this error, and minitrain with words that match."""
+
+    def decorate(program: Program) -> Callable[[], None]:
+        def test() -> None:
+            with pytest.raises(error):
+                program(torch)
+            with pytest.raises(error, match=match):
+                program(minitrain)
+
+        return _test_of(program, test)
+
+    return decorate
+
+
+def refused(error: type[Exception], match: str) -> Callable[[Program], Callable[[], None]]:
+    """The test that minitrain ends the program with this error, whatever torch does."""
+
+    def decorate(program: Program) -> Callable[[], None]:
+        def test() -> None:
+            with pytest.raises(error, match=match):
+                program(minitrain)
+
+        return _test_of(program, test)
+
+    return decorate

@@ -1,7 +1,7 @@
 """The hypothesis strategies that the tests share: shapes, arrays of every layout in memory, options."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -64,7 +64,7 @@ def arrays(
 
 @st.composite
 def laid_out(draw: st.DrawFn, array: Array) -> Array:
-    """The same values in another layout: as they are, with the axes' order reversed, or every second of a longer row."""
+    """The same values in a layout of memory: by rows, by columns, or as every second element of longer rows."""
     layout = draw(st.sampled_from(["rows", "columns", "gaps"]))
     if layout == "columns":
         return array.copy(order="F")
@@ -96,3 +96,46 @@ def several_axes(ndim: int) -> st.SearchStrategy[int | Sequence[int] | None]:
     """What a reduction takes for dim: nothing, an axis, or some axes, each counted from either end."""
     some = st.lists(axes(ndim), unique_by=lambda axis: axis % max(ndim, 1))
     return st.none() | axes(ndim) | some | some.map(tuple)
+
+
+# --- losses over classes ----------------------------------------------------------------------------------------------
+
+reductions = st.sampled_from(["mean", "sum", "none"])
+logits = finite_numbers | st.sampled_from([1e30, -1e30, np.inf, -np.inf, np.nan])
+class_weights = st.sampled_from([0.0, 1.0]) | st.floats(2**-5, 4, width=32)
+shares = st.sampled_from([0.0, 1.0]) | st.floats(2**-10, 1, width=32)
+
+
+class Classification(NamedTuple):
+    """What a loss over classes takes: scores (C,), (N, C) or (N, C, d1, ...), and a target for them."""
+
+    scores: Array
+    target: Array
+    weight: Array | None
+    options: dict[str, Any]
+
+
+@st.composite
+def classifications(
+    draw: st.DrawFn,
+    dtype: str | st.SearchStrategy[str] = float_dtypes,
+    *,
+    scores: st.SearchStrategy[Any] = logits,
+    probabilities: bool = False,
+    label_smoothing: bool = False,
+) -> Classification:
+    """Labels (some of them ignored, all at times) or probabilities for targets, and the options that go with them."""
+    dtype = draw(dtype) if isinstance(dtype, st.SearchStrategy) else dtype
+    classes, options = draw(st.integers(1, 4)), {"reduction": draw(reductions)}
+    batch = draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3))
+    shape = (*batch[:1], classes, *batch[1:])
+    if probabilities:
+        target = draw(arrays(shape, dtype, values=shares))
+    else:
+        options["ignore_index"] = ignored = draw(st.sampled_from([-100, -1, 0, classes - 1, classes]))
+        kinds = [st.integers(0, classes - 1), st.just(ignored)]
+        target = draw(arrays(batch, "int64", values=draw(st.sampled_from([kinds[0], kinds[1], kinds[0] | kinds[1]]))))
+    if label_smoothing:
+        options["label_smoothing"] = draw(shares)
+    weight = draw(st.none() | arrays((classes,), dtype, values=class_weights))
+    return Classification(draw(arrays(shape, dtype, values=scores)), target, weight, options)

@@ -36,16 +36,13 @@ class Call(NamedTuple):
     """An operation's inputs (arrays, numbers, None) and its options."""
 
     inputs: list[Any]
-    options: dict[str, Any] = {}
-
-
-Calls = st.SearchStrategy[Call]
+    options: dict[str, Any]
 
 
 class Case(NamedTuple):
     """How to test an operation."""
 
-    calls: Calls
+    calls: st.SearchStrategy[Call]
     theirs: Callable[..., torch.Tensor]
     magnitude: Callable[..., Any] = magnitude_of_copies
 
@@ -56,8 +53,8 @@ OPERATIONS: list[type[Function]] = [
     if issubclass(member, Function) and member is not Function
 ]
 
-one = own.operands(1).map(Call)
-two = own.operands(2).map(Call)
+one = own.operands(1).map(lambda inputs: Call(inputs, {}))
+two = own.operands(2).map(lambda inputs: Call(inputs, {}))
 
 
 @st.composite
@@ -65,7 +62,7 @@ def two_or_a_number(draw: st.DrawFn) -> Call:
     inputs: list[Any] = draw(own.operands(2))
     if draw(st.booleans()):
         inputs[draw(st.integers(0, 1))] = draw(own.quarters | st.integers(-3, 3))
-    return Call(inputs)
+    return Call(inputs, {})
 
 
 @st.composite
@@ -79,7 +76,7 @@ def clamped(draw: st.DrawFn) -> Call:
 def chosen(draw: st.DrawFn) -> Call:
     shapes, dtype = draw(own.shapes_that_broadcast(3)), draw(own.float_dtypes)
     condition = draw(own.arrays(shapes[0], "bool"))
-    return Call([condition, *(draw(own.arrays(shape, dtype)) for shape in shapes[1:])])
+    return Call([condition, *(draw(own.arrays(shape, dtype)) for shape in shapes[1:])], {})
 
 
 @st.composite
@@ -157,9 +154,10 @@ def indexed(draw: st.DrawFn) -> Call:
 def put(draw: st.DrawFn) -> Call:
     x = draw(own.arrays())
     index = draw(indices(x.shape, twice=False))
-    ones = [draw(st.sampled_from([1, size])) for size in x[index].shape]
-    shape = (*draw(st.sampled_from([(), (1,)])), *ones) if draw(st.booleans()) else tuple(ones[len(ones) // 2 :])
-    return Call([x, draw(own.arrays(shape, x.dtype.name))], {"index": index})
+    sizes = [draw(st.sampled_from([1, size])) for size in x[index].shape]
+    by_mask = isinstance(index[0], np.ndarray) if index else False
+    sizes = draw(st.sampled_from([sizes, sizes[1:]] + ([] if by_mask else [[1, *sizes]])))
+    return Call([x, draw(own.arrays(tuple(sizes), x.dtype.name))], {"index": index})
 
 
 @st.composite
@@ -174,7 +172,7 @@ def joined(draw: st.DrawFn) -> Call:
 def multiplied(draw: st.DrawFn) -> Call:
     shapes = draw(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, max_dims=2, min_side=0, max_side=3))
     dtype = draw(own.float_dtypes)
-    return Call([draw(own.arrays(shape, dtype, finite=True)) for shape in shapes.input_shapes])
+    return Call([draw(own.arrays(shape, dtype, finite=True)) for shape in shapes.input_shapes], {})
 
 
 @st.composite
@@ -183,28 +181,21 @@ def linear(draw: st.DrawFn) -> Call:
     inputs, outputs, dtype = draw(st.integers(0, 4)), draw(st.integers(0, 4)), draw(own.float_dtypes)
     shapes = [(*batch, inputs), (outputs, inputs), (outputs,)]
     x, weight, bias = (draw(own.arrays(shape, dtype, finite=True)) for shape in shapes)
-    return Call([x, weight, bias if draw(st.booleans()) else None])
+    return Call([x, weight, bias if draw(st.booleans()) else None], {})
 
 
-reductions = st.sampled_from(["none", "mean", "sum"])
-
-
-@st.composite
-def classified(draw: st.DrawFn) -> Call:
-    classes, dtype = draw(st.integers(1, 4)), draw(own.float_dtypes)
-    batch = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
-    x = draw(own.arrays((*batch[:1], classes, *batch[1:]), dtype))
-    ignored = draw(st.sampled_from([-100, 0, classes]))
-    label = st.integers(0, classes - 1)
-    target = draw(own.arrays(batch, "int64", values=st.just(ignored) | label if draw(st.booleans()) else label))
-    weight = draw(st.none() | own.arrays((classes,), dtype, values=own.finite_numbers.map(abs)))
-    return Call([x, target, weight], {"ignore_index": ignored, "reduction": draw(reductions)})
+classified = own.classifications().map(lambda given: Call([given.scores, given.target, given.weight], given.options))
 
 
 @st.composite
 def squared(draw: st.DrawFn) -> Call:
     shape, dtype = draw(own.shapes), draw(own.float_dtypes)
-    return Call([draw(own.arrays(shape, dtype)) for _ in range(2)], {"reduction": draw(reductions)})
+    return Call([draw(own.arrays(shape, dtype)) for _ in range(2)], {"reduction": draw(own.reductions)})
+
+
+def no_negative_infinity(call: Call) -> bool:
+    """Its power 0.5 is inf (C's pow) in NumPy, nan in torch, which takes a root instead."""
+    return not any(np.any(np.equal(x, -np.inf)) for x in call.inputs)
 
 
 def torch_index(index: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -223,7 +214,7 @@ CASES: dict[type[Function], Case] = {
     ops.Sub: Case(two_or_a_number(), lambda a, b: a - b),
     ops.Mul: Case(two_or_a_number(), lambda a, b: a * b),
     ops.Div: Case(two_or_a_number(), lambda a, b: a / b),
-    ops.Pow: Case(two_or_a_number(), lambda a, b: a**b),
+    ops.Pow: Case(two_or_a_number().filter(no_negative_infinity), lambda a, b: a**b),
     ops.Neg: Case(one, torch.neg),
     ops.Exp: Case(one, torch.exp),
     ops.Log: Case(one, torch.log),
@@ -256,7 +247,7 @@ CASES: dict[type[Function], Case] = {
     ops.Linear: Case(linear(), F.linear, magnitude_of_products),
     ops.Softmax: Case(along_an_axis(), torch.softmax, magnitude_of_units),
     ops.LogSoftmax: Case(along_an_axis(), torch.log_softmax, magnitude_of_units),
-    ops.NLLLoss: Case(classified(), F.nll_loss, magnitude_of_products),
+    ops.NLLLoss: Case(classified, F.nll_loss, magnitude_of_products),
     ops.MSELoss: Case(squared(), F.mse_loss),
 }
 # fmt: on
@@ -292,7 +283,9 @@ def compare_with_torch(data: st.DataObject, case: Case, operation: type[Function
     inputs, options = data.draw(case.calls)
     asks = data.draw(who_asks(operation, inputs))
     value = evaluate(MINITRAIN, lambda *x: apply(operation, *x, **options), inputs, asks).value
-    grad_y = data.draw(own.arrays(value.shape, value.dtype.name, finite=case.magnitude is magnitude_of_products))
+    # Where a gradient is a sum, or is 0 but for rounding, an infinite dL/dy meets an exact 0 in one library only.
+    finite = case.magnitude is not magnitude_of_copies
+    grad_y = data.draw(own.arrays(value.shape, value.dtype.name, finite=finite))
 
     def theirs(*x: Any) -> torch.Tensor:
         return case.theirs(*x, **options)
@@ -308,3 +301,275 @@ def compare_with_torch(data: st.DataObject, case: Case, operation: type[Function
 @given(data=st.data())
 def test_value_and_gradients_are_torchs(operation: type[Function], data: st.DataObject) -> None:
     compare_with_torch(data, CASES[operation], operation)
+
+
+# --- the contract -----------------------------------------------------------------------------------------------------
+
+# What follows does not depend on the values: a few calls of each operation are enough.
+few = settings(max_examples=10)
+
+
+class Passes(NamedTuple):
+    """What both passes of one call were given, kept and returned."""
+
+    inputs: list[Array]
+    ctx: Context
+    y: Array
+    grad_y: Array
+    gradients: list[Array | None]
+
+
+def as_list(gradients: Any) -> list[Array | None]:
+    return list(gradients) if isinstance(gradients, tuple) else [gradients]
+
+
+@st.composite
+def both_passes(draw: st.DrawFn, operation: type[Function]) -> Passes:
+    """forward and backward of a drawn call; a write into an input or into grad_y raises ValueError."""
+    inputs, options = draw(CASES[operation].calls)
+    arrays = [x for x in inputs if isinstance(x, np.ndarray)]
+    ctx = Context(tuple(draw(who_asks(operation, inputs))))
+    for array in arrays:
+        array.flags.writeable = False
+    with np.errstate(all="ignore"):
+        y = np.asarray(operation.forward(ctx, *inputs, **options))
+        grad_y = draw(own.arrays(y.shape, y.dtype.name))
+        grad_y.flags.writeable = False
+        return Passes(arrays, ctx, y, grad_y, as_list(operation.backward(ctx, grad_y)))
+
+
+@every_operation
+@few
+@given(data=st.data())
+def test_no_pass_writes_into_what_it_was_given(operation: type[Function], data: st.DataObject) -> None:
+    data.draw(both_passes(operation))
+
+
+@every_operation
+@few
+@given(data=st.data())
+def test_backward_changes_nothing_that_forward_kept(operation: type[Function], data: st.DataObject) -> None:
+    passes = data.draw(both_passes(operation))
+    with np.errstate(all="ignore"):
+        again = as_list(operation.backward(passes.ctx, passes.grad_y))
+    np.testing.assert_equal(again, passes.gradients)
+
+
+@every_operation
+@few
+@given(data=st.data())
+def test_a_result_is_a_view_only_where_a_shape_changes(operation: type[Function], data: st.DataObject) -> None:
+    passes = data.draw(both_passes(operation))
+    assert operation in VIEWS or not any(np.shares_memory(passes.y, x) for x in passes.inputs)
+
+
+@every_operation
+@few
+@given(data=st.data())
+def test_a_gradient_is_fresh_or_a_view_of_grad_y(operation: type[Function], data: st.DataObject) -> None:
+    passes = data.draw(both_passes(operation))
+    kept = [x for x in (*passes.ctx.saved_arrays, *vars(passes.ctx).values()) if isinstance(x, np.ndarray)]
+    gradients = [np.asarray(grad) for grad in passes.gradients if grad is not None]
+    for gradient in gradients:
+        assert not any(np.shares_memory(gradient, x) for x in (*passes.inputs, *kept, passes.y))
+    for a, b in combinations(gradients, 2):
+        assert not np.shares_memory(a, b) or np.shares_memory(a, passes.grad_y)
+
+
+@every_operation
+@few
+@given(data=st.data())
+def test_who_asks_gets_a_gradient_of_its_own_dtype(operation: type[Function], data: st.DataObject) -> None:
+    inputs, options = data.draw(CASES[operation].calls)
+    asks = data.draw(who_asks(operation, inputs))
+    ctx = Context(tuple(asks))
+    with np.errstate(all="ignore"):
+        y = np.asarray(operation.forward(ctx, *inputs, **options))
+        gradients = as_list(operation.backward(ctx, np.ones_like(y)))
+    expected = [x.dtype if ask else None for x, ask in zip(inputs, asks, strict=True)]
+    assert [None if grad is None else grad.dtype for grad in gradients] == expected
+
+
+# --- writing in place between forward and backward --------------------------------------------------------------------
+
+
+def overwrite(victim: Tensor, how: str) -> None:
+    value = 1 if victim.dtype.kind != "f" else 7.5
+    if how == "itself":
+        with no_grad():
+            victim.fill_(value)
+    elif how == "its detached twin":
+        victim.detach().fill_(value)
+    else:
+        with no_grad():
+            victim[...].fill_(value)
+
+
+def write_before_backward(data: st.DataObject, operation: type[Function]) -> None:
+    """Overwrite an input or the result; raise AssertionError if a gradient is wrong then, and no error says so."""
+    case = CASES[operation]
+    inputs, options = data.draw(case.calls)
+    asks = data.draw(who_asks(operation, inputs))
+    values = data.draw(st.integers(0, len(inputs)))
+    how = data.draw(st.sampled_from(["itself", "its detached twin", "a view of it"]))
+    grad_ys: list[Array] = []
+
+    def ours(*leaves: Any) -> Tensor:
+        given = [x.clone() if isinstance(x, Tensor) else x for x in leaves]
+        y = apply(operation, *given, **options)
+        grad_ys.append(data.draw(own.arrays(y.shape, y.dtype.name, finite=True)))
+        victim = [*given, y][values]
+        if isinstance(victim, Tensor) and victim.array.flags.writeable:
+            overwrite(victim, how)
+        y.backward(Tensor(grad_ys[0]))
+        return y
+
+    def theirs(*leaves: Any) -> torch.Tensor:
+        return case.theirs(*leaves, **options)
+
+    try:
+        outcome = evaluate(MINITRAIN, ours, inputs, asks)
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)  # noqa: PT017
+        return
+    expected = evaluate(TORCH, theirs, inputs, asks, grad_ys[0])
+    magnitude = case.magnitude(theirs, inputs, asks, grad_ys[0])
+    assert_agree(outcome._replace(value=expected.value), expected, magnitude)
+
+
+@every_operation
+@few
+@given(data=st.data())
+def test_a_write_before_backward_is_refused_or_does_no_harm(operation: type[Function], data: st.DataObject) -> None:
+    write_before_backward(data, operation)
+
+
+# --- these tests can fail ---------------------------------------------------------------------------------------------
+
+
+def assert_caught(check: Callable[[st.DataObject], None]) -> None:
+    """Raise unless some drawn example fails the check."""
+
+    @settings(phases=[Phase.generate], database=None, max_examples=200, report_multiple_bugs=False)
+    @given(st.data())
+    def search(data: st.DataObject) -> None:
+        check(data)
+
+    with pytest.raises((AssertionError, RuntimeError)):
+        search()
+
+
+def off_by(factor: float, operation: type[Function], which: str) -> type[Function]:
+    """A copy of the operation whose forward or backward is wrong by this factor."""
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        right = getattr(operation, which)(*args, **options)
+        if isinstance(right, tuple):
+            return tuple(None if x is None else x * np.asarray(factor, x.dtype) for x in right)
+        return right * np.asarray(factor, right.dtype)
+
+    return type(f"Wrong{operation.__name__}", (operation,), {which: staticmethod(wrong)})
+
+
+@every_operation
+@pytest.mark.parametrize("which", ["forward", "backward"])
+def test_an_error_of_one_in_ten_thousand_is_caught(operation: type[Function], which: str) -> None:
+    wrong = off_by(1 + 1e-4, operation, which)
+    assert_caught(lambda data: compare_with_torch(data, CASES[operation], wrong))
+
+
+def with_backward(operation: type[Function], backward: Callable[[Any, Array], Any]) -> type[Function]:
+    """A copy of the operation with another backward."""
+    return type(f"Wrong{operation.__name__}", (operation,), {"backward": staticmethod(backward)})
+
+
+def flipped_sign(ctx: Any, grad_y: Array) -> Any:
+    grad_a, grad_b = ops.Sub.backward(ctx, grad_y)
+    return grad_a, None if grad_b is None else -grad_b
+
+
+def missing_share(ctx: Any, grad_y: Array) -> Any:
+    return np.broadcast_to(ops._expanded(grad_y, ctx), ctx.shape)
+
+
+def missing_unbroadcast(ctx: Any, grad_y: Array) -> Any:
+    a, b = ctx.saved_arrays
+    return None if b is None else grad_y * b, None if a is None else grad_y * a
+
+
+def averaging_unbroadcast(ctx: Any, grad_y: Array) -> Any:
+    gradients = zip(ops.Add.backward(ctx, grad_y), ctx.shapes, strict=True)
+    return tuple(
+        None if grad is None else grad * max(int(np.prod(shape)), 1) / max(grad_y.size, 1) for grad, shape in gradients
+    )
+
+
+def passing_at_zero(ctx: Any, grad_y: Array) -> Any:
+    (y,) = ctx.saved_arrays
+    return np.where(y < 0, 0, grad_y)
+
+
+def stopping_at_the_bounds(ctx: Any, grad_y: Array) -> Any:
+    (inside,) = ctx.saved_arrays
+    return np.where(inside, 0, grad_y)
+
+
+def not_shared_among_ties(ctx: Any, grad_y: Array) -> Any:
+    x, y = ctx.saved_arrays
+    return ops._expanded(grad_y, ctx) * (x == ops._expanded(y, ctx))
+
+
+def all_to_the_first(ctx: Any, grad_y: Array) -> Any:
+    a, b = ctx.saved_arrays
+    return ops._gradients_of_taken(ctx, grad_y, b_taken=np.less(a, b), a_taken=np.greater_equal(a, b))
+
+
+def forgetting_the_sum(ctx: Any, grad_y: Array) -> Any:
+    (y,) = ctx.saved_arrays
+    return grad_y * y
+
+
+def forgetting_the_second_time(ctx: Any, grad_y: Array) -> Any:
+    grad_x = np.zeros(ctx.shape, grad_y.dtype)
+    grad_x[ctx.index] = grad_y
+    return grad_x
+
+
+def dividing_by_the_batch(ctx: Any, grad_y: Array) -> Any:
+    labels, _, w = ctx.saved_arrays
+    scale = w.sum() / labels.size if ctx.reduction == "mean" and labels.size else 1
+    return ops.NLLLoss.backward(ctx, grad_y)[0] * scale, None, None
+
+
+def without_the_two(ctx: Any, grad_y: Array) -> Any:
+    return tuple(None if grad is None else grad / 2 for grad in ops.MSELoss.backward(ctx, grad_y))
+
+
+@pytest.mark.parametrize(
+    ("operation", "backward"),
+    [
+        (ops.Sub, flipped_sign),
+        (ops.Mean, missing_share),
+        (ops.Mul, missing_unbroadcast),
+        (ops.Add, averaging_unbroadcast),
+        (ops.ReLU, passing_at_zero),
+        (ops.Clamp, stopping_at_the_bounds),
+        (ops.Amax, not_shared_among_ties),
+        (ops.Maximum, all_to_the_first),
+        (ops.Softmax, forgetting_the_sum),
+        (ops.Index, forgetting_the_second_time),
+        (ops.NLLLoss, dividing_by_the_batch),
+        (ops.MSELoss, without_the_two),
+    ],
+)
+def test_a_planted_fault_is_caught(operation: type[Function], backward: Callable[[Any, Array], Any]) -> None:
+    wrong = with_backward(operation, backward)
+    assert_caught(lambda data: compare_with_torch(data, CASES[operation], wrong))
+
+
+@pytest.mark.parametrize("operation", [ops.Mul, ops.Exp, ops.Linear, ops.Amax])
+def test_without_versions_a_write_in_place_is_caught(
+    operation: type[Function], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minitrain.tape.Node.guard", lambda *args: None)
+    assert_caught(lambda data: write_before_backward(data, operation))

@@ -73,12 +73,12 @@ def _implicit_dim(name: str, ndim: int) -> int:
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input: Tensor, dim: int | None = None, dtype: npt.DTypeLike | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, *, dtype: npt.DTypeLike | None = None) -> Tensor:
     """exp(x) / Σ exp(x) along dim."""
     return input.softmax(_implicit_dim("softmax", input.ndim) if dim is None else dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, dtype: npt.DTypeLike | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, *, dtype: npt.DTypeLike | None = None) -> Tensor:
     """x - ln Σ exp(x) along dim."""
     return input.log_softmax(_implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
 
@@ -97,7 +97,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     elif not input.is_floating_point():
         raise RuntimeError(f"result type Float can't be cast to {input.dtype}: dropout scales; call .float() first.")
     else:
-        scale = random.bernoulli(input.shape, 1 - p).astype(input.dtype) / input.dtype.type(1 - p)
+        kept = random.bernoulli(input.shape, 1 - p)
+        scale = np.asarray(kept.astype(input.dtype) / input.dtype.type(1 - p))
     return input.mul_(Tensor(scale)) if inplace else input * Tensor(scale)
 
 
@@ -109,7 +110,7 @@ def _check_reduction(reduction: str) -> None:
         raise ValueError(f"{reduction} is not a valid value for reduction; expected 'none', 'mean' or 'sum'")
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
+def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """(input - target)² of each element, their mean over all elements, or their sum.
 
     Raises ValueError where the shapes differ: torch broadcasts them with a warning, which is nearly always a mistake.
@@ -145,6 +146,7 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    *,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -198,6 +200,7 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    *,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
@@ -217,7 +220,7 @@ def cross_entropy(
     log_probs = log_softmax(input, _class_dim(input))
     if target.shape == input.shape:
         return _cross_entropy_of_probabilities(log_probs, target, weight, ignore_index, reduction, label_smoothing)
-    loss = nll_loss(log_probs, target, weight, ignore_index, reduction)
+    loss = nll_loss(log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
         return loss
     smooth = _smoothing_loss(log_probs, target, weight, ignore_index, reduction)

@@ -199,7 +199,8 @@ class Sequential(Module):
 
     def __getitem__(self, index: int | slice) -> Module:
         if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self._modules.items())[index]))
+            named = list(self._modules.items())[index]
+            return Sequential(OrderedDict((name, module) for name, module in named if module is not None))
         return list(self)[index]
 
     def append(self, module: Module) -> Sequential:

@@ -136,5 +136,5 @@ def _checksum(outline: str, arrays: dict[str, Array]) -> str:
     crc = zlib.crc32(outline.encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array, crc)
+        crc = zlib.crc32(array.data, crc)
     return str(crc)
