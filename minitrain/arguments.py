@@ -144,21 +144,24 @@ def as_indices(index: Any) -> list[tuple[Any, ...]]:
     Raises IndexError for a type or dtype that cannot index, and ValueError for a negative step, as torch.
     """
     parts = [_as_part(part) for part in (index if isinstance(index, tuple) else (index,))]
-    arrays = [part for part in parts if isinstance(part, np.ndarray)]
-    if not arrays:
-        return [tuple(parts if any(part is Ellipsis for part in parts) else [*parts, Ellipsis])]
+    if not any(isinstance(part, np.ndarray) for part in parts):
+        return [_with_ellipsis(parts)]
     if not any(isinstance(part, int) for part in parts):
         return [tuple(parts)]
     first: list[Any] = []
+    second: list[Any] = []
     for part in parts:
-        axes = part.ndim if isinstance(part, np.ndarray) and part.dtype == BOOL else 1
-        first += [slice(None)] * axes if isinstance(part, np.ndarray) else [part]
-    second = [
-        part if isinstance(part, np.ndarray) or part is Ellipsis else slice(None)
-        for part in parts
-        if not isinstance(part, int)
-    ]
-    return [tuple(first), tuple(second)]
+        if isinstance(part, np.ndarray):
+            first += [slice(None)] * (part.ndim if part.dtype == BOOL else 1)
+            second.append(part)
+        else:
+            first.append(part)
+            second += [] if isinstance(part, int) else [part if part is Ellipsis else slice(None)]
+    return [_with_ellipsis(first), tuple(second)]
+
+
+def _with_ellipsis(parts: list[Any]) -> tuple[Any, ...]:
+    return tuple(parts if any(part is Ellipsis for part in parts) else [*parts, Ellipsis])
 
 
 def _as_part(index: Any) -> Any:

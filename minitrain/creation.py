@@ -295,11 +295,14 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     tensors = _list_of_tensors(tensors)
     if not tensors:
         raise ValueError("cat: expected a non-empty list of Tensors")
-    joined = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
-    axis = as_axis(dim, joined[0].ndim)
-    for i, x in enumerate(joined):
+    for i, x in enumerate(tensors):
         if x.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated; use stack")
+    joined = [x for x in tensors if x.array.shape != (0,)]
+    if not joined:
+        joined, dim = tensors[:1], 0
+    axis = as_axis(dim, joined[0].ndim)
+    for i, x in enumerate(joined):
         sizes = [(*shape[:axis], *shape[axis + 1 :]) for shape in (joined[0].array.shape, x.array.shape)]
         if x.ndim != joined[0].ndim or sizes[0] != sizes[1]:
             raise RuntimeError(

@@ -61,7 +61,7 @@ class Generator:
             raise RuntimeError(f"Generator lives on device 'cpu' only, got {device!r}; leave device out")
         self.manual_seed(67280421310721)
 
-    def manual_seed(self, seed: int) -> "Generator":
+    def manual_seed(self, seed: int) -> Generator:
         """Restart the stream at seed, an int from -2**63 to 2**64 - 1, and return the generator.
 
         Only the low 32 bits choose the stream; a negative seed stands for 2**64 + seed. Raises TypeError for

@@ -779,15 +779,15 @@ class Tensor(_Conversions):
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two axes swapped."""
-        if self.ndim == 0:
-            return self.reshape(())
-        return apply(ops.Transpose, self, dim0=as_axis(dim0, self.ndim), dim1=as_axis(dim1, self.ndim))
+        axis0, axis1 = as_axis(dim0, self.ndim), as_axis(dim1, self.ndim)
+        return apply(ops.Transpose, self, dim0=axis0, dim1=axis1) if self.ndim else self.reshape(())
 
     def permute(self, *dims: Any) -> Tensor:
         """The axes in the order dims."""
-        order = tuple(as_axis(dim, self.ndim) for dim in as_shape(dims))
-        if sorted(order) != list(range(self.ndim)):
-            raise RuntimeError(f"permute(dims): dims {list(order)} are not an order of the {self.ndim} axes")
+        given = as_shape(dims)
+        order = tuple(as_axis(dim, self.ndim) for dim in given) if len(given) == self.ndim else ()
+        if len(given) != self.ndim or len(set(order)) != self.ndim:
+            raise RuntimeError(f"permute(dims): dims {list(given)} are not an order of the {self.ndim} axes")
         return apply(ops.Permute, self, dims=order)
 
     def t(self) -> Tensor:
@@ -933,7 +933,9 @@ class Tensor(_Conversions):
                     target.array[last] = value.array if isinstance(value, Tensor) else value
                 increment_version(self)
         except (TypeError, ValueError) as error:
-            raise RuntimeError(f"cannot assign to these elements of a Tensor of shape {list(self.shape)}: {error}") from None
+            raise RuntimeError(
+                f"cannot assign to these elements of a Tensor of shape {list(self.shape)}: {error}"
+            ) from None
 
     def copy_(self, src: Tensor) -> Self:
         """self[...] = src, in self's dtype and memory order."""
@@ -1055,7 +1057,10 @@ def _compare(compare: Callable[..., Any], a: Any, b: Any) -> Tensor:
     check_broadcast(*(x.array.shape for x in operands if isinstance(x, Tensor)))
     arrays = [x.array.astype(dtype, copy=False) if isinstance(x, Tensor) else x for x in operands]
     with np.errstate(all="ignore"):
-        return Tensor(np.asarray(compare(*arrays)))
+        try:
+            return Tensor(np.asarray(compare(*arrays)))
+        except TypeError:
+            raise NotImplementedError(f"{compare.__name__} is not offered for {dtype}") from None
 
 
 def _without_gradient(function: Callable[..., Any], a: Any, b: Any) -> Tensor:

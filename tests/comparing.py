@@ -15,12 +15,17 @@ has no relative accuracy in any library. What Σ|terms| is follows from the form
 functions called magnitude_... below know. Infinities and nans must be the same.
 """
 
+import math
+import operator
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 import minitrain
 from minitrain.ops import Array
@@ -107,10 +112,63 @@ def assert_agree(ours: Outcome, theirs: Outcome, magnitude: Outcome | None = Non
         if their is None:
             continue
         if their.dtype.kind == "f":
+            coarser = max(their.dtype, theirs.value.dtype, key=lambda dtype: np.finfo(dtype).eps)  # it was computed in
             known = np.where(np.isfinite(size), size, 0)
-            assert_close(our, their, bound(their.dtype, terms, np.fmax(known, np.abs(their))), name)
+            assert_close(our, their, bound(coarser, terms, np.fmax(known, np.abs(their))), name)
         else:
             assert_close(our, their, what=name)
+
+
+# --- whatever a computation ends in -----------------------------------------------------------------------------------
+
+
+def end_of(library: Library, compute: Callable[..., Any], inputs: Sequence[Any] = ()) -> Any:
+    """compute's result, given the library and its tensors, or the error in which it ended."""
+    tensors = [library.tensor(x.copy()) if isinstance(x, np.ndarray) else x for x in inputs]
+    with warnings.catch_warnings():
+        if library is TORCH:
+            warnings.simplefilter("ignore")
+        try:
+            return compute(library.module, *tensors)
+        except Exception as error:
+            return error
+
+
+def assert_ends_alike(compute: Callable[..., Any], inputs: Sequence[Any] = (), scale: float = 0.0) -> None:
+    """Raise AssertionError unless both libraries end in equal results, or in errors of the same type.
+
+    scale: the size of the numbers whose rounding errors there are in a float, besides its own size.
+    """
+    assert_alike(end_of(MINITRAIN, compute, inputs), end_of(TORCH, compute, inputs), scale)
+
+
+def assert_alike(ours: Any, theirs: Any, scale: float = 0.0) -> None:
+    """Raise AssertionError unless the two are the same thing: tensors, errors, Python's values, tuples of these."""
+    if isinstance(theirs, torch.Tensor):
+        assert isinstance(ours, Tensor), f"minitrain: {ours!r}, torch: {theirs!r}"
+        our, their = MINITRAIN.array(ours), TORCH.array(theirs)
+        size = np.fmax(np.abs(their), scale) if their.dtype.kind == "f" else 0.0
+        assert_close(our, their, bound(their.dtype, 100, size) if their.dtype.kind == "f" else 0.0)
+        assert ours.requires_grad == theirs.requires_grad
+    elif isinstance(theirs, Exception):
+        assert isinstance(ours, type(theirs)) or (isinstance(ours, Exception) and isinstance(theirs, type(ours))), (
+            f"minitrain: {ours!r}, torch: {theirs!r}"
+        )
+    elif isinstance(theirs, torch.dtype):
+        assert f"torch.{ours}" == str(theirs)
+    elif isinstance(theirs, tuple | list):
+        assert len(ours) == len(theirs), f"minitrain: {ours!r}, torch: {theirs!r}"
+        for our, their in zip(ours, theirs, strict=True):
+            assert_alike(our, their, scale)
+    else:
+        both_nan = ours != ours and theirs != theirs
+        assert both_nan or (type(ours) is type(theirs) and ours == theirs), f"minitrain: {ours!r}, torch: {theirs!r}"
+
+
+def assert_text_ends_alike(expression: str) -> None:
+    """assert_ends_alike for a line of Python, in which torch is the library."""
+    names = {"np": np, "inf": math.inf, "nan": math.nan, "operator": operator}
+    assert_ends_alike(lambda lib: eval(expression, {**names, "torch": lib, "tensor": lib.tensor}))
 
 
 # --- Σ|terms| ---------------------------------------------------------------------------------------------------------
@@ -160,6 +218,21 @@ def magnitude_of_units(
     return Outcome(
         np.fmax(outcome.value, 1), [None if grad is None else np.fmax(grad, largest) for grad in outcome.gradients]
     )
+
+
+# --- a check of the checks --------------------------------------------------------------------------------------------
+
+
+def assert_caught(check: Callable[[st.DataObject], None]) -> None:
+    """Raise unless some drawn example fails the check, with an AssertionError or with minitrain's RuntimeError."""
+
+    @settings(phases=[Phase.generate], database=None, max_examples=200, report_multiple_bugs=False)
+    @given(st.data())
+    def search(data: st.DataObject) -> None:
+        check(data)
+
+    with pytest.raises((AssertionError, RuntimeError)):
+        search()
 
 
 # --- one program, run on either library -------------------------------------------------------------------------------

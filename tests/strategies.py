@@ -102,7 +102,7 @@ def several_axes(ndim: int) -> st.SearchStrategy[int | Sequence[int] | None]:
 
 reductions = st.sampled_from(["mean", "sum", "none"])
 logits = finite_numbers | st.sampled_from([1e30, -1e30, np.inf, -np.inf, np.nan])
-class_weights = st.sampled_from([0.0, 1.0]) | st.floats(2**-5, 4, width=32)
+class_weights = st.just(0.0) | st.floats(2**-5, 4, width=32)
 shares = st.sampled_from([0.0, 1.0]) | st.floats(2**-10, 1, width=32)
 
 
@@ -120,13 +120,16 @@ def classifications(
     draw: st.DrawFn,
     dtype: str | st.SearchStrategy[str] = float_dtypes,
     *,
-    scores: st.SearchStrategy[Any] = logits,
+    reduction: str | None = None,
+    weighted: bool | None = None,
+    finite: bool = False,
     probabilities: bool = False,
     label_smoothing: bool = False,
 ) -> Classification:
     """Labels (some of them ignored, all at times) or probabilities for targets, and the options that go with them."""
     dtype = draw(dtype) if isinstance(dtype, st.SearchStrategy) else dtype
-    classes, options = draw(st.integers(1, 4)), {"reduction": draw(reductions)}
+    weighted = draw(st.booleans()) if weighted is None else weighted
+    classes, options = draw(st.integers(1, 4)), {"reduction": reduction or draw(reductions)}
     batch = draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3))
     shape = (*batch[:1], classes, *batch[1:])
     if probabilities:
@@ -137,5 +140,7 @@ def classifications(
         target = draw(arrays(batch, "int64", values=draw(st.sampled_from([kinds[0], kinds[1], kinds[0] | kinds[1]]))))
     if label_smoothing:
         options["label_smoothing"] = draw(shares)
-    weight = draw(st.none() | arrays((classes,), dtype, values=class_weights))
-    return Classification(draw(arrays(shape, dtype, values=scores)), target, weight, options)
+    weight = draw(arrays((classes,), dtype, values=class_weights)) if weighted else None
+    finite = finite or draw(st.booleans())  # what is not finite hides the rest in a sum
+    scores = draw(arrays(shape, dtype, values=finite_numbers if finite else logits))
+    return Classification(scores, target, weight, options)

@@ -1,10 +1,11 @@
-"""minitrain.save and minitrain.load: what is saved comes back, other programs can read it, and no damage goes unnoticed."""
+"""minitrain.save and load: what is saved comes back, other programs can read it, and no damage goes unnoticed."""
 
 import io
 import json
 import os
 import pickle
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -173,12 +174,14 @@ def test_weights_go_to_torch_and_back_through_files(tmp_path: Path) -> None:
         assert our.array.tobytes() == its.array.tobytes()
 
 
-@pytest.mark.parametrize("length", range(630, 650))
-def test_no_length_of_the_header_is_taken_for_a_pickle(length: int) -> None:
-    """A header of 640 bytes begins the file with the two bytes that begin a pickle."""
-    spare = length - len(saved({"": minitrain.ones(1)}))
-    name = "k" * (spare // 4)
-    assert list(loaded(saved({name: minitrain.ones(1)}))) == [name]
+def test_a_file_may_begin_with_the_bytes_of_a_pickle() -> None:
+    """Those of a pickle, 0x80 and 0x02, are a header's length of 640 as well."""
+    files = [saved({"k" * length: minitrain.ones(1)}) for length in range(100, 200)]
+    assert any(data[:2] == pickle.dumps(0, 2)[:2] for data in files)
+    assert all(tensor.item() == 1 for data in files for tensor in loaded(data).values())
+    for data in files:
+        with pytest.raises(ValueError, match="cannot read the file"):
+            loaded(data[:-1])
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -207,11 +210,10 @@ def refuse(data: bytes) -> None:
         loaded(data)
 
 
-@pytest.mark.parametrize("byte", range(len(WHOLE)))
-def test_one_flipped_bit_is_noticed(byte: int) -> None:
-    for bit in range(8):
+def test_one_flipped_bit_is_noticed() -> None:
+    for place in range(8 * len(WHOLE)):
         damaged = bytearray(WHOLE)
-        damaged[byte] ^= 1 << bit
+        damaged[place // 8] ^= 1 << place % 8
         refuse(bytes(damaged))
 
 
@@ -235,9 +237,9 @@ def test_a_file_with_a_stretch_of_something_else_is_refused(start: int, stop: in
 
 @given(st.data())
 def test_another_header_is_refused(data: st.DataObject) -> None:
-    """Valid JSON in the header's place, of the kind that save writes or of any other, never ends in another error."""
+    """Valid JSON in the place of what the header says of a tensor, of the kind that stands there or of any other."""
     header = header_of(WHOLE)
-    part = data.draw(st.sampled_from([*header, "model"]))
+    part = data.draw(st.sampled_from(sorted({*header, "another"} - {"__metadata__"})))
     header[part] = data.draw(
         st.recursive(
             plain | st.sampled_from(["F32", "I64", "BF16", "F99"]),
@@ -255,13 +257,11 @@ def test_another_header_is_refused(data: st.DataObject) -> None:
     )
     | st.sampled_from([1000, 100_000]).map(lambda depth: "[" * depth)
 )
-def test_another_outline_is_refused_unless_it_is_a_value(outline: Any) -> None:
+def test_another_outline_never_ends_in_another_error(outline: Any) -> None:
     text = outline if isinstance(outline, str) and outline.startswith("[") else json.dumps(outline)
-    data = safetensors.numpy.save({}, {"minitrain.outline": text, "minitrain.crc32": str(crc32(text.encode()))})
-    try:
+    data = safetensors.numpy.save({}, {"minitrain": f'["minitrain", {crc32(text.encode())}, {text}]'})
+    with suppress(ValueError):
         loaded(data)
-    except ValueError as error:
-        assert "cannot read the file" in str(error)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])

@@ -114,20 +114,29 @@ def compare_with_torch(data: st.DataObject, name: str, problem: Classification, 
     )
 
 
-@given(st.data(), own.classifications(label_smoothing=True))
-def test_cross_entropy_of_labels_is_torchs(data: st.DataObject, problem: Classification) -> None:
+every_reduction = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+
+
+@every_reduction
+@given(data=st.data())
+def test_cross_entropy_of_labels_is_torchs(data: st.DataObject, reduction: str) -> None:
+    problem = data.draw(own.classifications(reduction=reduction, label_smoothing=True))
     log_p = log_softmax(problem.scores)
     compare_with_torch(data, "CrossEntropyLoss", problem, log_p, np.exp(log_p))
 
 
-@given(st.data(), own.classifications(probabilities=True, label_smoothing=True))
-def test_cross_entropy_of_probabilities_is_torchs(data: st.DataObject, problem: Classification) -> None:
+@every_reduction
+@given(data=st.data())
+def test_cross_entropy_of_probabilities_is_torchs(data: st.DataObject, reduction: str) -> None:
+    problem = data.draw(own.classifications(reduction=reduction, probabilities=True, label_smoothing=True))
     log_p = log_softmax(problem.scores)
     compare_with_torch(data, "CrossEntropyLoss", problem, log_p, np.exp(log_p))
 
 
-@given(st.data(), own.classifications(scores=own.any_numbers))
-def test_nll_loss_is_torchs(data: st.DataObject, problem: Classification) -> None:
+@every_reduction
+@given(data=st.data())
+def test_nll_loss_is_torchs(data: st.DataObject, reduction: str) -> None:
+    problem = data.draw(own.classifications(reduction=reduction))
     compare_with_torch(data, "NLLLoss", problem, problem.scores.astype(np.float64), np.zeros(()))
 
 
@@ -148,7 +157,7 @@ def test_mse_loss_is_torchs(data: st.DataObject, shape: tuple[int, ...], dtype: 
     assert_agree(ours, theirs)
 
 
-@given(own.classifications("float64", label_smoothing=True, scores=own.finite_numbers))
+@given(own.classifications("float64", label_smoothing=True, finite=True))
 def test_float64_losses_agree_to_1e_10(problem: Classification) -> None:
     asks, grad_y = [True, False, False], np.ones(problem.target.shape if problem.options["reduction"] == "none" else ())
     ours, theirs = (
@@ -222,7 +231,7 @@ def test_of_an_empty_batch_the_mean_is_nan_and_the_sum_is_zero(reduction: Any) -
     assert scores.grad.shape == (0, 3)
 
 
-@given(own.classifications(scores=own.finite_numbers))
+@given(own.classifications(finite=True))
 def test_cross_entropy_is_log_softmax_followed_by_nll_loss(problem: Classification) -> None:
     scores, target, weight, options = problem
     inputs = [Tensor(scores), Tensor(target), None if weight is None else Tensor(weight)]

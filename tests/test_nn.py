@@ -74,9 +74,7 @@ probabilities = st.sampled_from([0.0, 1.0]) if torch_takes_mkls_bernoulli() else
 def elementwise(name: str, **options: st.SearchStrategy[Any]) -> Callable[[str], st.SearchStrategy[Call]]:
     def calls(dtype: str) -> st.SearchStrategy[Call]:
         x = own.arrays(dtype=dtype, finite=True)
-        return st.builds(
-            lambda x, chosen: Call(name, chosen, inputs=(x,)), x, st.fixed_dictionaries(options)
-        )
+        return st.builds(lambda x, chosen: Call(name, chosen, inputs=(x,)), x, st.fixed_dictionaries(options))
 
     return calls
 
@@ -123,7 +121,7 @@ def squared(draw: st.DrawFn, dtype: str) -> Call:
 @st.composite
 def classified(draw: st.DrawFn, name: str, dtype: str) -> Call:
     smooth = name == "CrossEntropyLoss"
-    problem = draw(own.classifications(dtype, scores=own.finite_numbers, label_smoothing=smooth))
+    problem = draw(own.classifications(dtype, weighted=False, finite=True, label_smoothing=smooth))
     return Call(name, problem.options, inputs=(problem.scores, problem.target))
 
 
@@ -359,7 +357,8 @@ def test_initialisers_fill_as_torchs(
     memory = data.draw(own.laid_out(np.zeros(shape, dtype)))
     filled = []
     for library, tensor in ((MINITRAIN, Tensor(memory)), (TORCH, TORCH.tensor(np.ascontiguousarray(memory)))):
-        generator = library.module.manual_seed(seed)
+        library.module.manual_seed(seed)
+        generator = library.module.Generator().manual_seed(seed + 1)
         drawn_from = {"generator": generator} if own_generator and drawing(name) else {}
         tensor.requires_grad_()
         result = getattr(library.module.nn.init, name)(tensor, **options, **drawn_from)
@@ -496,6 +495,15 @@ def test_a_parameter_is_a_leaf_on_its_datas_memory(torch: Any) -> Any:
     with torch.no_grad():
         data.mul_(3)
     return param, param.is_leaf, param.requires_grad, shared, shared.requires_grad, isinstance(param * 1, type(param))
+
+
+@refused_as_in_torch(RuntimeError, "modified by an inplace operation")
+def test_a_write_into_its_data_is_a_write_into_the_parameter(torch: Any) -> None:
+    data = torch.tensor([1.0, 2.0])
+    param = torch.nn.Parameter(data)
+    loss = (param * param).sum()
+    data.mul_(2)
+    loss.backward()
 
 
 @refused_as_in_torch(RuntimeError, "floating point dtype can require gradients, but this is int64")

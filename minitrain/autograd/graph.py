@@ -30,7 +30,7 @@ def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = 
         labels[leaf] = names.get(id(leaf.variable), f"leaf {i}")
 
     for node in nodes:
-        formula = " ".join((node.function.__doc__ or "").partition("\n")[0].split())
+        formula = " ".join((node.function.__doc__ or "").strip().partition("\n")[0].split())
         print(f"{labels[node]}  {node.name()}  result {list(node.result_shape)}", file=out)
         if formula:
             print(f"      {formula}", file=out)

@@ -250,7 +250,9 @@ class Module:
         for module in self.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_floating_point():
-                    module._buffers[name] = buffer.to(target)  # whoever gave the buffer keeps his own
+                    module._buffers[name] = buffer.to(
+                        target
+                    )  # a new Tensor: whoever gave the buffer keeps it as it was
         return self
 
     def float(self) -> Self:

@@ -23,7 +23,7 @@ from minitrain.ops import Array
 from minitrain.tensor import Tensor
 
 _METADATA = "__metadata__"  # the header's entry that is no tensor
-_OUTLINE, _CHECKSUM = "minitrain.outline", "minitrain.crc32"
+_OURS = "minitrain"  # one entry of that: the library writes several in any order, and files should be reproducible
 _DTYPES = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F32", "F64"}  # those that Tensors have, as headers name them
 
 
@@ -36,8 +36,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     import safetensors.numpy  # here, since importing minitrain should cost little more than importing NumPy
 
     arrays: dict[str, Array] = {}
-    outline = json.dumps(_outline_of(obj, "", arrays))
-    data = safetensors.numpy.save(arrays, {_OUTLINE: outline, _CHECKSUM: _checksum(outline, arrays)})
+    outline = _outline_of(obj, "", arrays)
+    data = safetensors.numpy.save(arrays, {_OURS: json.dumps([_OURS, _checksum(outline, arrays), outline])})
     if not isinstance(f, str | os.PathLike):
         f.write(data)
         return
@@ -73,11 +73,13 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
             if entry["dtype"] not in _DTYPES:
                 raise ValueError(f"{key!r} has the dtype {entry['dtype']}, which is not offered; write it as float32")
         arrays = safetensors.numpy.load(data)
-        if _OUTLINE not in metadata and _CHECKSUM not in metadata:  # another program's file
+        if not any(key == _OURS or text.startswith(f'["{_OURS}"') for key, text in metadata.items()):
+            # Another program's file. Ours says so twice, so that no damaged one is taken for another's.
             return OrderedDict((key, Tensor(arrays[key])) for key in header)
-        if _checksum(metadata[_OUTLINE], arrays) != metadata[_CHECKSUM]:
+        name_again, checksum, outline = json.loads(metadata[_OURS])
+        if name_again != _OURS or _checksum(outline, arrays) != checksum:
             raise ValueError("its checksum does not fit: it was damaged")
-        return _from_outline(json.loads(metadata[_OUTLINE]), arrays)
+        return _from_outline(outline, arrays)
     except (safetensors.SafetensorError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         # A pickle's first bytes; those of safetensors are a length below 2**24, whose upper bytes are 0.
         if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and any(data[3:8])):
@@ -131,10 +133,10 @@ def _from_outline(outline: dict[str, Any], arrays: dict[str, Array]) -> Any:
     raise ValueError(f"unknown kind {kind!r} in its outline")
 
 
-def _checksum(outline: str, arrays: dict[str, Array]) -> str:
+def _checksum(outline: Any, arrays: dict[str, Array]) -> int:
     """Of all that was saved: an array's shape or dtype counts as its values do."""
-    crc = zlib.crc32(outline.encode())
+    crc = zlib.crc32(json.dumps(outline).encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.data, crc)
-    return str(crc)
+        crc = zlib.crc32(array.tobytes(), crc)
+    return crc
