@@ -17,13 +17,16 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=2, help="of the epoch suite's programs (2)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for each contender (all CPUs)")
     arguments = parser.parse_args()
+    for name in ("rounds", "epochs", "threads"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} must be at least 1, but got {getattr(arguments, name)}")
     try:
         print(machine(arguments.threads))
         if arguments.suite == "epoch":
             epoch.main(arguments.rounds, arguments.epochs, arguments.threads)
         else:
             imports.main(arguments.rounds, arguments.threads)
-    except (DataError, ImportError) as error:
+    except (DataError, ImportError, RuntimeError) as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return 1
     return 0

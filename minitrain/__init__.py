@@ -53,6 +53,11 @@ from minitrain.training.checkpoint import load, save
 
 __version__ = "0.1.0"
 
+
+def __getattr__(name: str) -> object:
+    raise AttributeError(f"module 'minitrain' has no attribute {name!r}: of torch, it offers what is in its __all__")
+
+
 # torch's functions are Tensor's methods: torch.exp(x) is x.exp().
 add, sub, mul, div, neg, pow = Tensor.add, Tensor.sub, Tensor.mul, Tensor.div, Tensor.neg, Tensor.pow
 exp, log, sqrt, abs, tanh, sigmoid = Tensor.exp, Tensor.log, Tensor.sqrt, Tensor.abs, Tensor.tanh, Tensor.sigmoid

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("minitrain: stopped, since nobody reads its output any more", file=sys.stderr)
         return 1
     except Exception as error:
         if arguments.debug:

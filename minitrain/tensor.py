@@ -256,6 +256,9 @@ class Tensor(_Conversions):
 
     __hash__ = object.__hash__
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: minitrain does not offer it")
+
     # Out of the Tensor: Python numbers and arrays.
 
     def item(self) -> Any:
@@ -369,7 +372,14 @@ class Tensor(_Conversions):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data must be a Tensor, but got {type(value).__name__}")
-        self.array = value.array
+        if value.array.shape == self.array.shape and value.array.dtype == self.array.dtype:
+            self.array[...] = value.array  # the memory that is there stays, and its order with it
+        elif self._requires_grad and not value.is_floating_point():
+            raise RuntimeError(
+                f"data set to a tensor that requires gradients must be floating point, not {value.dtype}"
+            )
+        else:
+            self.array = value.array
 
     def backward(
         self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
@@ -872,7 +882,7 @@ class Tensor(_Conversions):
         if self._base is not None:
             raise RuntimeError(
                 "an in-place operation on a view of another tensor cannot be recorded here. Write to the tensor "
-                "itself (x[index] = value), or clone() the view first."
+                "itself (x[i] = x[i] + y, not x[i] += y), or clone() the view first."
             )
         return True
 
@@ -1012,11 +1022,17 @@ def _operand(x: Any) -> Tensor | Scalar:
     raise TypeError(f"an operand must be a Tensor or a number, but got {type(x).__name__}")
 
 
+def _wrapped(x: Tensor | Scalar, dtype: np.dtype[Any]) -> Any:
+    """An int beside integers as one of theirs, wrapped around where it does not fit, as in torch."""
+    return np.asarray(x).astype(dtype)[()] if isinstance(x, int) and dtype.kind in "iu" else x
+
+
 def _elementwise(function: type[Function], *operands: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
     """apply, with the operands' dtypes promoted and their shapes broadcast as torch does."""
     converted = [_operand(x) for x in operands]
+    dtype = result_type(*converted) if dtype is None else np.dtype(dtype)
     try:
-        return apply(function, *converted, compute_dtype=result_type(*converted) if dtype is None else dtype)
+        return apply(function, *(_wrapped(x, dtype) for x in converted), compute_dtype=dtype)
     except ValueError as error:
         check_broadcast(*(x.array.shape for x in converted if isinstance(x, Tensor)))
         raise RuntimeError(str(error)) from None
@@ -1055,7 +1071,7 @@ def _compare(compare: Callable[..., Any], a: Any, b: Any) -> Tensor:
         return NotImplemented  # type: ignore[no-any-return]
     dtype = result_type(*operands)
     check_broadcast(*(x.array.shape for x in operands if isinstance(x, Tensor)))
-    arrays = [x.array.astype(dtype, copy=False) if isinstance(x, Tensor) else x for x in operands]
+    arrays = [x.array.astype(dtype, copy=False) if isinstance(x, Tensor) else _wrapped(x, dtype) for x in operands]
     with np.errstate(all="ignore"):
         try:
             return Tensor(np.asarray(compare(*arrays)))

@@ -148,7 +148,8 @@ def assert_alike(ours: Any, theirs: Any, scale: float = 0.0) -> None:
         assert isinstance(ours, Tensor), f"minitrain: {ours!r}, torch: {theirs!r}"
         our, their = MINITRAIN.array(ours), TORCH.array(theirs)
         size = np.fmax(np.abs(their), scale) if their.dtype.kind == "f" else 0.0
-        assert_close(our, their, bound(their.dtype, 100, size) if their.dtype.kind == "f" else 0.0)
+        few_terms = 100  # more than any tensor drawn here has
+        assert_close(our, their, bound(their.dtype, few_terms, size) if their.dtype.kind == "f" else 0.0)
         assert ours.requires_grad == theirs.requires_grad
     elif isinstance(theirs, Exception):
         assert isinstance(ours, type(theirs)) or (isinstance(ours, Exception) and isinstance(theirs, type(ours))), (

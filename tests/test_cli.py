@@ -125,10 +125,12 @@ def test_ctrl_c_ends_the_run_with_one_line_and_keeps_its_metrics(tmp_path: Path)
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m minitrain train --dataset digits --epochs 20 | head -n 1"
-    result = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert result.stdout == "Epoch 1\n"
-    assert "Traceback" not in result.stderr
+    command = f"{sys.executable} -m minitrain train --dataset digits --epochs 20 | head -n 1; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (result.returncode, result.stdout) == (1, "Epoch 1\n")
+    assert result.stderr == "minitrain: stopped, since nobody reads its output any more\n"
 
 
 def test_on_a_terminal_stderr_has_a_progress_bar_with_rate_and_time_left(tmp_path: Path) -> None:

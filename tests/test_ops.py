@@ -209,7 +209,6 @@ def torch_put(x: torch.Tensor, v: torch.Tensor, *, index: Any) -> torch.Tensor:
     return y
 
 
-# fmt: off
 CASES: dict[type[Function], Case] = {
     ops.Add: Case(two_or_a_number(), lambda a, b: a + b),
     ops.Sub: Case(two_or_a_number(), lambda a, b: a - b),
@@ -251,7 +250,6 @@ CASES: dict[type[Function], Case] = {
     ops.NLLLoss: Case(classified, F.nll_loss, magnitude_of_products),
     ops.MSELoss: Case(squared(), F.mse_loss),
 }
-# fmt: on
 
 VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
 

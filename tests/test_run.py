@@ -1,6 +1,8 @@
 """A run leaves all there is to know about it, and refuses what it cannot run before it touches anything."""
 
+import ast
 import csv
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,10 @@ def test_stdout_is_the_tutorials_log_and_nothing_else(tmp_path: Path, capsys: py
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1", "Epoch 2"]
     assert lines[1] == "-" * 31
-    assert lines[3:6] == ["Test Error: ", lines[4], " "] or lines[3] == "Test Error: "
+    assert lines[2].startswith("loss: ")
+    assert lines[3] == "Test Error: "
+    assert lines[4].startswith(" Accuracy: ")
+    assert lines[5] == ""
     assert lines[-1] == "Done!"
     assert len(lines) == 2 * 6 + 1
 
@@ -138,6 +143,32 @@ def test_without_data_no_directory_is_made(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("out", ["", "file", "file/below"])
+def test_an_out_that_cannot_be_a_directory_is_refused(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(ConfigError, match=r"choose another --out|name a directory"):
+        train(Config(**SHORT), out)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_out_that_is_taken_is_refused_before_anything_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").touch()
+    monkeypatch.setattr("minitrain.data.datasets.fetch", lambda *args, **kwargs: pytest.fail("fetched"))
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(Config(data_dir=str(tmp_path)), tmp_path)
+
+
+def test_a_model_that_does_not_fit_into_memory_leaves_no_run(tmp_path: Path) -> None:
+    with pytest.raises(MemoryError):
+        train(Config(**{**SHORT, "hidden": (10**13,)}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_adam_is_given_no_momentum() -> None:
     model = nn.Linear(2, 2)
     assert "momentum" not in make_optimizer(Config(optimizer="adam"), model).param_groups[0]
@@ -203,6 +234,13 @@ def test_testing_on_nothing_is_refused() -> None:
 
 
 def test_the_loops_name_no_framework() -> None:
+    tree = ast.parse(inspect.getsource(loops))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert modules == {"__future__", "typing"}
+    assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
+
+
+def test_the_loops_drive_torchs_objects() -> None:
     import torch
 
     model = torch.nn.Linear(3, 2)

@@ -57,10 +57,10 @@ numbers = st.booleans() | st.integers(0, 3) | own.quarters
 
 
 @st.composite
-def mixed_operands(draw: st.DrawFn, *, finite: bool = True) -> list[Any]:
+def mixed_operands(draw: st.DrawFn) -> list[Any]:
     """Two operands of any dtypes, with axes and without; one of them may be a Python number."""
     shapes = draw(own.shapes_that_broadcast(2))
-    operands: list[Any] = [draw(own.arrays(shape, own.dtypes, finite=finite)) for shape in shapes]
+    operands: list[Any] = [draw(own.arrays(shape, own.dtypes, finite=True)) for shape in shapes]
     if draw(st.booleans()):
         operands[draw(st.integers(0, 1))] = draw(numbers)
     return operands

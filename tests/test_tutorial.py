@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measuring import PEAK_MEMORY
 from benchmarks.programs import MINITRAIN_IMPORTS, TORCH_IMPORTS, tutorial
 
 ROOT = Path(__file__).parent.parent
@@ -133,8 +134,11 @@ def fashion_mnist_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_one_epoch_on_fashion_mnist_is_torchs(fashion_mnist_folder: Path) -> None:
-    mine = log_of(tutorial("minitrain", epochs=1), fashion_mnist_folder)
+def test_one_epoch_on_fashion_mnist_is_torchs_and_takes_under_250_mb(fashion_mnist_folder: Path) -> None:
+    program = tutorial("minitrain", epochs=1) + PEAK_MEMORY + "print(peak_memory())\n"
+    mine, _, peak = log_of(program, fashion_mnist_folder).rpartition("Done!\n")
+    assert float(peak) < 250
+    mine += "Done!\n"
     torchs = log_of(tutorial("torch", epochs=1), fashion_mnist_folder)
     assert mine.startswith("Epoch 1\n-------------------------------\nloss: 2.305311  [   64/60000]\n")
     assert_same_log(mine, torchs)

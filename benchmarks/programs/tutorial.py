@@ -1,4 +1,4 @@
-"""The PyTorch beginner's tutorial as one program, word for word what a beginner types (see benchmarks.programs)."""
+"""The PyTorch beginner's tutorial as one program, its comments left out (see benchmarks.programs)."""
 
 import torch
 from torch import nn

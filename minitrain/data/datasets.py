@@ -316,13 +316,15 @@ def fetch(
     """
     folder = raw_folder(root)
     for forms in files:
-        if _examine(*_locate(folder, forms), files).fault is not None:
-            _download(folder, forms[0], files, mirrors, progress, timeout)
+        fault = _examine(*_locate(folder, forms), files).fault
+        if fault is not None:
+            _download(folder, forms[0], fault, files, mirrors, progress, timeout)
 
 
 def _download(
     folder: str,
     file: File,
+    fault: str,
     files: Files,
     mirrors: Sequence[str],
     progress: Callable[[str, int], Any] | bool,
@@ -346,18 +348,19 @@ def _download(
                     reason = type(error).__name__ if answer is None else f"HTTP status {answer.status_code}"
                     failures.append(f"{mirror} ({reason})")
                     continue
-            fault = _examine(part, file, files).fault
-            if fault is None:
+            sent = _examine(part, file, files).fault
+            if sent is None:
                 os.replace(part, path)
                 return
-            failures.append(f"{mirror} (sent {fault})")
+            failures.append(f"{mirror} (sent {sent})")
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): choose another root") from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)
     raise DataError(
-        f"{file.name} could not be downloaded into {folder}: tried {', '.join(failures)}. {_by_hand(files)}"
+        f"{os.path.join(folder, file.name)}: found {fault}, and could not download another: tried "
+        f"{', '.join(failures)}. {_by_hand(folder, files)}"
     )
 
 
@@ -373,15 +376,14 @@ def _check(folder: str, forms: tuple[File, File], files: Files) -> tuple[str, Fi
     if fault is not None:
         raise DataError(
             f"{path}: expected Fashion-MNIST's {file.name} ({file.size:,} bytes, SHA-256 {file.sha256[:16]}...), "
-            f"found {fault}. download=True fetches it. {_by_hand(files)}"
+            f"found {fault}. Fetch it with `minitrain data fetch` or download=True. {_by_hand(folder, files)}"
         )
     return path, file
 
 
-def _by_hand(files: Files) -> str:
+def _by_hand(folder: str, files: Files) -> str:
     return (
-        f"By hand: {', '.join(packed.name for packed, _ in files)} belong into ROOT/FashionMNIST/raw, ROOT being "
-        "root or --data-dir, else the environment's MINITRAIN_DATA, else ./data. The digits (datasets.Digits, or "
+        f"By hand: put {', '.join(packed.name for packed, _ in files)} into {folder}. The digits (datasets.Digits, or "
         "--dataset digits) need no files and no network."
     )
 

@@ -35,7 +35,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not shape or shape[-1] != in_features:
         rows = (math.prod(shape[:-1]), shape[-1] if shape else 1)
         hint = ""
-        if math.prod(shape[1:]) == in_features and len(shape) > 2:
+        if len(shape) > 1 and in_features in (math.prod(shape), math.prod(shape[1:])):
             hint = f" One sample has {in_features} values: is an nn.Flatten() missing before this layer?"
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({by_x(rows)} and {by_x(weight.array.shape[::-1])}): "

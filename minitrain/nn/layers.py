@@ -203,6 +203,15 @@ class Sequential(Module):
             return Sequential(OrderedDict((name, module) for name, module in named if module is not None))
         return list(self)[index]
 
+    def __setitem__(self, index: int, module: Module) -> None:
+        self.register_module(list(self._modules)[index], module)
+
+    def __delitem__(self, index: int) -> None:
+        rest = [module for i, module in enumerate(self) if i != range(len(self))[index]]
+        self._modules.clear()
+        for module in rest:
+            self.append(module)
+
     def append(self, module: Module) -> Sequential:
         """Add a Module at the end; returns self."""
         self.register_module(str(len(self)), module)

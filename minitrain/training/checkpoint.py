@@ -42,7 +42,9 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
         f.write(data)
         return
     path = Path(f)
-    part = path.with_name(path.name + ".part")
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot save to {path}: it is a directory; name a file in it")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data)
         part.replace(path)
@@ -92,6 +94,8 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
 
 def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
     """The outline of obj as JSON values; the arrays in it are put into arrays, by their paths."""
+    if isinstance(obj, np.generic):
+        obj = obj.item()
     if hasattr(obj, "__array__"):
         name = path or "tensor"
         while name in arrays or name == _METADATA:

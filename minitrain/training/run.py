@@ -6,6 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import math
 import os
@@ -87,25 +88,38 @@ def default_config(dataset: str) -> Config:
 # --- the run's directory ----------------------------------------------------------------------------------------------
 
 
+def check_out(out: str | os.PathLike[str] | None) -> None:
+    """Raise ConfigError if out cannot become a run's directory: it holds a run already, or is a file."""
+    if out is None:
+        return
+    path = Path(out)
+    if not str(out):
+        raise ConfigError("out is empty; name a directory for the run, or leave --out away")
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is a file; choose another --out")
+    if any((path / name).exists() for name in ("config.json", "steps.csv", "epochs.csv", "model.safetensors")):
+        raise ConfigError(f"{path} already holds a run; choose another --out, or remove it first")
+
+
 def make_run_dir(out: str | os.PathLike[str] | None, dataset: str) -> Path:
     """Make the directory of a run: out, or runs/<dataset>-<n> with the first free n.
 
-    Raises ConfigError if out holds a run already; nothing in it has been touched then.
+    Raises ConfigError if out cannot be it, or cannot be made; nothing has been touched then.
     """
-    if out is not None:
-        path = Path(out)
-        if any((path / name).exists() for name in ("config.json", "steps.csv", "epochs.csv", "model.safetensors")):
-            raise ConfigError(f"{path} already holds a run; choose another --out, or remove it first")
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-    n = 0
-    while True:
-        path = Path("runs") / f"{dataset}-{n}"
-        try:
-            path.mkdir(parents=True)
+    check_out(out)
+    try:
+        if out is not None:
+            path = Path(out)
+            path.mkdir(parents=True, exist_ok=True)
             return path
-        except FileExistsError:  # also when another run took it just now
-            n += 1
+        for n in itertools.count():
+            path = Path("runs") / f"{dataset}-{n}"
+            with contextlib.suppress(FileExistsError):  # also where another run took it just now
+                path.mkdir(parents=True)
+                break
+        return path
+    except OSError as error:
+        raise ConfigError(f"cannot make the directory {path} ({error.strerror}); choose another --out") from None
 
 
 class RunObserver(Observer):
@@ -189,15 +203,11 @@ def train(config: Config, out: str | os.PathLike[str] | None = None) -> Path:
     model.safetensors: the trained weights, for minitrain.load and safetensors' own readers.
     Returns the directory. Raises DataError if there is no data, ConfigError if out holds a run.
     """
+    check_out(out)  # before a long download
     dataset: Any = DATASETS[config.dataset]
     training_data, test_data = (
         dataset(root=config.data_dir, train=part, download=True, transform=ToTensor()) for part in (True, False)
     )
-    directory = make_run_dir(out, config.dataset)
-    versions = {"minitrain": importlib.metadata.version("minitrain"), "numpy": np.__version__}
-    description = {**dataclasses.asdict(config), "versions": versions}
-    (directory / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-
     manual_seed(config.seed)
     train_dataloader = DataLoader(training_data, batch_size=config.batch_size, shuffle=config.shuffle)
     test_dataloader = DataLoader(test_data, batch_size=config.batch_size)
@@ -205,6 +215,11 @@ def train(config: Config, out: str | os.PathLike[str] | None = None) -> Path:
     model = build_model(nn, sample.numel(), config.hidden, len(training_data.classes))
     loss_fn = nn.CrossEntropyLoss()
     optimizer = make_optimizer(config, model)
+
+    directory = make_run_dir(out, config.dataset)
+    versions = {"minitrain": importlib.metadata.version("minitrain"), "numpy": np.__version__}
+    description = {**dataclasses.asdict(config), "versions": versions}
+    (directory / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
     with _observing(directory, config.epochs * len(training_data)) as observer:
         for epoch in range(1, config.epochs + 1):
