@@ -135,29 +135,39 @@ def refuse_empty(shape: tuple[int, ...], axes: tuple[int, ...], name: str) -> No
 # --- what stands between brackets -------------------------------------------------------------------------------------
 
 
-def as_indices(index: Any) -> list[tuple[Any, ...]]:
+def as_indices(index: Any, ndim: int) -> list[tuple[Any, ...]]:
     """The index of x[index] for NumPy, from one of torch's: one index, or two to be applied one after the other.
 
     Numbers, slices, None and ... alone make a view, of a single element too: then there is always a ... .
     Beside arrays torch lets numbers go first and keeps the place of the arrays' axes, where NumPy takes a number for
-    an array of one, and may move the axes to the front: so numbers beside arrays are an index of their own.
+    an array of one, and may move the axes to the front: so numbers beside arrays are an index of their own. A ...
+    that stands for no axis of x's ndim keeps arrays apart in NumPy, and is left out beside them.
     Raises IndexError for a type or dtype that cannot index, and ValueError for a negative step, as torch.
     """
     parts = [_as_part(part) for part in (index if isinstance(index, tuple) else (index,))]
     if not any(isinstance(part, np.ndarray) for part in parts):
         return [_with_ellipsis(parts)]
+    if sum(_axes_of(part) for part in parts) == ndim:
+        parts = [part for part in parts if part is not Ellipsis]
     if not any(isinstance(part, int) for part in parts):
         return [tuple(parts)]
     first: list[Any] = []
     second: list[Any] = []
     for part in parts:
         if isinstance(part, np.ndarray):
-            first += [slice(None)] * (part.ndim if part.dtype == BOOL else 1)
+            first += [slice(None)] * _axes_of(part)
             second.append(part)
         else:
             first.append(part)
             second += [] if isinstance(part, int) else [part if part is Ellipsis else slice(None)]
     return [_with_ellipsis(first), tuple(second)]
+
+
+def _axes_of(part: Any) -> int:
+    """How many of x's axes a part takes: a mask as many as it has, None and ... none by themselves."""
+    if isinstance(part, np.ndarray) and part.dtype == BOOL:
+        return part.ndim
+    return 0 if part is None or part is Ellipsis else 1
 
 
 def _with_ellipsis(parts: list[Any]) -> tuple[Any, ...]:

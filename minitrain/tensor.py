@@ -826,7 +826,7 @@ class Tensor(_Conversions):
 
     def __getitem__(self, index: Any) -> Tensor:
         result = self
-        for step in as_indices(index):
+        for step in as_indices(index, self.ndim):
             result = apply(ops.Index, result, index=step)
         return result
 
@@ -931,7 +931,7 @@ class Tensor(_Conversions):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         value = _operand(value)
-        *first, last = as_indices(index)
+        *first, last = as_indices(index, self.ndim)
         target = self
         for step in first:
             target = apply(ops.Index, target, index=step)

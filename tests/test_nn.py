@@ -1202,5 +1202,5 @@ def test_a_model_rebuilt_in_another_memory_order_is_noticed() -> None:
     model = network(minitrain)
     rebound = copy.deepcopy(model)
     for param in rebound.parameters():
-        param.data = Tensor(np.ascontiguousarray(param.array))
+        param.array = np.ascontiguousarray(param.array)
     assert [p.array.strides for p in rebound.parameters()] != [p.array.strides for p in model.parameters()]

@@ -142,7 +142,7 @@ def indices(draw: st.DrawFn, shape: tuple[int, ...], *, twice: bool) -> Any:
     basic = draw(hnp.basic_indices(shape, allow_newaxis=True))
     parts = basic if isinstance(basic, tuple) else (basic,)
     assume(all(part.step is None or part.step > 0 for part in parts if isinstance(part, slice)))
-    return as_indices(parts)[0]
+    return as_indices(parts, len(shape))[0]
 
 
 @st.composite

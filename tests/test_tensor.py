@@ -289,8 +289,12 @@ def indices(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
     axis = 0
     for _ in range(draw(st.integers(0, len(shape) + 1))):
         size = shape[axis] if axis < len(shape) else 1
-        kinds = ["number", "slice", "slice", "none", "places", "list", "mask", "flag"]
-        what = draw(st.sampled_from(kinds + ["..."] * (Ellipsis not in [p for p in parts if p is ...])))
+        kinds = ["number", "slice", "slice", "none", "flag"]
+        kinds += (
+            ["places", "list", "mask"] if 0 not in shape else []
+        )  # where there is nothing, they differ in strictness
+        kinds += ["..."] if not any(part is ... for part in parts) else []
+        what = draw(st.sampled_from(kinds))
         place = st.integers(-size, size - 1) if size else st.integers(-1, 1)
         if what == "number":
             parts.append(draw(place))
@@ -320,9 +324,21 @@ def with_tensors(lib: Any, index: tuple[Any, ...]) -> Any:
     return parts[0] if len(parts) == 1 else parts
 
 
+def with_arrays(index: tuple[Any, ...]) -> bool:
+    return any(isinstance(part, bool | list | np.ndarray) for part in index)
+
+
+def picked_by_torch(x: Array, index: tuple[Any, ...]) -> Any:
+    """What torch picks, or how it ends. Where arrays pick nothing, torch does not look whether they could."""
+    picked = end_of(TORCH, lambda lib, x: x[with_tensors(lib, index)], [x])
+    assume(not (with_arrays(index) and isinstance(picked, torch.Tensor) and picked.numel() == 0))
+    return picked
+
+
 @given(x=own.arrays(own.shapes, finite=True), data=st.data())
 def test_an_index_picks_what_torchs_picks_and_is_a_view_where_torchs_is(x: Array, data: st.DataObject) -> None:
     index = data.draw(indices(x.shape))
+    picked_by_torch(x, index)
 
     def compute(lib: Any, x: Any) -> Any:
         y = x[with_tensors(lib, index)]
@@ -336,9 +352,9 @@ def test_an_index_picks_what_torchs_picks_and_is_a_view_where_torchs_is(x: Array
 @given(x=own.arrays(own.shapes, finite=True), data=st.data())
 def test_the_gradient_of_an_index_is_torchs(x: Array, data: st.DataObject) -> None:
     index = data.draw(indices(x.shape))
-    value = end_of(TORCH, lambda lib, x: x[with_tensors(lib, index)], [x])
-    assume(isinstance(value, torch.Tensor))
-    grad_y = data.draw(own.arrays(tuple(value.shape), x.dtype.name, finite=True))
+    picked = picked_by_torch(x, index)
+    assume(isinstance(picked, torch.Tensor))
+    grad_y = data.draw(own.arrays(tuple(picked.shape), x.dtype.name, finite=True))
     computed = [
         evaluate(library, lambda x, lib=library.module: x[with_tensors(lib, index)], [x], [True], grad_y)
         for library in (MINITRAIN, TORCH)
@@ -350,10 +366,9 @@ def test_the_gradient_of_an_index_is_torchs(x: Array, data: st.DataObject) -> No
 def test_an_assignment_writes_what_torchs_writes(x: Array, data: st.DataObject) -> None:
     index = data.draw(indices(x.shape))
     assume(not any(isinstance(part, list | np.ndarray) and np.size(part) > 1 and kind(part) != "b" for part in index))
-    picked = end_of(TORCH, lambda lib, x: x[with_tensors(lib, index)], [x])
+    picked = picked_by_torch(x, index)
     shapes = [(), (1,), *([tuple(picked.shape), tuple(picked.shape)[1:]] if isinstance(picked, torch.Tensor) else [])]
-    basic = not any(isinstance(part, bool | list | np.ndarray) for part in index)
-    dtype = "float32" if basic else x.dtype.name  # beside arrays torch wants the same dtype
+    dtype = x.dtype.name if with_arrays(index) else "float32"  # beside arrays torch wants the same dtype
     values = st.booleans() if dtype == "bool" else st.integers(0, 3)
     value = data.draw(values | own.arrays(st.sampled_from(shapes), dtype, values=values))
 
