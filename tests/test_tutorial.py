@@ -140,7 +140,7 @@ def test_one_epoch_on_fashion_mnist_is_torchs_and_takes_under_250_mb(fashion_mni
     assert float(peak) < 250
     mine += "Done!\n"
     torchs = log_of(tutorial("torch", epochs=1), fashion_mnist_folder)
-    assert mine.startswith("Epoch 1\n-------------------------------\nloss: 2.305311  [   64/60000]\n")
+    assert mine.startswith("Epoch 1\n-------------------------------\nloss: 2.3053")  # the next digits are the BLAS's
     assert_same_log(mine, torchs)
 
 
