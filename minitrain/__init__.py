@@ -6,6 +6,8 @@
 The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loops.py, in that order.
 """
 
+from math import inf, nan, pi
+
 from minitrain import autograd, data, nn, optim
 from minitrain.arguments import BOOL as bool
 from minitrain.arguments import DOUBLE as double
@@ -112,6 +114,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "inf",
     "inference_mode",
     "initial_seed",
     "int",
@@ -137,6 +140,7 @@ __all__ = [
     "minimum",
     "mm",
     "mul",
+    "nan",
     "neg",
     "nn",
     "no_grad",
@@ -145,6 +149,7 @@ __all__ = [
     "ones_like",
     "optim",
     "permute",
+    "pi",
     "pow",
     "print_tape",
     "rand",

@@ -305,7 +305,7 @@ def test_value_and_gradients_are_torchs(operation: type[Function], data: st.Data
 # --- the contract -----------------------------------------------------------------------------------------------------
 
 # What follows does not depend on the values: a few calls of each operation are enough.
-few = settings(max_examples=10)
+few = settings(max_examples=6)
 
 
 class Passes(NamedTuple):
