@@ -13,7 +13,7 @@ def import_torchvision() -> ModuleType:
     Raises:
         ImportError: torch or torchvision is not installed (pip install "minitrain[torch]").
     """
-    import torch
+    from torch import library
 
     try:
         import torchvision  # type: ignore[import-untyped]
@@ -21,8 +21,6 @@ def import_torchvision() -> ModuleType:
         if "torchvision::nms" not in str(error):
             raise
         for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
+            library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision
     return torchvision  # type: ignore[no-any-return]
