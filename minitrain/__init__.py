@@ -48,12 +48,15 @@ from minitrain.creation import (
     zeros_like,
 )
 from minitrain.device import accelerator, backends, cuda, device
+from minitrain.memory import keep_freed_memory
 from minitrain.random import Generator, default_generator, initial_seed, manual_seed, seed
 from minitrain.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.tensor import Tensor, where
 from minitrain.training.checkpoint import load, save
 
 __version__ = "0.1.0"
+
+keep_freed_memory()
 
 
 def __getattr__(name: str) -> object:

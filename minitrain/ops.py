@@ -68,6 +68,18 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(grad.sum(axis=(*range(added), *repeated), keepdims=True).reshape(shape))
 
 
+def zeroed(grad: Array, mask: Array) -> Array:
+    """grad, but 0 where mask holds: np.where(mask, 0, grad), three to ten times as fast.
+
+    Each number's bits are ANDed with none or all of them. (A product with 0 would make an infinite gradient nan.)
+    """
+    bits = np.dtype(f"i{grad.dtype.itemsize}")
+    kept = mask.astype(bits)
+    kept -= 1  # 0, no bit, where mask holds; else -1, all of them
+    kept &= grad.view(bits)
+    return kept.view(grad.dtype)
+
+
 # --- arithmetic, element by element ---------------------------------------------------------------------------
 
 
@@ -280,16 +292,14 @@ class ReLU(Function):
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
-        y = np.maximum(x, 0)
+        y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype))  # NumPy takes the larger of two rows faster than of x and 0
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         (y,) = ctx.saved_arrays
-        # Chosen, not multiplied by the mask: an infinite dL/dy must not become inf · 0 = nan. y <= 0 is false
-        # for nan, whose gradient passes, as torch has it.
-        return np.where(y <= 0, 0, grad_y)
+        return zeroed(grad_y, y <= 0)  # which is false for nan: its gradient passes, as torch has it
 
 
 class Clamp(Function):
@@ -305,13 +315,13 @@ class Clamp(Function):
         if max is not None:
             inside &= x <= max
             y = np.minimum(y, max)
-        ctx.save_for_backward(inside)
+        ctx.save_for_backward(~inside)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (inside,) = ctx.saved_arrays
-        return np.where(inside, grad_y, 0)
+        (outside,) = ctx.saved_arrays
+        return zeroed(grad_y, outside)
 
 
 def _gradients_of_taken(ctx: Context, grad_y: Array, b_taken: Array, a_taken: Array) -> Gradients:
@@ -321,8 +331,8 @@ def _gradients_of_taken(ctx: Context, grad_y: Array, b_taken: Array, a_taken: Ar
     needs_a, needs_b = ctx.needs_input_grad
     shared = np.where(np.equal(a, b), grad_y / 2, grad_y)
     return (
-        unbroadcast(np.where(b_taken, 0, shared), shape_a) if needs_a else None,
-        unbroadcast(np.where(a_taken, 0, shared), shape_b) if needs_b else None,
+        unbroadcast(zeroed(shared, b_taken), shape_a) if needs_a else None,
+        unbroadcast(zeroed(shared, a_taken), shape_b) if needs_b else None,
     )
 
 
@@ -451,7 +461,7 @@ class Flatten(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, start_dim: int, end_dim: int) -> Array:
         ctx.shape = x.shape
-        flat = int(np.prod(x.shape[start_dim : end_dim + 1]))
+        flat = math.prod(x.shape[start_dim : end_dim + 1])
         return x.reshape(*x.shape[:start_dim], flat, *x.shape[end_dim + 1 :])
 
     @staticmethod
@@ -622,7 +632,7 @@ class Matmul(Function):
 
 def _rows(x: Array) -> Array:
     """x (..., K) as a matrix (N, K): one large product is faster than many small ones."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class Linear(Function):
@@ -637,7 +647,7 @@ class Linear(Function):
         y = _rows(x) @ weight.T
         if bias is not None:
             y += bias
-        return y.reshape(*x.shape[:-1], weight.shape[0])
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
@@ -646,7 +656,8 @@ class Linear(Function):
         grad_rows = _rows(grad_y)  # (N, out)
         grad_x = grad_weight = grad_bias = None
         if needs_x:
-            grad_x = (grad_rows @ weight).reshape(ctx.shape)
+            grad_x = grad_rows @ weight
+            grad_x = grad_x if len(ctx.shape) == 2 else grad_x.reshape(ctx.shape)
         if needs_weight:
             # (xᵀ dL/dy)ᵀ: the same numbers in the memory order of nn.Linear's weight
             grad_weight = (_rows(x).T @ grad_rows).T
@@ -701,8 +712,9 @@ class NLLLoss(Function):
         ctx: Context, x: Array, target: Array, weight: Array | None, *, ignore_index: int, reduction: Reduction
     ) -> Array:
         # x: log-probabilities (N, C, d1, ...) or (C,); target: classes (N, d1, ...) or (); weight (C,) or None
+        # rows: one row of x for each label
         class_dim = 0 if x.ndim == 1 else 1
-        rows = np.moveaxis(x, class_dim, -1).reshape(target.size, x.shape[class_dim])  # one row for each label
+        rows = x if x.ndim == 2 else np.moveaxis(x, class_dim, -1).reshape(target.size, x.shape[class_dim])
         labels = target.reshape(-1)
         kept = labels != ignore_index
         labels = np.where(kept, labels, 0)
@@ -722,8 +734,9 @@ class NLLLoss(Function):
         classes = ctx.shape[ctx.class_dim]
         grad_rows = np.zeros((labels.size, classes), grad_y.dtype)
         grad_rows[np.arange(labels.size), labels] = np.where(kept, -w * grad_y.reshape(-1), 0)
-        grad_x = np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim)
-        return grad_x, None, None
+        if len(ctx.shape) == 2:
+            return grad_rows, None, None
+        return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
 
 
 class MSELoss(Function):

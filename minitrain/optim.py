@@ -276,7 +276,7 @@ class SGD(Optimizer):
             buf = _buffer(state, "momentum_buffer", param)
             # buf = momentum · buf + (1 - dampening) · grad
             buf *= momentum
-            buf += grad if first else (1 - options["dampening"]) * grad
+            buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad
             grad = grad + momentum * buf if options["nesterov"] else buf
         param -= lr * grad
 

@@ -158,16 +158,17 @@ class Node(Context):
     result_shape, result_dtype: of what it made; set by apply once forward has run.
     """
 
+    result_shape: tuple[int, ...]
+    result_dtype: np.dtype[Any]
+    _versions: tuple[tuple[Version, int, str], ...] = ()
+    _freed = False
+    _retain_for: weakref.ref[Variable] | None = None
+
     def __init__(self, function: type[Function], edges: Sequence[Node | AccumulateGrad | None]) -> None:
         super().__init__(tuple([edge is not None for edge in edges]))
         self.function = function
         self.next_functions = tuple([(edge, 0) for edge in edges])
         self.sequence_nr = next(_sequence)
-        self.result_shape: tuple[int, ...] = ()
-        self.result_dtype: np.dtype[Any] = np.dtype(np.float32)
-        self._versions: list[tuple[Version, int, str]] = []
-        self._freed = False
-        self._retain_for: weakref.ref[Variable] | None = None
 
     def name(self) -> str:
         """The operation's name, as torch spells a Node's: AddBackward0."""
@@ -176,10 +177,16 @@ class Node(Context):
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 
-    def guard(self, what: str, array: Array, version: Version) -> None:
-        """If forward saved this array, remember the version of its memory: backward needs the values as they are."""
-        if any(saved is array for saved in self._saved):
-            self._versions.append((version, version.number, what))
+    def guard(self, inputs: Sequence[tuple[Array, Version] | None], result: tuple[Array, Version]) -> None:
+        """Remember the version of each input, and of the result, that forward saved: backward needs its values."""
+        for saved in self._saved:
+            if saved is None:
+                continue
+            if saved is result[0]:
+                self._versions += ((result[1], result[1].number, "the result"),)
+            for i, known in enumerate(inputs):
+                if known is not None and known[0] is saved:
+                    self._versions += ((known[1], known[1].number, f"input {i}"),)
 
     @property
     def saved_arrays(self) -> tuple[Any, ...]:
@@ -216,12 +223,13 @@ class Node(Context):
             if edge is None or gradient is None:
                 result.append(None)
                 continue
-            if np.shape(gradient) != edge.result_shape:
+            gradient = np.asarray(gradient, edge.result_dtype)
+            if gradient.shape != edge.result_shape:
                 raise RuntimeError(
-                    f"{self.name()} returned a gradient of shape {list(np.shape(gradient))} for its input {i}, which "
+                    f"{self.name()} returned a gradient of shape {list(gradient.shape)} for its input {i}, which "
                     f"has shape {list(edge.result_shape)}; a gradient has its input's shape."
                 )
-            result.append(np.asarray(gradient, edge.result_dtype))
+            result.append(gradient)
         return result
 
 
@@ -236,7 +244,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
     end: a walk that raises has changed none.
     """
     pending: dict[Node | AccumulateGrad, Array] = {root: grad}
-    owned = {root: False}  # whether nobody else holds the pending array
+    owned = {root: False}  # of leaves: whether nobody else holds the pending array
     retained: list[tuple[Variable, Array]] = []
     newest_first = [(-root.sequence_nr, root)] if isinstance(root, Node) else []
     while newest_first:
@@ -256,10 +264,11 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
                 owned[edge] = True
                 continue
             pending[edge] = input_grad
-            others = grad, *input_gradients[:i], *input_gradients[i + 1 :]
-            owned[edge] = not any(x is not None and np.may_share_memory(input_grad, x) for x in others)
             if isinstance(edge, Node):
                 heapq.heappush(newest_first, (-edge.sequence_nr, edge))
+            else:
+                others = [x for x in (grad, *input_gradients[:i], *input_gradients[i + 1 :]) if x is not None]
+                owned[edge] = not any(np.may_share_memory(input_grad, x) for x in others)
     for variable, grad in retained:
         variable.receive_grad(grad, owned=False)
     for leaf, grad in pending.items():

@@ -53,32 +53,26 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory where forward returned a view.
     """
-    tensors = [x for x in inputs if isinstance(x, Tensor)]
-    recording = False
+    tensors = [x if isinstance(x, Tensor) else None for x in inputs]
+    edges: list[Node | AccumulateGrad | None] = []
     if is_grad_enabled():
         for x in tensors:
-            x._refuse_outdated_view()
-            recording = recording or x._requires_grad
-    ctx: Context
-    if recording:
-        ctx = Node(function, [x._edge() if isinstance(x, Tensor) and x._requires_grad else None for x in inputs])
-    else:
-        ctx = Context((False,) * len(inputs))
-    arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
+            if x is not None:
+                x._refuse_outdated_view()
+            edges.append(x._edge() if x is not None and x._requires_grad else None)
+    ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
+    arrays = [other if x is None else x.array for x, other in zip(tensors, inputs, strict=True)]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = np.asarray(function.forward(ctx, *arrays, **options))
     result = Tensor(y)
     for x in tensors:
-        if y is x.array or (y.base is not None and np.may_share_memory(y, x.array)):
+        if x is not None and (y is x.array or (y.base is not None and np.may_share_memory(y, x.array))):
             result._become_view_of(x)
     if isinstance(ctx, Node):
         ctx.result_shape, ctx.result_dtype = y.shape, y.dtype
-        ctx.guard("the result", y, result._version)
-        for i, x in enumerate(inputs):
-            if isinstance(x, Tensor):
-                ctx.guard(f"input {i}", x.array, x._version)
+        ctx.guard([(x.array, x._version) if x is not None else None for x in tensors], (y, result._version))
         result._requires_grad, result.grad_fn = True, ctx
     return result
 
@@ -136,20 +130,20 @@ class Tensor(_Conversions):
     requires_grad: whether backward is to leave this Tensor's gradient in .grad.
     """
 
-    grad_fn: Node | None
+    # What most Tensors never have otherwise stands here, not in each of them.
+    grad_fn: Node | None = None
+    _grad: Tensor | None = None
+    _requires_grad = False
+    _base: Tensor | None = None  # whose memory this is a view of
+    _born_at_version = 0
+    _recorded_at_version = 0  # the version that the last write recorded on the tape made
+    _accumulator: weakref.ref[AccumulateGrad] | None = None
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"Tensor wraps an ndarray, but got {type(array).__name__}; use minitrain.tensor(data).")
         self.array = array
-        self.grad_fn = None
-        self._grad: Tensor | None = None
-        self._requires_grad = False
         self._version = Version()
-        self._base: Tensor | None = None  # whose memory this is a view of
-        self._born_at_version = 0
-        self._recorded_at_version = 0  # the version that the last write recorded on the tape made
-        self._accumulator: weakref.ref[AccumulateGrad] | None = None
         if requires_grad:
             self.requires_grad = True
 

@@ -30,6 +30,18 @@ from tests.comparing import (
     magnitude_of_units,
 )
 
+
+@given(own.operands(1), st.data())
+def test_zeroed_is_where(inputs: list[Array], data: st.DataObject) -> None:
+    (grad,) = inputs
+    mask = data.draw(own.arrays(grad.shape, "bool"))
+    before = grad.copy()
+    result = ops.zeroed(grad, mask)
+    np.testing.assert_array_equal(result, np.where(mask, 0, grad))
+    assert result.dtype == grad.dtype
+    np.testing.assert_array_equal(grad, before)
+
+
 # --- a case for every operation: what it is called with, its counterpart in torch, what its errors are measured by ----
 
 
@@ -489,9 +501,9 @@ def passing_at_zero(ctx: Any, grad_y: Array) -> Any:
     return np.where(y < 0, 0, grad_y)
 
 
-def stopping_at_the_bounds(ctx: Any, grad_y: Array) -> Any:
-    (inside,) = ctx.saved_arrays
-    return np.where(inside, 0, grad_y)
+def stopping_within_the_bounds(ctx: Any, grad_y: Array) -> Any:
+    (outside,) = ctx.saved_arrays
+    return np.where(outside, grad_y, 0)
 
 
 def not_shared_among_ties(ctx: Any, grad_y: Array) -> Any:
@@ -533,7 +545,7 @@ def without_the_two(ctx: Any, grad_y: Array) -> Any:
         (ops.Mul, missing_unbroadcast),
         (ops.Add, averaging_unbroadcast),
         (ops.ReLU, passing_at_zero),
-        (ops.Clamp, stopping_at_the_bounds),
+        (ops.Clamp, stopping_within_the_bounds),
         (ops.Amax, not_shared_among_ties),
         (ops.Maximum, all_to_the_first),
         (ops.Softmax, forgetting_the_sum),

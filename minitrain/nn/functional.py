@@ -42,7 +42,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"expected an input of shape (..., {in_features}), but got {list(shape)}.{hint}"
         )
     for name, other in (("weight", weight), ("bias", bias)):
-        if other is not None and other.dtype != input.dtype:
+        if other is not None and other.array.dtype != input.array.dtype:
             raise RuntimeError(
                 f"mat1 and mat2 must have the same dtype, but the input is {input.dtype} and the {name} {other.dtype}; "
                 "convert the input with .float() or the model with .double()."
@@ -164,8 +164,9 @@ def nll_loss(
     if not input.is_floating_point():
         raise RuntimeError(f"nll_loss expects floating point log-probabilities, but got {input.dtype}")
     class_dim = _class_dim(input)
-    classes = input.shape[class_dim]
-    if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
+    shape = input.array.shape
+    classes = shape[class_dim]
+    if len(shape) > 1 and target.ndim and shape[0] != target.array.shape[0]:
         raise ValueError(
             f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
         )
@@ -174,11 +175,11 @@ def nll_loss(
             f"expected labels of dtype int64, but got {target.dtype}: class numbers; convert with .long(). "
             "(Probabilities, as floats of the input's shape, go to cross_entropy.)"
         )
-    expected = (*input.shape[:class_dim], *input.shape[class_dim + 1 :])
-    if target.shape != expected:
+    expected = (*shape[:class_dim], *shape[class_dim + 1 :])
+    if target.array.shape != expected:
         one_sample = input.ndim == 1 or target.ndim == 0
         raise (ValueError if one_sample else RuntimeError)(
-            f"expected labels of shape {list(expected)} for an input of shape {list(input.shape)} (one label in place "
+            f"expected labels of shape {list(expected)} for an input of shape {list(shape)} (one label in place "
             f"of {classes} classes), but got {list(target.shape)}"
         )
     _check_weight(weight, input, classes)

@@ -1,0 +1,34 @@
+"""Memory that is freed is kept: a step takes no new pages from the system for arrays that the last step freed."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource
+{first}
+import numpy as np
+def step():
+    arrays = [np.ones((512, 512), np.float32) for _ in range(10)]
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def new_pages(first: str) -> int:
+    """How many pages ten rounds of ten arrays of 1 MB are given by the system, after a round that does not count."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    program = [sys.executable, "-c", PROGRAM.format(first=first)]
+    return int(subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc learns from what is freed")
+def test_freed_memory_is_kept_for_the_next_arrays() -> None:
+    assert new_pages("pass") > 1000
+    assert new_pages("import minitrain") < 100
