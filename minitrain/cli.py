@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_usage(error: Exception) -> bool:
-    from minitrain.training.run import ConfigError
+    from minitrain.training.config import ConfigError
 
     return isinstance(error, ConfigError)
 
@@ -52,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_train(commands)
     _add_data(commands)
+    _add_compare(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -88,10 +90,18 @@ def _add_train(commands: Any) -> None:
         "--shuffle", action=argparse.BooleanOptionalAction, help="a new order in each epoch (no; digits yes)"
     )
     train.add_argument("--out", metavar="DIR", help="the run's directory (default: runs/<dataset>-<n>)")
+    train.add_argument("--backend", choices=["numpy", "torch"], help="what computes (numpy)")
+    train.add_argument(
+        "--device", choices=["auto", "cpu", "cuda", "mps"], help="torch's; auto takes the fastest that is there (auto)"
+    )
+    train.add_argument("--compile", action="store_true", default=None, help="have torch compile the model")
+    train.add_argument("--precision", choices=["float32", "tf32", "bf16"], help="of torch's matrix products (float32)")
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from minitrain.training.run import Config, default_config, train
+    from minitrain.accelerated.choice import choose_backend
+    from minitrain.training.config import Config, default_config
+    from minitrain.training.run import train
 
     given = {
         field.name: getattr(arguments, field.name)
@@ -100,8 +110,11 @@ def _train(arguments: argparse.Namespace) -> int:
     }
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
-    directory = train(dataclasses.replace(default_config(arguments.dataset), **given), arguments.out)
-    print(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors", file=sys.stderr)
+    config = dataclasses.replace(default_config(arguments.dataset), **given)
+    with contextlib.closing(choose_backend(config)) as backend:
+        directory = train(config, arguments.out, backend)
+    if directory is not None:
+        print(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors", file=sys.stderr)
     return 0
 
 
@@ -140,3 +153,111 @@ def _data(arguments: argparse.Namespace) -> int:
 def _print_file(name: str, genuine: Any, fault: str | None) -> None:
     state = f"ok, sha256 {genuine.sha256[:16]}" if fault is None else fault
     print(f"  {name:<26} {genuine.size:>11,} bytes  {state}")
+
+
+# --- compare ----------------------------------------------------------------------------------------------------------
+
+
+def _add_compare(commands: Any) -> None:
+    compare = _add_command(commands, "compare", _compare, "train on NumPy and on torch in lock step, number by number")
+    compare.epilog = "Exit status: 0 if they agree, 1 if they part (or for a failure, said on stderr), 2 for bad usage."
+    compare.add_argument("--dataset", choices=["fashion-mnist", "digits"], default="fashion-mnist")
+    compare.add_argument("--data-dir", metavar="DIR", help="as for train")
+    compare.add_argument("--steps", type=int, metavar="N", help="how many updates (10; with --drift 500)")
+    compare.add_argument(
+        "--dtype", choices=["float32", "float64"], help="of both sides (float64, which tells faults best)"
+    )
+    compare.add_argument("--batch-size", type=int, metavar="N", help="samples in a batch (64; digits 16)")
+    compare.add_argument("--lr", type=float, metavar="RATE", help="the learning rate (1e-3; digits 0.1)")
+    compare.add_argument("--optimizer", choices=["sgd", "rmsprop", "adam"], help="the update rule (sgd)")
+    compare.add_argument("--momentum", type=float, metavar="M", help="of sgd and rmsprop (0)")
+    compare.add_argument("--weight-decay", type=float, metavar="D", help="the factor of the L2 penalty (0)")
+    compare.add_argument("--hidden", type=int, nargs="*", metavar="SIZE", help="the hidden layers (512 512; digits 64)")
+    compare.add_argument("--seed", type=int, metavar="N", help="of the weights and the order of the data (0)")
+    compare.add_argument("--shuffle", action=argparse.BooleanOptionalAction, help="shuffle the data (no; digits yes)")
+    compare.add_argument("--rtol", type=float, metavar="R", help="allowed: atol + rtol · |torch| (1e-10; float32 1e-4)")
+    compare.add_argument("--atol", type=float, metavar="A", help="(1e-12; float32 1e-5)")
+    compare.add_argument("--stop", action="store_true", help="end with the step in which they part")
+    compare.add_argument("--inject", metavar="NAME", help="plant a known fault on the NumPy side, to see it found")
+    compare.add_argument("--list-faults", action="store_true", help="say which faults can be planted, and end")
+    compare.add_argument("--drift", action="store_true", help="how far float32 runs drift from float64, instead")
+    compare.add_argument("--plot", metavar="FILE.png", help="draw the drift")
+    compare.add_argument("--json", metavar="FILE", help="write all the figures")
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from minitrain.accelerated import compare, drift, faults
+    from minitrain.training.config import Config, ConfigError, default_config
+
+    if arguments.list_faults:
+        print("\n\n".join(str(fault) for fault in faults.FAULTS.values()))
+        return 0
+    names = [field.name for field in dataclasses.fields(Config)]
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
+    if "hidden" in given:
+        given["hidden"] = tuple(given["hidden"])
+    config = dataclasses.replace(default_config(arguments.dataset), **given)
+    if arguments.json is not None and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.json))):
+        raise ConfigError(f"there is no directory for {arguments.json}; make it first")
+    if arguments.drift:
+        for name in ("inject", "dtype", "rtol", "atol", "stop"):
+            if getattr(arguments, name) not in (None, False):
+                raise ConfigError(f"--drift compares widths and finds no faults; leave --{name} out")
+        if arguments.plot is not None:
+            drift.check_plot(arguments.plot)
+        measured = drift.measure_drift(config, arguments.steps if arguments.steps is not None else 500)
+        print(measured)
+        if arguments.plot is not None:
+            drift.plot_drift(measured, arguments.plot)
+        _write_json(arguments.json, dataclasses.asdict(measured))
+        return 0
+    if arguments.plot is not None:
+        raise ConfigError("--plot draws the drift; add --drift")
+    fault = None
+    if arguments.inject is not None:
+        fault = faults.find_fault(arguments.inject)
+        config = fault.adapt(config, given)
+    result, found = compare.compare_recipe(
+        config,
+        steps=arguments.steps if arguments.steps is not None else 10,
+        dtype=arguments.dtype or "float64",
+        fault=fault,
+        rtol=arguments.rtol,
+        atol=arguments.atol,
+        stop=arguments.stop,
+    )
+    print(f"{' against '.join(result.sides)}: {compare.describe(config)}\n")
+    if fault is not None:
+        print(f"Planted on the NumPy side: {fault}\n")
+    print(result)
+    if fault is not None:
+        print(found)
+    _write_json(arguments.json, {"config": dataclasses.asdict(config), **result.as_dict()})
+    return 0 if result.agrees else 1
+
+
+def _write_json(path: str | None, figures: dict[str, Any]) -> None:
+    if path is not None:
+        import json
+
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(json.dumps(figures, indent=1) + "\n")
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = _add_command(commands, "doctor", _doctor, "tell what is installed here, and what to do about what is not")
+    doctor.epilog = "Exit status: 1 if something is broken; what is merely not installed does not count."
+    doctor.add_argument("--data-dir", metavar="DIR", help="as for train")
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from minitrain.accelerated.doctor import examine
+
+    faults = 0
+    for finding in examine(arguments.data_dir):
+        print(finding, flush=True)
+        faults += finding.fault
+    return int(faults > 0)

@@ -14,9 +14,11 @@ import minitrain
 from minitrain import nn
 from minitrain.data import DataError, DataLoader, TensorDataset
 from minitrain.training import loops
+from minitrain.training.backend import make_optimizer
+from minitrain.training.config import DIGITS, Config, ConfigError, default_config
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
-from minitrain.training.run import DIGITS, Config, ConfigError, default_config, make_optimizer, make_run_dir, train
+from minitrain.training.run import make_run_dir, train
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
 

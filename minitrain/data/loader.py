@@ -471,6 +471,15 @@ class DataLoader(Generic[T_co]):
         """The number of batches in a pass."""
         return len(self._index_source)  # type: ignore[arg-type]
 
+    def indices(self) -> Iterator[Any]:
+        """A pass's lists of indices, one for each batch; or its indices, where there are no batches.
+
+        It draws what a pass over the batches draws, so that either stands for the other.
+        """
+        indices = iter(self._index_source)
+        random.random_int64(generator=self.generator)  # the base seed
+        return indices
+
     @property
     def _index_source(self) -> Iterable[Any]:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
@@ -491,8 +500,7 @@ class _Pass:
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
-        self._indices = iter(loader._index_source)
-        random.random_int64(generator=loader.generator)  # the base seed
+        self._indices = loader.indices()
 
     def __iter__(self) -> "_Pass":
         return self

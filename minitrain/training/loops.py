@@ -15,6 +15,10 @@ class Observer:
         """Print one line of the log."""
         print(text, flush=True)
 
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before an epoch, with its number from 1 up, and how many there are."""
+        self.line(f"Epoch {epoch}\n-------------------------------")
+
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
         """Called with the batch's loss before backward: raising here leaves the parameters as they are."""
 

@@ -8,82 +8,20 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
-import math
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
-import numpy as np
-
-from minitrain import nn, optim
-from minitrain.data.datasets import Digits, FashionMNIST
-from minitrain.data.loader import DataLoader
 from minitrain.data.transforms import ToTensor
 from minitrain.random import manual_seed
-from minitrain.tape import no_grad
+from minitrain.training.backend import Backend
 from minitrain.training.checkpoint import save
-from minitrain.training.loops import Observer, test_loop, train_loop
+from minitrain.training.config import DATASETS, Config, ConfigError
+from minitrain.training.loops import Observer
 from minitrain.training.model import build_model
-
-DATASETS = {"fashion-mnist": FashionMNIST, "digits": Digits}
-OPTIMIZERS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam}
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be run."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What a run depends on. The defaults are the tutorial's, on Fashion-MNIST.
-
-    data_dir: the folder that holds FashionMNIST/raw; None for MINITRAIN_DATA, else ./data.
-    hidden: the sizes of the hidden layers.
-    momentum: SGD's and RMSprop's.
-    Raises ConfigError for values that cannot be run.
-    """
-
-    dataset: Literal["fashion-mnist", "digits"] = "fashion-mnist"
-    data_dir: str | None = None
-    epochs: int = 10
-    batch_size: int = 64
-    lr: float = 1e-3
-    optimizer: Literal["sgd", "rmsprop", "adam"] = "sgd"
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    hidden: tuple[int, ...] = (512, 512)
-    seed: int = 0
-    shuffle: bool = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("dataset", DATASETS), ("optimizer", OPTIMIZERS)):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} must be one of {', '.join(allowed)}, but got {getattr(self, name)!r}")
-        for name, numbers in (("epochs", [self.epochs]), ("batch_size", [self.batch_size]), ("hidden", self.hidden)):
-            if any(number < 1 for number in numbers):
-                raise ConfigError(f"{name} must be at least 1, but got {' '.join(map(str, numbers))}")
-        for name, number in (("lr", self.lr), ("momentum", self.momentum), ("weight_decay", self.weight_decay)):
-            if not (math.isfinite(number) and number >= 0):
-                raise ConfigError(f"{name} must be a finite number from 0 up, but got {number}")
-        if self.momentum and self.optimizer == "adam":
-            raise ConfigError(
-                "adam has no momentum option (its betas do that); leave momentum out, or use sgd, rmsprop"
-            )
-        if not -(2**63) <= self.seed < 2**64:
-            raise ConfigError(f"seed must lie between -2**63 and 2**64 - 1, but got {self.seed}")
-
-
-# What digits needs instead: on the smaller images it reaches over 95 % in a few seconds.
-DIGITS = Config(dataset="digits", epochs=30, batch_size=16, lr=0.1, hidden=(64,), shuffle=True)
-
-
-def default_config(dataset: str) -> Config:
-    """The configuration that a data set has where nothing else is said."""
-    return DIGITS if dataset == "digits" else Config()
-
 
 # --- the run's directory ----------------------------------------------------------------------------------------------
 
@@ -158,7 +96,7 @@ class RunObserver(Observer):
         """Say which epoch begins, of how many."""
         self.epoch, self._seen, self._began = epoch, 0, time.perf_counter()
         self._progress.set_description(f"Epoch {epoch}/{epochs}", refresh=False)
-        self.line(f"Epoch {epoch}\n-------------------------------")
+        super().begin_epoch(epoch, epochs)
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
         """Print, record, show progress."""
@@ -179,9 +117,19 @@ class RunObserver(Observer):
             table.flush()
 
 
+class Silent(Observer):
+    """Of a process that computes for another one, which prints and writes."""
+
+    def line(self, text: str) -> None:
+        """Print nothing."""
+
+
 @contextlib.contextmanager
-def _observing(directory: Path, total: int) -> Iterator[RunObserver]:
-    """An observer for the run, with a progress bar on stderr where that is a terminal."""
+def _observing(directory: Path | None, total: int) -> Iterator[Observer]:
+    """An observer that writes into the directory, if any, with a progress bar on stderr where that is a terminal."""
+    if directory is None:
+        yield Silent()
+        return
     from tqdm import tqdm  # here, since importing minitrain should cost little more than importing NumPy
 
     hidden = not sys.stderr.isatty()
@@ -196,47 +144,42 @@ def _observing(directory: Path, total: int) -> Iterator[RunObserver]:
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def train(config: Config, out: str | os.PathLike[str] | None = None) -> Path:
+def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Backend | None = None) -> Path | None:
     """Run it: print the tutorial's log on stdout, and leave a directory with all there is to know about the run.
 
     config.json: the configuration and the versions it ran with. steps.csv, epochs.csv: the metrics, see RunObserver.
     model.safetensors: the trained weights, for minitrain.load and safetensors' own readers.
-    Returns the directory. Raises DataError if there is no data, ConfigError if out holds a run.
+    backend: what computes; minitrain itself, if None.
+    Returns the directory; None in a process that does not write, where several train together.
+    Raises DataError if there is no data, ConfigError if out holds a run.
     """
-    check_out(out)  # before a long download
+    backend = backend or Backend()
+    if backend.writes:
+        check_out(out)  # before a long download
     dataset: Any = DATASETS[config.dataset]
-    training_data, test_data = (
-        dataset(root=config.data_dir, train=part, download=True, transform=ToTensor()) for part in (True, False)
-    )
-    manual_seed(config.seed)
-    train_dataloader = DataLoader(training_data, batch_size=config.batch_size, shuffle=config.shuffle)
-    test_dataloader = DataLoader(test_data, batch_size=config.batch_size)
+    with backend.loading():
+        training_data, test_data = (
+            dataset(root=config.data_dir, train=part, download=True, transform=ToTensor()) for part in (True, False)
+        )
     sample, _ = training_data[0]
-    model = build_model(nn, sample.numel(), config.hidden, len(training_data.classes))
-    loss_fn = nn.CrossEntropyLoss()
-    optimizer = make_optimizer(config, model)
+    manual_seed(config.seed)
+    model = backend.model(lambda nn: build_model(nn, sample.numel(), config.hidden, len(training_data.classes)))
+    train_dataloader = backend.dataloader(training_data, config.batch_size, config.shuffle)
+    test_dataloader = backend.dataloader(test_data, config.batch_size)
+    loss_fn = backend.loss_fn()
+    optimizer = backend.optimizer(config, model)
 
-    directory = make_run_dir(out, config.dataset)
-    versions = {"minitrain": importlib.metadata.version("minitrain"), "numpy": np.__version__}
-    description = {**dataclasses.asdict(config), "versions": versions}
-    (directory / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-
+    directory = make_run_dir(out, config.dataset) if backend.writes else None
+    if directory is not None:
+        versions = {"minitrain": importlib.metadata.version("minitrain"), **backend.versions()}
+        description = {**dataclasses.asdict(config), "versions": versions}
+        (directory / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     with _observing(directory, config.epochs * len(training_data)) as observer:
         for epoch in range(1, config.epochs + 1):
             observer.begin_epoch(epoch, config.epochs)
-            train_loop(train_dataloader, model, loss_fn, optimizer, observer)
-            with no_grad():
-                test_loop(test_dataloader, model, loss_fn, observer)
+            backend.train(train_dataloader, model, loss_fn, optimizer, observer)
+            backend.test(test_dataloader, model, loss_fn, observer)
         observer.line("Done!")
-    save(model.state_dict(), directory / "model.safetensors")
+    if directory is not None:
+        save(backend.state_dict(model), directory / "model.safetensors")
     return directory
-
-
-def make_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:
-    """The configured optimizer for the model's parameters."""
-    options: dict[str, float] = {"lr": config.lr, "weight_decay": config.weight_decay}
-    if config.optimizer != "adam":
-        options["momentum"] = config.momentum
-    make: Any = OPTIMIZERS[config.optimizer]
-    optimizer: optim.Optimizer = make(model.parameters(), **options)
-    return optimizer

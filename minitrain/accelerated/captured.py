@@ -1,0 +1,165 @@
+"""train_loop on a GPU, with the whole step captured once as a CUDA graph and replayed for every batch.
+
+Replaying costs the processor one call for a step, where launching forward, loss, backward and update one by one costs
+it dozens; with a small model that is nearly all of the time. A graph does the same to the same memory every time: so
+what changes from step to step lies on the device, the order of the samples, the number of the batch, and the losses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from minitrain.training.loops import Observer
+
+READ_EVERY = 100  # steps: reading losses makes the processor wait for the GPU
+WARM_UPS = 3  # steps before the capture, in which libraries choose their algorithms and optimizers make their state
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss was nan or infinite; neither it nor any batch after it has changed the parameters."""
+
+
+class CapturedLoop:
+    """The steps of train_loop, for a model, a loss and an optimizer that stay the same from pass to pass.
+
+    capture: False runs the very same steps one by one, on any device.
+    """
+
+    def __init__(self, model: Any, loss_fn: Any, optimizer: Any, *, capture: bool = True) -> None:
+        self._model, self._loss_fn, self._optimizer, self._capture = model, loss_fn, optimizer, capture
+        self._fused = all(group.get("fused") for group in optimizer.param_groups)
+        self._prepared_for: Any = None
+
+    def train(self, dataloader: Any, observer: Observer) -> None:
+        """One pass over the training data. The observer hears of the updates late, a hundred of them at a time.
+
+        dataloader: of a data set with .tensors, images (n, ...) and labels (n,), on the model's device.
+        Raises NonFiniteLossError after a batch whose loss was nan or infinite.
+        """
+        images, labels = dataloader.dataset.tensors
+        batch_size = dataloader.batch_size
+        batches = [*dataloader.indices()]
+        full = sum(len(batch) == batch_size for batch in batches)
+        self._model.train()
+        with warnings.catch_warnings():
+            # The short last batch is an update that is not captured, of an optimizer that could be.
+            warnings.filterwarnings("ignore", message=".*capturable=True")
+            if self._prepared_for is not dataloader:
+                self._prepare(images, labels, batch_size, len(batches), has_full=full > 0)
+                self._prepared_for = dataloader
+            order = np.fromiter(itertools.chain.from_iterable(batches), np.int64)
+            self._order[:full] = torch.from_numpy(order[: full * batch_size]).reshape(full, batch_size)
+            self._position.zero_()
+            told: Callable[[], None] | None = None
+            for begin in range(0, len(batches), READ_EVERY):
+                end = min(begin + READ_EVERY, len(batches))
+                for batch in range(begin, end):
+                    if batch < full:
+                        self._replay()
+                    else:
+                        rows = torch.from_numpy(order[full * batch_size :]).to(images.device)
+                        self._losses[batch] = self._step(images.index_select(0, rows), labels.index_select(0, rows))
+                tell = self._reading(begin, end, dataloader, observer)
+                if told is not None:
+                    told()  # of the hundred before these, while the GPU computes these
+                told = tell
+            if told is not None:
+                told()
+        self._optimizer.zero_grad()
+
+    def _prepare(self, images: Any, labels: Any, batch_size: int, batches: int, *, has_full: bool) -> None:
+        """Make what lies on the device, and capture a step of a full batch."""
+        device = images.device
+        self._images, self._labels = images, labels
+        self._order = torch.zeros(batches, batch_size, dtype=torch.long, device=device)
+        self._position = torch.zeros(1, dtype=torch.long, device=device)
+        self._losses = torch.zeros(batches, device=device)
+        self._stopped = torch.zeros((), device=device)  # 1 from the first loss on that is not finite
+        self._replay = self._full_step
+        if not has_full:
+            return
+        before = self._state()
+        stream = torch.cuda.Stream() if self._capture else None  # type: ignore[no-untyped-call]
+        if stream is not None:
+            stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                self._position.zero_()
+                self._full_step()
+        if stream is not None:
+            torch.cuda.current_stream().wait_stream(stream)
+            self._optimizer.zero_grad()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._full_step()
+            self._replay = graph.replay
+        self._take_back(before, torch.ones_like(self._stopped))
+        self._stopped.zero_()
+
+    def _full_step(self) -> None:
+        """The step of the batch at _position; its loss is left in _losses."""
+        rows = self._order.index_select(0, self._position)[0]
+        loss = self._step(self._images.index_select(0, rows), self._labels.index_select(0, rows))
+        self._losses.index_copy_(0, self._position, loss.reshape(1))
+        self._position += 1
+
+    def _step(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Forward, loss, backward, update, as in train_loop; but no update once a loss was not finite."""
+        loss: torch.Tensor = self._loss_fn(self._model(X), y)
+        self._optimizer.zero_grad()  # before, not after: a graph's gradients are made anew in memory of its own
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss.detach()
+        self._stopped.masked_fill_(torch.isnan(loss - loss), 1)  # inf - inf is nan, too
+        if self._fused:
+            self._optimizer.found_inf = self._stopped  # torch's own word for: leave all as it is where this is 1
+            self._optimizer.step()
+            del self._optimizer.found_inf
+        else:
+            before = self._state()
+            self._optimizer.step()
+            self._take_back(before, self._stopped)
+        return loss
+
+    def _state(self) -> dict[torch.Tensor, torch.Tensor]:
+        """Copies of the parameters and of the optimizer's state."""
+        return {tensor: tensor.detach().clone() for tensor in self._tensors()}
+
+    def _take_back(self, before: dict[torch.Tensor, torch.Tensor], where: torch.Tensor) -> None:
+        """Where it is 1, put every parameter and state back to what it was; a state that was not there, to 0."""
+        with torch.no_grad():
+            for tensor in self._tensors():
+                old = before.get(tensor, torch.zeros_like(tensor))
+                tensor.copy_(torch.where(where.bool(), old, tensor))
+
+    def _tensors(self) -> list[torch.Tensor]:
+        params = [param for group in self._optimizer.param_groups for param in group["params"]]
+        states = [value for state in self._optimizer.state.values() for value in state.values()]
+        return params + [value for value in states if isinstance(value, torch.Tensor)]
+
+    def _reading(self, begin: int, end: int, dataloader: Any, observer: Observer) -> Callable[[], None]:
+        """Begin to read the losses of these batches; the result waits for them and tells the observer."""
+        losses = self._losses[begin:end].to("cpu", non_blocking=True)  # torch makes it pinned memory
+        read = torch.cuda.Event() if self._losses.is_cuda else None  # type: ignore[no-untyped-call]
+        if read is not None:
+            read.record()
+
+        def tell() -> None:
+            if read is not None:
+                read.synchronize()
+            size = len(dataloader.dataset)
+            for batch, loss in enumerate(losses, start=begin):
+                if not math.isfinite(loss):
+                    raise NonFiniteLossError(
+                        f"the loss of batch {batch} is {loss.item()}; the parameters are those from before it. "
+                        "Is the learning rate too high?"
+                    )
+                observer.after_update(batch, loss, min((batch + 1) * dataloader.batch_size, size), size)
+
+        return tell

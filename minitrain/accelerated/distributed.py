@@ -1,0 +1,154 @@
+"""Several processes train one model together: torch's distributed engine on slices of minitrain's own batches.
+
+torchrun starts the processes. All of them go through the same batches in the same order, and each computes a slice
+of each batch; DistributedDataParallel averages their gradients, so that all take the same step. A slice's loss is
+weighted such that this average is exactly the gradient of the whole batch's mean, however uneven the slices are:
+
+    loss of slice r = P / n · Σ losses of its rows        (P processes, n rows in the batch)
+    1/P · Σ_r (loss of slice r) = 1/n · Σ losses of all rows
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from minitrain.data.loader import DataLoader
+from minitrain.training.loops import Observer
+
+PATIENCE = timedelta(minutes=5)  # with a process that is there, but silent; one that ended is noticed at once
+
+
+class WorkerLostError(RuntimeError):
+    """Another process of this run has ended, or does not answer."""
+
+
+class Processes:
+    """Those that train together; a single one, without torchrun.
+
+    rank: this one's number, from 0; 0 prints and writes. count: how many there are.
+    rows: how many the batch has, of which this process computes a slice; set by Slices for WholeMean.
+    """
+
+    def __init__(self, rank: int, count: int, device: torch.device) -> None:
+        self.rank, self.count, self.device = rank, count, device
+        self.rows = 0
+
+    @staticmethod
+    def started(device: torch.device) -> Processes:
+        """Those that torchrun has started, connected; this one alone if it has not."""
+        if "WORLD_SIZE" not in os.environ:
+            return Processes(0, 1, device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        return Processes(dist.get_rank(), dist.get_world_size(), device)
+
+    @contextlib.contextmanager
+    def first_process_first(self) -> Iterator[None]:
+        """Process 0 goes through the block first, then all others."""
+        if self.rank > 0:
+            self._wait()
+        yield
+        if self.rank == 0:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self.count > 1:
+            with self.together():
+                dist.barrier()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Within it processes exchange numbers. Raises WorkerLostError when one of them does not answer any more."""
+        try:
+            yield
+        except RuntimeError as error:
+            # gloo's errors have no class of their own.
+            if self.count > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error)):
+                raise WorkerLostError(
+                    f"process {self.rank} of {self.count} stops: another process of this run has ended or does not "
+                    "answer. What that one printed, or torchrun's report below, says why. Start the run again."
+                ) from error
+            raise
+
+    def shared(self, dataloader: DataLoader[Any]) -> Any:
+        """The loader, of which this process gets its slice of each batch."""
+        return dataloader if self.count == 1 else Slices(dataloader, self)
+
+    def in_step(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model, with its gradients averaged over all processes."""
+        return model if self.count == 1 else torch.nn.parallel.DistributedDataParallel(model)
+
+    def mean_loss(self, loss_class: Any) -> Any:
+        """The loss, the mean over a batch; of several processes, one whose average is the mean over the whole batch."""
+        return loss_class() if self.count == 1 else WholeMean(loss_class(reduction="sum"), self)
+
+    def observer(self, dataloader: Any, observer: Observer) -> Observer:
+        """The observer, told of the whole batches instead of this process's slices."""
+        return observer if self.count == 1 else _OfTheWhole(self, dataloader, observer)
+
+    def total(self, *numbers: Any) -> list[torch.Tensor]:
+        """The sums of each number over all processes."""
+        sums = torch.stack([torch.as_tensor(number, dtype=torch.float64).to(self.device) for number in numbers])
+        dist.all_reduce(sums)
+        return list(sums)
+
+    def close(self) -> None:
+        """Let go of the others."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+class Slices:
+    """The batches of a DataLoader, of each the rows that fall to one of several processes: nearly equally many."""
+
+    def __init__(self, dataloader: DataLoader[Any], processes: Processes) -> None:
+        self.dataset, self.batch_size = dataloader.dataset, dataloader.batch_size
+        self._dataloader, self._processes = dataloader, processes
+
+    def __len__(self) -> int:
+        return len(self._dataloader)
+
+    def __iter__(self) -> Iterator[Any]:
+        rank, count = self._processes.rank, self._processes.count
+        for indices in self._dataloader.indices():
+            rows = len(indices)
+            self._processes.rows = rows
+            yield self.dataset.collated_batch(indices[rows * rank // count : rows * (rank + 1) // count])
+
+
+class WholeMean:
+    """A loss that sums over rows, made one whose average over the processes is the mean over the whole batch's rows."""
+
+    def __init__(self, summed: Any, processes: Processes) -> None:
+        self._summed, self._processes = summed, processes
+
+    def __call__(self, pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = self._summed(pred, y) * (self._processes.count / self._processes.rows)
+        return loss
+
+
+class _OfTheWhole(Observer):
+    """Tells an observer of whole batches what the loops tell of slices. All processes add up, whoever prints."""
+
+    def __init__(self, processes: Processes, dataloader: Any, observer: Observer) -> None:
+        self._processes, self._batch_size, self._observer = processes, dataloader.batch_size, observer
+
+    def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
+        """The whole batch's loss, and the rows that all processes have seen."""
+        (total,) = self._processes.total(loss.detach())
+        seen = min((batch + 1) * self._batch_size, size)
+        self._observer.after_update(batch, total / self._processes.count, seen, size)
+
+    def after_test(self, accuracy: float, loss: float) -> None:
+        """Each process has counted its right answers against the whole data set."""
+        right, total = self._processes.total(accuracy, loss)
+        self._observer.after_test(right.item(), total.item() / self._processes.count)

@@ -1,0 +1,72 @@
+"""What a run leaves to a framework. This one is minitrain itself, on NumPy; accelerated/ has torch's."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minitrain import nn, optim
+from minitrain.data.loader import DataLoader
+from minitrain.tape import no_grad
+from minitrain.training.config import OPTIMIZERS, Config
+from minitrain.training.loops import Observer, test_loop, train_loop
+
+
+def make_optimizer(config: Config, model: Any, optim: Any = optim, **options: Any) -> Any:
+    """The configured optimizer for the model's parameters.
+
+    optim: minitrain.optim or torch.optim. options: further ones, of that framework.
+    """
+    options |= {"lr": config.lr, "weight_decay": config.weight_decay}
+    if config.optimizer != "adam":
+        options["momentum"] = config.momentum
+    return getattr(optim, OPTIMIZERS[config.optimizer])(model.parameters(), **options)
+
+
+class Backend:
+    """A framework and what it computes on: it makes the parts of a run, and runs its epochs."""
+
+    writes = True  # of several processes that train together, one alone prints and writes
+
+    def versions(self) -> dict[str, str]:
+        """The versions of the packages that compute."""
+        return {"numpy": np.__version__}
+
+    def loading(self) -> contextlib.AbstractContextManager[None]:
+        """Within it data sets are loaded, and downloaded where they are missing."""
+        return contextlib.nullcontext()
+
+    def dataloader(self, dataset: Any, batch_size: int, shuffle: bool = False) -> Any:
+        """The data set's batches (X, y), in this framework's tensors."""
+        return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle)
+
+    def model(self, build: Callable[[Any], Any]) -> Any:
+        """The model that build makes of a framework's nn; its first weights are drawn from minitrain's generator."""
+        return build(nn)
+
+    def loss_fn(self) -> Any:
+        """Cross-entropy, its mean over a batch."""
+        return nn.CrossEntropyLoss()
+
+    def optimizer(self, config: Config, model: Any) -> Any:
+        """The configured optimizer."""
+        return make_optimizer(config, model)
+
+    def train(self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Observer) -> None:
+        """train_loop, as this framework runs it."""
+        train_loop(dataloader, model, loss_fn, optimizer, observer)
+
+    def test(self, dataloader: Any, model: Any, loss_fn: Any, observer: Observer) -> None:
+        """test_loop without gradients."""
+        with no_grad():
+            test_loop(dataloader, model, loss_fn, observer)
+
+    def state_dict(self, model: Any) -> dict[str, Any]:
+        """The model's parameters and buffers as minitrain's Tensors."""
+        state: dict[str, Any] = model.state_dict()
+        return state
+
+
+    def close(self) -> None:
+        """Let go of what is not memory."""
