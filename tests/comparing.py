@@ -17,6 +17,7 @@ functions called magnitude_... below know. Infinities and nans must be the same.
 
 import math
 import operator
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -282,3 +283,32 @@ def refused(error: type[Exception], match: str) -> Callable[[Program], Callable[
         return _test_of(program, test)
 
     return decorate
+
+
+# --- printed logs -----------------------------------------------------------------------------------------------------
+
+LOSS = re.compile(r"loss: +(?P<loss>\S+)  \[ *(?P<current>\d+)/ *(?P<size>\d+)\]")
+TEST = re.compile(r" Accuracy: (?P<accuracy>\S+)%, Avg loss: (?P<loss>\S+) ")
+
+
+def assert_same_log(mine: str, torchs: str, *, ties: int = 0) -> None:
+    """Every line equal, but losses within 2e-5, and at most `ties` accuracies off by 0.1."""
+    lines, expected_lines = mine.splitlines(), torchs.splitlines()
+    assert len(lines) == len(expected_lines)
+    off_by_one = 0
+    for line, expected in zip(lines, expected_lines, strict=True):
+        for pattern in (LOSS, TEST):
+            got, want = pattern.fullmatch(line), pattern.fullmatch(expected)
+            assert (got is None) == (want is None), (line, expected)
+            if got is None or want is None:
+                continue
+            # A printed loss is rounded to 6 digits, which may move either by half of the last.
+            assert abs(float(got["loss"]) - float(want["loss"])) <= 2e-5 + 1e-6, (line, expected)
+            if pattern is TEST and got["accuracy"] != want["accuracy"]:
+                assert abs(float(got["accuracy"]) - float(want["accuracy"])) < 0.15, (line, expected)
+                off_by_one += 1
+            if pattern is LOSS:
+                assert (got["current"], got["size"]) == (want["current"], want["size"])
+        if not LOSS.fullmatch(line) and not TEST.fullmatch(line):
+            assert line == expected
+    assert off_by_one <= ties

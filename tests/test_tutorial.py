@@ -1,7 +1,6 @@
 """The tutorial's program prints the same log on torch and, with its import lines changed, on minitrain."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +10,9 @@ import pytest
 
 from benchmarks.measuring import PEAK_MEMORY
 from benchmarks.programs import MINITRAIN_IMPORTS, TORCH_IMPORTS, tutorial
+from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
-LOSS = re.compile(r"loss: +(?P<loss>\S+)  \[ *(?P<current>\d+)/ *(?P<size>\d+)\]")
-TEST = re.compile(r" Accuracy: (?P<accuracy>\S+)%, Avg loss: (?P<loss>\S+) ")
 
 # The digits in place of Fashion-MNIST. To torch they come as tensors: torchvision does not have this data set.
 DIGITS_ON_MINITRAIN = {
@@ -51,29 +49,6 @@ def log_of(program: str, folder: Path) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
-
-
-def assert_same_log(mine: str, torchs: str, *, ties: int = 0) -> None:
-    """Every line equal, but losses within 2e-5, and at most `ties` accuracies off by 0.1."""
-    lines, expected_lines = mine.splitlines(), torchs.splitlines()
-    assert len(lines) == len(expected_lines)
-    off_by_one = 0
-    for line, expected in zip(lines, expected_lines, strict=True):
-        for pattern in (LOSS, TEST):
-            got, want = pattern.fullmatch(line), pattern.fullmatch(expected)
-            assert (got is None) == (want is None), (line, expected)
-            if got is None or want is None:
-                continue
-            # A printed loss is rounded to 6 digits, which may move either by half of the last.
-            assert abs(float(got["loss"]) - float(want["loss"])) <= 2e-5 + 1e-6, (line, expected)
-            if pattern is TEST and got["accuracy"] != want["accuracy"]:
-                assert abs(float(got["accuracy"]) - float(want["accuracy"])) < 0.15, (line, expected)
-                off_by_one += 1
-            if pattern is LOSS:
-                assert (got["current"], got["size"]) == (want["current"], want["size"])
-        if not LOSS.fullmatch(line) and not TEST.fullmatch(line):
-            assert line == expected
-    assert off_by_one <= ties
 
 
 def test_nothing_but_the_import_lines_differs() -> None:

@@ -120,9 +120,9 @@ class TorchBackend(Backend):
         state: dict[str, Any] = to_minitrain(model.state_dict())
         return state
 
-    def close(self) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         """Part from the other processes."""
-        self.processes.close()
+        self.processes.part(finished=error_type is None)
 
 
 class OnDevice(Dataset[Any]):

@@ -46,14 +46,14 @@ def load_optimizer_state(optimizer: Any, state: dict[str, Any]) -> None:
     switches = {*optim.SWITCHES, "param_names"}
     groups = []
     for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
-        known = group.keys() - switches
-        if known != saved.keys() - switches:
+        only_one = (group.keys() ^ saved.keys()) - switches
+        if only_one:
             raise ValueError(
                 f"the state is of another kind of optimizer than {type(optimizer).__name__}: only one of them has "
-                f"{', '.join(sorted(known ^ (saved.keys() - switches)))}"
+                f"{', '.join(sorted(only_one))}"
             )
         kept = {name: value for name, value in group.items() if name in switches}
-        groups.append({**saved, **kept, "params": saved["params"]})
+        groups.append({**{name: value for name, value in saved.items() if name not in switches}, **kept})
     optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
 
 

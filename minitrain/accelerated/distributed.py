@@ -101,9 +101,11 @@ class Processes:
         dist.all_reduce(sums)
         return list(sums)
 
-    def close(self) -> None:
-        """Let go of the others."""
+    def part(self, *, finished: bool) -> None:
+        """Let go of the others: once all have finished, since gloo aborts when a connection ends under its thread."""
         if dist.is_initialized():
+            if finished:
+                self._wait()
             dist.destroy_process_group()
 
 

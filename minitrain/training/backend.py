@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -67,6 +67,8 @@ class Backend:
         state: dict[str, Any] = model.state_dict()
         return state
 
+    def __enter__(self) -> Self:
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         """Let go of what is not memory."""

@@ -1,0 +1,385 @@
+"""The run on torch is the run on NumPy: its log, its weights, in turn with it, captured or not."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import minitrain
+from minitrain import nn, optim
+from minitrain.accelerated.backend import OnDevice, TorchBackend, find_device
+from minitrain.accelerated.captured import CapturedLoop, NonFiniteLossError
+from minitrain.accelerated.choice import choose_backend
+from minitrain.accelerated.crossing import load_optimizer_state, to_minitrain, to_torch
+from minitrain.data import DataLoader, ToTensor
+from minitrain.data.datasets import Digits
+from minitrain.training.backend import Backend
+from minitrain.training.config import Config, ConfigError
+from minitrain.training.loops import Observer
+from minitrain.training.model import build_model
+from minitrain.training.run import train
+from tests.comparing import assert_same_log
+
+SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (16,), "lr": 0.05}
+OPTIMIZERS = [
+    pytest.param({"optimizer": "sgd"}, id="sgd"),
+    pytest.param({"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-3}, id="momentum"),
+    pytest.param({"optimizer": "rmsprop", "lr": 1e-3, "momentum": 0.5}, id="rmsprop"),
+    pytest.param({"optimizer": "adam", "lr": 1e-3}, id="adam"),
+]
+CUDA = pytest.param(
+    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"), id="captured on a GPU"
+)
+
+
+class Heard(Observer):
+    """Keeps what the loops tell."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.seen: list[tuple[int, int, int]] = []
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
+        super().after_update(batch, loss, current, size)
+        self.losses.append(loss.item())
+        self.seen.append((batch, current, size))
+
+    def after_test(self, accuracy: float, loss: float) -> None:
+        super().after_test(accuracy, loss)
+        self.losses.append(loss)
+
+
+class Run:
+    """The parts of a run on one backend, to be trained epoch by epoch."""
+
+    def __init__(self, config: Config, backend: Backend, *, size: int | None = None) -> None:
+        self.backend, self.config = backend, config
+        minitrain.manual_seed(config.seed)
+        self.model = backend.model(lambda nn: build_model(nn, 64, config.hidden, 10))
+        data = Digits(transform=ToTensor())
+        if size is not None:
+            data.data, data.targets = data.data[:size], data.targets[:size]
+        self.training = backend.dataloader(data, config.batch_size, config.shuffle)
+        self.testing = backend.dataloader(Digits(train=False, transform=ToTensor()), config.batch_size)
+        self.loss_fn, self.optimizer = backend.loss_fn(), backend.optimizer(config, self.model)
+
+    def epoch(self, observer: Observer) -> None:
+        self.backend.train(self.training, self.model, self.loss_fn, self.optimizer, observer)
+        self.backend.test(self.testing, self.model, self.loss_fn, observer)
+
+    def arrays(self) -> dict[str, Any]:
+        return {name: tensor.array for name, tensor in self.backend.state_dict(self.model).items()}
+
+
+def on_torch(**changes: Any) -> TorchBackend:
+    return TorchBackend(Config(backend="torch", **{"device": "cpu", **changes}))
+
+
+# --- the same run -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_log_on_torch_is_the_log_on_numpy(
+    optimizer: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {**SHORT, **optimizer, "shuffle": True}
+    train(Config(**settings), tmp_path / "numpy")
+    mine = capsys.readouterr().out
+    config = Config(**settings, backend="torch")
+    directory = train(config, tmp_path / "torch", choose_backend(config))
+    assert_same_log(capsys.readouterr().out, mine)
+    names = ["config.json", "epochs.csv", "model.safetensors", "steps.csv"]
+    assert sorted(path.name for path in directory.iterdir()) == names if directory else False
+    weights = [minitrain.load(tmp_path / framework / "model.safetensors") for framework in ("numpy", "torch")]
+    for name, tensor in weights[0].items():
+        np.testing.assert_allclose(weights[1][name].array, tensor.array, atol=2e-5)
+
+
+def test_a_wrong_optimizer_on_one_side_is_seen_in_the_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    logs = []
+    for backend, lr in ((Backend(), 0.05), (on_torch(), 0.0501)):
+        run = Run(Config(**{**SHORT, "lr": lr}), backend)
+        observer = Heard()
+        run.epoch(observer)
+        logs.append("\n".join(observer.lines))
+    with pytest.raises(AssertionError):
+        assert_same_log(*logs)
+
+
+def test_bfloat16_products_keep_float32_weights_and_roughly_the_same_losses() -> None:
+    config = Config(**SHORT)
+    runs = [Run(config, backend) for backend in (on_torch(), on_torch(precision="bf16"))]
+    losses = []
+    for run in runs:
+        observer = Heard()
+        run.epoch(observer)
+        losses.append(observer.losses)
+    assert all(array.dtype == np.float32 for array in runs[1].arrays().values())
+    np.testing.assert_allclose(*losses, rtol=0.02)
+    assert np.abs(np.subtract(*losses)).max() > 1e-5  # or nothing was narrowed
+
+
+def test_a_batch_on_the_cpu_is_the_loaders_own_memory() -> None:
+    made: list[Any] = []
+
+    class Watched(Digits):
+        def collated_batch(self, indices: list[int]) -> Any:
+            made.append(super().collated_batch(indices))
+            return made[-1]
+
+    loader = DataLoader(OnDevice(Watched(transform=ToTensor()), torch.device("cpu")), batch_size=8)
+    X, y = next(iter(loader))
+    assert isinstance(X, torch.Tensor)
+    assert (X.shape, X.dtype, y.dtype) == ((8, 1, 8, 8), torch.float32, torch.int64)
+    assert [X.data_ptr(), y.data_ptr()] == [part.array.ctypes.data for part in made[0]]
+
+
+@pytest.mark.parametrize("indices", [[0, 1, 2], [5, 3, 3], [7], []], ids=str)
+def test_a_data_set_kept_on_a_device_gives_the_batches_of_the_loader(indices: list[int]) -> None:
+    digits = Digits(transform=ToTensor())
+    kept = OnDevice(digits, torch.device("cpu"))
+    kept.tensors = tuple(torch.from_numpy(part.array) for part in digits.collated_batch([*range(len(digits))]) or [])
+    assert kept.tensors
+    for got, expected in zip(kept.collated_batch(indices), (digits.data, digits.targets), strict=True):
+        rows = expected.array[indices] if indices else expected.array[:0]
+        np.testing.assert_array_equal(np.rint(got.numpy().squeeze() * (255 if got.ndim > 1 else 1)), rows.squeeze())
+
+
+# --- crossing over ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_two_epochs_on_numpy_two_on_torch_and_two_on_numpy_are_one_run(optimizer: dict[str, Any]) -> None:
+    config = Config(**{**SHORT, **optimizer, "shuffle": True})
+    straight, crossing = Heard(), Heard()
+    run = Run(config, Backend())
+    for _ in range(6):
+        run.epoch(straight)
+
+    run = Run(config, Backend())
+    for epoch in range(6):
+        if epoch in (2, 4):
+            generator = minitrain.default_generator.get_state()
+            other = Run(config, on_torch() if epoch == 2 else Backend())
+            to_theirs = to_torch if epoch == 2 else to_minitrain
+            other.model.load_state_dict(to_theirs(run.model.state_dict()))
+            load_optimizer_state(other.optimizer, run.optimizer.state_dict())
+            run = other
+            minitrain.default_generator.set_state(generator)
+        run.epoch(crossing)
+    np.testing.assert_allclose(crossing.losses, straight.losses, atol=2e-5)
+    assert crossing.seen == straight.seen
+
+
+def test_without_the_optimizers_state_it_would_be_another_run() -> None:
+    config = Config(**SHORT, momentum=0.9)
+    logs: list[list[float]] = []
+    for keep in (True, False):
+        run, other = Run(config, Backend()), Run(config, on_torch())
+        run.epoch(Heard())
+        other.model.load_state_dict(to_torch(run.model.state_dict()))
+        if keep:
+            load_optimizer_state(other.optimizer, run.optimizer.state_dict())
+        observer = Heard()
+        other.epoch(observer)
+        logs.append(observer.losses)
+    assert np.abs(np.subtract(*logs)).max() > 1e-3
+
+
+def test_the_state_of_another_kind_of_optimizer_is_refused() -> None:
+    weight = nn.Linear(2, 2).weight
+    with pytest.raises(ValueError, match="betas"):
+        load_optimizer_state(torch.optim.SGD([torch.zeros(2, 2)], lr=0.1), optim.Adam([weight], lr=0.1).state_dict())
+
+
+def test_loading_keeps_torchs_choice_of_implementation() -> None:
+    theirs = torch.optim.Adam([torch.zeros(2, 2, requires_grad=True)], fused=True)
+    load_optimizer_state(theirs, optim.Adam([nn.Linear(2, 2).weight], lr=0.5).state_dict())
+    assert (theirs.param_groups[0]["fused"], theirs.param_groups[0]["lr"]) == (True, 0.5)
+
+
+def test_half_precision_crosses_over_as_float32() -> None:
+    crossed = to_minitrain({"a": [torch.ones(2, dtype=torch.bfloat16)], "b": 3})
+    assert crossed["a"][0].dtype == np.float32
+    assert crossed["b"] == 3
+
+
+def test_crossing_copies() -> None:
+    model = nn.Linear(2, 3)
+    crossed = to_torch(model.state_dict())
+    assert crossed["weight"].is_contiguous()
+    crossed["weight"].zero_()
+    assert model.weight.array.all()
+
+
+# --- the captured loop ------------------------------------------------------------------------------------------------
+
+
+class Kept(Digits):
+    """Digits whose batches are torch's, kept on a device."""
+
+    def __init__(self, size: int, device: str) -> None:
+        super().__init__(transform=ToTensor())
+        everything = Digits.collated_batch(self, [*range(size)]) or []
+        self.tensors = tuple(torch.from_numpy(part.array).to(device) for part in everything)
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def collated_batch(self, indices: list[int]) -> Any:
+        return [part[indices] for part in self.tensors]
+
+
+class Pair:
+    """A loop captured, or run step by step on the CPU, and train_loop beside it, from the same beginning."""
+
+    def __init__(self, optimizer: dict[str, Any], device: str, size: int) -> None:
+        config = Config(**{**SHORT, **optimizer, "shuffle": True}, backend="torch", device=device)
+        self.backend = TorchBackend(config)
+        minitrain.manual_seed(0)
+        self.model = self.backend.model(lambda nn: build_model(nn, 64, (16,), 10))
+        self.optimizer = self.backend.optimizer(config, self.model)
+        self.data = Kept(size, device)
+        self.loader: Any = DataLoader(self.data, batch_size=64, shuffle=True)
+        self.loss_fn = torch.nn.CrossEntropyLoss()
+
+    def loop(self, device: str) -> Callable[[Observer], None]:
+        captured = CapturedLoop(self.model, self.loss_fn, self.optimizer, capture=device == "cuda")
+        return lambda observer: captured.train(self.loader, observer)
+
+    def weights(self) -> list[Any]:
+        return [param.detach().cpu().numpy().copy() for param in self.model.parameters()]
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+@pytest.mark.parametrize("size", [1500, 640, 30], ids=["a short last batch", "no short batch", "only a short batch"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_captured_loop_is_train_loop(optimizer: dict[str, Any], size: int, device: str) -> None:
+    from minitrain.training.loops import train_loop
+
+    heard, weights = [], []
+    for captured in (False, True):
+        pair, observer = Pair(optimizer, device, size), Heard()
+        loop = pair.loop(device)
+        for _ in range(3):
+            if captured:
+                loop(observer)
+            else:
+                train_loop(pair.loader, pair.model, pair.loss_fn, pair.optimizer, observer)
+        heard.append(observer)
+        weights.append(pair.weights())
+    assert heard[0].seen == heard[1].seen
+    assert len(heard[0].seen) == 3 * -(-size // 64)
+    np.testing.assert_allclose(heard[1].losses, heard[0].losses, atol=2e-5)
+    for mine, theirs in zip(weights[1], weights[0], strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_more_than_a_hundred_steps_are_told_once_each_and_in_order(device: str) -> None:
+    pair, observer = Pair({"optimizer": "sgd"}, device, 1500), Heard()
+    pair.loader = DataLoader(pair.data, batch_size=7)
+    pair.loop(device)(observer)
+    assert [batch for batch, _, _ in observer.seen] == [*range(215)]
+    assert observer.seen[-1] == (214, 1500, 1500)
+    assert [line.split("[")[1] for line in observer.lines] == ["    7/ 1500]", "  707/ 1500]", " 1407/ 1500]"]
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+@pytest.mark.parametrize("bad", [np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_loss_that_is_not_finite_is_told_late_and_never_applied(
+    optimizer: dict[str, Any], bad: float, device: str
+) -> None:
+    before, observer = Pair(optimizer, device, 5 * 64), Heard()
+    before.loader = DataLoader(before.data, batch_size=64)
+    before.loop(device)(observer)
+
+    pair, late = Pair(optimizer, device, 1500), Heard()
+    pair.loader = DataLoader(pair.data, batch_size=64)
+    pair.data.tensors[0][5 * 64 + 3] = bad
+    with pytest.raises(NonFiniteLossError, match="batch 5"):
+        pair.loop(device)(late)
+    assert late.seen == [(batch, (batch + 1) * 64, 1500) for batch in range(5)]
+    for mine, expected in zip(pair.weights(), before.weights(), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    states = [
+        {name: value.cpu().numpy() for name, value in state.items() if isinstance(value, torch.Tensor)}
+        for pair_ in (pair, before)
+        for state in pair_.optimizer.state.values()
+    ]
+    for mine, expected in zip(states[: len(states) // 2], states[len(states) // 2 :], strict=True):
+        assert mine.keys() == expected.keys()
+        for name, value in mine.items():
+            np.testing.assert_array_equal(value, expected[name])
+
+
+def test_train_loop_would_have_applied_it() -> None:
+    from minitrain.training.loops import train_loop
+
+    pair = Pair({"optimizer": "sgd"}, "cpu", 640)
+    pair.data.tensors[0][300] = np.nan
+    train_loop(pair.loader, pair.model, pair.loss_fn, pair.optimizer, Heard())
+    assert all(np.isnan(weight).any() for weight in pair.weights())
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"there is no cuda device .* only: cpu"):
+        find_device("cuda")
+    assert find_device("auto").type in ("cpu", "mps")
+    with pytest.raises(ConfigError, match="tf32 needs an NVIDIA GPU, but the device is cpu"):
+        on_torch(precision="tf32")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("device", "cuda"), ("device", "mps"), ("compile", True), ("precision", "bf16")]
+)
+def test_what_is_torchs_is_refused_on_numpy(name: str, value: Any) -> None:
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(
+        ConfigError, match=rf"{name} {value} needs torch, but the backend is numpy; add --backend torch"
+    ):
+        Config(**options)
+    Config(**options, backend="torch")
+
+
+def test_several_processes_are_refused_on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="NumPy trains in one; add --backend torch"):
+        choose_backend(Config())
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from minitrain.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_without_torch_the_command_says_how_to_install_it(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "train", "--dataset", "digits", "--backend", "torch"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        'minitrain: error: --backend torch needs torch, which is not installed: pip install -e ".[torch]"\n'
+    )
+    assert not [*tmp_path.iterdir()]
