@@ -1,4 +1,4 @@
-"""The command `minitrain`: train, data. Each command parses its arguments and calls the library; no more."""
+"""The command `minitrain`: train, data, compare, doctor. Each command parses its arguments and calls the library; no more."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
     config = dataclasses.replace(default_config(arguments.dataset), **given)
-    with contextlib.closing(choose_backend(config)) as backend:
+    with choose_backend(config) as backend:
         directory = train(config, arguments.out, backend)
     if directory is not None:
         print(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors", file=sys.stderr)
@@ -209,7 +209,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         print(measured)
         if arguments.plot is not None:
             drift.plot_drift(measured, arguments.plot)
-        _write_json(arguments.json, dataclasses.asdict(measured))
+        _write_json(arguments.json, measured.as_dict())
         return 0
     if arguments.plot is not None:
         raise ConfigError("--plot draws the drift; add --drift")

@@ -1204,3 +1204,92 @@ def test_a_model_rebuilt_in_another_memory_order_is_noticed() -> None:
     for param in rebound.parameters():
         param.array = np.ascontiguousarray(param.array)
     assert [p.array.strides for p in rebound.parameters()] != [p.array.strides for p in model.parameters()]
+
+
+# --- forward hooks ----------------------------------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize(
+    ("nn_of", "ones"), [(nn, minitrain.ones), (torch.nn, torch.ones)], ids=["minitrain", "torch"]
+)
+
+
+@BOTH
+def test_hooks_are_called_in_order_each_with_what_the_one_before_returned(nn_of: Any, ones: Any) -> None:
+    layer, x, seen = nn_of.Flatten(), ones(2, 3), []
+
+    def double(module: Any, args: Any, output: Any) -> Any:
+        seen.append((module is layer, args[0] is x, len(args), output.sum().item()))
+        return output * 2
+
+    def look(module: Any, args: Any, output: Any) -> None:
+        seen.append((module is layer, args[0] is x, len(args), output.sum().item()))
+
+    for hook in (double, look, double):
+        layer.register_forward_hook(hook)
+    assert layer(x).sum().item() == 24
+    assert seen == [(True, True, 1, 6), (True, True, 1, 12), (True, True, 1, 12)]
+
+
+@BOTH
+def test_a_hook_sees_the_positional_arguments_alone(nn_of: Any, ones: Any) -> None:
+    layer, seen = nn_of.Flatten(), []
+    layer.register_forward_hook(lambda module, args, output: seen.append(args))
+    layer(input=ones(2, 3))
+    assert seen == [()]
+
+
+@BOTH
+def test_a_removed_hook_is_called_no_more_and_may_be_removed_again(nn_of: Any, ones: Any) -> None:
+    layer, seen = nn_of.ReLU(), []
+    first = layer.register_forward_hook(lambda *_: seen.append("first"))
+    with layer.register_forward_hook(lambda *_: seen.append("second")):
+        layer(ones(1))
+    first.remove()
+    first.remove()
+    layer(ones(1))
+    assert seen == ["first", "second"]
+
+
+@BOTH
+def test_a_hook_may_remove_itself_while_hooks_are_called(nn_of: Any, ones: Any) -> None:
+    layer, seen = nn_of.ReLU(), []
+    handles = [layer.register_forward_hook(lambda *_: (seen.append("once"), handles[0].remove())[0])]
+    layer.register_forward_hook(lambda *_: seen.append("always"))
+    layer(ones(1))
+    layer(ones(1))
+    assert seen == ["once", "always", "always"]
+
+
+@BOTH
+def test_a_hook_on_a_part_is_called_within_the_whole_and_gradients_pass_its_replacement(nn_of: Any, ones: Any) -> None:
+    model = nn_of.Sequential(nn_of.ReLU(), nn_of.Flatten())
+    model[0].register_forward_hook(lambda module, args, output: output * 3)
+    x = ones(1, 2, requires_grad=True)
+    model(x).sum().backward()
+    assert x.grad.tolist() == [[3.0, 3.0]]
+
+
+@BOTH
+def test_a_copy_has_hooks_of_its_own(nn_of: Any, ones: Any) -> None:
+    layer = nn_of.ReLU()
+    handle = layer.register_forward_hook(Doubling())
+    twin = copy.deepcopy(layer)
+    handle.remove()
+    assert layer(ones(1)).item() == 1
+    assert twin(ones(1)).item() == 2
+
+
+class Doubling:
+    def __call__(self, module: Any, args: Any, output: Any) -> Any:
+        return output * 2
+
+
+def test_an_error_in_a_hook_says_which_part_it_hangs_on() -> None:
+    def refuse(module: Any, args: Any, output: Any) -> None:
+        raise ValueError("no")
+
+    model = nn.Sequential(nn.Flatten(), nn.ReLU())
+    model[1].register_forward_hook(refuse)
+    with pytest.raises(ValueError, match="no") as e:
+        model(minitrain.ones(1, 1))
+    assert notes(e) == ["in Sequential.1: ReLU()"]

@@ -41,6 +41,23 @@ class IncompatibleKeys(NamedTuple):
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
+class RemovableHandle:
+    """What register_forward_hook returns: remove() takes the hook away; leaving a `with` block does, too."""
+
+    def __init__(self, hooks: dict[RemovableHandle, Callable[..., Any]]) -> None:
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """Take the hook away; nothing happens the second time."""
+        self._hooks.pop(self, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
 class Module:
     """A part of a model, with Parameters and further Modules as attributes.
 
@@ -51,10 +68,12 @@ class Module:
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
+    _forward_hooks: dict[RemovableHandle, Callable[..., Any]]
 
     def __init__(self) -> None:
-        for name, value in (("training", True), ("_parameters", {}), ("_buffers", {}), ("_modules", {})):
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "training", True)
+        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks"):
+            object.__setattr__(self, name, {})
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the Module computes; every subclass has its own."""
@@ -62,7 +81,12 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return self.forward(*args, **kwargs)
+            output = self.forward(*args, **kwargs)
+            if self._forward_hooks:
+                for hook in list(self._forward_hooks.values()):
+                    replacement = hook(self, args, output)
+                    output = output if replacement is None else replacement
+            return output
         except Exception as error:
             _say_where(error, self)
             raise
@@ -139,6 +163,16 @@ class Module:
         self._register("_modules", name, module)
 
     add_module = register_module
+
+    def register_forward_hook(self, hook: Callable[[Any, Any, Any], Any]) -> RemovableHandle:
+        """Have hook(module, args, output) called after each forward, after the hooks that are there already.
+
+        args: the positional arguments of the call. What hook returns, if it is not None, takes output's place.
+        Returns a handle whose remove() takes the hook away.
+        """
+        handle = RemovableHandle(self._forward_hooks)
+        self._forward_hooks[handle] = hook
+        return handle
 
     # The tree.
 
