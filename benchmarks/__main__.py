@@ -1,35 +1,149 @@
-"""python -m benchmarks: choose a suite and print its measurements with the machine they were made on."""
+"""python -m benchmarks: measure suites, and print and keep the results with the machine they were made on."""
 
 import argparse
-import os
+import dataclasses
+import json
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
 
-from benchmarks import epoch, imports
-from benchmarks.measuring import machine
+from benchmarks import ddp, epoch, gpu, imports, loader, optimizers, scale, step
+from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
+from benchmarks.plot import draw
+from benchmarks.report import Report, changes, differences
 from minitrain.data import DataError
 
+SUITES: dict[str, Any] = {
+    "step": step,
+    "epoch": epoch,
+    "optimizers": optimizers,
+    "loader": loader,
+    "import": imports,
+    "scale": scale,
+    "gpu": gpu,
+    "ddp": ddp,
+}
+DRAWN = {"step": ("whole step",)}  # of what each suite measures; else all
+QUICK: dict[str, Any] = {"rounds": 1, "epochs": 1, "turn": 0.05, "batch_sizes": (8, 64), "dtypes": ("float32",)}
 
-def main() -> int:
-    """Run the suite that the arguments name."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suite", choices=["epoch", "import"], help="what to measure")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs (5)")
-    parser.add_argument("--epochs", type=int, default=2, help="of the epoch suite's programs (2)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for each contender (all CPUs)")
-    arguments = parser.parse_args()
-    for name in ("rounds", "epochs", "threads"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} must be at least 1, but got {getattr(arguments, name)}")
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"benchmarks: error: {message} (see python -m benchmarks --help)\n")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but got {text!r}")
+    return int(text)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
+    parser.add_argument("suites", nargs="+", metavar="SUITE", help=f"{', '.join(SUITES)}, or all")
+    add = parser.add_argument
+    add("--rounds", type=_positive, metavar="N", help="how often all is started and measured anew (5)")
+    add("--threads", type=_positive, metavar="N", help=f"of each contender (the CPUs: {cpus()})")
+    add("--out", type=Path, metavar="DIR", default=Path("runs/benchmarks"), help="for JSON and plots (runs/benchmarks)")
+    add("--compare", type=Path, metavar="OLD.json", help="tell what changed since this report of the suite")
+    add("--quick", action="store_true", help="one round with less of everything: each suite in under two minutes")
+    add("--peers", action="store_true", help="step: JAX, tinygrad and HIPS autograd, too, where installed")
+    add("--batch-sizes", type=_positive, nargs="+", metavar="N", help="step: the batches' sizes (1 8 64 512)")
+    add("--dtypes", nargs="+", choices=["float32", "float64"], help="step: the widths of its numbers (both)")
+    add("--epochs", type=_positive, metavar="N", help="epoch, ddp, gpu: epochs in a process (2)")
+    add("--processes", type=_positive, nargs="+", metavar="N", help="ddp: numbers of processes (1 2)")
+    add("--limit", type=_positive, metavar="MB", help="scale: memory that a memory-mapped data set must outgrow (512)")
+    return parser
+
+
+def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Report | None]:
+    """The suites, the options, the folder, and the report to compare with. Ends with status 2 for bad arguments."""
+    parser = _parser()
+    given = parser.parse_args(argv)
+    for suite in given.suites:
+        if suite not in (*SUITES, "all"):
+            parser.error(f"no suite {suite!r}: choose from {', '.join(SUITES)}, all")
+    suites = [suite for suite in SUITES if suite in given.suites or "all" in given.suites]
+    names = [field.name for field in dataclasses.fields(Options)]
+    chosen = {name: getattr(given, name) for name in names if getattr(given, name, None) is not None}
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+    if given.out.exists() and not given.out.is_dir():
+        parser.error(f"--out {given.out} is no directory")
+    old = None
+    if given.compare is not None:
+        try:
+            old = Report.from_json(given.compare.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            parser.error(f"--compare {given.compare}: {error}")
+        if old.suite not in suites:
+            parser.error(f"--compare {given.compare} is of the suite {old.suite}, which is not to be run")
+    return suites, Options(**{**(QUICK if given.quick else {}), **chosen}), given.out, old
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run suites; returns the exit status: 0, 1 for a failure, 2 for bad arguments.
+
+    Where there is no GPU, the gpu suite says so: a failure if it is all that was asked for.
+    """
+    suites, options, out, old = _parsed(argv)
+    if not find_spec("torch"):
+        return _failed('torch is not installed: pip install -e ".[torch]"')
     try:
-        print(machine(arguments.threads))
-        if arguments.suite == "epoch":
-            epoch.main(arguments.rounds, arguments.epochs, arguments.threads)
-        else:
-            imports.main(arguments.rounds, arguments.threads)
-    except (DataError, ImportError, RuntimeError) as error:
-        print(f"benchmarks: error: {error}", file=sys.stderr)
-        return 1
+        machine = json.loads(
+            run_command(["-m", "benchmarks.programs.machine"], threads=options.threads, folder=Path())[0]
+        )
+        _print_machine(machine)
+        for name in suites:
+            report = Report(name, machine, SUITES[name].settings(options), options.rounds)
+            if old is not None and old.suite == name and (reasons := differences(old, report)):
+                return _failed(f"not comparable with the report of {old.date}: {'; '.join(reasons)}")
+        for name in suites:
+            report = Report(name, machine, SUITES[name].settings(options), options.rounds)
+            print(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}", flush=True)
+            try:
+                SUITES[name].measure(options, report)
+            except NoGpuError as error:
+                if suites == ["gpu"]:
+                    raise
+                print(error)
+                continue
+            print(report.text())
+            if old is not None and old.suite == name:
+                print(f"\n{changes(old, report)}")
+            _keep(report, out)
+    except (DataError, ImportError, MeasuringError, OSError) as error:
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        return _failed("interrupted")
     return 0
+
+
+def _failed(message: str) -> int:
+    print(f"benchmarks: error: {message}", file=sys.stderr)
+    return 1
+
+
+def _print_machine(machine: dict[str, Any]) -> None:
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    print(f"{machine['cpu']}, {machine['cpus']} CPUs; threads for each contender: {machine['threads']}")
+    print(f"{machine['platform']}; Python {machine['python']}, {versions}")
+    print(f"BLAS of NumPy: {machine['blas']['numpy']}\nBLAS of torch: {machine['blas']['torch']}")
+    print(f"GPU: {machine['gpu'] or 'none'}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+
+
+def _keep(report: Report, out: Path) -> None:
+    """Write JSON and plot, and say where they are."""
+    path = report.save(out)
+    print(f"\nThe figures are in {path}")
+    try:
+        print(f"and drawn in {draw(report, path.with_suffix('.png'), DRAWN.get(report.suite, ()))}")
+    except ImportError:
+        print('For a plot: pip install "minitrain[plot]"')
 
 
 if __name__ == "__main__":

@@ -1,55 +1,148 @@
-"""The tutorial's whole program on torch and on minitrain: seconds per epoch, peak memory, and the same losses."""
+"""The tutorial's whole program: on torch as it stands, fed from memory, compiled, and on minitrain's two backends."""
 
 import itertools
 import re
 import shutil
 import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.measuring import PEAK_MEMORY, run_python, spread
+import numpy as np
+
+from benchmarks.measuring import PEAK_MEMORY, Options, in_turn, ratios, require_close, run_command, run_python
 from benchmarks.programs import tutorial
+from benchmarks.report import Report
 from minitrain.data import datasets
+
+CASE = "the tutorial's program"
+TOLERANCE = 2e-5
+ROUNDING = 1e-6  # a printed loss has 6 digits
 
 _EPOCHS_BEGIN = "for t in range(epochs):\n"
 _EPOCH_ENDS = "    test_loop(test_dataloader, model, loss_fn)\n"
-_STAMP = 'print("stamp", time.perf_counter(), file=sys.stderr)\n'
-_TIMED = {
-    _EPOCHS_BEGIN: f"{PEAK_MEMORY}\nimport sys, time\n{_STAMP}{_EPOCHS_BEGIN}",
-    _EPOCH_ENDS: f"{_EPOCH_ENDS}    {_STAMP}",
-    'print("Done!")': 'print("Done!"); print("peak", peak_memory(), file=sys.stderr)',
+_LOADING = "for dataloader in (train_dataloader, test_dataloader):\n    for X, y in dataloader:\n        pass\n"
+
+
+def timed(finish: str = "") -> dict[str, str]:
+    """Changes that make the tutorial's program tell the time of each epoch and of loading alone, and its memory.
+
+    finish: a statement to run before each look at the clock.
+    """
+    stamp = f'{finish}print("stamp", time.perf_counter(), file=sys.stderr)\n'
+    peak = 'print("peak", peak_memory(), file=sys.stderr)\n'
+    return {
+        _EPOCHS_BEGIN: f"{PEAK_MEMORY}\nimport sys, time\n{stamp}{_EPOCHS_BEGIN}",
+        _EPOCH_ENDS: f"{_EPOCH_ENDS}    {stamp}",
+        'print("Done!")\n': f'print("Done!")\n{peak}{stamp}{_LOADING}{stamp}',
+    }
+
+
+_FROM_MEMORY = {
+    "from torch.utils.data import DataLoader\n": "from benchmarks.programs.in_memory import DataLoader\n",
 }
+_COMPILED = {"model = NeuralNetwork()\n": "model = torch.compile(NeuralNetwork())\n"}
+
+PROGRAMS: dict[str, tuple[str, Mapping[str, str]]] = {
+    "torch": ("torch", {}),
+    "torch from memory": ("torch", _FROM_MEMORY),
+    "torch compiled, from memory": ("torch", {**_FROM_MEMORY, **_COMPILED}),
+    "minitrain": ("minitrain", {}),
+}
+BACKEND = "minitrain --backend torch"  # of its command, which is a program of its own
 
 
-def _one_run(framework: str, epochs: int, threads: int, folder: Path) -> tuple[list[float], float, list[float]]:
-    """Seconds of each epoch, peak memory in MB, and the printed losses, of one process."""
-    log, stamps = run_python(tutorial(framework, epochs=epochs, changes=_TIMED), threads=threads, folder=folder)
-    times = [float(line.split()[1]) for line in stamps.splitlines() if line.startswith("stamp")]
-    peak = next(float(line.split()[1]) for line in stamps.splitlines() if line.startswith("peak"))
-    losses = [float(text) for text in re.findall(r"loss: +([\d.]+)", log)]
-    return [end - begin for begin, end in itertools.pairwise(times)], peak, losses
+@dataclass
+class Run:
+    """What one process took: seconds of each epoch, of one pass without training, of it all, its peak memory in MB,
+    and the losses that it printed or wrote."""
+
+    epochs: list[float]
+    losses: list[float]
+    whole: float
+    loading: float | None = None
+    peak: float | None = None
 
 
-def main(rounds: int, epochs: int, threads: int) -> None:
-    """Run both in turn, compare their losses, then print times, memory and the ratio round by round."""
+def settings(options: Options) -> dict[str, Any]:
+    """What reports must have in common to be compared."""
+    return {"epochs": options.epochs}
+
+
+def with_data(folder: Path) -> Path:
+    """A folder to run the programs in, with a copy of the data: torchvision unpacks the files where they are."""
     datasets.verify()
-    seconds: dict[str, list[float]] = {"torch": [], "minitrain": []}
-    peaks: dict[str, list[float]] = {"torch": [], "minitrain": []}
-    ratios = []
-    with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder, "data", "FashionMNIST", "raw")  # a copy: torchvision unpacks the files where they are
-        shutil.copytree(datasets.raw_folder(), raw)
-        for number in range(1, rounds + 1):
-            round_seconds, losses = {}, {}
-            for framework in ("torch", "minitrain") if number % 2 else ("minitrain", "torch"):
-                epoch_seconds, peak, losses[framework] = _one_run(framework, epochs, threads, Path(folder))
-                round_seconds[framework] = sum(epoch_seconds) / len(epoch_seconds)
-                seconds[framework].append(round_seconds[framework])
-                peaks[framework].append(peak)
-            difference = max(abs(a - b) for a, b in zip(losses["torch"], losses["minitrain"], strict=True))
-            if difference > 2e-5 + 1e-6:
-                raise RuntimeError(f"not comparable: the printed losses differ by up to {difference}")
-            ratios.append(round_seconds["torch"] / round_seconds["minitrain"])
-    print(f"The tutorial's program, {epochs} epochs in a process, all printed losses equal within 2e-5")
-    for framework, values in seconds.items():
-        print(f"  {framework:<10} seconds per epoch {spread(values)}, peak memory {max(peaks[framework]):.0f} MB")
-    print(f"  minitrain is {spread(ratios)} times as fast")
+    shutil.copytree(datasets.raw_folder(), folder / "data" / "FashionMNIST" / "raw")
+    return folder
+
+
+def run_tutorial(framework: str, changes: Mapping[str, str], options: Options, folder: Path, finish: str = "") -> Run:
+    """Run the tutorial's program, changed and timed, in a process of its own."""
+    began = time.perf_counter()
+    program = tutorial(framework, epochs=options.epochs, changes={**changes, **timed(finish)})
+    if framework == "torch":
+        program = f"import torch\ntorch.set_num_threads({options.threads})\n{program}"
+    log, told = run_python(program, threads=options.threads, folder=folder)
+    whole = time.perf_counter() - began
+    *stamps, loading_begins, loading_ends = (float(text) for text in re.findall(r"^stamp (\S+)$", told, re.MULTILINE))
+    peak = re.search(r"^peak (\S+)$", told, re.MULTILINE)
+    losses = [float(text) for text in re.findall(r"loss: +(\S+)", log)]
+    loading = loading_ends - loading_begins
+    epochs = [end - begin for begin, end in itertools.pairwise(stamps)]
+    return Run(epochs, losses, whole - loading, loading, float(peak[1]) if peak else None)
+
+
+def run_backend(
+    options: Options, folder: Path, *arguments: str, launcher: tuple[str, ...] = (), threads: int = 0
+) -> Run:
+    """Run `minitrain train --backend torch`, and read the directory that it leaves.
+
+    launcher: what python -m runs before minitrain, such as torch's. threads: the options' if 0.
+    """
+    out = Path(tempfile.mkdtemp(dir=folder)) / "run"
+    command = ["-m", *launcher, *(["-m"] if launcher else []), "minitrain", "train", "--backend", "torch"]
+    command += ["--data-dir", str(folder / "data"), "--epochs", str(options.epochs), "--out", str(out), *arguments]
+    began = time.perf_counter()
+    run_command(command, threads=threads or options.threads, folder=folder)
+    whole = time.perf_counter() - began
+    steps = np.genfromtxt(out / "steps.csv", delimiter=",", names=True, ndmin=1)
+    epochs = np.genfromtxt(out / "epochs.csv", delimiter=",", names=True, ndmin=1)
+    losses: list[float] = []
+    for row in epochs:  # in the order in which the tutorial prints them
+        losses += [float(step["loss"]) for step in steps[steps["epoch"] == row["epoch"]] if step["batch"] % 100 == 0]
+        losses.append(float(row["loss"]))
+    return Run([float(row["seconds"]) for row in epochs], losses, whole)
+
+
+def measure(options: Options, report: Report) -> None:
+    """Run all in turn, compare their losses, then add times and memory."""
+    runs: dict[str, list[Run]] = {who: [] for who in [*PROGRAMS, BACKEND]}
+    with tempfile.TemporaryDirectory() as name:
+        folder = with_data(Path(name))
+        for number in range(options.rounds):
+            for who in in_turn(list(runs), number):
+                run = run_tutorial(*PROGRAMS[who], options, folder) if who in PROGRAMS else run_backend(options, folder)
+                runs[who].append(run)
+            require_close("the program", {who: done[-1].losses for who, done in runs.items()}, TOLERANCE + ROUNDING)
+    for who, done in runs.items():
+        report.add(CASE, "whole program", who, "s", [run.whole for run in done])
+        report.add(CASE, "first epoch", who, "s", [run.epochs[0] for run in done])
+        if options.epochs > 1:
+            report.add(CASE, "later epochs, each", who, "s", [float(np.mean(run.epochs[1:])) for run in done])
+        if done[0].loading is not None:
+            report.add(CASE, "loading alone", who, "s", [run.loading or 0 for run in done])
+        if done[0].peak is not None:
+            report.add(CASE, "peak memory", who, "MB", [run.peak or 0 for run in done])
+    for who, done in runs.items():
+        if who != "minitrain":
+            for what, seconds in (("epochs", lambda run: sum(run.epochs)), ("whole program", lambda run: run.whole)):
+                values = ratios([seconds(run) for run in done], [seconds(run) for run in runs["minitrain"]])
+                report.add(CASE, f"{what}: {who} / minitrain", "", "times", values)
+    report.notes += [
+        f"Epochs in a process: {options.epochs}, train and test. All losses, every 100 batches and tested, are equal "
+        f"within {TOLERANCE:g}. The whole program: with imports, reading the files, and compiling where there is any.",
+        "Loading alone: one more pass over both parts without training, not in the other times. "
+        f"{BACKEND} does not tell it.",
+    ]

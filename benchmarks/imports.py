@@ -2,9 +2,12 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from benchmarks.measuring import PEAK_MEMORY, run_python, spread
+from benchmarks.measuring import PEAK_MEMORY, Options, in_turn, run_python
+from benchmarks.report import Report
 
+STATEMENTS = ("pass", "import numpy", "import minitrain", "import torch")
 _PROGRAM = """
 import time
 begin = time.perf_counter()
@@ -13,20 +16,27 @@ print(time.perf_counter() - begin, peak_memory())
 """
 
 
-def main(rounds: int, threads: int) -> None:
+def settings(options: Options) -> dict[str, Any]:
+    """What reports must have in common to be compared."""
+    return {"statements": STATEMENTS}
+
+
+def measure(options: Options, report: Report) -> None:
     """Run all in turn, round after round, after one that does not count."""
-    statements = ("pass", "import numpy", "import minitrain", "import torch")
-    seconds: dict[str, list[float]] = {statement: [] for statement in statements}
-    peaks: dict[str, list[float]] = {statement: [] for statement in statements}
+    seconds: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
+    peaks: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(rounds + 1):
-            for statement in statements:
+        for number in range(-1, options.rounds):
+            for statement in in_turn(STATEMENTS, number):
                 program = PEAK_MEMORY + _PROGRAM.format(statement=statement)
-                took, peak = map(float, run_python(program, threads=threads, folder=Path(folder))[0].split())
-                if number:
+                took, peak = map(float, run_python(program, threads=options.threads, folder=Path(folder))[0].split())
+                if number >= 0:
                     seconds[statement].append(took)
                     peaks[statement].append(peak)
-    for statement in statements:
-        print(f"  {statement:<18} seconds {spread(seconds[statement])}, memory {spread(peaks[statement])} MB")
-    extra = [mine - numpys for mine, numpys in zip(seconds["import minitrain"], seconds["import numpy"], strict=True)]
-    print(f"  minitrain beyond numpy: {spread(extra)} seconds")
+    for statement in STATEMENTS:
+        report.add("import", "time", statement, "ms", [1e3 * t for t in seconds[statement]])
+        report.add("import", "peak memory", statement, "MB", peaks[statement])
+    extra = [
+        1e3 * (mine - numpys) for mine, numpys in zip(seconds["import minitrain"], seconds["import numpy"], strict=True)
+    ]
+    report.add("import", "time: minitrain beyond NumPy", "", "ms", extra)

@@ -1,15 +1,25 @@
-"""How things are measured: each contender in processes of its own, in turn, with equal threads; medians of ratios."""
+"""How things are measured: each contender in a process of its own, in turn, with equal threads; first compared."""
 
+import contextlib
+import json
+import math
 import os
-import platform
-import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).parent.parent
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# Each numeric library reads its own; NPROC is JAX's, NUM_CPU_THREADS tinygrad's.
+THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    *("NPROC", "NUM_CPU_THREADS"),
+)
 
 # Source text: a measured process prints its peak memory in MB. Linux's ru_maxrss would count the parent's, too.
 PEAK_MEMORY = """
@@ -23,34 +33,171 @@ def peak_memory():
 """
 
 
-def run_python(program: str, *, threads: int, folder: Path) -> tuple[str, str]:
-    """Run a program in a new process with so many BLAS threads; returns what it printed on stdout and stderr."""
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONPATH": str(ROOT)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's imports are compiled once
+class MeasuringError(RuntimeError):
+    """Something could not be measured; the message says what, and what to do."""
+
+
+class UnequalError(MeasuringError):
+    """Contenders that do not do the same work, so that their times must not be compared."""
+
+
+class NoGpuError(MeasuringError):
+    """There is no GPU to measure on."""
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line can change.
+
+    rounds: how often everything is started and measured anew. threads: of each contender. turn: the seconds that a
+    contender of a step may take at a time. epochs: of whole programs. batch_sizes, dtypes: of the step suite.
+    processes: of the ddp suite. limit: the MB that the scale suite's data set must outgrow. peers: whether JAX,
+    tinygrad and HIPS autograd take part in the step suite. quick: a try-out.
+    """
+
+    rounds: int = 5
+    threads: int = field(default_factory=cpus)
+    turn: float = 0.3
+    epochs: int = 2
+    batch_sizes: tuple[int, ...] = (1, 8, 64, 512)
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    processes: tuple[int, ...] = (1, 2)
+    limit: int = 512
+    peers: bool = False
+    quick: bool = False
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+def environment(threads: int) -> dict[str, str]:
+    """This process's environment, with so many threads for whatever library looks there when it is imported."""
+    variables = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONPATH": str(ROOT)}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's imports are compiled once
+    return variables
+
+
+def run_command(arguments: Sequence[str], *, threads: int, folder: Path) -> tuple[str, str]:
+    """Run Python with these arguments in a new process; returns what it printed on stdout and stderr."""
     result = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(threads),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
-        raise RuntimeError(f"a measured process failed:\n{result.stderr}")
+        raise MeasuringError(f"a measured process failed:\n{result.stderr.strip()}")
     return result.stdout, result.stderr
 
 
-def spread(values: Sequence[float]) -> str:
-    """The median and, of more than one value, the quartiles."""
-    if len(values) == 1:
-        return f"{values[0]:.3f} (n = 1)"
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"{middle:.3f} [{low:.3f} to {high:.3f}] (n = {len(values)})"
+def run_python(program: str, *, threads: int, folder: Path) -> tuple[str, str]:
+    """Run a program, given as its source text, in a new process; returns its stdout and stderr."""
+    return run_command(["-c", program], threads=threads, folder=folder)
 
 
-def machine(threads: int) -> str:
-    """The processor, the threads and the versions, in one line."""
-    from importlib.metadata import version
+class Worker:
+    """A contender's process: a module of benchmarks.programs that answers requests, one at a time, and else sleeps.
 
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = names[0] if names else name
-    versions = ", ".join(f"{package} {version(package)}" for package in ("minitrain", "numpy", "torch"))
-    return f"{name}, {os.cpu_count()} CPUs, {threads} threads each; Python {platform.python_version()}, {versions}"
+    arguments: for its command line. Use it in a with statement, which ends the process.
+    """
+
+    def __init__(self, program: str, *arguments: str, threads: int) -> None:
+        self._name = " ".join([program, *arguments])
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (__exit__ closes it)
+        self._process: Any = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.programs.{program}", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment(threads),
+            text=True,
+        )
+
+    def ask(self, do: str, **request: Any) -> dict[str, Any]:
+        """What the process answers. Raises MeasuringError, with its last words, if it ends instead."""
+        answer = ""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        if not answer:
+            self._process.wait()
+            self._errors.seek(0)
+            raise MeasuringError(f"the process of {self._name} failed:\n{self._errors.read().strip()}")
+        result: dict[str, Any] = json.loads(answer)
+        return result
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()  # no more requests: it ends
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+
+Contenders = Mapping[str, tuple[str, ...]]  # name -> program and arguments
+
+
+@contextlib.contextmanager
+def started(contenders: Contenders, threads: int) -> Iterator[dict[str, Worker]]:
+    """A process for each contender, by its name."""
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(Worker(*what, threads=threads)) for name, what in contenders.items()}
+
+
+def in_turn(names: Sequence[str], number: int) -> list[str]:
+    """The order of a round: forward, then backward, so that nobody is always first."""
+    return list(names) if number % 2 == 0 else list(reversed(names))
+
+
+# --- comparisons ------------------------------------------------------------------------------------------------------
+
+
+def require_equal(what: str, answers: Mapping[str, Mapping[str, Any]], tolerance: float) -> None:
+    """Raise UnequalError unless all contenders have the same dtype and, within tolerance, the same losses.
+
+    answers: of each contender, {"dtype": its name, "losses": numbers}; the first is the one to agree with.
+    """
+    (first, expected), *others = answers.items()
+    for who, answer in others:
+        if answer["dtype"] != expected["dtype"]:
+            raise UnequalError(
+                f"not comparable: {what}: {who} computes in {answer['dtype']}, {first} in {expected['dtype']}"
+            )
+        require_close(what, {first: expected["losses"], who: answer["losses"]}, tolerance)
+
+
+def require_close(what: str, numbers: Mapping[str, Sequence[float]], tolerance: float, name: str = "losses") -> None:
+    """Raise UnequalError unless all have equally many numbers, and those of one place are within tolerance."""
+    (first, expected), *others = numbers.items()
+    for who, values in others:
+        if len(values) != len(expected):
+            raise UnequalError(
+                f"not comparable: {what}: {who} has {len(values)} {name}, where {first} has {len(expected)}"
+            )
+        difference = float(np.abs(np.subtract(values, expected)).max(initial=0))
+        if not difference <= tolerance:  # nan is not
+            raise UnequalError(
+                f"not comparable: {what}: the {name} of {who} differ from those of {first} by up to {difference:.2g}, "
+                f"where {tolerance:.2g} is allowed"
+            )
+
+
+def ratios(slow: Sequence[float], fast: Sequence[float]) -> list[float]:
+    """slow / fast, round by round."""
+    return [a / b for a, b in zip(slow, fast, strict=True)]
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
+    """The p of y = c · x^p that fits best: the slope of a straight line through the logarithms."""
+    return float(np.polyfit([math.log(value) for value in x], [math.log(value) for value in y], 1)[0])

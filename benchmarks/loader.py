@@ -1,0 +1,58 @@
+"""One pass over Fashion-MNIST's training images without training: torch's DataLoader and minitrain's."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.epoch import with_data
+from benchmarks.measuring import Options, UnequalError, in_turn, ratios, started
+from benchmarks.report import Report
+
+CONTENDERS = {
+    "torch": ("torch", "0"),
+    "torch, num_workers=2": ("torch", "2"),
+    "minitrain": ("minitrain", "0"),
+}
+ORDERS = {"sequential": False, "shuffled": True}
+
+
+def settings(options: Options) -> dict[str, Any]:
+    """What reports must have in common to be compared."""
+    return {"batch size": 64, "images": 60_000}
+
+
+def require_same_checksum(order: str, checksums: Mapping[str, str]) -> None:
+    """Raise UnequalError unless all contenders gave the same batches in the same order."""
+    if len(set(checksums.values())) > 1:
+        told = ", ".join(f"{who} {checksum}" for who, checksum in checksums.items())
+        raise UnequalError(f"not comparable: the {order} batches differ, by their checksums: {told}")
+
+
+def measure(options: Options, report: Report) -> None:
+    """Compare the batches of one pass by checksum, then time other passes."""
+    times: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        root = str(with_data(Path(name)) / "data")
+        contenders = {who: ("loading", framework, root, workers) for who, (framework, workers) in CONTENDERS.items()}
+        for number in range(options.rounds):
+            with started(contenders, options.threads) as workers:
+                for order, shuffle in ORDERS.items():
+                    if number == 0:
+                        answers = {who: worker.ask("checksum", shuffle=shuffle) for who, worker in workers.items()}
+                        require_same_checksum(order, {who: answer["checksum"] for who, answer in answers.items()})
+                    for who in in_turn(list(workers), number):
+                        workers[who].ask("begin", shuffle=shuffle)
+                        seconds = workers[who].ask("whole")["seconds"]
+                        times.setdefault((order, who), []).append(seconds)
+    for order in ORDERS:
+        for who in CONTENDERS:
+            report.add(order, "one pass", who, "s", times[order, who])
+        for who in CONTENDERS:
+            if who != "minitrain":
+                values = ratios(times[order, who], times[order, "minitrain"])
+                report.add(order, f"one pass: {who} / minitrain", "", "times", values)
+    report.notes.append(
+        "All batches are equal, by checksum of their types, shapes and values in their order. A pass with num_workers "
+        "has the start of its processes in it, as a plain DataLoader starts them anew for each."
+    )

@@ -1,0 +1,202 @@
+"""What was measured, as text, JSON and a plot, and what changed since an older report.
+
+The JSON of a report is one object:
+
+    format    "minitrain benchmarks 1"
+    suite     its name
+    date      when it began, ISO 8601 in UTC
+    machine   cpu, cpus, threads (of each contender), platform, python, versions, blas (of numpy and of torch), gpu
+    settings  shapes and sizes: reports are comparable where these, the machine's hardware and threads are equal
+    rounds    how often everything was measured
+    figures   a list of {case, what, who, unit, x, values, median, low, high, n}: of one contender (who) in one case,
+              one quantity (what) in each round (values), its median and quartiles (low, high). In a series, x is the
+              number that it depends on. Where who is empty, the figure compares contenders, as what says.
+    notes     sentences that belong to the figures
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+FORMAT = "minitrain benchmarks 1"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity; see the file's head. Spread: median and quartiles of the rounds."""
+
+    case: str
+    what: str
+    who: str
+    unit: str
+    values: tuple[float, ...]
+    x: float | None = None
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        """Low, median, high: a single value three times."""
+        if len(self.values) == 1:
+            return (self.values[0],) * 3
+        low, middle, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, middle, high
+
+    @property
+    def median(self) -> float:
+        """Of the rounds."""
+        return self.quartiles[1]
+
+    def __str__(self) -> str:
+        low, middle, high = map(short, self.quartiles)
+        return middle if len(self.values) == 1 else f"{middle} [{low} to {high}]"
+
+
+def short(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    size = abs(value)
+    return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3}f}"
+
+
+@dataclass
+class Report:
+    """The figures of one suite, and all that they depend on; see the file's head."""
+
+    suite: str
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    rounds: int
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, case: str, what: str, who: str, unit: str, values: Iterable[float], x: float | None = None) -> Figure:
+        """Add a figure, and return it."""
+        figure = Figure(case, what, who, unit, tuple(values), x)
+        self.figures.append(figure)
+        return figure
+
+    # --- as text ---
+
+    def text(self) -> str:
+        """Tables of the figures, a line for each comparison, and the notes."""
+        lines = []
+        for case in dict.fromkeys(figure.case for figure in self.figures):
+            cells = [figure for figure in self.figures if figure.case == case and figure.who]
+            lines += ["", case, *_table(cells)] if cells else ["", case]
+            for figure in self.figures:
+                if figure.case == case and not figure.who:
+                    lines.append(f"  {figure.what}: {figure} {'' if figure.unit == 'times' else figure.unit}".rstrip())
+        rounds = f"{self.rounds} rounds: medians [quartiles]" if self.rounds > 1 else "1 round: no spread is known"
+        return "\n".join([*lines, "", rounds, *self.notes])
+
+    # --- as JSON ---
+
+    def json(self) -> str:
+        """See the file's head."""
+        content = {"format": FORMAT, **asdict(self)}
+        for figure, plain in zip(self.figures, content["figures"], strict=True):
+            low, median, high = figure.quartiles
+            plain.update(median=median, low=low, high=high, n=len(figure.values))
+        return json.dumps(content, indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "Report":
+        """The report that json() wrote. Raises ValueError for anything else."""
+        try:
+            content = json.loads(text)
+            if content.pop("format") != FORMAT:
+                raise ValueError("another format")
+            names = ("case", "what", "who", "unit", "x")
+            content["figures"] = [
+                Figure(**{name: plain[name] for name in names}, values=tuple(plain["values"]))
+                for plain in content["figures"]
+            ]
+            return Report(**content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a report of these benchmarks ({type(error).__name__}: {error})") from None
+
+    def save(self, folder: Path) -> Path:
+        """Write the JSON into a new file, named after suite and date; returns its path. Nothing is overwritten."""
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp = self.date[:19].replace("-", "").replace(":", "").replace("T", "-")
+        for number in range(1000):
+            path = folder / f"{self.suite}-{stamp}{f'-{number}' if number else ''}.json"
+            try:
+                with path.open("x", encoding="utf-8") as file:
+                    file.write(self.json())
+            except FileExistsError:
+                continue
+            return path
+        raise FileExistsError(f"{folder} holds a thousand reports of {stamp}; choose another --out")
+
+
+def _table(figures: Sequence[Figure]) -> list[str]:
+    """Contenders down, quantities across; of a series, its x down and the contenders across."""
+    if figures[0].x is None:
+        rows = list(dict.fromkeys(figure.who for figure in figures))
+        columns = list(dict.fromkeys(f"{figure.what}, {figure.unit}" for figure in figures))
+        cells = {(figure.who, f"{figure.what}, {figure.unit}"): str(figure) for figure in figures}
+        corner = ""
+    else:
+        rows = [f"{x:,g}" for x in dict.fromkeys(figure.x for figure in figures) if x is not None]
+        columns = list(dict.fromkeys(f"{figure.who}, {figure.unit}" for figure in figures))
+        cells = {(f"{figure.x:,g}", f"{figure.who}, {figure.unit}"): str(figure) for figure in figures}
+        corner = figures[0].what
+    grid = [[corner, *columns], *([row, *(cells.get((row, column), "-") for column in columns)] for row in rows)]
+    widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid
+    ]
+
+
+# --- what changed -----------------------------------------------------------------------------------------------------
+
+_HARDWARE = ("cpu", "cpus", "threads", "gpu")
+
+
+def differences(old: Report, new: Report) -> list[str]:
+    """Why the times of two reports cannot be compared: suite, machine, threads or shapes that differ. Empty if none."""
+    pairs = [("suite", old.suite, new.suite)]
+    pairs += [(name, old.machine.get(name), new.machine.get(name)) for name in _HARDWARE]
+    names = dict.fromkeys([*old.settings, *new.settings])
+    pairs += [(name, _plain(old.settings.get(name)), _plain(new.settings.get(name))) for name in names]
+    return [f"{name} {before} then, {now} now" for name, before, now in pairs if before != now]
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON, where a tuple is a list."""
+    return json.loads(json.dumps(value))
+
+
+def changes(old: Report, new: Report) -> str:
+    """For each figure of both reports: the medians, the change, and whether the quartile ranges are apart."""
+    lines = [f"Against {old.suite} of {old.date}:"]
+    for name in dict.fromkeys([*old.machine["versions"], *new.machine["versions"]]):
+        before, now = old.machine["versions"].get(name), new.machine["versions"].get(name)
+        if before != now:
+            lines.append(f"  {name} {before} then, {now} now")
+    known = {(figure.case, figure.what, figure.who, figure.x): figure for figure in old.figures}
+    missing = dict(known)
+    for figure in new.figures:
+        place = (figure.case, figure.what, figure.who, figure.x)
+        name = ", ".join(
+            part for part in (figure.case, f"{figure.x:,g}" if figure.x else "", figure.who, figure.what) if part
+        )
+        if place not in known:
+            lines.append(f"  {name}: new, {figure} {figure.unit}")
+            continue
+        before = missing.pop(place)
+        lines.append(f"  {name}: {before} -> {figure} {figure.unit}, {_change(before, figure)}")
+    lines += [f"  {', '.join(part for part in place[:3] if part)}: no longer measured" for place in missing]
+    return "\n".join(lines)
+
+
+def _change(before: Figure, now: Figure) -> str:
+    percent = 100 * (now.median / before.median - 1) if before.median else float("nan")
+    if min(len(before.values), len(now.values)) < 2:
+        return f"{percent:+.1f} % (one round: no spread is known)"
+    apart = before.quartiles[2] < now.quartiles[0] or now.quartiles[2] < before.quartiles[0]
+    return f"{percent:+.1f} %, {'beyond' if apart else 'within'} the spreads"

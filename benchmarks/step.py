@@ -1,0 +1,149 @@
+"""One training step of the tutorial's model, whole and by phases: torch, minitrain, and the bare matrix products."""
+
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import Contenders, MeasuringError, Options, Worker, in_turn, ratios, require_equal, started
+from benchmarks.programs.gemms import floating_point_operations
+from benchmarks.report import Report
+
+SIZES = (784, 512, 512, 10)
+LOSSES = 10  # steps whose losses are compared before any time is taken
+LR = 0.01  # large enough for a wrong one to show in their losses
+TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
+TURNS = 3  # of each contender in a round
+PHASES = ("forward", "loss", "backward", "optimizer")
+
+CONTENDERS: dict[str, tuple[str, ...]] = {"torch": ("steps", "torch"), "minitrain": ("steps", "minitrain")}
+FLOOR: dict[str, tuple[str, ...]] = {"products alone": ("gemms",)}
+PEERS = {"JAX": "jax", "tinygrad": "tinygrad", "HIPS autograd": "autograd"}
+
+
+def write_case(path: Path, batch_size: int, dtype: str, sizes: Sequence[int] = SIZES, batches: int = 4) -> Path:
+    """Draw batches and initial weights once, for all contenders; returns the path.
+
+    X (batches, N, sizes[0]) within 0 and 1, y (batches, N) int64, parameter_0 (out, in), parameter_1 (out,), ...
+    within ±1/√in, as torch's Linear draws them.
+    """
+    random = np.random.RandomState(0)
+    X = random.random_sample((batches, batch_size, sizes[0])).astype(dtype)
+    y = random.randint(sizes[-1], size=(batches, batch_size))
+    parameters = {}
+    for size_in, size_out in pairwise(sizes):
+        for shape in ((size_out, size_in), (size_out,)):
+            bound = size_in**-0.5
+            parameters[f"parameter_{len(parameters)}"] = random.uniform(-bound, bound, shape).astype(dtype)
+    np.savez(path, X=X, y=y, **parameters)
+    return path
+
+
+def begin(
+    workers: dict[str, Worker], what: str, case: Path, tolerance: float, optimizer: str = "SGD", **options: Any
+) -> None:
+    """Have all contenders take the first steps. Raises UnequalError if their dtypes or losses differ."""
+    request = {"case": str(case), "optimizer": optimizer, "options": {"lr": LR, **options}, "losses": LOSSES}
+    require_equal(what, {who: worker.ask("begin", **request) for who, worker in workers.items()}, tolerance)
+
+
+def settings(options: Options) -> dict[str, Any]:
+    """What reports must have in common to be compared."""
+    return {
+        "sizes": SIZES,
+        "batch sizes": options.batch_sizes,
+        "dtypes": options.dtypes,
+        "seconds a turn": options.turn,
+    }
+
+
+def peers(threads: int) -> tuple[Contenders, list[str]]:
+    """The peers that are installed and work, and a line for each that does not take part."""
+    there, absent = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        case = write_case(Path(folder, "case.npz"), 1, "float32")
+        for who, module in PEERS.items():
+            if find_spec(module) is None:
+                absent.append(f'{who} is not installed: pip install -e ".[peers]"')
+                continue
+            with Worker("peers", module, threads=threads) as worker:
+                try:
+                    worker.ask("begin", case=str(case), options={"lr": LR}, losses=1)
+                    there[who] = ("peers", module)
+                except MeasuringError as error:
+                    absent.append(f"{who} is left out, since it does not work here: {str(error).splitlines()[-1]}")
+    return there, absent
+
+
+def measure(options: Options, report: Report) -> None:
+    """Time every case in every round, then add the figures."""
+    more, absent = peers(options.threads) if options.peers else ({}, [])
+    trained = {**CONTENDERS, **more}
+    cases = [(dtype, batch_size) for dtype in options.dtypes for batch_size in options.batch_sizes]
+    times: dict[tuple[str, int, str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            (dtype, batch_size): write_case(Path(folder, f"{dtype}-{batch_size}.npz"), batch_size, dtype)
+            for dtype, batch_size in cases
+        }
+        for number in range(options.rounds):
+            with started({**trained, **FLOOR}, options.threads) as workers:
+                for dtype, batch_size in cases:
+                    case = files[dtype, batch_size]
+                    compared = {who: workers[who] for who in trained}
+                    begin(compared, f"batch {batch_size}, {dtype}", case, TOLERANCE[dtype])
+                    for who in FLOOR:
+                        workers[who].ask("begin", batch_size=batch_size, sizes=SIZES, dtype=dtype)
+                    for (who, what), seconds in _one_round(workers, options.turn, number).items():
+                        times.setdefault((dtype, batch_size, who, what), []).append(seconds)
+    for dtype, batch_size in cases:
+        _add(report, batch_size, dtype, list(trained), times)
+    report.notes += [
+        f"The losses of the first {LOSSES} steps are equal within "
+        + ", ".join(f"{TOLERANCE[dtype]:g} ({dtype})" for dtype in options.dtypes)
+        + ". The whole step is timed without a look at the clock inside.",
+        "products alone: the step's matrix products by np.matmul into memory that is there, all operands in C order.",
+        *absent,
+    ]
+
+
+def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tuple[str, str], float]:
+    """The median seconds of the whole step, turn about, and of each phase."""
+    wholes: dict[str, list[float]] = {who: [] for who in workers}
+    for worker in workers.values():
+        worker.ask("whole", seconds=turn / 3)  # a warm-up
+    for i in range(TURNS):
+        for who in in_turn(list(workers), number + i):
+            wholes[who].append(workers[who].ask("whole", seconds=turn)["seconds"])
+    times = {(who, "whole step"): median(values) for who, values in wholes.items()}
+    for who in in_turn([who for who in workers if who in CONTENDERS], number):
+        for phase, seconds in workers[who].ask("phases", seconds=turn).items():
+            times[who, phase] = seconds
+    return times
+
+
+def _add(
+    report: Report, batch_size: int, dtype: str, trained: list[str], times: dict[tuple[str, int, str, str], list[float]]
+) -> None:
+    """The figures of one case."""
+    case = f"batch {batch_size}, {dtype}"
+    operations = floating_point_operations(batch_size, list(SIZES))
+    for who in [*trained, *FLOOR]:
+        for what in (*PHASES, "whole step"):
+            if (dtype, batch_size, who, what) in times:
+                report.add(case, what, who, "ms", [1e3 * t for t in times[dtype, batch_size, who, what]])
+        whole = times[dtype, batch_size, who, "whole step"]
+        report.add(case, "products' speed", who, "GFLOP/s", [operations / t / 1e9 for t in whole])
+    whole = {who: times[dtype, batch_size, who, "whole step"] for who in [*trained, *FLOOR]}
+    for who in trained:
+        if who != "minitrain":
+            name = f"whole step: {who} / minitrain"
+            report.add(case, name, "", "times", ratios(whole[who], whole["minitrain"]))
+    for who in ("torch", "minitrain"):
+        name = f"whole step: {who} / products alone"
+        report.add(case, name, "", "times", ratios(whole[who], whole["products alone"]))

@@ -1,0 +1,342 @@
+"""The benchmarks compare only what is equal, count as they say, and keep what they found. Nothing here is timed."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import ddp, epoch, gpu, loader, step
+from benchmarks.__main__ import main
+from benchmarks.measuring import (
+    MeasuringError,
+    UnequalError,
+    Worker,
+    exponent,
+    in_turn,
+    ratios,
+    require_close,
+    require_equal,
+    started,
+)
+from benchmarks.programs import tutorial
+from benchmarks.programs.gemms import floating_point_operations, products
+from benchmarks.report import Figure, Report, changes, differences
+
+MACHINE = {"cpu": "a CPU", "cpus": 2, "threads": 1, "gpu": None, "versions": {"numpy": "2.4.6", "torch": "2.13.0"}}
+
+
+def a_report(*, milliseconds: tuple[float, ...] = (2.0, 2.1, 2.2)) -> Report:
+    report = Report("step", MACHINE, {"batch sizes": (8,)}, len(milliseconds), "2026-01-02T03:04:05+00:00")
+    report.add("batch 8", "whole step", "minitrain", "ms", milliseconds)
+    report.add("batch 8", "whole step: torch / minitrain", "", "times", [1.0] * len(milliseconds))
+    report.notes.append("A note.")
+    return report
+
+
+# --- only equals are compared -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[dict[str, Worker]]:
+    """A process of torch and one of minitrain."""
+    with started(step.CONTENDERS, threads=1) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Equal batches and weights for both, by dtype."""
+    folder = tmp_path_factory.mktemp("cases")
+    return {dtype: step.write_case(folder / f"{dtype}.npz", 4, dtype, (6, 5, 3)) for dtype in step.TOLERANCE}
+
+
+def first_steps(worker: Worker, case: Path, lr: float = step.LR) -> dict[str, Any]:
+    return worker.ask("begin", case=str(case), optimizer="SGD", options={"lr": lr}, losses=step.LOSSES)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_minitrain_takes_torchs_steps(dtype: str, workers: dict[str, Worker], cases: dict[str, Path]) -> None:
+    answers = {who: first_steps(worker, cases[dtype]) for who, worker in workers.items()}
+    assert {answer["dtype"] for answer in answers.values()} == {dtype}
+    require_equal("a batch of 4", answers, step.TOLERANCE[dtype])
+
+
+def test_a_contender_with_another_rate_is_refused(workers: dict[str, Worker], cases: dict[str, Path]) -> None:
+    case = cases["float32"]
+    answers = {
+        "torch": first_steps(workers["torch"], case),
+        "minitrain": first_steps(workers["minitrain"], case, 0.011),
+    }
+    with pytest.raises(UnequalError, match=r"not comparable: a batch of 4: the losses of minitrain differ from those"):
+        require_equal("a batch of 4", answers, step.TOLERANCE["float32"])
+
+
+def test_a_contender_with_another_dtype_is_refused(workers: dict[str, Worker], cases: dict[str, Path]) -> None:
+    answers = {
+        "torch": first_steps(workers["torch"], cases["float32"]),
+        "minitrain": first_steps(workers["minitrain"], cases["float64"]),
+    }
+    with pytest.raises(UnequalError, match="minitrain computes in float64, torch in float32"):
+        require_equal("a batch of 4", answers, step.TOLERANCE["float32"])
+
+
+def test_the_command_prints_no_ratio_of_unequal_contenders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(step.CONTENDERS, "minitrain", ("steps", "minitrain", '{"lr": 0.02}'))
+    assert main(["step", "--quick", "--batch-sizes", "8", "--threads", "1", "--out", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("benchmarks: error: not comparable: batch 8, float32: the losses of minitrain differ")
+    assert "/ minitrain" not in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0, 3.0], [1.0, 2.1], [1.0, math.nan]])
+def test_fewer_more_or_other_numbers_are_unequal(values: list[float]) -> None:
+    with pytest.raises(UnequalError):
+        require_close("numbers", {"one": [1.0, 2.0], "other": values}, tolerance=0.05)
+    require_close("numbers", {"one": [1.0, 2.0], "other": [1.04, 1.96]}, tolerance=0.05)
+
+
+def test_loaders_that_give_other_batches_are_refused() -> None:
+    loader.require_same_checksum("shuffled", {"torch": "00c0ffee", "minitrain": "00c0ffee"})
+    with pytest.raises(UnequalError, match="the shuffled batches differ"):
+        loader.require_same_checksum("shuffled", {"torch": "00c0ffee", "minitrain": "decade00"})
+
+
+def test_a_contenders_failure_is_told_in_its_words() -> None:
+    with Worker("steps", "minitrain", threads=1) as worker, pytest.raises(MeasuringError, match=r"no_such_case\.npz"):
+        worker.ask("begin", case="no_such_case.npz", optimizer="SGD", options={}, losses=1)
+
+
+# --- the arithmetic ---------------------------------------------------------------------------------------------------
+
+
+def test_quartiles_of_known_values() -> None:
+    assert Figure("", "", "", "ms", (5.0, 1.0, 3.0, 2.0, 4.0)).quartiles == (2.0, 3.0, 4.0)
+    assert Figure("", "", "", "ms", (1.0, 2.0)).quartiles == (1.25, 1.5, 1.75)
+    assert Figure("", "", "", "ms", (7.0,)).quartiles == (7.0, 7.0, 7.0)
+
+
+@given(st.lists(st.floats(0.001, 1000), min_size=1, max_size=9))
+def test_quartiles_stand_in_order_and_within_the_values(values: list[float]) -> None:
+    low, middle, high = Figure("", "", "", "ms", tuple(values)).quartiles
+    assert min(values) <= low <= middle <= high <= max(values)
+
+
+def test_a_ratio_is_taken_in_each_round_before_the_median() -> None:
+    slow, fast = [2.0, 30.0, 8.0], [1.0, 10.0, 1.0]
+    assert ratios(slow, fast) == [2.0, 3.0, 8.0]
+    assert Figure("", "", "", "times", tuple(ratios(slow, fast))).median == 3.0  # of the medians: 8
+    with pytest.raises(ValueError, match="shorter"):
+        ratios([1.0, 2.0], [1.0])
+
+
+def test_the_order_alternates() -> None:
+    assert [in_turn(["a", "b"], number) for number in range(3)] == [["a", "b"], ["b", "a"], ["a", "b"]]
+
+
+@given(st.floats(-2, 3), st.floats(0.01, 100))
+def test_the_exponent_of_a_power_law_is_found(power: float, factor: float) -> None:
+    x = [1, 4, 16, 64]
+    assert exponent(x, [factor * value**power for value in x]) == pytest.approx(power, abs=1e-9)
+
+
+def test_the_floor_is_the_eight_products_of_the_tutorials_step() -> None:
+    work = products(64, list(step.SIZES), "float32")
+    assert len(work) == 8
+    assert all(array.flags.c_contiguous for product in work for array in product)
+    operations = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in work)
+    assert operations == floating_point_operations(64, list(step.SIZES)) == 205_389_824
+
+
+def test_the_model_of_more_processes_is_its_formula() -> None:
+    assert ddp.GRADIENT == 669_706
+    latency, bandwidth = ddp.fitted(one=0.001, gradient=0.003, size=4e6)
+    assert (latency, bandwidth) == (0.001, pytest.approx(2e9))
+    assert ddp.step_model(1, 0.008, latency, bandwidth, size=4e6) == 0.008
+    assert ddp.step_model(2, 0.008, latency, bandwidth, size=4e6) == pytest.approx(0.004 + 0.003)
+    assert ddp.step_model(4, 0.008, latency, bandwidth, size=4e6) == pytest.approx(0.002 + 0.001 + 1.5 * 0.002)
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_comes_back_from_its_json() -> None:
+    report = a_report()
+    again = Report.from_json(report.json())
+    assert again.figures == report.figures
+    assert again.json() == report.json()
+    assert again.text() == report.text()
+
+
+def test_the_json_tells_the_spread_plainly() -> None:
+    figure = json.loads(a_report().json())["figures"][0]
+    assert figure == {
+        "case": "batch 8",
+        "what": "whole step",
+        "who": "minitrain",
+        "unit": "ms",
+        "x": None,
+        "values": [2.0, 2.1, 2.2],
+        "median": 2.1,
+        "low": 2.05,
+        "high": 2.1500000000000004,
+        "n": 3,
+    }
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "another"}', '{"format": "minitrain benchmarks 1"}'])
+def test_what_is_no_report_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a report of these benchmarks"):
+        Report.from_json(text)
+
+
+def test_no_report_overwrites_another(tmp_path: Path) -> None:
+    paths = [a_report().save(tmp_path / "out") for _ in range(3)]
+    assert len(set(paths)) == 3
+    assert {path.name for path in paths} == {
+        "step-20260102-030405.json",
+        "step-20260102-030405-1.json",
+        "step-20260102-030405-2.json",
+    }
+
+
+def test_a_change_is_told_with_both_spreads() -> None:
+    text = changes(a_report(), a_report(milliseconds=(4.0, 4.2, 4.4)))
+    whole = (
+        "batch 8, minitrain, whole step: 2.10 [2.05 to 2.15] -> 4.20 [4.10 to 4.30] ms, +100.0 %, beyond the spreads"
+    )
+    assert whole in text
+    assert "whole step: torch / minitrain: 1.00 [1.00 to 1.00] -> 1.00 [1.00 to 1.00] times, +0.0 %, within" in text
+
+
+def test_a_change_after_one_round_is_told_without_a_judgement() -> None:
+    text = changes(a_report(milliseconds=(2.0,)), a_report())
+    assert "2.00 -> 2.10 [2.05 to 2.15] ms, +5.0 % (one round: no spread is known)" in text
+
+
+def test_another_version_is_told_and_compared() -> None:
+    newer = replace(a_report(), machine={**MACHINE, "versions": {"numpy": "2.5.0", "torch": "2.13.0"}})
+    assert differences(a_report(), newer) == []
+    assert "numpy 2.4.6 then, 2.5.0 now" in changes(a_report(), newer)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"machine": {**MACHINE, "threads": 2}}, "threads 1 then, 2 now"),
+        ({"machine": {**MACHINE, "cpu": "another"}}, "cpu a CPU then, another now"),
+        ({"settings": {"batch sizes": (64,)}}, "batch sizes [8] then, [64] now"),
+        ({"suite": "epoch"}, "suite step then, epoch now"),
+    ],
+)
+def test_other_machines_threads_and_shapes_are_not_compared(change: dict[str, object], told: str) -> None:
+    old = Report.from_json(a_report().json())
+    assert differences(old, a_report()) == []
+    assert differences(old, replace(a_report(), **change)) == [told]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "required"),
+        (["speed"], "no suite 'speed': choose from step, epoch,"),
+        (["step", "--rounds", "0"], "argument --rounds: must be a whole number of at least 1, but got '0'"),
+        (["step", "--threads", "two"], "argument --threads: must be a whole number of at least 1, but got 'two'"),
+        (["step", "--batch-sizes", "8", "-1"], "-1"),
+        (["step", "--dtypes", "float16"], "invalid choice: 'float16'"),
+        (["step", "--compare", "no_such.json"], "--compare no_such.json: "),
+        (["step", "--out", __file__], "is no directory"),
+    ],
+)
+def test_bad_arguments_are_told_in_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert told in err
+
+
+def test_an_older_report_of_another_suite_is_a_bad_argument(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = a_report().save(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main(["import", "--compare", str(old)])
+    assert exit_.value.code == 2
+    assert "is of the suite step, which is not to be run" in capsys.readouterr().err
+
+
+def test_an_older_report_of_another_machine_is_refused_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = a_report().save(tmp_path / "old")
+    assert main(["step", "--quick", "--threads", "1", "--out", str(tmp_path / "new"), "--compare", str(old)]) == 1
+    assert "not comparable with the report of 2026-01-02T03:04:05+00:00: cpu a CPU then, " in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_a_gpu_the_gpu_suite_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert main(["gpu", "--threads", "1", "--out", str(tmp_path)]) == 1
+    assert "benchmarks: error: no GPU here" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_gpu_the_other_suites_run_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    monkeypatch.setattr(ddp, "measure", lambda options, report: report.add("a case", "a time", "torch", "ms", [1.0]))
+    assert main(["gpu", "ddp", "--threads", "1", "--out", str(tmp_path)]) == 0
+    assert "\nno GPU here" in capsys.readouterr().out
+    assert [path.name.partition("-")[0] for path in tmp_path.glob("*.json")] == ["ddp"]
+
+
+def test_on_a_gpu_the_program_differs_by_where_its_model_and_batches_are() -> None:
+    plain, moved = tutorial("torch"), tutorial("torch", changes=gpu.ON_GPU)
+    new = [line.strip() for line in moved.splitlines() if line not in plain.splitlines()]
+    assert new == ['model = NeuralNetwork().to("cuda")', *2 * ['X, y = X.to("cuda"), y.to("cuda")']]
+    compile(tutorial("torch", changes={**gpu.ON_GPU, **epoch.timed("torch.cuda.synchronize(); ")}), "", "exec")
+
+
+def test_the_step_suite_runs_and_then_tells_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["step", "--rounds", "1", "--quick", "--batch-sizes", "8", "--threads", "1", "--out", str(tmp_path)]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  whole step: torch / minitrain: [\d.]+$", out, re.MULTILINE)
+    assert "The losses of the first 10 steps are equal within 2e-05 (float32)" in out
+    (path,) = tmp_path.glob("step-*.json")
+    report = Report.from_json(path.read_text(encoding="utf-8"))
+    assert report.machine["threads"] == 1
+    assert set(report.machine["blas"]) == {"numpy", "torch"}
+    whats = {(figure.who, figure.what) for figure in report.figures}
+    assert {(who, phase) for who in ("torch", "minitrain") for phase in (*step.PHASES, "whole step")} <= whats
+    assert ("products alone", "whole step") in whats
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+    monkeypatch.setattr(step, "measure", lambda options, new: new.figures.extend(report.figures))
+    assert main([*command, "--compare", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert f"Against step of {report.date}:" in out
+    assert "batch 8, float32, minitrain, whole step: " in out
+    assert len(list(tmp_path.glob("step-*.json"))) == 2
