@@ -1,4 +1,4 @@
-"""The command `minitrain`: train, data, compare, doctor. Each command parses its arguments and calls the library; no more."""
+"""The command `minitrain`: train, data, compare, doctor. Each command parses its arguments and calls the library."""
 
 from __future__ import annotations
 

@@ -654,13 +654,17 @@ class Linear(Function):
         x, weight = ctx.saved_arrays
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         grad_rows = _rows(grad_y)  # (N, out)
+        N, out_features = grad_rows.shape
         grad_x = grad_weight = grad_bias = None
         if needs_x:
-            grad_x = grad_rows @ weight
+            # dL/dy W; of few rows (Wᵀ (dL/dy)ᵀ)ᵀ is the same and faster, since Wᵀ is how nn.Linear's weight lies
+            few = 4 * N <= out_features
+            grad_x = np.ascontiguousarray((weight.T @ grad_rows.T).T) if few else grad_rows @ weight
             grad_x = grad_x if len(ctx.shape) == 2 else grad_x.reshape(ctx.shape)
         if needs_weight:
-            # (xᵀ dL/dy)ᵀ: the same numbers in the memory order of nn.Linear's weight
-            grad_weight = (_rows(x).T @ grad_rows).T
+            # (dL/dy)ᵀ x, as (xᵀ dL/dy)ᵀ in the memory order of nn.Linear's weight; of one row it has no sums
+            columns = _rows(x).T
+            grad_weight = (columns * grad_rows if N == 1 else columns @ grad_rows).T
         if needs_bias:
             grad_bias = grad_rows.sum(axis=0)
         return grad_x, grad_weight, grad_bias

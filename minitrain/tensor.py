@@ -57,11 +57,11 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     edges: list[Node | AccumulateGrad | None] = []
     if is_grad_enabled():
         for x in tensors:
-            if x is not None:
+            if x is not None and x._base is not None:
                 x._refuse_outdated_view()
             edges.append(x._edge() if x is not None and x._requires_grad else None)
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
-    arrays = [other if x is None else x.array for x, other in zip(tensors, inputs, strict=True)]
+    arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
@@ -161,7 +161,8 @@ class Tensor(_Conversions):
 
     def _edge(self) -> Node | AccumulateGrad:
         """Where this Tensor's gradient goes: to the Node that made it, or to a leaf's AccumulateGrad."""
-        self._refuse_outdated_view()
+        if self._base is not None:
+            self._refuse_outdated_view()
         if self.grad_fn is not None:
             return self.grad_fn
         # Held weakly, since it holds this leaf: it lives as long as a graph needs it.

@@ -565,3 +565,19 @@ def test_without_versions_a_write_in_place_is_caught(
 ) -> None:
     monkeypatch.setattr("minitrain.tape.Node.guard", lambda *args: None)
     assert_caught(lambda data: write_before_backward(data, operation))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 8, 9, 40])  # with 32 outputs, up to 8 rows are few
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_linears_forms_for_few_rows_are_the_formula(rows: int, dtype: Any) -> None:
+    random = np.random.default_rng(rows)
+    x, weight, grad_y = (random.standard_normal(shape).astype(dtype) for shape in ((rows, 5), (32, 5), (rows, 32)))
+    for laid_out in (weight, np.ascontiguousarray(weight.T).T):
+        ctx = Context((True, True, True))
+        np.testing.assert_allclose(ops.Linear.forward(ctx, x, laid_out, None), x @ weight.T, rtol=1e-5, atol=1e-5)
+        grad_x, grad_weight, grad_bias = ops.Linear.backward(ctx, grad_y)
+        np.testing.assert_allclose(grad_x, grad_y @ weight, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(grad_weight, grad_y.T @ x, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(grad_bias, grad_y.sum(axis=0), rtol=1e-5, atol=1e-5)
+        assert grad_x.flags.c_contiguous
+        assert grad_weight.T.flags.c_contiguous
