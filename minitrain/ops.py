@@ -658,7 +658,7 @@ class Linear(Function):
         grad_x = grad_weight = grad_bias = None
         if needs_x:
             # dL/dy W; of few rows (Wᵀ (dL/dy)ᵀ)ᵀ is the same and faster, since Wᵀ is how nn.Linear's weight lies
-            few = 4 * N <= out_features
+            few = out_features >= 4 * N
             grad_x = np.ascontiguousarray((weight.T @ grad_rows.T).T) if few else grad_rows @ weight
             grad_x = grad_x if len(ctx.shape) == 2 else grad_x.reshape(ctx.shape)
         if needs_weight:
