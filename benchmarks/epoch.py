@@ -123,7 +123,11 @@ def measure(options: Options, report: Report) -> None:
         folder = with_data(Path(name))
         for number in range(options.rounds):
             for who in in_turn(list(runs), number):
-                run = run_tutorial(*PROGRAMS[who], options, folder) if who in PROGRAMS else run_backend(options, folder)
+                run = (
+                    run_tutorial(*PROGRAMS[who], options, folder)
+                    if who in PROGRAMS
+                    else run_backend(options, folder, "--device", "cpu")
+                )
                 runs[who].append(run)
             require_close("the program", {who: done[-1].losses for who, done in runs.items()}, TOLERANCE + ROUNDING)
     for who, done in runs.items():

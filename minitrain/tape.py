@@ -268,7 +268,8 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
                 heapq.heappush(newest_first, (-edge.sequence_nr, edge))
             else:
                 others = [x for x in (grad, *input_gradients[:i], *input_gradients[i + 1 :]) if x is not None]
-                owned[edge] = not any(np.may_share_memory(input_grad, x) for x in others)
+                shared = any(np.may_share_memory(input_grad, x) for x in others)
+                owned[edge] = not shared and input_grad.flags.writeable  # a broadcast one is not
     for variable, grad in retained:
         variable.receive_grad(grad, owned=False)
     for leaf, grad in pending.items():

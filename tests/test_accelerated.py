@@ -1,5 +1,6 @@
 """The run on torch is the run on NumPy: its log, its weights, in turn with it, captured or not."""
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits
 from minitrain.training.backend import Backend
 from minitrain.training.config import Config, ConfigError
-from minitrain.training.loops import Observer
+from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.run import train
 from tests.comparing import assert_same_log
@@ -260,12 +261,11 @@ class Pair:
         return [param.detach().cpu().numpy().copy() for param in self.model.parameters()]
 
 
+@pytest.mark.filterwarnings("ignore:.*capturable=True")  # of train_loop with an optimizer that could be captured
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize("size", [1500, 640, 30], ids=["a short last batch", "no short batch", "only a short batch"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_captured_loop_is_train_loop(optimizer: dict[str, Any], size: int, device: str) -> None:
-    from minitrain.training.loops import train_loop
-
     heard, weights = [], []
     for captured in (False, True):
         pair, observer = Pair(optimizer, device, size), Heard()
@@ -323,9 +323,57 @@ def test_a_loss_that_is_not_finite_is_told_late_and_never_applied(
             np.testing.assert_array_equal(value, expected[name])
 
 
-def test_train_loop_would_have_applied_it() -> None:
-    from minitrain.training.loops import train_loop
+@pytest.mark.filterwarnings("ignore:.*capturable=True")
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_between_passes_all_may_change_and_the_next_pass_heeds_it(device: str) -> None:
+    heard = []
+    for captured in (False, True):
+        pair, observer = Pair({"optimizer": "adam", "lr": 1e-3}, device, 640), Heard()
+        first, other = pair.loader, DataLoader(pair.data, batch_size=32)
+        loop = pair.loop(device)
+        saved = copy.deepcopy(pair.optimizer.state_dict())
+        for epoch in range(5):
+            if epoch == 1:
+                saved = copy.deepcopy(pair.optimizer.state_dict())
+            if epoch == 2:
+                pair.optimizer.param_groups[0]["lr"] = 0.1
+            if epoch == 3:
+                pair.optimizer.load_state_dict(saved)
+            pair.loader = other if epoch == 4 else first
+            if captured:
+                loop(observer)
+            else:
+                train_loop(pair.loader, pair.model, pair.loss_fn, pair.optimizer, observer)
+        heard.append(observer)
+    np.testing.assert_allclose(heard[1].losses, heard[0].losses, atol=2e-5)
+    assert heard[1].seen == heard[0].seen
 
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_training_goes_on_after_a_loss_that_was_not_finite(device: str) -> None:
+    pair = Pair({"optimizer": "sgd"}, device, 640)
+    loop = pair.loop(device)
+    good = pair.data.tensors[0].clone()
+    pair.data.tensors[0][300] = np.nan
+    with pytest.raises(NonFiniteLossError):
+        loop(Heard())
+    pair.data.tensors[0].copy_(good)
+    before = pair.weights()
+    loop(Heard())
+    assert all((mine != old).any() for mine, old in zip(pair.weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("device", [CUDA])
+def test_one_backend_trains_one_model_after_another(device: str) -> None:
+    backend = on_torch(device=device)
+    for _ in range(2):
+        run = Run(Config(**SHORT), backend)
+        before = run.arrays()
+        run.epoch(Heard())
+        assert all((array != before[name]).any() for name, array in run.arrays().items())
+
+
+def test_train_loop_would_have_applied_it() -> None:
     pair = Pair({"optimizer": "sgd"}, "cpu", 640)
     pair.data.tensors[0][300] = np.nan
     train_loop(pair.loader, pair.model, pair.loss_fn, pair.optimizer, Heard())

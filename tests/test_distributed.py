@@ -18,6 +18,7 @@ from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ON_TORCH = ["--backend", "torch", "--device", "cpu"]
 RUN = ["-m", "minitrain", "train", "--dataset", "digits", "--hidden", "16", "--lr", "0.05"]
 
 
@@ -35,7 +36,7 @@ def test_the_log_of_two_processes_is_the_log_of_one(tmp_path: Path) -> None:
     # 1500 samples in batches of 77: the last batch has 37, and no batch can be halved.
     options = ["--epochs", "2", "--batch-size", "77", "--shuffle", "--momentum", "0.9"]
     one = run([sys.executable, *RUN, *options, "--out", "one"], tmp_path)
-    two = run([*TORCHRUN, *RUN, *options, "--backend", "torch", "--out", "two"], tmp_path)
+    two = run([*TORCHRUN, *RUN, *options, *ON_TORCH, "--out", "two"], tmp_path)
     assert (one.returncode, two.returncode) == (0, 0), two.stderr
     assert_same_log(two.stdout, one.stdout)
     assert two.stderr.count("The run is in") == 1
@@ -88,7 +89,7 @@ def test_the_gradients_of_two_processes_are_those_of_the_whole_batch(batch_size:
 
 
 def test_a_killed_worker_ends_the_run_with_a_clear_message(tmp_path: Path) -> None:
-    command = [*TORCHRUN, *RUN, "--epochs", "100000", "--backend", "torch", "--out", "run"]
+    command = [*TORCHRUN, *RUN, "--epochs", "100000", *ON_TORCH, "--out", "run"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as launcher:
@@ -112,6 +113,6 @@ def test_a_killed_worker_ends_the_run_with_a_clear_message(tmp_path: Path) -> No
 
 def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = run([*TORCHRUN, *RUN, "--backend", "torch", "--out", "file"], tmp_path)
+    result = run([*TORCHRUN, *RUN, *ON_TORCH, "--out", "file"], tmp_path)
     assert result.returncode == 1
     assert result.stderr.count("file is a file; choose another --out") == 1

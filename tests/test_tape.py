@@ -268,6 +268,15 @@ def test_an_unrecorded_write_through_a_view_of_a_result_would_be_caught(monkeypa
 # --- accumulation -----------------------------------------------------------------------------------------------------
 
 
+def test_a_gradient_that_was_broadcast_can_be_added_to() -> None:
+    x = Tensor(np.array(3.0), requires_grad=True)
+    for _ in range(2):
+        x.mean().backward()
+    assert x.grad is not None
+    assert x.grad.item() == 2
+    x.grad.zero_()
+
+
 def test_a_value_used_twice_gets_both_gradients() -> None:
     x = leaf(3.0)
     (x * x + 2 * x).backward()

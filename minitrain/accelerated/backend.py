@@ -24,7 +24,10 @@ def find_device(name: str) -> torch.device:
 
     Of several processes on one machine (LOCAL_RANK, as torchrun sets it), each has a GPU of its own.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
+    # torch has no means for several processes to train together on mps.
+    mps = torch.backends.mps.is_available() and alone
+    available = {"cuda": torch.cuda.is_available(), "mps": mps, "cpu": True}
     if name == "auto":
         name = next(device for device, is_there in available.items() if is_there)
     if not available[name]:
@@ -50,13 +53,16 @@ class TorchBackend(Backend):
 
     def __init__(self, config: Config) -> None:
         self.device = find_device(config.device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
         if config.precision == "tf32" and self.device.type != "cuda":
             raise ConfigError(f"precision tf32 needs an NVIDIA GPU, but the device is {self.device.type}; leave it out")
         # Of float32 matrix products, "highest" is float32 itself, "high" TF32.
         torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         self._compile, self._narrow = config.compile, config.precision == "bf16"
-        self._captured: CapturedLoop | None = None
         self.processes = Processes.started(self.device)
+        self._captures = self.device.type == "cuda" and self.processes.count == 1
+        self._captured: CapturedLoop | None = None
         self.writes = self.processes.rank == 0
 
     def versions(self) -> dict[str, str]:
@@ -93,14 +99,14 @@ class TorchBackend(Backend):
         options: dict[str, Any] = {}
         if config.optimizer != "rmsprop" and self.device.type in ("cpu", "cuda"):
             options["fused"] = True
-        if config.optimizer != "sgd" and self.device.type == "cuda":
+        if config.optimizer != "sgd" and self._captures:
             options["capturable"] = True
         return make_optimizer(config, model, torch.optim, **options)
 
     def train(self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Observer) -> None:
         """train_loop; alone on a GPU, the same steps captured once and replayed."""
-        if self.device.type == "cuda" and self.processes.count == 1:
-            if self._captured is None:
+        if self._captures:
+            if self._captured is None or not self._captured.is_for(model, loss_fn, optimizer):
                 self._captured = CapturedLoop(model, loss_fn, optimizer)
             self._captured.train(dataloader, observer)
             return
@@ -145,7 +151,7 @@ class OnDevice(Dataset[Any]):
         """Images (N, C, H, W) and labels (N,); N may be 0, as of a process that a short batch has nothing for."""
         if self.tensors is not None:
             first, stop = (indices[0], indices[-1] + 1) if indices else (0, 0)
-            if stop - first == len(indices) and indices == [*range(first, stop)]:
+            if first >= 0 and indices == [*range(first, stop)]:
                 return tuple(part[first:stop] for part in self.tensors)  # nothing is copied
             rows = torch.tensor(indices, device=self._device)
             return tuple(part.index_select(0, rows) for part in self.tensors)

@@ -29,13 +29,20 @@ class NonFiniteLossError(ArithmeticError):
 class CapturedLoop:
     """The steps of train_loop, for a model, a loss and an optimizer that stay the same from pass to pass.
 
+    A step is captured anew when another data loader comes, when the optimizer's options have changed (a graph has
+    the learning rate inside), or when its state was loaded.
     capture: False runs the very same steps one by one, on any device.
     """
 
     def __init__(self, model: Any, loss_fn: Any, optimizer: Any, *, capture: bool = True) -> None:
         self._model, self._loss_fn, self._optimizer, self._capture = model, loss_fn, optimizer, capture
         self._fused = all(group.get("fused") for group in optimizer.param_groups)
-        self._prepared_for: Any = None
+        self._known: tuple[Any, ...] | None = None
+        self._replay: Callable[[], None] | None = None
+
+    def is_for(self, model: Any, loss_fn: Any, optimizer: Any) -> bool:
+        """Whether it trains these."""
+        return self._model is model and self._loss_fn is loss_fn and self._optimizer is optimizer
 
     def train(self, dataloader: Any, observer: Observer) -> None:
         """One pass over the training data. The observer hears of the updates late, a hundred of them at a time.
@@ -43,78 +50,99 @@ class CapturedLoop:
         dataloader: of a data set with .tensors, images (n, ...) and labels (n,), on the model's device.
         Raises NonFiniteLossError after a batch whose loss was nan or infinite.
         """
-        images, labels = dataloader.dataset.tensors
         batch_size = dataloader.batch_size
-        batches = [*dataloader.indices()]
-        full = sum(len(batch) == batch_size for batch in batches)
+        indices = dataloader.indices()
         self._model.train()
+        if self._known != self._what_it_depends_on(dataloader):
+            self._lay_out(dataloader)
+        self._known = None  # until the pass has gone well
+        self._position.zero_()
+        told: Callable[[], None] | None = None
         with warnings.catch_warnings():
             # The short last batch is an update that is not captured, of an optimizer that could be.
             warnings.filterwarnings("ignore", message=".*capturable=True")
-            if self._prepared_for is not dataloader:
-                self._prepare(images, labels, batch_size, len(batches), has_full=full > 0)
-                self._prepared_for = dataloader
-            order = np.fromiter(itertools.chain.from_iterable(batches), np.int64)
-            self._order[:full] = torch.from_numpy(order[: full * batch_size]).reshape(full, batch_size)
-            self._position.zero_()
-            told: Callable[[], None] | None = None
-            for begin in range(0, len(batches), READ_EVERY):
-                end = min(begin + READ_EVERY, len(batches))
-                for batch in range(begin, end):
-                    if batch < full:
+            for begin in itertools.count(0, READ_EVERY):
+                batches = [*itertools.islice(indices, READ_EVERY)]
+                if batches:
+                    self._upload(begin * batch_size, np.fromiter(itertools.chain.from_iterable(batches), np.int64))
+                for number, batch in enumerate(batches, start=begin):
+                    if len(batch) == batch_size:
+                        if self._replay is None:
+                            self._replay = self._captured_step()
                         self._replay()
                     else:
-                        rows = torch.from_numpy(order[full * batch_size :]).to(images.device)
-                        self._losses[batch] = self._step(images.index_select(0, rows), labels.index_select(0, rows))
-                tell = self._reading(begin, end, dataloader, observer)
+                        first = number * batch_size
+                        self._losses[number] = self._step(self._order[first : first + len(batch)])
+                tell = self._reading(begin, begin + len(batches), dataloader, observer)
                 if told is not None:
                     told()  # of the hundred before these, while the GPU computes these
+                if not batches:
+                    break
                 told = tell
-            if told is not None:
-                told()
         self._optimizer.zero_grad()
+        self._known = self._what_it_depends_on(dataloader)
+        self._held = self._tensors()  # so that no other tensor can have the id, or the memory, of one of these
 
-    def _prepare(self, images: Any, labels: Any, batch_size: int, batches: int, *, has_full: bool) -> None:
-        """Make what lies on the device, and capture a step of a full batch."""
-        device = images.device
-        self._images, self._labels = images, labels
-        self._order = torch.zeros(batches, batch_size, dtype=torch.long, device=device)
+    def _what_it_depends_on(self, dataloader: Any) -> tuple[Any, ...]:
+        options = [
+            {name: value for name, value in group.items() if name != "params"} for group in self._optimizer.param_groups
+        ]
+        return id(dataloader), [id(tensor) for tensor in self._tensors()], options
+
+    def _lay_out(self, dataloader: Any) -> None:
+        """Make what lies on the device."""
+        self._dataloader = dataloader  # held, as its memory is used
+        self._images, self._labels = dataloader.dataset.tensors
+        device, batches = self._images.device, len(dataloader)
+        self._batch_size = dataloader.batch_size
+        self._order = torch.zeros(batches * self._batch_size, dtype=torch.long, device=device)
         self._position = torch.zeros(1, dtype=torch.long, device=device)
         self._losses = torch.zeros(batches, device=device)
+        self._one = torch.ones((), device=device)
         self._stopped = torch.zeros((), device=device)  # 1 from the first loss on that is not finite
-        self._replay = self._full_step
-        if not has_full:
-            return
+        self._replay = None
+
+    def _upload(self, first: int, rows: Any) -> None:
+        """Put the samples' indices into the order from `first` on, without waiting for the GPU."""
+        source = torch.from_numpy(rows)
+        if self._order.is_cuda:
+            source = source.pin_memory()
+        self._order[first : first + len(rows)].copy_(source, non_blocking=True)
+
+    def _captured_step(self) -> Callable[[], None]:
+        """What makes a full batch's step: a graph's replay. The warm-ups leave no trace."""
         before = self._state()
         stream = torch.cuda.Stream() if self._capture else None  # type: ignore[no-untyped-call]
         if stream is not None:
             stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
-                self._position.zero_()
                 self._full_step()
+                self._position.zero_()
+        replay = self._full_step
         if stream is not None:
             torch.cuda.current_stream().wait_stream(stream)
             self._optimizer.zero_grad()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 self._full_step()
-            self._replay = graph.replay
-        self._take_back(before, torch.ones_like(self._stopped))
+            replay = graph.replay
+        self._take_back(before, self._one)
         self._stopped.zero_()
+        return replay
 
     def _full_step(self) -> None:
         """The step of the batch at _position; its loss is left in _losses."""
-        rows = self._order.index_select(0, self._position)[0]
-        loss = self._step(self._images.index_select(0, rows), self._labels.index_select(0, rows))
-        self._losses.index_copy_(0, self._position, loss.reshape(1))
+        rows = self._order.view(-1, self._batch_size).index_select(0, self._position)[0]
+        self._losses.index_copy_(0, self._position, self._step(rows).reshape(1))
         self._position += 1
 
-    def _step(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _step(self, rows: torch.Tensor) -> torch.Tensor:
         """Forward, loss, backward, update, as in train_loop; but no update once a loss was not finite."""
+        X, y = self._images.index_select(0, rows), self._labels.index_select(0, rows)
         loss: torch.Tensor = self._loss_fn(self._model(X), y)
         self._optimizer.zero_grad()  # before, not after: a graph's gradients are made anew in memory of its own
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward(self._one)  # type: ignore[no-untyped-call]
         loss = loss.detach()
         self._stopped.masked_fill_(torch.isnan(loss - loss), 1)  # inf - inf is nan, too
         if self._fused:
@@ -134,9 +162,12 @@ class CapturedLoop:
     def _take_back(self, before: dict[torch.Tensor, torch.Tensor], where: torch.Tensor) -> None:
         """Where it is 1, put every parameter and state back to what it was; a state that was not there, to 0."""
         with torch.no_grad():
+            mask = where.bool()
             for tensor in self._tensors():
-                old = before.get(tensor, torch.zeros_like(tensor))
-                tensor.copy_(torch.where(where.bool(), old, tensor))
+                if tensor in before:
+                    tensor.copy_(torch.where(mask, before[tensor], tensor))
+                else:
+                    tensor.masked_fill_(mask, 0)
 
     def _tensors(self) -> list[torch.Tensor]:
         params = [param for group in self._optimizer.param_groups for param in group["params"]]

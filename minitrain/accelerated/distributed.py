@@ -22,7 +22,7 @@ import torch.distributed as dist
 from minitrain.data.loader import DataLoader
 from minitrain.training.loops import Observer
 
-PATIENCE = timedelta(minutes=5)  # with a process that is there, but silent; one that ended is noticed at once
+PATIENCE = timedelta(minutes=30)  # with a process that downloads, or is silent; one that ended is noticed at once
 
 
 class WorkerLostError(RuntimeError):
@@ -43,12 +43,11 @@ class Processes:
     @staticmethod
     def started(device: torch.device) -> Processes:
         """Those that torchrun has started, connected; this one alone if it has not."""
-        if "WORLD_SIZE" not in os.environ:
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return Processes(0, 1, device)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+            gpu = device.type == "cuda"
+            dist.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE, device_id=device if gpu else None)
         return Processes(dist.get_rank(), dist.get_world_size(), device)
 
     @contextlib.contextmanager
@@ -85,7 +84,10 @@ class Processes:
 
     def in_step(self, model: torch.nn.Module) -> torch.nn.Module:
         """The model, with its gradients averaged over all processes."""
-        return model if self.count == 1 else torch.nn.parallel.DistributedDataParallel(model)
+        if self.count == 1:
+            return model
+        with self.together():
+            return torch.nn.parallel.DistributedDataParallel(model)
 
     def mean_loss(self, loss_class: Any) -> Any:
         """The loss, the mean over a batch; of several processes, one whose average is the mean over the whole batch."""
@@ -139,10 +141,14 @@ class WholeMean:
 
 
 class _OfTheWhole(Observer):
-    """Tells an observer of whole batches what the loops tell of slices. All processes add up, whoever prints."""
+    """Tells an observer of whole batches what the loops tell of slices. All processes add up, whoever prints.
+
+    before_update is not passed on: what one process knows before the update is its own slice's.
+    """
 
     def __init__(self, processes: Processes, dataloader: Any, observer: Observer) -> None:
-        self._processes, self._batch_size, self._observer = processes, dataloader.batch_size, observer
+        self._processes, self._observer = processes, observer
+        self._batch_size, self._size = dataloader.batch_size, len(dataloader.dataset)
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
         """The whole batch's loss, and the rows that all processes have seen."""
@@ -152,5 +158,5 @@ class _OfTheWhole(Observer):
 
     def after_test(self, accuracy: float, loss: float) -> None:
         """Each process has counted its right answers against the whole data set."""
-        right, total = self._processes.total(accuracy, loss)
-        self._observer.after_test(right.item(), total.item() / self._processes.count)
+        right, total = self._processes.total(round(accuracy * self._size), loss)
+        self._observer.after_test(right.item() / self._size, total.item() / self._processes.count)

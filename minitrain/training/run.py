@@ -112,7 +112,7 @@ class RunObserver(Observer):
         """Print, record."""
         super().after_test(accuracy, loss)
         writer, _ = self._epochs
-        writer.writerow([self.epoch, accuracy, loss, round(time.perf_counter() - self._began, 3)])
+        writer.writerow([self.epoch, accuracy, loss, round(time.perf_counter() - self._began, 6)])
         for _, table in (self._steps, self._epochs):
             table.flush()
 

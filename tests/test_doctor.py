@@ -1,0 +1,91 @@
+"""minitrain doctor tells what is here, what is missing and what is broken, with the remedy."""
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from minitrain.accelerated import doctor
+
+WITHOUT = """
+import sys
+for name in {names}:
+    sys.modules[name] = None
+from minitrain.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run_doctor(folder: Path, *, without: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in (*doctor.THREADS, "MINITRAIN_DATA")}
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(names=without), "doctor"],
+        cwd=folder,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def findings(report: str) -> dict[str, str]:
+    """What was found under each name, with the remedy."""
+    found: dict[str, str] = {}
+    for line in report.splitlines():
+        name = line[:12].strip() or [*found][-1]
+        found[name] = f"{found.get(name, '')} {line[12:].strip()}".strip()
+    return found
+
+
+def test_it_tells_versions_threads_devices_and_data(tmp_path: Path) -> None:
+    result = run_doctor(tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    found = findings(result.stdout)
+    assert found["NumPy"].startswith(np.__version__)
+    assert " threads" in found["NumPy"]
+    assert found["torch"].startswith(torch.__version__)
+    assert found["devices"].startswith("cpu")
+    assert found["torchvision"].endswith("matches torch")
+    assert found["threads"] == "not set: every library takes all CPUs"
+    assert "no file -> minitrain data fetch" in found["data"]
+
+
+def test_without_torch_it_says_what_is_lacking_and_how_to_get_it(tmp_path: Path) -> None:
+    result = run_doctor(tmp_path, without=("torch", "torchvision", "matplotlib"))
+    assert (result.returncode, result.stderr) == (0, "")
+    found = findings(result.stdout)
+    assert 'pip install -e ".[torch]"' in found["torch"]
+    assert 'pip install -e ".[plot]"' in found["matplotlib"]
+    assert not {"devices", "compiler", "torchvision"} & found.keys()
+
+
+def test_unequal_threads_are_pointed_out(tmp_path: Path) -> None:
+    equal = run_doctor(tmp_path, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    assert "->" not in findings(equal.stdout)["threads"]
+    assert "1 threads" in findings(equal.stdout)["NumPy"]
+    unequal = run_doctor(tmp_path, OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1")
+    assert "-> set all of them to the same number" in findings(unequal.stdout)["threads"]
+
+
+def test_damaged_data_is_a_fault(tmp_path: Path) -> None:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not the genuine one")
+    result = run_doctor(tmp_path, MINITRAIN_DATA=str(tmp_path))
+    assert result.returncode == 1
+    assert "minitrain data fetch" in findings(result.stdout)["data"]
+
+
+@pytest.mark.parametrize("written", ["torch==1.0.0", "torch (==1.0.0)"])
+def test_a_torchvision_of_another_torch_is_a_fault(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not doctor._torchvision(torch.__version__).fault
+    monkeypatch.setattr(metadata, "requires", lambda _: ["numpy", written, "torch; extra == 'x'"])
+    finding = doctor._torchvision(torch.__version__)
+    assert finding.fault
+    assert "belongs to torch 1.0.0" in finding.says
+    assert finding.remedy
