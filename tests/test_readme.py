@@ -18,8 +18,18 @@ def indented(text: str) -> str:
     return "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())
 
 
+def program_with(word: str) -> str:
+    """README's Python that holds this word."""
+    return next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if word in block)
+
+
+def minitrain(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "minitrain", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 def test_print_tapes_picture_is_what_its_program_prints() -> None:
-    program = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "print_tape" in block)
+    program = program_with("print_tape")
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(program, {})
@@ -41,3 +51,42 @@ def test_the_import_lines_are_those_that_the_tests_change() -> None:
     removed = "".join(f"-{line}\n" for line in TORCH_IMPORTS.splitlines())
     added = "".join(f"+{line}\n" for line in MINITRAIN_IMPORTS.splitlines())
     assert f"```diff\n{removed}{added}```" in README
+
+
+def test_the_programs_with_torch_run() -> None:
+    import torch
+
+    import minitrain as mt
+    from minitrain.accelerated.crossing import to_torch
+
+    mt.manual_seed(0)
+    batches = [(mt.rand(16, 784, dtype=mt.float64), mt.randint(0, 10, (16,))) for _ in range(3)]
+    compared = {"batches": batches}
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(program_with("accelerated.compare"), compared)
+    assert "They agree" in out.getvalue()
+    assert compared["result"].first is None  # type: ignore[attr-defined]
+
+    mine, theirs = mt.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    names = {"model": mine, "torch_model": theirs}
+    names["optimizer"] = mt.optim.Adam(mine.parameters(), lr=0.5)
+    names["torch_optimizer"] = torch.optim.Adam(theirs.parameters())
+    exec(program_with("load_optimizer_state"), names)
+    assert torch.equal(theirs.weight, to_torch(mine.state_dict())["weight"])
+    assert names["torch_optimizer"].param_groups[0]["lr"] == 0.5
+
+
+def test_what_compare_prints_is_what_it_shows(tmp_path: Path) -> None:
+    from minitrain.accelerated.faults import FAULTS
+
+    assert f"tells the {len(FAULTS)} there are" in README
+    agreeing = minitrain("compare", "--dataset", "digits", folder=tmp_path)
+    lines = agreeing.stdout.splitlines()
+    assert agreeing.returncode == 0
+    assert indented("\n".join(["$ minitrain compare --dataset digits", lines[0], "...", lines[-1]])) in README
+    options = ["--dataset", "digits", "--inject", "relu-mask-inverted", "--stop"]
+    parting = minitrain("compare", *options, folder=tmp_path)
+    assert parting.returncode == 1
+    verdict = parting.stdout[parting.stdout.index("They part first") :].splitlines()
+    numbers = re.compile(r"\d\.\d+(e[-+]?\d+)?")  # whose last digits are the BLAS's
+    assert numbers.sub("#", indented("\n".join(verdict))) in numbers.sub("#", README)
