@@ -111,7 +111,14 @@ def test_data_verifies_the_genuine_files_where_the_environment_points(tmp_path: 
 
 def test_ctrl_c_ends_the_run_with_one_line_and_keeps_its_metrics(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "minitrain", "train", "--dataset", "digits", "--epochs", "100000", "--out", "run"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("Epoch 3"):
