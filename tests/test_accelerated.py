@@ -1,6 +1,7 @@
 """The run on torch is the run on NumPy: its log, its weights, in turn with it, captured or not."""
 
 import copy
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from minitrain.accelerated.crossing import load_optimizer_state, to_minitrain, t
 from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits
 from minitrain.training.backend import Backend
-from minitrain.training.config import Config, ConfigError
+from minitrain.training.config import DATASETS, Config, ConfigError
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.run import train
@@ -62,15 +63,14 @@ class Heard(Observer):
 class Run:
     """The parts of a run on one backend, to be trained epoch by epoch."""
 
-    def __init__(self, config: Config, backend: Backend, *, size: int | None = None) -> None:
-        self.backend, self.config = backend, config
+    def __init__(self, config: Config, backend: Backend) -> None:
+        self.backend = backend
+        dataset: Any = DATASETS[config.dataset]
+        training, testing = (dataset(train=part, transform=ToTensor()) for part in (True, False))
         minitrain.manual_seed(config.seed)
-        self.model = backend.model(lambda nn: build_model(nn, 64, config.hidden, 10))
-        data = Digits(transform=ToTensor())
-        if size is not None:
-            data.data, data.targets = data.data[:size], data.targets[:size]
-        self.training = backend.dataloader(data, config.batch_size, config.shuffle)
-        self.testing = backend.dataloader(Digits(train=False, transform=ToTensor()), config.batch_size)
+        self.model = backend.model(lambda nn: build_model(nn, training[0][0].numel(), config.hidden, 10))
+        self.training = backend.dataloader(training, config.batch_size, config.shuffle)
+        self.testing = backend.dataloader(testing, config.batch_size)
         self.loss_fn, self.optimizer = backend.loss_fn(), backend.optimizer(config, self.model)
 
     def epoch(self, observer: Observer) -> None:
@@ -103,6 +103,17 @@ def test_the_log_on_torch_is_the_log_on_numpy(
     weights = [minitrain.load(tmp_path / framework / "model.safetensors") for framework in ("numpy", "torch")]
     for name, tensor in weights[0].items():
         np.testing.assert_allclose(weights[1][name].array, tensor.array, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_compiled_it_prints_the_same_log() -> None:
+    logs = []
+    for backend in (Backend(), on_torch(compile=True)):
+        run, observer = Run(Config(**SHORT), backend), Heard()
+        run.epoch(observer)
+        logs.append("\n".join(observer.lines))
+    assert_same_log(*logs)
 
 
 def test_a_wrong_optimizer_on_one_side_is_seen_in_the_logs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,9 +169,19 @@ def test_a_data_set_kept_on_a_device_gives_the_batches_of_the_loader(indices: li
 # --- crossing over ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_two_epochs_on_numpy_two_on_torch_and_two_on_numpy_are_one_run(optimizer: dict[str, Any]) -> None:
-    config = Config(**{**SHORT, **optimizer, "shuffle": True})
+ON_FASHION_MNIST = [
+    pytest.mark.slow,
+    pytest.mark.skipif("MINITRAIN_DATA" not in os.environ, reason="needs the genuine Fashion-MNIST in MINITRAIN_DATA"),
+]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param({**SHORT, **case.values[0]}, id=case.id) for case in OPTIMIZERS]
+    + [pytest.param({}, id="the tutorial's", marks=ON_FASHION_MNIST)],
+)
+def test_two_epochs_on_numpy_two_on_torch_and_two_on_numpy_are_one_run(settings: dict[str, Any]) -> None:
+    config = Config(**{**settings, "shuffle": True})
     straight, crossing = Heard(), Heard()
     run = Run(config, Backend())
     for _ in range(6):
