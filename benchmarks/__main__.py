@@ -143,7 +143,7 @@ def _keep(report: Report, out: Path) -> None:
     try:
         print(f"and drawn in {draw(report, path.with_suffix('.png'), DRAWN.get(report.suite, ()))}")
     except ImportError:
-        print('For a plot: pip install "minitrain[plot]"')
+        print('For a plot: pip install -e ".[plot]"')
 
 
 if __name__ == "__main__":

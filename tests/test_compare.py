@@ -705,7 +705,7 @@ def test_without_matplotlib_the_plot_says_the_line_that_installs_it(tmp_path: Pa
     arguments = ["--dataset", "digits", "--drift", "--plot", "drift.png"]
     result = minitrain_compare(*arguments, cwd=tmp_path, without="matplotlib")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == 'minitrain: error: plotting needs matplotlib: pip install "minitrain[plot]"\n'
+    assert result.stderr == 'minitrain: error: plotting needs matplotlib: pip install -e ".[plot]"\n'
 
 
 # --- these tests can fail ---------------------------------------------------------------------------------------------

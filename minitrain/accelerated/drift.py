@@ -193,7 +193,7 @@ def check_plot(path: str) -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise ConfigError('plotting needs matplotlib: pip install "minitrain[plot]"') from None
+        raise ConfigError('plotting needs matplotlib: pip install -e ".[plot]"') from None
     if Path(path).suffix.lower() != ".png":
         raise ConfigError(f"the plot is a PNG file, but its name is {path!r}; end it in .png")
     if not Path(path).absolute().parent.is_dir():

@@ -11,7 +11,7 @@ def import_torchvision() -> ModuleType:
     they are declared first, names without an implementation, but only where the plain import fails.
 
     Raises:
-        ImportError: torch or torchvision is not installed (pip install "minitrain[torch]").
+        ImportError: torch or torchvision is not installed (pip install -e ".[torch]").
     """
     from torch import library
 
