@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from benchmarks import ddp, epoch, gpu, imports, loader, optimizers, scale, step
 from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
 from benchmarks.plot import draw
 from benchmarks.report import Report, changes, differences
-from minitrain.data import DataError
+from minitrain.data import DataError, datasets
 
 SUITES: dict[str, Any] = {
     "step": step,
@@ -26,6 +27,7 @@ SUITES: dict[str, Any] = {
     "gpu": gpu,
     "ddp": ddp,
 }
+LEAST_LIMIT = 256  # MB
 DRAWN = {"step": ("whole step",)}  # of what each suite measures; else all
 QUICK: dict[str, Any] = {"rounds": 1, "epochs": 1, "turn": 0.05, "batch_sizes": (8, 64), "dtypes": ("float32",)}
 
@@ -72,6 +74,8 @@ def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Repor
     names = [field.name for field in dataclasses.fields(Options)]
     chosen = {name: getattr(given, name) for name in names if getattr(given, name, None) is not None}
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+    if given.limit is not None and given.limit < LEAST_LIMIT:
+        parser.error(f"--limit must be at least {LEAST_LIMIT}, which training itself needs, but got {given.limit}")
     if given.out.exists() and not given.out.is_dir():
         parser.error(f"--out {given.out} is no directory")
     old = None
@@ -86,7 +90,7 @@ def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Repor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run suites; returns the exit status: 0, 1 for a failure, 2 for bad arguments.
+    """Run suites; returns the exit status: 0, 1 for a failure, 2 for bad arguments, 130 when interrupted.
 
     Where there is no GPU, the gpu suite says so: a failure if it is all that was asked for.
     """
@@ -98,10 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_command(["-m", "benchmarks.programs.machine"], threads=options.threads, folder=Path())[0]
         )
         _print_machine(machine)
+        if {"epoch", "loader", "ddp"} & {*suites} or ("gpu" in suites and machine["gpu"] is not None):
+            datasets.verify()  # now, rather than when the other suites are done
         for name in suites:
             report = Report(name, machine, SUITES[name].settings(options), options.rounds)
             if old is not None and old.suite == name and (reasons := differences(old, report)):
                 return _failed(f"not comparable with the report of {old.date}: {'; '.join(reasons)}")
+        out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK):
+            return _failed(f"--out {out} cannot be written: no permission; choose another")
         for name in suites:
             report = Report(name, machine, SUITES[name].settings(options), options.rounds)
             print(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}", flush=True)
@@ -113,13 +122,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(error)
                 continue
             print(report.text())
+            _keep(report, out)
             if old is not None and old.suite == name:
                 print(f"\n{changes(old, report)}")
-            _keep(report, out)
     except (DataError, ImportError, MeasuringError, OSError) as error:
         return _failed(str(error))
     except KeyboardInterrupt:
-        return _failed("interrupted")
+        print("benchmarks: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

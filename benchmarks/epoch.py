@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.measuring import PEAK_MEMORY, Options, in_turn, ratios, require_close, run_command, run_python
 from benchmarks.programs import tutorial
 from benchmarks.report import Report
+from minitrain.accelerated.choice import find_compiler
 from minitrain.data import datasets
 
 CASE = "the tutorial's program"
@@ -45,10 +46,11 @@ _FROM_MEMORY = {
 }
 _COMPILED = {"model = NeuralNetwork()\n": "model = torch.compile(NeuralNetwork())\n"}
 
+COMPILED = "torch compiled, from memory"
 PROGRAMS: dict[str, tuple[str, Mapping[str, str]]] = {
     "torch": ("torch", {}),
     "torch from memory": ("torch", _FROM_MEMORY),
-    "torch compiled, from memory": ("torch", {**_FROM_MEMORY, **_COMPILED}),
+    COMPILED: ("torch", {**_FROM_MEMORY, **_COMPILED}),
     "minitrain": ("minitrain", {}),
 }
 BACKEND = "minitrain --backend torch"  # of its command, which is a program of its own
@@ -68,7 +70,12 @@ class Run:
 
 def settings(options: Options) -> dict[str, Any]:
     """What reports must have in common to be compared."""
-    return {"epochs": options.epochs}
+    return {"epochs": options.epochs, "contenders": _contenders()}
+
+
+def _contenders() -> list[str]:
+    """All that can run here: without a C++ compiler nothing is compiled."""
+    return [who for who in (*PROGRAMS, BACKEND) if who != COMPILED or find_compiler() is not None]
 
 
 def with_data(folder: Path) -> Path:
@@ -118,7 +125,9 @@ def run_backend(
 
 def measure(options: Options, report: Report) -> None:
     """Run all in turn, compare their losses, then add times and memory."""
-    runs: dict[str, list[Run]] = {who: [] for who in [*PROGRAMS, BACKEND]}
+    runs: dict[str, list[Run]] = {who: [] for who in _contenders()}
+    if COMPILED not in runs:
+        report.notes.append(f"{COMPILED}: left out, since there is no C++ compiler (g++, or CXX).")
     with tempfile.TemporaryDirectory() as name:
         folder = with_data(Path(name))
         for number in range(options.rounds):

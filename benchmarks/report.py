@@ -107,13 +107,18 @@ class Report:
         """The report that json() wrote. Raises ValueError for anything else."""
         try:
             content = json.loads(text)
-            if content.pop("format") != FORMAT:
+            if not isinstance(content, dict) or content.pop("format") != FORMAT:
                 raise ValueError("another format")
+            for part in (content["machine"], content["machine"]["versions"], content["settings"]):
+                if not isinstance(part, dict):
+                    raise ValueError("no machine, no versions or no settings")
             names = ("case", "what", "who", "unit", "x")
             content["figures"] = [
-                Figure(**{name: plain[name] for name in names}, values=tuple(plain["values"]))
+                Figure(**{name: plain[name] for name in names}, values=tuple(map(float, plain["values"])))
                 for plain in content["figures"]
             ]
+            if not all(figure.values for figure in content["figures"]):
+                raise ValueError("a figure without values")
             return Report(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a report of these benchmarks ({type(error).__name__}: {error})") from None

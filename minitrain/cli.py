@@ -66,6 +66,17 @@ def _add_command(commands: Any, name: str, run: Any, help: str) -> argparse.Argu
     return command
 
 
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Those of a Config's values that the command line gives."""
+    from minitrain.training.config import Config
+
+    names = [field.name for field in dataclasses.fields(Config)]
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
+    if "hidden" in given:
+        given["hidden"] = tuple(given["hidden"])
+    return given
+
+
 # --- train ------------------------------------------------------------------------------------------------------------
 
 
@@ -100,17 +111,10 @@ def _add_train(commands: Any) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     from minitrain.accelerated.choice import choose_backend
-    from minitrain.training.config import Config, default_config
+    from minitrain.training.config import default_config
     from minitrain.training.run import train
 
-    given = {
-        field.name: getattr(arguments, field.name)
-        for field in dataclasses.fields(Config)
-        if getattr(arguments, field.name) is not None
-    }
-    if "hidden" in given:
-        given["hidden"] = tuple(given["hidden"])
-    config = dataclasses.replace(default_config(arguments.dataset), **given)
+    config = dataclasses.replace(default_config(arguments.dataset), **_given(arguments))
     with choose_backend(config) as backend:
         directory = train(config, arguments.out, backend)
     if directory is not None:
@@ -187,22 +191,21 @@ def _add_compare(commands: Any) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from minitrain.accelerated import compare, drift, faults
-    from minitrain.training.config import Config, ConfigError, default_config
+    from minitrain.accelerated.choice import check_writable, require_torch
+    from minitrain.training.config import ConfigError, default_config
 
     if arguments.list_faults:
         print("\n\n".join(str(fault) for fault in faults.FAULTS.values()))
         return 0
-    names = [field.name for field in dataclasses.fields(Config)]
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
-    if "hidden" in given:
-        given["hidden"] = tuple(given["hidden"])
+    given = _given(arguments)
     config = dataclasses.replace(default_config(arguments.dataset), **given)
-    if arguments.json is not None and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.json))):
-        raise ConfigError(f"there is no directory for {arguments.json}; make it first")
+    require_torch("minitrain compare")
+    if arguments.json is not None:
+        check_writable(arguments.json, "--json")
     if arguments.drift:
         for name in ("inject", "dtype", "rtol", "atol", "stop"):
-            if getattr(arguments, name) not in (None, False):
-                raise ConfigError(f"--drift compares widths and finds no faults; leave --{name} out")
+            if getattr(arguments, name) is not None and getattr(arguments, name) is not False:
+                raise ConfigError(f"--drift compares float32 with float64 and finds no faults; leave --{name} out")
         if arguments.plot is not None:
             drift.check_plot(arguments.plot)
         measured = drift.measure_drift(config, arguments.steps if arguments.steps is not None else 500)

@@ -74,8 +74,7 @@ def zeroed(grad: Array, mask: Array) -> Array:
     Each number's bits are ANDed with none or all of them. (A product with 0 would make an infinite gradient nan.)
     """
     bits = np.dtype(f"i{grad.dtype.itemsize}")
-    kept = mask.astype(bits)
-    kept -= 1  # 0, no bit, where mask holds; else -1, all of them
+    kept = (mask.view(np.int8) - 1).astype(bits)  # 0, no bit, where mask holds; else -1, all of them
     kept &= grad.view(bits)
     return kept.view(grad.dtype)
 

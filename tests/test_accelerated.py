@@ -16,7 +16,7 @@ import minitrain
 from minitrain import nn, optim
 from minitrain.accelerated.backend import OnDevice, TorchBackend, find_device
 from minitrain.accelerated.captured import CapturedLoop, NonFiniteLossError
-from minitrain.accelerated.choice import choose_backend
+from minitrain.accelerated.choice import check_writable, choose_backend
 from minitrain.accelerated.crossing import load_optimizer_state, to_minitrain, to_torch
 from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits
@@ -414,15 +414,25 @@ def test_a_device_that_is_not_there_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("device", "cuda"), ("device", "mps"), ("compile", True), ("precision", "bf16")]
+    ("name", "value", "written"),
+    [
+        ("device", "cuda", "--device cuda"),
+        ("device", "mps", "--device mps"),
+        ("compile", True, "--compile"),
+        ("precision", "bf16", "--precision bf16"),
+    ],
 )
-def test_what_is_torchs_is_refused_on_numpy(name: str, value: Any) -> None:
+def test_what_is_torchs_is_refused_on_numpy(name: str, value: Any, written: str) -> None:
     options: dict[str, Any] = {name: value}
-    with pytest.raises(
-        ConfigError, match=rf"{name} {value} needs torch, but the backend is numpy; add --backend torch"
-    ):
+    with pytest.raises(ConfigError, match=f"^{written} needs torch, but the backend is numpy; add --backend torch$"):
         Config(**options)
     Config(**options, backend="torch")
+
+
+def test_compiling_without_a_compiler_is_refused_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match="--compile needs a C\\+\\+ compiler"):
+        on_torch(compile=True)
 
 
 def test_several_processes_are_refused_on_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,3 +462,24 @@ def test_without_torch_the_command_says_how_to_install_it(tmp_path: Path) -> Non
         'minitrain: error: --backend torch needs torch, which is not installed: pip install -e ".[torch]"\n'
     )
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_torch_whose_import_fails_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('libfoo.so is missing')")
+    command = [sys.executable, "-m", "minitrain", "train", "--dataset", "digits", "--backend", "torch"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "--backend torch needs torch, whose import fails: libfoo.so is missing" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_place_for_a_file_is_checked_before_it_is_needed(tmp_path: Path) -> None:
+    check_writable(str(tmp_path / "new.json"), "--json")
+    for path, what in ((str(tmp_path), "must name a file"), ("", "must name a file"), ("no/such/x", "no directory")):
+        with pytest.raises(ConfigError, match=what):
+            check_writable(path, "--json")
+    if os.geteuid() != 0:  # root may write anywhere
+        tmp_path.chmod(0o500)
+        with pytest.raises(ConfigError, match="cannot be written"):
+            check_writable(str(tmp_path / "new.json"), "--json")

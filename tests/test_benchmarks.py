@@ -199,6 +199,24 @@ def test_what_is_no_report_is_refused(text: str) -> None:
         Report.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("part", "damaged"),
+    [
+        ("machine", []),
+        ("machine", {}),
+        ("machine", {"versions": None}),
+        ("settings", None),
+        ("figures", [{}]),
+        ("figures", [{"case": "", "what": "", "who": "", "unit": "", "x": None, "values": []}]),
+        ("figures", [{"case": "", "what": "", "who": "", "unit": "", "x": None, "values": ["x"]}]),
+    ],
+)
+def test_a_damaged_report_is_refused_when_it_is_read(part: str, damaged: Any) -> None:
+    content = {**json.loads(a_report().json()), part: damaged}
+    with pytest.raises(ValueError, match="not a report of these benchmarks"):
+        Report.from_json(json.dumps(content))
+
+
 def test_no_report_overwrites_another(tmp_path: Path) -> None:
     paths = [a_report().save(tmp_path / "out") for _ in range(3)]
     assert len(set(paths)) == 3
@@ -258,6 +276,7 @@ def test_other_machines_threads_and_shapes_are_not_compared(change: dict[str, ob
         (["step", "--dtypes", "float16"], "invalid choice: 'float16'"),
         (["step", "--compare", "no_such.json"], "--compare no_such.json: "),
         (["step", "--out", __file__], "is no directory"),
+        (["scale", "--limit", "1"], "--limit must be at least 256, which training itself needs, but got 1"),
     ],
 )
 def test_bad_arguments_are_told_in_one_line(
@@ -304,10 +323,10 @@ def test_without_a_gpu_the_other_suites_run_all_the_same(
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    monkeypatch.setattr(ddp, "measure", lambda options, report: report.add("a case", "a time", "torch", "ms", [1.0]))
-    assert main(["gpu", "ddp", "--threads", "1", "--out", str(tmp_path)]) == 0
+    monkeypatch.setattr(step, "measure", lambda options, report: report.add("a case", "whole step", "torch", "ms", [1.0]))
+    assert main(["gpu", "step", "--threads", "1", "--out", str(tmp_path)]) == 0
     assert "\nno GPU here" in capsys.readouterr().out
-    assert [path.name.partition("-")[0] for path in tmp_path.glob("*.json")] == ["ddp"]
+    assert [path.name.partition("-")[0] for path in tmp_path.glob("*.json")] == ["step"]
 
 
 def test_on_a_gpu_the_program_differs_by_where_its_model_and_batches_are() -> None:

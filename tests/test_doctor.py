@@ -47,7 +47,7 @@ def test_it_tells_versions_threads_devices_and_data(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     found = findings(result.stdout)
     assert found["NumPy"].startswith(np.__version__)
-    assert " threads" in found["NumPy"]
+    assert " thread" in found["NumPy"]
     assert found["torch"].startswith(torch.__version__)
     assert found["devices"].startswith("cpu")
     assert found["torchvision"].endswith("matches torch")
@@ -67,7 +67,7 @@ def test_without_torch_it_says_what_is_lacking_and_how_to_get_it(tmp_path: Path)
 def test_unequal_threads_are_pointed_out(tmp_path: Path) -> None:
     equal = run_doctor(tmp_path, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     assert "->" not in findings(equal.stdout)["threads"]
-    assert "1 threads" in findings(equal.stdout)["NumPy"]
+    assert "1 thread" in findings(equal.stdout)["NumPy"]
     unequal = run_doctor(tmp_path, OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1")
     assert "-> set all of them to the same number" in findings(unequal.stdout)["threads"]
 

@@ -76,6 +76,17 @@ def test_the_programs_with_torch_run() -> None:
     assert names["torch_optimizer"].param_groups[0]["lr"] == 0.5
 
 
+def test_the_first_command_prints_the_lines_that_it_shows(tmp_path: Path) -> None:
+    printed = minitrain("train", "--dataset", "digits", folder=tmp_path).stdout
+    last = indented("\n".join(printed.splitlines()[-7:])).splitlines()
+    shown = [*README[: README.index("    Done!\n")].splitlines()[-6:], "    Done!"]
+    assert len(last) == len(shown)
+    for line, expected in zip(last, shown, strict=True):
+        numbers = [[float(number) for number in re.findall(r"\d+\.\d+", text)] for text in (line, expected)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=2e-5)
+        assert re.sub(r"\d+\.\d+", "#", line).rstrip() == re.sub(r"\d+\.\d+", "#", expected).rstrip()
+
+
 def test_what_compare_prints_is_what_it_shows(tmp_path: Path) -> None:
     from minitrain.accelerated.faults import FAULTS
 

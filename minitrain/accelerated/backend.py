@@ -11,6 +11,7 @@ import torch
 
 from minitrain import nn
 from minitrain.accelerated.captured import CapturedLoop
+from minitrain.accelerated.choice import find_compiler
 from minitrain.accelerated.crossing import to_minitrain, to_torch
 from minitrain.accelerated.distributed import Processes
 from minitrain.data.loader import DataLoader, Dataset
@@ -48,7 +49,7 @@ class TorchBackend(Backend):
     """torch, on one device, for one process or for each of those that torchrun starts.
 
     config: its device, compile and precision are used here.
-    Raises ConfigError for a device that is not there, or a precision that it has not.
+    Raises ConfigError for a device that is not there, a precision that it has not, or without a compiler to compile.
     """
 
     def __init__(self, config: Config) -> None:
@@ -57,6 +58,8 @@ class TorchBackend(Backend):
             torch.cuda.set_device(self.device)
         if config.precision == "tf32" and self.device.type != "cuda":
             raise ConfigError(f"precision tf32 needs an NVIDIA GPU, but the device is {self.device.type}; leave it out")
+        if config.compile and self.device.type == "cpu" and find_compiler() is None:
+            raise ConfigError("--compile needs a C++ compiler (g++, or CXX); install one, or leave --compile out")
         # Of float32 matrix products, "highest" is float32 itself, "high" TF32.
         torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         self._compile, self._narrow = config.compile, config.precision == "bf16"

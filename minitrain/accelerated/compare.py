@@ -385,7 +385,8 @@ class Comparison:
                 largest = [max((d.largest for d in step.differences if d.phase == p), default=0.0) for p in PHASES]
                 numbers = "  ".join(f"{_short(number):>8}" for number in largest)
                 worst = step.worst()
-                yield f"{step.number:>6}  {step.losses[0]:>9.6f}  {numbers}  {_short(worst.share):>12}  {worst.place}"
+                loss = f"{step.losses[0]:.6f}" if abs(step.losses[0]) < 100 else f"{step.losses[0]:.2e}"
+                yield f"{step.number:>6}  {loss:>9}  {numbers}  {_short(worst.share):>12}  {worst.place}"
 
     def _table_of_places(self) -> Iterator[str]:
         worst = self.worst()
@@ -697,8 +698,14 @@ def _found(fault: Fault, layer: str, result: Comparison) -> str:
     first = result.first
     if first is not None and (first.step, first.place) == (expected.step, expected.place):
         return f"That is the fault that was planted, {fault.name}."
-    hint = f" Run at least {fault.step} steps." if len(result.steps) < fault.step else ""
-    return (
-        f"The fault that was planted, {fault.name}, should show in step {expected.step}, at the {expected.place}."
-        f"{hint} Where updates are small it can hide below float32's tolerance; float64 is sharper."
+    if len(result.steps) < fault.step:
+        hint = f"Run at least {fault.step} steps."
+    elif result.dtype == "float32":
+        hint = "Where updates are small it can hide below float32's tolerance; float64 is sharper."
+    else:
+        hint = "With these settings it does not; the defaults show it."
+    return textwrap.fill(
+        f"The fault that was planted, {fault.name}, should show in step {expected.step}, at the {expected.place}. "
+        f"{hint}",
+        110,
     )

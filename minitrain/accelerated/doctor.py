@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
 
+from minitrain.accelerated.choice import find_compiler
 from minitrain.accelerated.vision import import_torchvision
 from minitrain.data import datasets
 
@@ -43,12 +44,16 @@ def examine(data_dir: str | None = None) -> Iterator[Finding]:
     """
     yield Finding("minitrain", f"{metadata.version('minitrain')}, in {os.path.dirname(os.path.dirname(__file__))}")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {cpus} CPUs")
+    yield Finding(
+        "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_count(cpus, 'CPU')}"
+    )
     yield _numpy()
     yield _threads()
     if find_spec("torch") is None:
         yield Finding(
-            "torch", "not installed: no --backend torch, no compare, no tests", 'pip install -e ".[torch]", if wanted'
+            "torch",
+            "not installed: no --backend torch, no compare, no tests, no benchmarks",
+            'pip install -e ".[torch]", or ".[test]" for the tests, if wanted',
         )
     else:
         yield from _torch()
@@ -56,11 +61,15 @@ def examine(data_dir: str | None = None) -> Iterator[Finding]:
     yield _data(data_dir)
 
 
+def _count(number: int | None, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _numpy() -> Finding:
     built: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
     blas = built.get("Build Dependencies", {}).get("blas", {})
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    threads = f", {pools[0]['num_threads']} threads" if pools else ""
+    threads = f", {_count(pools[0]['num_threads'], 'thread')}" if pools else ""
     return Finding("NumPy", f"{np.__version__}; BLAS {blas.get('name', '?')} {blas.get('version', '')}{threads}")
 
 
@@ -84,7 +93,7 @@ def _torch() -> Iterator[Finding]:
     mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
     blas = "MKL" if mkl else "its own or OpenBLAS"
     capability = torch.backends.cpu.get_cpu_capability()
-    says = f"{torch.__version__}; BLAS {blas}, {torch.get_num_threads()} threads; CPU capability {capability}"
+    says = f"{torch.__version__}; BLAS {blas}, {_count(torch.get_num_threads(), 'thread')}; CPU capability {capability}"
     narrow = capability in ("DEFAULT", "NO AVX")
     yield Finding("torch", says, "without AVX2 torch draws other random numbers than minitrain" if narrow else "")
 
@@ -96,7 +105,7 @@ def _torch() -> Iterator[Finding]:
     if not gpus and shutil.which("nvidia-smi"):
         remedy = "this machine seems to have an NVIDIA GPU; install a torch built for CUDA to use it"
     yield Finding("devices", ", ".join(devices), remedy)
-    compiler = next((found for found in map(shutil.which, ("c++", "g++", "clang++", "cl")) if found), None)
+    compiler = find_compiler()
     yield Finding("compiler", compiler or "no C++ compiler", "" if compiler else "install g++, if --compile is wanted")
     yield _torchvision(torch.__version__)
 

@@ -6,15 +6,13 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minitrain.accelerated.choice import require_torch
+from minitrain.accelerated.choice import check_writable, find_compiler, require_torch
 from minitrain.accelerated.compare import (
     Side,
     Triple,
@@ -50,9 +48,10 @@ class Drift:
     absent: list[str]
 
     def __str__(self) -> str:
+        many = f"{self.steps[-1]} step{'s' * (self.steps[-1] > 1)}"
         return "\n".join(
             [
-                f"Drift from {REFERENCE} over {self.steps[-1]} steps, from the same weights on the same batches:",
+                f"Drift from {REFERENCE} over {many}, from the same weights on the same batches:",
                 self.run,
                 "",
                 f"The loss: |loss - loss64| / |loss64|, where loss64 is that of {REFERENCE}",
@@ -150,11 +149,11 @@ def measure_drift(config: Config, steps: int = 500) -> Drift:
     absent = []
     X, y = next(batches)
     batches = itertools.chain([(X, y)], batches)
-    if not os.environ.get("CXX") and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
-        absent.append("torch compiled, float32: no C++ compiler here (g++ or clang++), which torch.compile needs")
+    if find_compiler() is None:
+        absent.append("torch compiled, float32: no C++ compiler here (g++, or CXX), which torch.compile needs")
     else:
-        compiled = _Run(torch_twin(config, first, "float32"), compiled=True)
         try:
+            compiled = _Run(torch_twin(config, first, "float32"), compiled=True)
             compiled.warm_up(X)
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -194,10 +193,9 @@ def check_plot(path: str) -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise ConfigError('plotting needs matplotlib: pip install -e ".[plot]"') from None
+    check_writable(path, "--plot")
     if Path(path).suffix.lower() != ".png":
         raise ConfigError(f"the plot is a PNG file, but its name is {path!r}; end it in .png")
-    if not Path(path).absolute().parent.is_dir():
-        raise ConfigError(f"there is no directory {Path(path).absolute().parent} for the plot; make it first")
 
 
 def plot_drift(drift: Drift, path: str) -> None:

@@ -70,7 +70,8 @@ class Config:
         for name, possible in numpys.items():
             value = getattr(self, name)
             if self.backend == "numpy" and value not in possible:
-                raise ConfigError(f"{name} {value} needs torch, but the backend is numpy; add --backend torch")
+                what = name if value is True else f"{name} {value}"
+                raise ConfigError(f"--{what} needs torch, but the backend is numpy; add --backend torch")
         if not -(2**63) <= self.seed < 2**64:
             raise ConfigError(f"seed must lie between -2**63 and 2**64 - 1, but got {self.seed}")
 
