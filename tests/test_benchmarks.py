@@ -323,7 +323,8 @@ def test_without_a_gpu_the_other_suites_run_all_the_same(
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    monkeypatch.setattr(step, "measure", lambda options, report: report.add("a case", "whole step", "torch", "ms", [1.0]))
+    figure = "a case", "whole step", "torch", "ms", [1.0]
+    monkeypatch.setattr(step, "measure", lambda options, report: report.add(*figure))
     assert main(["gpu", "step", "--threads", "1", "--out", str(tmp_path)]) == 0
     assert "\nno GPU here" in capsys.readouterr().out
     assert [path.name.partition("-")[0] for path in tmp_path.glob("*.json")] == ["step"]
