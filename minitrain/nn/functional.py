@@ -186,8 +186,8 @@ def nll_loss(
     if weight is not None and weight.requires_grad:
         raise RuntimeError("nll_loss is not differentiable with respect to weight; give it weight.detach().")
     labels = target.array
-    bad = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
-    if bad.any():
+    bad = labels.astype(np.uint64) >= classes  # a negative number is a large one there
+    if bad.any() and (bad := bad & (labels != ignore_index)).any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])
         row = f"row {place[0]}" if len(place) == 1 else f"index {list(place)}"
         raise IndexError(
