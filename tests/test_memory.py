@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,21 @@ def new_pages(first: str) -> int:
 def test_freed_memory_is_kept_for_the_next_arrays() -> None:
     assert new_pages("pass") > 1000
     assert new_pages("import minitrain") < 100
+
+
+LARGE_PAGES = """
+{first}
+with open("/proc/self/smaps") as file:
+    heaps = file.read().split("[heap]")[1:]
+print(any(" hg" in heap.split("VmFlags:")[1].splitlines()[0] for heap in heaps))
+"""
+SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc learns from what is freed")
+@pytest.mark.skipif(not SWITCH.exists() or "[never]" in SWITCH.read_text(), reason="no large pages here")
+def test_what_is_kept_lies_in_large_pages() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    for first, expected in (("import numpy", "False\n"), ("import minitrain", "True\n")):
+        program = [sys.executable, "-c", LARGE_PAGES.format(first=first)]
+        assert subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout == expected

@@ -47,6 +47,7 @@ class CapturedLoop:
     def train(self, dataloader: Any, observer: Observer) -> None:
         """One pass over the training data. The observer hears of the updates late, a hundred of them at a time.
 
+        Its before_update is not called: nobody can look at a loss before the update without waiting for the GPU.
         dataloader: of a data set with .tensors, images (n, ...) and labels (n,), on the model's device.
         Raises NonFiniteLossError after a batch whose loss was nan or infinite.
         """
