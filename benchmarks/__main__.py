@@ -144,6 +144,11 @@ def _print_machine(machine: dict[str, Any]) -> None:
     print(f"{machine['platform']}; Python {machine['python']}, {versions}")
     print(f"BLAS of NumPy: {machine['blas']['numpy']}\nBLAS of torch: {machine['blas']['torch']}")
     print(f"GPU: {machine['gpu'] or 'none'}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    if kernels := os.environ.get("OPENBLAS_CORETYPE"):
+        print(
+            f"NumPy's BLAS is held to its {kernels} kernels by OPENBLAS_CORETYPE, torch's is free: unset it, unless "
+            "that is what you want to measure"
+        )
 
 
 def _keep(report: Report, out: Path) -> None:

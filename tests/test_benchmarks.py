@@ -341,14 +341,17 @@ def test_the_step_suite_runs_and_then_tells_what_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["step", "--rounds", "1", "--quick", "--batch-sizes", "8", "--threads", "1", "--out", str(tmp_path)]
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert main(command) == 0
     out = capsys.readouterr().out
+    assert "NumPy's BLAS is held to its Haswell kernels by OPENBLAS_CORETYPE" in out
     assert re.search(r"^  whole step: torch / minitrain: [\d.]+$", out, re.MULTILINE)
     assert "The losses of the first 10 steps are equal within 2e-05 (float32)" in out
     (path,) = tmp_path.glob("step-*.json")
     report = Report.from_json(path.read_text(encoding="utf-8"))
     assert report.machine["threads"] == 1
     assert set(report.machine["blas"]) == {"numpy", "torch"}
+    assert "kernels: " in report.machine["blas"]["numpy"]
     whats = {(figure.who, figure.what) for figure in report.figures}
     assert {(who, phase) for who in ("torch", "minitrain") for phase in (*step.PHASES, "whole step")} <= whats
     assert ("products alone", "whole step") in whats

@@ -55,6 +55,12 @@ def test_it_tells_versions_threads_devices_and_data(tmp_path: Path) -> None:
     assert "no file -> minitrain data fetch" in found["data"]
 
 
+def test_kernels_that_the_environment_chose_are_told(tmp_path: Path) -> None:
+    chosen = findings(run_doctor(tmp_path, OPENBLAS_CORETYPE="Haswell").stdout)["NumPy"]
+    assert "-> OPENBLAS_CORETYPE=Haswell chose these kernels; unset it" in chosen
+    assert "OPENBLAS_CORETYPE" not in findings(run_doctor(tmp_path, OPENBLAS_CORETYPE="").stdout)["NumPy"]
+
+
 def test_without_torch_it_says_what_is_lacking_and_how_to_get_it(tmp_path: Path) -> None:
     result = run_doctor(tmp_path, without=("torch", "torchvision", "matplotlib"))
     assert (result.returncode, result.stderr) == (0, "")

@@ -35,11 +35,14 @@ def versions() -> dict[str, str]:
 
 
 def numpy_blas() -> str:
-    """Name, version and build of the BLAS that NumPy calls, and how many threads it has indeed."""
+    """Name, version and build of the BLAS that NumPy calls, the kernels it runs, and how many threads it has indeed."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     name = " ".join(str(blas.get("openblas configuration") or f"{blas.get('name')} {blas.get('version')}").split())
-    pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    return f"{name}; threads: {' '.join(map(str, pools)) or 'not told'}"
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    kernels = " ".join(str(pool["architecture"]) for pool in pools if "architecture" in pool) or "not told"
+    chosen = ", as OPENBLAS_CORETYPE has it" if os.environ.get("OPENBLAS_CORETYPE") else ""
+    threads_there = " ".join(str(pool["num_threads"]) for pool in pools) or "not told"
+    return f"{name}; kernels: {kernels}{chosen}; threads: {threads_there}"
 
 
 def describe() -> dict[str, object]:

@@ -70,7 +70,12 @@ def _numpy() -> Finding:
     blas = built.get("Build Dependencies", {}).get("blas", {})
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     threads = f", {_count(pools[0]['num_threads'], 'thread')}" if pools else ""
-    return Finding("NumPy", f"{np.__version__}; BLAS {blas.get('name', '?')} {blas.get('version', '')}{threads}")
+    kernels = f", {pools[0]['architecture']} kernels" if pools and "architecture" in pools[0] else ""
+    says = f"{np.__version__}; BLAS {blas.get('name', '?')} {blas.get('version', '')}{kernels}{threads}"
+    if chosen := os.environ.get("OPENBLAS_CORETYPE"):
+        remedy = f"OPENBLAS_CORETYPE={chosen} chose these kernels; unset it for those that suit this CPU best"
+        return Finding("NumPy", says, remedy)
+    return Finding("NumPy", says)
 
 
 def _threads() -> Finding:
