@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
-from minitrain.tape import enable_grad
+from minitrain.tape import anomaly_mode, enable_grad
 from minitrain.tensor import Tensor, increment_version
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -117,6 +117,9 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        watcher = anomaly_mode.watcher
+        if watcher is not None:
+            watcher.before_step(self)
         with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
             for group in self.param_groups:
                 # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
@@ -125,6 +128,8 @@ class Optimizer:
                     if param.grad is not None:
                         self.update(param.array, param.grad.array, self.state[param], options)
                         increment_version(param)
+        if watcher is not None:
+            watcher.after_step(self)
         return loss
 
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> None:

@@ -112,6 +112,40 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801, torch's name
         _grad_mode.enabled = self._previous
 
 
+# --- whether operations are watched for nan and infinity --------------------------------------------------------------
+
+
+class Watcher(Protocol):
+    """What is told of every operation, backward and update; it may raise. See autograd/anomaly.py."""
+
+    def after_forward(
+        self, function: type[Function], ctx: Context, inputs: Sequence[Any], options: dict[str, Any], result: Any
+    ) -> None:
+        """An operation has run; inputs and result are Tensors, or what else apply was given."""
+
+    def backward(self, node: Node, grad: Array) -> Any:
+        """node.function.backward(node, grad), run by the watcher."""
+
+    def after_backward(self, node: Node, grad: Array, input_gradients: Sequence[Array | None]) -> None:
+        """A Node has made its inputs' gradients of its result's, grad."""
+
+    def before_sum(self, edge: Node | AccumulateGrad, first: Array, second: Array) -> None:
+        """Two gradients of one value are about to be added."""
+
+    def before_step(self, optimizer: Any) -> None:
+        """An optimizer is about to update its parameters."""
+
+    def after_step(self, optimizer: Any) -> None:
+        """It has updated them."""
+
+
+class _AnomalyMode(threading.local):
+    watcher: Watcher | None = None
+
+
+anomaly_mode = _AnomalyMode()
+
+
 # --- what is recorded -------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +197,7 @@ class Node(Context):
     _versions: tuple[tuple[Version, int, str], ...] = ()
     _freed = False
     _retain_for: weakref.ref[Variable] | None = None
+    _call: Any = None  # what a Watcher has noted of the forward
 
     def __init__(self, function: type[Function], edges: Sequence[Node | AccumulateGrad | None]) -> None:
         super().__init__(tuple([edge is not None for edge in edges]))
@@ -213,13 +248,19 @@ class Node(Context):
     def input_gradients(self, grad: Array) -> list[Array | None]:
         """Run the Function's backward: for each input its gradient in its dtype, or None where none is asked for.
 
-        Raises RuntimeError for a gradient that has not its input's shape.
+        Raises RuntimeError for a gradient that has not its input's shape, and for another number of them.
         """
-        gradients = self.function.backward(self, grad)
+        watcher = anomaly_mode.watcher
+        gradients = self.function.backward(self, grad) if watcher is None else watcher.backward(self, grad)
+        if not isinstance(gradients, tuple):
+            gradients = (gradients,)
+        if len(gradients) != len(self.next_functions):
+            raise RuntimeError(
+                f"{self.name()} returned an incorrect number of gradients (expected {len(self.next_functions)}, got "
+                f"{len(gradients)}): one for each input, in order, and None for one that gets none."
+            )
         result: list[Array | None] = []
-        for i, ((edge, _), gradient) in enumerate(
-            zip(self.next_functions, gradients if isinstance(gradients, tuple) else (gradients,), strict=True)
-        ):
+        for i, ((edge, _), gradient) in enumerate(zip(self.next_functions, gradients, strict=True)):
             if edge is None or gradient is None:
                 result.append(None)
                 continue
@@ -230,6 +271,8 @@ class Node(Context):
                     f"has shape {list(edge.result_shape)}; a gradient has its input's shape."
                 )
             result.append(gradient)
+        if watcher is not None:
+            watcher.after_backward(self, grad, result)
         return result
 
 
@@ -260,6 +303,8 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
             if edge is None or input_grad is None:
                 continue
             if edge in pending:  # the value was used more than once: its gradients add up
+                if anomaly_mode.watcher is not None:
+                    anomaly_mode.watcher.before_sum(edge, pending[edge], input_grad)
                 pending[edge] = np.asarray(pending[edge] + input_grad)
                 owned[edge] = True
                 continue

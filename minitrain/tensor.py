@@ -41,7 +41,7 @@ from minitrain.device import CPU
 from minitrain.device import device as Device
 from minitrain.formatting import format_tensor
 from minitrain.ops import Array, Context, Function
-from minitrain.tape import AccumulateGrad, Node, Version, is_grad_enabled, walk_back
+from minitrain.tape import AccumulateGrad, Node, Version, anomaly_mode, is_grad_enabled, walk_back
 
 
 def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
@@ -65,7 +65,10 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
-        y = np.asarray(function.forward(ctx, *arrays, **options))
+        y = function.forward(ctx, *arrays, **options)
+    if isinstance(y, tuple):
+        raise RuntimeError(f"{function.__name__}.forward returned {len(y)} values; an operation makes one array here.")
+    y = np.asarray(y)
     result = Tensor(y)
     for x in tensors:
         if x is not None and (y is x.array or (y.base is not None and np.may_share_memory(y, x.array))):
@@ -74,6 +77,8 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
         ctx.result_shape, ctx.result_dtype = y.shape, y.dtype
         ctx.guard([(x.array, x._version) if x is not None else None for x in tensors], (y, result._version))
         result._requires_grad, result.grad_fn = True, ctx
+    if anomaly_mode.watcher is not None:
+        anomaly_mode.watcher.after_forward(function, ctx, inputs, options, result)
     return result
 
 
