@@ -495,7 +495,7 @@ def check_optimizer(
 
     optimizer, reference: classes as `record` takes them; the reference may also be "sgd", "rmsprop" or "adam", for the
         formula of that rule as it stands in this file.
-    options: for both. None: the reference's defaults, then each option that is off by default switched on, then each two of them,
+    options: for both. None: the reference's defaults, then each option that is off switched on, then each two of them,
         until a difference is found.
     steps, shapes, seed: as `record` takes them.
     Returns the report of the first run that differs, preferably of one whose mistake is known; else of the last run.
