@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(commands)
     _add_compare(commands)
     _add_doctor(commands)
+    _add_learn(commands)
     return parser
 
 
@@ -61,7 +62,9 @@ def _add_command(commands: Any, name: str, run: Any, help: str) -> argparse.Argu
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=help, description=help[0].upper() + help[1:] + ".", allow_abbrev=False
     )
-    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+    )
     command.set_defaults(run=run)
     return command
 
@@ -264,3 +267,126 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print(finding, flush=True)
         faults += finding.fault
     return int(faults > 0)
+
+
+# --- learn ------------------------------------------------------------------------------------------------------------
+
+
+def _add_learn(commands: Any) -> None:
+    learn = _add_command(commands, "learn", _learn, "write pieces of minitrain yourself, and have them checked")
+    learn.epilog = (
+        "Exit status: 0 if all is well, 1 for a failed check (or a failure, said on stderr), 2 for bad usage."
+    )
+    learn.add_argument("--dir", metavar="DIR", help="the exercises' folder (here, above, or ./minitrain-exercises)")
+    actions = learn.add_subparsers(metavar="action")
+
+    def add(name: str, run: Any, help: str) -> argparse.ArgumentParser:
+        action = _add_command(actions, name, run, help)
+        # Without a default here, which would undo a --dir before the action's name.
+        action.add_argument("--dir", metavar="DIR", default=argparse.SUPPRESS, help="as for learn")
+        return action
+
+    start = add("start", _learn_start, "make a file for each exercise, and say what to do first")
+    start.add_argument("directory", nargs="?", metavar="DIR", help="where (default: minitrain-exercises)")
+    add("list", _learn_list, "list the exercises, and how far you are")
+    add("next", _learn_next, "say which file to open next")
+    check = add("check", _learn_check, "check an exercise")
+    check.add_argument("name", nargs="?", metavar="NAME", help="its name, how that begins, or its file (the next one)")
+    check.add_argument("--all", action="store_true", help="check all that you have written, and say which pass")
+    watch = add("watch", _learn_watch, "check an exercise each time its file is saved, and go on after a pass")
+    watch.add_argument("name", nargs="?", metavar="NAME", help="where to begin (with the next one)")
+    add("hint", _learn_hint, "show one hint more").add_argument("name", metavar="NAME")
+    solution = add("solution", _learn_solution, "print the file with the library's own body, once yours has passed")
+    solution.add_argument("name", metavar="NAME")
+    solution.add_argument("--spoil", action="store_true", help="before it has passed, too")
+    add("reset", _learn_reset, "begin an exercise anew; your file is kept").add_argument("name", metavar="NAME")
+
+
+def _learn(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.commands import show_overview
+    from minitrain.learn.exercises import EXERCISES
+    from minitrain.learn.screen import Screen
+
+    show_overview(arguments.dir, EXERCISES, Screen())
+    return 0
+
+
+def _learn_start(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.commands import begin
+    from minitrain.learn.exercises import EXERCISES
+    from minitrain.learn.screen import Screen
+    from minitrain.learn.workspace import LearnUsageError
+
+    if arguments.directory is not None and arguments.dir is not None:
+        raise LearnUsageError(f"the folder is given twice, as {arguments.directory} and as --dir {arguments.dir}")
+    begin(arguments.directory if arguments.directory is not None else arguments.dir, EXERCISES, Screen())
+    return 0
+
+
+def _workspace(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """The learner's folder, and where to print."""
+    from minitrain.learn.exercises import EXERCISES
+    from minitrain.learn.screen import Screen
+    from minitrain.learn.workspace import find
+
+    return find(arguments.dir, EXERCISES), Screen()
+
+
+def _learn_list(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.commands import show_list
+
+    show_list(*_workspace(arguments))
+    return 0
+
+
+def _learn_next(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.commands import show_next
+
+    show_next(*_workspace(arguments))
+    return 0
+
+
+def _learn_check(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.checking import check
+    from minitrain.learn.commands import check_all, check_named
+    from minitrain.learn.workspace import LearnUsageError
+
+    workspace, screen = _workspace(arguments)
+    if not arguments.all:
+        return int(not check_named(workspace, arguments.name, screen, check))
+    if arguments.name is not None:
+        raise LearnUsageError(f"--all checks every exercise; leave {arguments.name} out")
+    return int(not check_all(workspace, screen, check))
+
+
+def _learn_watch(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.checking import check
+    from minitrain.learn.watching import watch
+
+    workspace, screen = _workspace(arguments)
+    watch(workspace, arguments.name, screen, check)
+    return 0
+
+
+def _learn_hint(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.commands import show_hint
+
+    workspace, screen = _workspace(arguments)
+    show_hint(workspace, arguments.name, screen)
+    return 0
+
+
+def _learn_solution(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.commands import show_solution
+
+    workspace, screen = _workspace(arguments)
+    show_solution(workspace, arguments.name, screen, spoil=arguments.spoil)
+    return 0
+
+
+def _learn_reset(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.commands import reset
+
+    workspace, screen = _workspace(arguments)
+    reset(workspace, arguments.name, screen)
+    return 0

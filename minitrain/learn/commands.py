@@ -1,0 +1,267 @@
+"""The commands of `minitrain learn`: what each does with the learner's folder, and what it says."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minitrain.learn.screen import Colour, Screen
+from minitrain.learn.workspace import LearnUsageError, Standing, Workspace, find, start
+
+if TYPE_CHECKING:
+    from minitrain.learn.checking import Stage
+    from minitrain.learn.exercises import Exercise
+
+Check = Callable[["Exercise", Path], Iterator["Stage"]]  # checking.check, or what stands in for it in a test
+
+WIDTH = 79
+_COLOURS: dict[str, Colour] = {"done": "green", "tried": "yellow", "new": "dim"}
+
+COMMANDS = {
+    "start [DIR]": "make the exercises' files",
+    "list": "what there is, and how far you are",
+    "next": "which file to open next",
+    "watch [NAME]": "check on every save, and go on after a pass",
+    "check [NAME]": "check one now",
+    "hint NAME": "one hint more",
+    "solution NAME": "the library's own body, once yours has passed",
+    "reset NAME": "begin it anew; your file is kept",
+}
+
+
+def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
+    """What the exercises are, the commands, and where this learner is."""
+    tracks = len({exercise.track for exercise in exercises.values()})
+    screen.print(
+        f"{len(exercises)} exercises in {tracks} tracks. Each is a piece of minitrain with its body taken\n"
+        "out: write it, and the check runs it in the library's place and says what is\n"
+        "wrong with it.\n"
+    )
+    for command, what in COMMANDS.items():
+        screen.print(f"  minitrain learn {command:<15}{what}")
+    screen.print()
+    try:
+        workspace = find(folder, exercises)
+    except LearnUsageError:
+        if folder is not None:
+            raise
+        screen.print("Begin with: minitrain learn start")
+        return
+    done = sum(standing.status == "done" for standing in workspace.standings().values())
+    screen.print(f"In {workspace.shown(workspace.folder)}: {done} of {len(exercises)} done.")
+    show_next(workspace, screen)
+
+
+def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
+    """Make or complete the folder, and say what to do first."""
+    workspace, made, aside = start(folder, exercises)
+    place = workspace.shown(workspace.folder)
+    kept = len(exercises) - made
+    if aside is not None:
+        screen.print(
+            f"The progress file could not be read: it is kept as {workspace.shown(aside)},\n"
+            "and a new one begins. minitrain learn check --all finds what passes.\n"
+        )
+    screen.print(
+        f"{made} exercises are new in {place}"
+        + (f"; {kept} were there and are as they were." if kept else ", a file for each.")
+    )
+    following = workspace.next()
+    if following is None:
+        _say_all_done(workspace, screen)
+        return
+    found_from_here = place in (".", "minitrain-exercises") or Path.cwd().is_relative_to(workspace.folder.resolve())
+    steps = [] if found_from_here else [f"cd {place}"]
+    steps += [
+        f"open   {workspace.shown(workspace.file(following))}",
+        "run    minitrain learn watch",
+        "write  what its docstring asks for, and save: each save is checked",
+    ]
+    screen.print(f"\nFirst: {headline(following, screen)}\n")
+    for number, step in enumerate(steps, 1):
+        screen.print(f"  {number}. {step}")
+
+
+def show_list(workspace: Workspace, screen: Screen) -> None:
+    """The tracks and their exercises: state, name, minutes, title, and what else is to know of one."""
+    standings = workspace.standings()
+    following = workspace.next()
+    width = max(map(len, workspace.exercises))
+    done = sum(standing.status == "done" for standing in standings.values())
+    screen.print(f"{workspace.shown(workspace.folder)}: {done} of {len(standings)} done")
+    for track in dict.fromkeys(exercise.track for exercise in workspace.exercises.values()):
+        of_track = [exercise for exercise in workspace.exercises.values() if exercise.track == track]
+        passed = sum(standings[exercise.name].status == "done" for exercise in of_track)
+        screen.print(f"\n{screen.paint(track, 'bold')}, {passed} of {len(of_track)}")
+        for exercise in of_track:
+            standing = standings[exercise.name]
+            mark = screen.paint(">", "cyan") if following is not None and exercise.name == following.name else " "
+            state = screen.paint(f"{standing.status:<5}", _COLOURS[standing.status])
+            start_ = f"{mark} {state}  {exercise.name:<{width}}  {exercise.minutes:>2} min  "
+            indent = 2 + 5 + 2 + width + 2 + 6 + 2
+            for line, text in enumerate(textwrap.wrap(exercise.title, max(WIDTH - indent, 20))):
+                screen.print(f"{start_ if line == 0 else ' ' * indent}{text}")
+            if notes := _notes(exercise, standing):
+                screen.print(screen.paint(f"{' ' * 9}{notes}", "dim"))
+    screen.print()
+    if following is None:
+        _say_all_done(workspace, screen)
+    else:
+        screen.print("> is next: minitrain learn next tells more. Any other will do, too.")
+
+
+def _notes(exercise: Exercise, standing: Standing) -> str:
+    notes = []
+    if standing.missing:
+        notes.append("its file is gone (minitrain learn start makes it)")
+    if standing.changed:
+        notes.append("changed since it passed")
+    if standing.hints:
+        notes.append(f"{standing.hints} of {len(exercise.hints)} hints shown")
+    return ", ".join(notes)
+
+
+def show_next(workspace: Workspace, screen: Screen, after: Exercise | None = None) -> Exercise | None:
+    """Which file to open next, and why; returns the exercise, None if all are done."""
+    following = workspace.next(after)
+    if following is None:
+        _say_all_done(workspace, screen)
+        return None
+    standings = workspace.standings()
+    of_track = [exercise for exercise in workspace.exercises.values() if exercise.track == following.track]
+    passed = sum(standings[exercise.name].status == "done" for exercise in of_track)
+    tried = ", and you have tried it" if standings[following.name].status == "tried" else ""
+    screen.print(f"Next: {headline(following, screen)}")
+    screen.print(f"  why    the first not done in {following.track} ({passed} of {len(of_track)} are){tried}")
+    show_place(workspace, following, screen)
+    return following
+
+
+def show_place(workspace: Workspace, exercise: Exercise, screen: Screen) -> None:
+    """Which file to open, and how to check it."""
+    screen.print(f"  open   {workspace.shown(workspace.file(exercise))}")
+    screen.print(f"  check  minitrain learn check {exercise.name}")
+
+
+def headline(exercise: Exercise, screen: Screen) -> str:
+    """Name, title and minutes."""
+    return f"{screen.paint(exercise.name, 'bold')}, {exercise.title} (about {exercise.minutes} minutes)"
+
+
+def _say_all_done(workspace: Workspace, screen: Screen) -> None:
+    screen.print(screen.paint(f"All {len(workspace.exercises)} exercises are done.", "green"))
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+def check_named(workspace: Workspace, name: str | None, screen: Screen, check: Check) -> bool:
+    """Check the exercise of this name, else the next one not done; returns whether it passed."""
+    exercise = workspace.next() if name is None else workspace.resolve(name)
+    if exercise is None:
+        _say_all_done(workspace, screen)
+        return True
+    content = workspace.content(exercise)
+    if content is None:
+        file = workspace.shown(workspace.file(exercise))
+        raise LearnUsageError(f"{file} is not there; minitrain learn reset {exercise.name} makes it")
+    passed = check_once(workspace, exercise, content, screen, check)
+    if passed:
+        screen.print()
+        show_next(workspace, screen, after=exercise)
+    return passed
+
+
+def check_all(workspace: Workspace, screen: Screen, check: Check) -> bool:
+    """Check every exercise whose file is no longer the stub; returns whether all of those passed."""
+    failed = []
+    for exercise in workspace.exercises.values():
+        content = workspace.content(exercise)
+        if content is None or workspace.is_stub(exercise):
+            continue
+        passed = False
+        for stage in check(exercise, workspace.file(exercise)):
+            passed = stage.passed
+            if not passed:
+                break
+        workspace.record(exercise, content, passed)
+        screen.print(f"  {_verdict(passed, screen)}  {exercise.name}")
+        failed += [] if passed else [exercise.name]
+    done = sum(standing.status == "done" for standing in workspace.standings().values())
+    screen.print(f"{done} of {len(workspace.exercises)} done; those still to be written were not checked")
+    return not failed
+
+
+def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen: Screen, check: Check) -> bool:
+    """Check one exercise, show each stage as it comes, and remember the outcome; returns whether all passed.
+
+    content: what the learner's file holds now, which is what has passed if it does.
+    """
+    path = workspace.file(exercise)
+    screen.print(f"{screen.paint(exercise.name, 'bold')}, {exercise.title}: {workspace.shown(path)}\n")
+    verdicts = []
+    for stage in check(exercise, path):
+        verdicts.append(stage.passed)
+        screen.print(f"  {_verdict(stage.passed, screen)}  {stage.name}")
+        if stage.text:
+            screen.print(textwrap.indent(stage.text.rstrip("\n"), " " * 8))
+    passed = bool(verdicts) and all(verdicts)
+    screen.print()
+    if passed:
+        screen.print(
+            f"{screen.paint('Passed.', 'green')} The library's own body: minitrain learn solution {exercise.name}"
+        )
+    else:
+        left = len(exercise.hints) - workspace.standing(exercise).hints
+        hints = f"{left} hint{'s' if left != 1 else ''} left" if left else "the hints again"
+        screen.print(f"{screen.paint('Not yet.', 'red')} minitrain learn hint {exercise.name} ({hints})")
+    workspace.record(exercise, content, passed)
+    return passed
+
+
+def _verdict(passed: bool, screen: Screen) -> str:
+    return screen.paint("pass", "green") if passed else screen.paint("FAIL", "red")
+
+
+# --- hint, solution, reset --------------------------------------------------------------------------------------------
+
+
+def show_hint(workspace: Workspace, name: str, screen: Screen) -> None:
+    """The hints shown so far and one more."""
+    exercise = workspace.resolve(name)
+    count = len(exercise.hints)
+    shown = workspace.standing(exercise).hints
+    for number, hint in enumerate(exercise.hints[: shown + 1], 1):
+        text = textwrap.indent("\n".join(textwrap.wrap(hint, WIDTH - 2)), "  ")
+        screen.print(f"Hint {number} of {count}\n{text}\n")
+    if shown < count - 1:
+        screen.print(f"{count - shown - 1} more, one at a time: minitrain learn hint {exercise.name}")
+    elif workspace.standing(exercise).status != "done":
+        screen.print(f"That is all. To see it done: minitrain learn solution {exercise.name} --spoil")
+    else:
+        screen.print(f"That is all. The library's own body: minitrain learn solution {exercise.name}")
+    if shown < count:
+        workspace.record_hint(exercise)
+
+
+def show_solution(workspace: Workspace, name: str, screen: Screen, *, spoil: bool) -> None:
+    """The file with the library's body; raises LearnUsageError before a pass, unless it may be spoiled."""
+    exercise = workspace.resolve(name)
+    standing = workspace.standing(exercise)
+    if standing.status != "done" and not spoil:
+        raise LearnUsageError(
+            f"{exercise.name} has not passed yet: minitrain learn hint {exercise.name} helps "
+            f"({standing.hints} of {len(exercise.hints)} shown), and --spoil shows the solution all the same"
+        )
+    screen.print(exercise.solution().rstrip("\n"))
+
+
+def reset(workspace: Workspace, name: str, screen: Screen) -> None:
+    """Make one exercise new again, and say where the learner's file is kept."""
+    exercise = workspace.resolve(name)
+    kept = workspace.reset(exercise)
+    screen.print(f"{workspace.shown(workspace.file(exercise))} is new again, and so is its state.")
+    if kept is not None:
+        screen.print(f"Your file is kept as {workspace.shown(kept)}")

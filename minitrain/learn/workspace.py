@@ -1,0 +1,399 @@
+"""The learner's folder: a file for each exercise, and the progress file that remembers what has been done.
+
+The progress file, .minitrain-learn.json, is one JSON object that a person can read:
+
+    format     "minitrain learn 1"
+    exercises  {name: {tries, hints, passed, sha256}}: how many checks, how many hints were shown, when it passed
+               (ISO 8601 in UTC) and the SHA-256 of the file that did. What is not there has not happened.
+
+Names and entries that this version does not know are kept. It is read anew for each question and written whole,
+beside and then renamed, so that commands in two terminals see each other's work and a crash leaves the old file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from minitrain.training.config import ConfigError
+
+if TYPE_CHECKING:
+    from minitrain.learn.exercises import Exercise
+
+PROGRESS = ".minitrain-learn.json"
+FORMAT = "minitrain learn 1"
+FOLDER = "minitrain-exercises"  # where nothing else is said
+
+Status = Literal["new", "tried", "done"]
+
+
+class LearnError(RuntimeError):
+    """The learner's folder, or a file in it, cannot be read or written; the message says what to do."""
+
+
+class LearnUsageError(ConfigError):
+    """What was asked for is not there; the message says what is."""
+
+
+class Standing(NamedTuple):
+    """How far an exercise is.
+
+    hints: how many were shown. changed: it is done, but its file is not the one that passed. missing: it has no file.
+    """
+
+    status: Status
+    tries: int
+    hints: int
+    changed: bool
+    missing: bool
+
+
+class Started(NamedTuple):
+    """What start() did: the folder, how many exercises' files it made, the damaged progress file it put aside."""
+
+    workspace: Workspace
+    made: int
+    aside: Path | None
+
+
+class Workspace:
+    """A folder of exercises with its progress file.
+
+    Every method that reads or writes raises LearnError, with the remedy, where the file system or the progress file
+    does not let it.
+    """
+
+    def __init__(self, folder: Path, exercises: Mapping[str, Exercise]) -> None:
+        self.folder = folder
+        self.exercises = exercises
+
+    # --- files ---
+
+    def file(self, exercise: Exercise) -> Path:
+        """The learner's file: a folder for each track, a file for each exercise."""
+        return self.folder / _plain(exercise.track) / f"{_plain(exercise.name)}.py"
+
+    def shown(self, path: Path) -> str:
+        """The path as a person would type it here: relative, where it lies below the current directory."""
+        path, here = Path(os.path.abspath(path)), Path.cwd()
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+    def content(self, exercise: Exercise) -> bytes | None:
+        """What the learner's file holds now; None if it is not there."""
+        path = self.file(exercise)
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise LearnError(f"cannot read {self.shown(path)} ({error.strerror})") from None
+
+    def is_stub(self, exercise: Exercise) -> bool:
+        """Whether the learner's file is still as it was made."""
+        stub: bytes = exercise.stub().encode()
+        return self.content(exercise) == stub
+
+    def reset(self, exercise: Exercise) -> Path | None:
+        """Make the exercise new again: its file, its hints, its state.
+
+        Returns where the learner's file is kept; None if there was none, or nothing in it but the stub.
+        """
+        path, content, stub = self.file(exercise), self.content(exercise), exercise.stub().encode()
+        progress, kept = self._read(), None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is not None and content != stub:
+                kept = _first_free(path)
+                _write(kept, content)
+            _write(path, stub)
+        except OSError as error:
+            raise LearnError(
+                f"cannot reset {exercise.name} in {self.shown(path.parent)} ({error.strerror}): nothing is lost; make "
+                "the folder writable, or make room, and try again"
+            ) from None
+        if progress["exercises"].pop(exercise.name, None) is not None:
+            self._write(progress)
+        return kept
+
+    # --- which exercise ---
+
+    def resolve(self, name: str) -> Exercise:
+        """The exercise of this name, of this file, or whose name alone begins so. Raises LearnUsageError for others."""
+        if name in self.exercises:
+            return self.exercises[name]
+        path = Path(name).resolve()
+        for exercise in self.exercises.values():
+            if path == self.file(exercise).resolve():
+                return exercise
+        beginning = [known for known in self.exercises if name and known.startswith(name)]
+        if len(beginning) == 1:
+            return self.exercises[beginning[0]]
+        if beginning:
+            raise LearnUsageError(f"{name!r} may be {' or '.join(beginning)}: write more of it")
+        alike = difflib.get_close_matches(name, self.exercises, n=3)
+        meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
+        raise LearnUsageError(f"there is no exercise {name!r}{meant} (minitrain learn list shows all)")
+
+    def next(self, after: Exercise | None = None) -> Exercise | None:
+        """The first exercise that is not done, beginning behind `after` and then from the front; None if all are."""
+        entries = self._read()["exercises"]
+        names = list(self.exercises)
+        if after is not None:
+            place = names.index(after.name) + 1
+            names = [*names[place:], *names[:place]]
+        return next((self.exercises[name] for name in names if "passed" not in entries.get(name, {})), None)
+
+    # --- progress ---
+
+    def standings(self) -> dict[str, Standing]:
+        """How far each exercise is, by its name, in the order of the exercises."""
+        entries = self._read()["exercises"]
+        return {name: self._standing(exercise, entries.get(name, {})) for name, exercise in self.exercises.items()}
+
+    def standing(self, exercise: Exercise) -> Standing:
+        """How far one exercise is."""
+        return self._standing(exercise, self._read()["exercises"].get(exercise.name, {}))
+
+    def _standing(self, exercise: Exercise, entry: Mapping[str, Any]) -> Standing:
+        content = self.content(exercise)
+        tries, hints = entry.get("tries", 0), min(entry.get("hints", 0), len(exercise.hints))
+        if "passed" not in entry:
+            return Standing("tried" if tries else "new", tries, hints, False, content is None)
+        changed = content is not None and hashlib.sha256(content).hexdigest() != entry["sha256"]
+        return Standing("done", tries, hints, changed, content is None)
+
+    def record(self, exercise: Exercise, content: bytes, passed: bool) -> None:
+        """Remember a check of the learner's file when it held this content. What has passed once stays done."""
+        progress = self._read()
+        entry = progress["exercises"].setdefault(exercise.name, {})
+        entry["tries"] = entry.get("tries", 0) + 1
+        if passed:
+            entry["passed"] = datetime.now(UTC).isoformat(timespec="seconds")
+            entry["sha256"] = hashlib.sha256(content).hexdigest()
+        self._write(progress)
+
+    def record_hint(self, exercise: Exercise) -> None:
+        """Remember that one more hint was shown."""
+        progress = self._read()
+        entry = progress["exercises"].setdefault(exercise.name, {})
+        entry["hints"] = min(entry.get("hints", 0) + 1, len(exercise.hints))
+        self._write(progress)
+
+    def _read(self) -> dict[str, Any]:
+        """The progress file's content, each part of the type that it should have."""
+        path = self.folder / PROGRESS
+        try:
+            text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise LearnError(
+                f"{self.shown(path)} is gone; {_start_line(self)} makes a new one, and minitrain learn check --all "
+                "then finds what passes"
+            ) from None
+        except OSError as error:
+            raise LearnError(f"cannot read {self.shown(path)} ({error.strerror}); make it readable") from None
+        try:
+            return _parsed(text)
+        except (ValueError, RecursionError) as error:
+            raise LearnError(
+                f"{self.shown(path)} is not a progress file that can be read ({error}). Your exercises are untouched. "
+                f"{_start_line(self)} puts it aside and begins a new one; minitrain learn check --all then finds what "
+                "passes"
+            ) from None
+
+    def _write(self, progress: dict[str, Any]) -> None:
+        path = self.folder / PROGRESS
+        try:
+            _write(path, (json.dumps(progress, indent=1) + "\n").encode())
+        except OSError as error:
+            raise LearnError(
+                f"cannot write {self.shown(path)} ({error.strerror}): this is not remembered, and what was remembered "
+                "still is; make the folder writable, or make room, and try again"
+            ) from None
+
+
+# --- finding and making a folder --------------------------------------------------------------------------------------
+
+
+def find(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
+    """The learner's folder: the one given; else the current directory or a parent; else ./minitrain-exercises.
+
+    Raises LearnUsageError, with the line that makes one, if there is no progress file there.
+    """
+    if folder is not None:
+        named = _named(folder)
+        if not os.path.lexists(named / PROGRESS):
+            raise LearnUsageError(f"there are no exercises in {folder}: minitrain learn start {folder} makes them")
+        return Workspace(named, exercises)
+    found = _around()
+    if found is None:
+        raise LearnUsageError(
+            f"there are no exercises here: minitrain learn start makes them in ./{FOLDER}; if you have them elsewhere, "
+            "go there or name the folder with --dir"
+        )
+    return Workspace(found, exercises)
+
+
+def start(folder: str | None, exercises: Mapping[str, Exercise]) -> Started:
+    """Make a folder of exercises, or complete one: what is there is never overwritten.
+
+    folder: None for the one that find() finds, else ./minitrain-exercises. A progress file that cannot be read is put
+    aside, under another name. Raises LearnUsageError if the folder is a file, LearnError if it cannot be written.
+    """
+    place = _named(folder) if folder is not None else _around() or Path(FOLDER)
+    workspace = Workspace(place, exercises)
+    made, aside = 0, None
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for exercise in exercises.values():
+            made += _write_new(workspace.file(exercise), exercise.stub())
+        _write_new(place / "README.txt", _readme(workspace))
+        aside = _put_aside_if_damaged(workspace)
+        _write_new(place / PROGRESS, json.dumps({"format": FORMAT, "exercises": {}}, indent=1) + "\n")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise LearnUsageError(
+            f"cannot make the folder {error.filename}: a file is in its way; choose another folder"
+        ) from None
+    except OSError as error:
+        raise LearnError(
+            f"cannot make the exercises in {place} ({error.strerror}); make room or choose another folder, and start "
+            "again: what is there is kept"
+        ) from None
+    return Started(workspace, made, aside)
+
+
+def _named(folder: str) -> Path:
+    if not folder:
+        raise LearnUsageError("the folder's name is empty; name one, or leave it out")
+    return Path(folder)
+
+
+def _around() -> Path | None:
+    """The folder that is meant where none is named, if there is one."""
+    here = Path.cwd()
+    for place in (here, *here.parents, Path(FOLDER)):
+        if os.path.lexists(place / PROGRESS):
+            return place
+    return None
+
+
+def _put_aside_if_damaged(workspace: Workspace) -> Path | None:
+    path = workspace.folder / PROGRESS
+    if not os.path.lexists(path):
+        return None
+    try:
+        _parsed(path.read_bytes())
+    except (ValueError, RecursionError):
+        aside = _first_free(path)
+        path.rename(aside)
+        return aside
+    return None
+
+
+def _start_line(workspace: Workspace) -> str:
+    return f"minitrain learn start {workspace.shown(workspace.folder)}"
+
+
+def _readme(workspace: Workspace) -> str:
+    first = next(iter(workspace.exercises.values()))
+    file = workspace.file(first).relative_to(workspace.folder)
+    return f"""\
+The exercises of minitrain
+==========================
+
+Each file here is a piece of minitrain with its body taken out. You write the
+body; the check puts it in the place of the library's and says what is wrong
+with it, until it is right.
+
+Begin so:
+
+    1. Open {file} in your editor. Its docstring says what to write.
+    2. In a terminal, in this folder:   minitrain learn watch
+    3. Write, and save. Each save is checked; after a pass the next one comes.
+
+You need not take them in order: save any file, and it is checked.
+
+    minitrain learn list            what there is, and how far you are
+    minitrain learn next            which file to open next
+    minitrain learn check NAME      check one now
+    minitrain learn hint NAME       one hint more
+    minitrain learn solution NAME   the library's own body, once yours has passed
+    minitrain learn reset NAME      begin it anew; your file is kept beside it
+
+What you have done is remembered in {PROGRESS}.
+"""
+
+
+# --- the progress file's format ---------------------------------------------------------------------------------------
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    """The content of a progress file. Raises ValueError, saying why, for anything that is none."""
+    content = json.loads(text)
+    if not isinstance(content, dict) or not isinstance(content.get("format"), str):
+        raise ValueError("it has no format")
+    if content["format"] != FORMAT:
+        raise ValueError(f"its format is {content['format']!r}, and this minitrain reads {FORMAT!r}")
+    if not isinstance(content.get("exercises"), dict):
+        raise ValueError("it has no exercises")
+    for name, entry in content["exercises"].items():
+        if not isinstance(entry, dict):
+            raise ValueError(f"what it says of {name!r} is no object")
+        for count in ("tries", "hints"):
+            if type(entry.get(count, 0)) is not int or not 0 <= entry.get(count, 0) < 2**31:
+                raise ValueError(f"the {count} of {name!r} are no count")
+        for text_ in ("passed", "sha256"):
+            if not isinstance(entry.get(text_, ""), str):
+                raise ValueError(f"{text_} of {name!r} is no text")
+        if ("passed" in entry) != ("sha256" in entry):
+            raise ValueError(f"of {name!r} it has one of passed and sha256 without the other")
+    return content
+
+
+# --- writing files ----------------------------------------------------------------------------------------------------
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole: beside, to the disk, renamed. Raises OSError; an older file is still there then."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """Write a file if there is none, and its folder; returns whether it did."""
+    if os.path.lexists(path):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, text.encode())
+    return True
+
+
+def _first_free(path: Path) -> Path:
+    """name.kept-1.py beside name.py, or the first such number that is free."""
+    for number in itertools.count(1):
+        kept = path.with_name(f"{path.stem}.kept-{number}{path.suffix}")
+        if not os.path.lexists(kept):
+            return kept
+    raise AssertionError("there is no last number")
+
+
+def _plain(name: str) -> str:
+    """A name as a file's: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
