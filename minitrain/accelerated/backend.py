@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from minitrain import nn
+from minitrain import nn, optim
 from minitrain.accelerated.captured import CapturedLoop
 from minitrain.accelerated.choice import find_compiler
-from minitrain.accelerated.crossing import to_minitrain, to_torch
+from minitrain.accelerated.crossing import load_optimizer_state, to_minitrain, to_torch
 from minitrain.accelerated.distributed import Processes
 from minitrain.data.loader import DataLoader, Dataset
+from minitrain.tensor import Tensor
 from minitrain.training.backend import Backend, make_optimizer
 from minitrain.training.config import Config, ConfigError
 from minitrain.training.loops import Observer, test_loop, train_loop
@@ -67,6 +68,8 @@ class TorchBackend(Backend):
         self._captures = self.device.type == "cuda" and self.processes.count == 1
         self._captured: CapturedLoop | None = None
         self.writes = self.processes.rank == 0
+        if self.processes.count > 1:
+            self.part_of_batch = f"the slice of process {self.processes.rank} of {self.processes.count}"
 
     def versions(self) -> dict[str, str]:
         """torch's version, and what it computes on."""
@@ -128,6 +131,15 @@ class TorchBackend(Backend):
                 model = model.module
         state: dict[str, Any] = to_minitrain(model.state_dict())
         return state
+
+    def as_minitrain(self, tensor: Any) -> Tensor:
+        """A copy, in the computer's memory."""
+        copy: Tensor = to_minitrain(tensor)
+        return copy
+
+    def copy_optimizer_state(self, optimizer: Any, to: optim.Optimizer) -> None:
+        """What torch's optimizer remembers, and its options now, into one of minitrain's."""
+        load_optimizer_state(to, optimizer.state_dict())
 
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         """Part from the other processes."""

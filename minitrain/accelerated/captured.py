@@ -47,7 +47,8 @@ class CapturedLoop:
     def train(self, dataloader: Any, observer: Observer) -> None:
         """One pass over the training data. The observer hears of the updates late, a hundred of them at a time.
 
-        Its before_update is not called: nobody can look at a loss before the update without waiting for the GPU.
+        Nobody can look at a loss before the update without waiting for the GPU: before_update is called for one batch
+        alone, that whose loss is nan or infinite, since its update was not made.
         dataloader: of a data set with .tensors, images (n, ...) and labels (n,), on the model's device.
         Raises NonFiniteLossError after a batch whose loss was nan or infinite.
         """
@@ -188,6 +189,10 @@ class CapturedLoop:
             size = len(dataloader.dataset)
             for batch, loss in enumerate(losses, start=begin):
                 if not math.isfinite(loss):
+                    rows = self._order[batch * dataloader.batch_size :][: size - batch * dataloader.batch_size]
+                    rows = rows[: dataloader.batch_size]
+                    X, y = self._images.index_select(0, rows), self._labels.index_select(0, rows)
+                    observer.before_update(batch, X, y, loss)
                     raise NonFiniteLossError(
                         f"the loss of batch {batch} is {loss.item()}; the parameters are those from before it. "
                         "Is the learning rate too high?"

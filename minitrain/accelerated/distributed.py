@@ -143,12 +143,17 @@ class WholeMean:
 class _OfTheWhole(Observer):
     """Tells an observer of whole batches what the loops tell of slices. All processes add up, whoever prints.
 
-    before_update is not passed on: what one process knows before the update is its own slice's.
+    before_update is told of this process's slice, and on CPUs only: on a GPU, looking at the loss means to wait for it.
     """
 
     def __init__(self, processes: Processes, dataloader: Any, observer: Observer) -> None:
         self._processes, self._observer = processes, observer
         self._batch_size, self._size = dataloader.batch_size, len(dataloader.dataset)
+
+    def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
+        """This process's slice, and its weighted loss."""
+        if self._processes.device.type == "cpu":
+            self._observer.before_update(batch, X, y, loss)
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
         """The whole batch's loss, and the rows that all processes have seen."""

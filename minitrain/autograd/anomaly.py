@@ -97,6 +97,24 @@ def _detector(check_nan: bool) -> Detector:
 
 
 @dataclasses.dataclass(frozen=True)
+class Entry:
+    """Where a nan or an infinity came in: an operation was given it, and none had made it.
+
+    where: which input of which operation, in which layer. value: its description. hint: what to look at.
+    place: the file and line that called, as an Anomaly's.
+    """
+
+    where: str
+    value: str
+    hint: str
+    place: str
+
+    def __str__(self) -> str:
+        place = f", called at {self.place}" if self.place else ""
+        return f"as {self.where}{place}: {self.value}. {self.hint}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Anomaly:
     """The first nan or infinity, and all that is known of where it comes from. str() is the report.
 
@@ -109,7 +127,8 @@ class Anomaly:
     layer: the dotted name and class of the Module that ran the operation; "" outside of Modules.
     parameter: in the update, the parameter's dotted name.
     place: the file and line that called forward, or step(), outside of minitrain; "" if there is none.
-    entry: where a nan or infinity that was passed on came in. cause: the usual one and its remedy, if it shows.
+    entry: where the nan or infinity came in that nothing produced. remark: what else is known of that.
+    cause: the usual one and its remedy, if the numbers show it.
     """
 
     headline: str
@@ -125,7 +144,8 @@ class Anomaly:
     layer: str = ""
     parameter: str = ""
     place: str = ""
-    entry: str = ""
+    entry: Entry | None = None
+    remark: str = ""
     cause: str = ""
 
     def __str__(self) -> str:
@@ -144,7 +164,13 @@ class Anomaly:
         rows = [(name, text) for name, text in rows if text]
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name:<{width}}  {text}" for name, text in rows]
-        return "\n".join([_wrapped(self.headline), *lines, *map(_wrapped, filter(None, (self.entry, self.cause)))])
+        came_in = "nan" if self.kind == "nan" and not self.produced else "infinity"
+        texts = [
+            self.remark,
+            f"The {came_in} came in {self.entry}" if self.entry is not None else "",
+            f"Cause: {self.cause}" if self.cause else "",
+        ]
+        return "\n".join([_wrapped(self.headline), *lines, *[_wrapped(text) for text in texts if text]])
 
 
 class AnomalyError(RuntimeError):
@@ -160,8 +186,8 @@ def _wrapped(text: str) -> str:
 
 
 def _words(array: Array) -> str:
-    """What an array has that is not finite: '3 nan and 1 inf'."""
-    return " and ".join(f"{count} {name}" for name, count in count_not_finite(array).items())
+    """What an array has that is not finite: '3 nan, 1 inf'."""
+    return ", ".join(f"{count} {name}" for name, count in count_not_finite(array).items())
 
 
 def _described(values: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
@@ -230,7 +256,7 @@ class Call:
     modules: those that were running, outermost first. place: who called.
     inputs: the names of forward's arguments. saved: of each array that forward has saved, which input it is; -1 for
     none, and RESULT for the result.
-    entry: where the nan or infinity that is in the result came in.
+    entry: where the nan or infinity in the result came in, if there is one.
     """
 
     function: type[Function]
@@ -238,7 +264,7 @@ class Call:
     modules: tuple[Module, ...] = ()
     place: str = ""
     saved: tuple[int, ...] = ()
-    entry: str = ""
+    entry: Entry | None = None
 
     @property
     def layer(self) -> str:
@@ -249,17 +275,17 @@ class Call:
                     return f"{name} ({type(module).__name__}) of {type(root).__name__}"
         return type(self.modules[-1]).__name__ if self.modules else ""
 
-    def came_in(self, value: Value) -> str:
-        """In words: what this operation was given was nan or infinite, and no operation had made it so."""
+    def came_in(self, value: Value) -> Entry:
+        """That this operation was given a nan or an infinity that no operation had made."""
         number = f"input {self.inputs.index(value.name)} " if value.name in self.inputs else ""
-        layer = f", in {self.layer}" if self.layer else ""
-        place = f", called at {self.place}" if self.place else ""
-        first = _first(~np.isfinite(value.array))
-        at = f"; the first at {list(first)}" if first else ""
         source = f", {value.source}" if value.origin == "parameter" else ""
-        return (
-            f"as {number}({value.name}{source}) of {self.function.__name__}{layer}{place}: {describe(value.array)}{at}. "
-            f"{CAME_IN[value.origin]}"
+        layer = f", in {self.layer}" if self.layer else ""
+        first = _first(~np.isfinite(value.array))
+        return Entry(
+            where=f"{number}({value.name}{source}) of {self.function.__name__}{layer}",
+            value=describe(value.array) + (f"; the first at {list(first)}" if first else ""),
+            hint=CAME_IN[value.origin],
+            place=self.place,
         )
 
 
@@ -282,20 +308,20 @@ class _Journal:
 
     def __init__(self) -> None:
         self.updates = 0
-        self.entry = ""
+        self.entry: Entry | None = None
         self.roots: weakref.WeakKeyDictionary[Module, None] = weakref.WeakKeyDictionary()
-        self._entries: dict[int, tuple[weakref.ref[Array], str]] = {}
+        self._entries: dict[int, tuple[weakref.ref[Array], Entry]] = {}
 
-    def note_entry(self, array: Array, entry: str) -> None:
+    def note_entry(self, array: Array, entry: Entry) -> None:
         """Remember, as long as the array lives, where the nan or infinity in it came in."""
         entries, key = self._entries, id(array)
         entries[key] = weakref.ref(array, lambda _: entries.pop(key, None)), entry
         self.entry = self.entry or entry
 
-    def entry_of(self, array: Array) -> str:
-        """What note_entry was told of it; "" of an array that no operation made."""
-        reference, entry = self._entries.get(id(array), (None, ""))
-        return entry if reference is not None and reference() is array else ""
+    def entry_of(self, array: Array) -> Entry | None:
+        """What note_entry was told of it; None of an array that no operation made."""
+        reference, entry = self._entries.get(id(array), (None, None))
+        return entry if reference is not None and reference() is array else None
 
     def name(self, tensor: Any) -> str:
         """A parameter's or buffer's dotted name in the Modules that ran; "" if it is in none."""
@@ -368,15 +394,16 @@ class Detector:
             self.journal.roots[modules[0]] = None
         call = Call(function, _argument_names(function, len(inputs)), modules, place)
         if self.check_nan and not all_finite(result.array):
-            call = dataclasses.replace(call, entry=self._passed_on(call, inputs, options, result.array))
-            self.journal.note_entry(result.array, call.entry)
+            entry = self._passed_on(call, inputs, options, result.array)
+            self.journal.note_entry(result.array, entry)
+            call = dataclasses.replace(call, entry=entry)
         if isinstance(ctx, Node):
             arrays = [x.array if isinstance(x, Tensor) else None for x in inputs]
             saved = [next((i for i, x in enumerate(arrays) if x is array), -1) for array in ctx._saved]
             saved = [RESULT if array is result.array else i for i, array in zip(saved, ctx._saved, strict=True)]
             ctx._call = dataclasses.replace(call, saved=tuple(saved))
 
-    def _passed_on(self, call: Call, inputs: Sequence[Any], options: dict[str, Any], y: Array) -> str:
+    def _passed_on(self, call: Call, inputs: Sequence[Any], options: dict[str, Any], y: Array) -> Entry:
         """Where the nan or infinity of a result came in. Raises AnomalyError if the operation produced it."""
         values = {name: self._value(name, x) for name, x in zip(call.inputs, inputs, strict=True) if x is not None}
         given = {name: Value(name, np.asarray(x), "number") for name, x in options.items() if isinstance(x, float)}
@@ -405,12 +432,12 @@ class Detector:
                 values=_described(values),
                 layer=call.layer,
                 place=call.place,
-                entry=f"The infinity came in {entries[0]}" if entries else "",
-                cause=f"Cause: {cause}" if cause else "",
+                entry=entries[0] if entries else None,
+                cause=cause,
             )
         )
 
-    def _entry(self, call: Call, value: Value, inputs: Sequence[Any]) -> str:
+    def _entry(self, call: Call, value: Value, inputs: Sequence[Any]) -> Entry:
         """Where a nan or infinity that goes into a forward came in: into an operation before, or into this one."""
         earlier = self.journal.entry_of(value.array)
         tensor = inputs[call.inputs.index(value.name)] if value.name in call.inputs else None
@@ -458,24 +485,24 @@ class Detector:
         call = node._call or Call(node.function, _argument_names(node.function, len(input_gradients)))
         values = self._left_for_backward(node, call, grad)
         arrays = [value.array for value in values.values()]
-        infinite = not all(map(all_finite, arrays))
+        finite = all(map(all_finite, arrays))
         for i, gradient in bad:
             index = find_produced(gradient, arrays, elementwise=False)
-            produced = index is not None
-            if index is None:
-                index = _first(np.isnan(gradient))
-            if index is None:
-                continue  # an infinity that was passed on: what comes of it will tell
-            kind, cause, entry = _kind(gradient[index]), "", ""
-            if produced:
+            cause = remark = ""
+            entry: Entry | None = None
+            if index is not None:
                 with np.errstate(all="ignore"):
                     cause = causes.of_backward(node, values, gradient)
-                what = "It produced them: what went in held infinities, but no nan." if infinite else ""
-                what = what or "It produced them: all that went in was finite."
-                entry = f"The infinity came in {call.entry}" if infinite and call.entry else ""
+                held = "all that went in was finite" if finite else "what went in held infinities, but no nan"
+                what, produced = f"It produced them: {held}.", True
+                entry = None if finite else call.entry
             else:
-                what = "It only passed them on: no operation produced them."
-                entry = f"The nan came in {self._nan_came_in(node, call, values)}"
+                index = _first(np.isnan(gradient))
+                if index is None:
+                    continue  # an infinity that was passed on: what comes of it will tell
+                what, produced = "It only passed them on: no operation produced them.", False
+                entry, remark = self._nan_came_in(node, call, values)
+            kind = _kind(gradient[index])
             returned = "nan" if kind == "nan" else "infinite"
             raise AnomalyError(
                 Anomaly(
@@ -492,7 +519,8 @@ class Detector:
                     layer=call.layer,
                     place=call.place,
                     entry=entry,
-                    cause=f"Cause: {cause}" if cause else "",
+                    remark=remark,
+                    cause=cause,
                 )
             )
 
@@ -511,17 +539,17 @@ class Detector:
                 values[name] = Value(name, np.asarray(x), "saved", "left on ctx")
         return {name: value for name, value in values.items() if value.array.dtype.kind == "f"}
 
-    def _nan_came_in(self, node: Node, call: Call, values: Mapping[str, Value]) -> str:
-        """Where a nan came in that a backward passes on."""
+    def _nan_came_in(self, node: Node, call: Call, values: Mapping[str, Value]) -> tuple[Entry | None, str]:
+        """Where a nan came in that a backward passes on, or what else can be said of it."""
         if np.isnan(values["grad_y"].array).any():
-            return "with the gradient that backward() was given."
-        value = next(value for value in values.values() if np.isnan(value.array).any())
+            return None, "The nan came in with the gradient that backward() was given."
         if node._call is None:
-            return (
-                f"before detection was on ({value.name}: {describe(value.array)}): put the forward inside "
-                "detect_anomaly(), too."
+            return None, (
+                "The nan was there before detection was on. Put the forward inside detect_anomaly(), too: then "
+                "it tells what produced it."
             )
-        return call.entry or self.journal.entry_of(value.array) or call.came_in(value)
+        value = next(value for value in values.values() if np.isnan(value.array).any())
+        return call.entry or self.journal.entry_of(value.array) or call.came_in(value), ""
 
     def before_sum(self, edge: Node | AccumulateGrad, first: Array, second: Array) -> None:
         """Raise if adding up two gradients of one value produces a nan or an infinity."""
@@ -547,7 +575,7 @@ class Detector:
                 values=_described(values),
                 layer=call.layer if call is not None else "",
                 place=call.place if call is not None else "",
-                cause=f"Cause: {causes.of_sum(values, total)}",
+                cause=causes.of_sum(values, total),
             )
         )
 
@@ -583,7 +611,7 @@ class Detector:
                     _take_back(optimizer, befores)
                     raise AnomalyError(anomaly)
         self.journal.updates += 1
-        self.journal.entry = ""
+        self.journal.entry = None
 
     def _of_update(self, optimizer: Any, before: _Before, name: str, new: Array, index: Index) -> Anomaly:
         grad = before.param.grad
@@ -597,16 +625,16 @@ class Detector:
         produced = find_produced(new[index], [np.asarray(number) for number in here.values()], True) is not None
         rule = type(optimizer).__name__
         what = before.name if name == "param" else f"{name} of {before.name}"
-        cause = entry = ""
+        cause = remark = ""
         if produced:
             state = _arrays(optimizer.state.get(before.param, {}))
             after = {key: float(array[index]) for key, array in state.items() if array.shape == new.shape}
             cause = causes.of_update(optimizer, before.options, here, after, new.dtype)
-        elif self.journal.entry:
-            entry = f"It was in the gradient already. It came in {self.journal.entry}"
+        elif self.journal.entry is not None:
+            remark = "The gradient had it before the step."
         else:
-            entry = (
-                "It was in the gradient already, and no watched backward has produced it: backward ran before "
+            remark = (
+                "The gradient had it before the step, and no watched backward has produced it: backward ran before "
                 "detection was on, or .grad was changed by hand, or summed over several backward passes."
             )
         did = "produced" if produced else "passed on"
@@ -624,8 +652,9 @@ class Detector:
             values=(*_described(values), ("options", options)),
             parameter=before.name,
             place=_callers(sys._getframe(2))[1],
-            entry=entry,
-            cause=f"Cause: {cause}" if cause else "",
+            entry=None if produced else self.journal.entry,
+            remark=remark,
+            cause=cause,
         )
 
 

@@ -88,8 +88,8 @@ GROWN = {
 
 def _overflow(y: Array, values: Values, what: str) -> str:
     """Everything that went in is finite, and the operation cannot divide by 0: so it has overflowed."""
-    large = sorted((value for value in values.values() if value.largest > 1), key=lambda value: -value.largest)[:2]
-    sizes = " and ".join(f"{_called(value)} reaches {value.largest:.3g}" for value in large)
+    large = sorted((value for value in values.values() if value.largest > 1), key=lambda value: -value.largest)[:3]
+    sizes = ", ".join(f"{_called(value)} reaches {value.largest:.3g}" for value in large)
     grown = [value for value in large if value.origin == "parameter" and value.largest > UNUSUAL] or large
     return (
         f"overflow: {what} is beyond the largest number of {y.dtype}, {_limit(y):.2g}, although all that goes in is "

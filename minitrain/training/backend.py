@@ -9,6 +9,7 @@ import numpy as np
 from minitrain import nn, optim
 from minitrain.data.loader import DataLoader
 from minitrain.tape import no_grad
+from minitrain.tensor import Tensor
 from minitrain.training.config import OPTIMIZERS, Config
 from minitrain.training.loops import Observer, test_loop, train_loop
 
@@ -28,6 +29,7 @@ class Backend:
     """A framework and what it computes on: it makes the parts of a run, and runs its epochs."""
 
     writes = True  # of several processes that train together, one alone prints and writes
+    part_of_batch = ""  # which part of each batch this process computes, in words; "" for all of it
 
     def versions(self) -> dict[str, str]:
         """The versions of the packages that compute."""
@@ -66,6 +68,15 @@ class Backend:
         """The model's parameters and buffers as minitrain's Tensors."""
         state: dict[str, Any] = model.state_dict()
         return state
+
+    def as_minitrain(self, tensor: Any) -> Tensor:
+        """A tensor of this framework's as minitrain's."""
+        converted: Tensor = tensor
+        return converted
+
+    def copy_optimizer_state(self, optimizer: Any, to: optim.Optimizer) -> None:
+        """What this framework's optimizer remembers, and its options now, into one of minitrain's."""
+        to.load_state_dict(optimizer.state_dict())
 
     def __enter__(self) -> Self:
         return self

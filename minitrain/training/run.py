@@ -8,6 +8,7 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
+import math
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from minitrain.random import manual_seed
 from minitrain.training.backend import Backend
 from minitrain.training.checkpoint import save
 from minitrain.training.config import DATASETS, Config, ConfigError
+from minitrain.training.explain import Explainer
 from minitrain.training.loops import Observer
 from minitrain.training.model import build_model
 
@@ -65,11 +67,15 @@ class RunObserver(Observer):
 
     steps.csv: epoch and batch, each from 1 and 0 up as they are printed, samples seen in the epoch, the batch's loss.
     epochs.csv: the test's accuracy (0 to 1) and mean loss, the seconds that training and testing took.
+    At the first loss that is not finite, explainer's report is printed on stderr.
     """
 
-    def __init__(self, directory: Path, progress: Any) -> None:
+    def __init__(self, directory: Path, progress: Any, explainer: Explainer) -> None:
         self.epoch = 0
         self._progress = progress
+        self._explainer, self._explained = explainer, False
+        self._updates = 0
+        self._losses: list[float] = []  # the first and the last four
         self._seen = 0
         self._files = contextlib.ExitStack()
         self._steps = self._table(directory / "steps.csv", ["epoch", "batch", "samples", "loss"])
@@ -98,11 +104,30 @@ class RunObserver(Observer):
         self._progress.set_description(f"Epoch {epoch}/{epochs}", refresh=False)
         super().begin_epoch(epoch, epochs)
 
+    def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
+        """Explain the first loss that is not finite, while the weights are those that gave it."""
+        value = loss.item()
+        if not math.isfinite(value) and not self._explained:
+            self._say(self._explainer.explain(self.epoch, batch, X, y, value, self._losses, self._updates))
+
+    def _say(self, text: str) -> None:
+        """Print on stderr, once in a run."""
+        self._explained = True
+        with self._progress.external_write_mode(sys.stderr):
+            print(f"{text}\n", file=sys.stderr, flush=True)
+
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
         """Print, record, show progress."""
         super().after_update(batch, loss, current, size)
+        value = loss.item()
+        if not math.isfinite(value) and not self._explained:
+            self._say(self._explainer.too_late(self.epoch, batch, value))
+        self._updates += 1
+        self._losses.append(value)
+        if len(self._losses) > 5:
+            del self._losses[1]
         writer, file = self._steps
-        writer.writerow([self.epoch, batch, current, loss.item()])
+        writer.writerow([self.epoch, batch, current, value])
         if batch % 100 == 0:
             file.flush()
         self._progress.update(current - self._seen)
@@ -125,7 +150,7 @@ class Silent(Observer):
 
 
 @contextlib.contextmanager
-def _observing(directory: Path | None, total: int) -> Iterator[Observer]:
+def _observing(directory: Path | None, total: int, explainer: Explainer) -> Iterator[Observer]:
     """An observer that writes into the directory, if any, with a progress bar on stderr where that is a terminal."""
     if directory is None:
         yield Silent()
@@ -134,7 +159,7 @@ def _observing(directory: Path | None, total: int) -> Iterator[Observer]:
 
     hidden = not sys.stderr.isatty()
     with tqdm(total=total, unit=" samples", unit_scale=True, disable=hidden, leave=False, dynamic_ncols=True) as bar:
-        observer = RunObserver(directory, bar)
+        observer = RunObserver(directory, bar, explainer)
         try:
             yield observer
         finally:
@@ -149,6 +174,7 @@ def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Ba
 
     config.json: the configuration and the versions it ran with. steps.csv, epochs.csv: the metrics, see RunObserver.
     model.safetensors: the trained weights, for minitrain.load and safetensors' own readers.
+    A loss that is not finite is explained on stderr, once; the run goes on.
     backend: what computes; minitrain itself, if None.
     Returns the directory; None in a process that does not write, where several train together.
     Raises DataError if there is no data, ConfigError if out holds a run.
@@ -163,7 +189,11 @@ def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Ba
         )
     sample, _ = training_data[0]
     manual_seed(config.seed)
-    model = backend.model(lambda nn: build_model(nn, sample.numel(), config.hidden, len(training_data.classes)))
+
+    def build(nn: Any) -> Any:
+        return build_model(nn, sample.numel(), config.hidden, len(training_data.classes))
+
+    model = backend.model(build)
     train_dataloader = backend.dataloader(training_data, config.batch_size, config.shuffle)
     test_dataloader = backend.dataloader(test_data, config.batch_size)
     loss_fn = backend.loss_fn()
@@ -174,7 +204,8 @@ def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Ba
         versions = {"minitrain": importlib.metadata.version("minitrain"), **backend.versions()}
         description = {**dataclasses.asdict(config), "versions": versions}
         (directory / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    with _observing(directory, config.epochs * len(training_data)) as observer:
+    explainer = Explainer(config, backend, build, model, optimizer)
+    with _observing(directory, config.epochs * len(training_data), explainer) as observer:
         for epoch in range(1, config.epochs + 1):
             observer.begin_epoch(epoch, config.epochs)
             backend.train(train_dataloader, model, loss_fn, optimizer, observer)
