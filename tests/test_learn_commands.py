@@ -168,7 +168,8 @@ def test_next_tells_the_file_the_title_why_and_how_long(
     assert commands.show_next(workspace, screen) is RELU_BACKWARD
     assert said.getvalue() == (
         "Next: relu-backward, A title (about 5 minutes)\n"
-        "  why    the first not done in backward passes (0 of 2 are), and you have tried it\n"
+        "  track  backward passes, 0 of 2 done; this one you have tried\n"
+        "  why    A reason.\n"
         "  open   minitrain-exercises/backward_passes/relu_backward.py\n"
         "  check  minitrain learn check relu-backward\n"
     )
@@ -205,7 +206,8 @@ def test_a_check_shows_each_stage_and_a_pass_leads_on(workspace: Workspace, scre
         "  pass  agreement with torch\n\n"
         "Passed. The library's own body: minitrain learn solution relu\n\n"
         "Next: relu-backward, A title (about 5 minutes)\n"
-        "  why    the first not done in backward passes (0 of 2 are)\n"
+        "  track  backward passes, 0 of 2 done\n"
+        "  why    A reason.\n"
         "  open   minitrain-exercises/backward_passes/relu_backward.py\n"
         "  check  minitrain learn check relu-backward\n"
     )

@@ -35,6 +35,7 @@ class Exercise:
     target: str = "ops.Something.backward"
     hints: tuple[str, ...] = ("First.", "Second.", "Third.")
     minutes: int = 5
+    why: str = "A reason."
 
     def stub(self) -> str:
         return f'"""Write {self.name}: y = x², dL/dx = 2 x · dL/dy."""\n'

@@ -132,9 +132,10 @@ def show_next(workspace: Workspace, screen: Screen, after: Exercise | None = Non
     standings = workspace.standings()
     of_track = [exercise for exercise in workspace.exercises.values() if exercise.track == following.track]
     passed = sum(standings[exercise.name].status == "done" for exercise in of_track)
-    tried = ", and you have tried it" if standings[following.name].status == "tried" else ""
+    tried = "; this one you have tried" if standings[following.name].status == "tried" else ""
     screen.print(f"Next: {headline(following, screen)}")
-    screen.print(f"  why    the first not done in {following.track} ({passed} of {len(of_track)} are){tried}")
+    screen.print(f"  track  {following.track}, {passed} of {len(of_track)} done{tried}")
+    screen.print(textwrap.fill(following.why, WIDTH, initial_indent="  why    ", subsequent_indent=" " * 9))
     show_place(workspace, following, screen)
     return following
 
