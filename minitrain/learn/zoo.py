@@ -103,6 +103,8 @@ SPECIMENS: dict[str, Specimen] = {
         _specimen("ops.Index.backward", "detached", gradients.index_writes_into_a_copy),
         _specimen("ops.IndexPut.backward", "mask-missing", gradients.index_put_keeps_what_was_overwritten),
         _specimen("ops.Cat.backward", "inputs-swapped", gradients.cat_in_reverse),
+        _specimen("ops.Clone.backward", "detached", gradients.clone_detaches),
+        _specimen("ops.ToCopy.backward", "detached", gradients.to_copy_detaches),
         _specimen("ops.Matmul.backward", "transposed", gradients.matmul_the_other_way_round),
         _specimen("ops.Matmul.backward", "grad-output-missing", gradients.matmul_without_the_chain_rule),
         _specimen("ops.Matmul.backward", "sum-missing", gradients.matmul_of_the_first_matrix_only),

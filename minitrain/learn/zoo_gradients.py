@@ -506,7 +506,8 @@ def maximum_taken_from_the_smaller(ctx: Context, grad_y: Array) -> Gradients:
 def minimum_to_both(ctx: Context, grad_y: Array) -> Gradients:
     """dL/dy goes to both.
 
-    Only the smaller one is y; the other has no influence on it and must get 0.
+    Only the smaller one is y; the other has no influence on it and must get 0. As it is, the larger one is pulled along
+    for nothing.
     """
     shape_a, shape_b = ctx.shapes
     needs_a, needs_b = ctx.needs_input_grad
@@ -724,6 +725,24 @@ def cat_in_reverse(ctx: Context, grad_y: Array) -> Gradients:
     """
     parts = np.split(grad_y, ctx.ends[:-1], axis=ctx.dim)[::-1]
     return tuple([part if needed else None for part, needed in zip(parts, ctx.needs_input_grad, strict=True)])
+
+
+def clone_detaches(ctx: Context, grad_y: Array) -> Gradients:
+    """dL/dx = 0.
+
+    A clone is a copy on the tape: its gradient goes on to x. Not to send it on is what detach() is for; here all that
+    was computed from the clone is lost to the layers before.
+    """
+    return np.zeros_like(grad_y)
+
+
+def to_copy_detaches(ctx: Context, grad_y: Array) -> Gradients:
+    """no dL/dx.
+
+    Another dtype makes another array, but not another value: x has its gradient, only in its own dtype. Where a model
+    computes in one precision and keeps its weights in another, no weight would ever learn.
+    """
+    return None
 
 
 # --- matrices ---------------------------------------------------------------------------------------------------------
@@ -983,7 +1002,8 @@ def softmax_sign(ctx: Context, grad_y: Array) -> Gradients:
 def softmax_saves_its_input(ctx: Context, x: Array, *, dim: int) -> Array:
     """y = exp x / Σ exp x over dim;  dL/dx = x · (dL/dy - Σ dL/dy · x).
 
-    Forward saves x where backward expects y, the probabilities.
+    Forward saves x where backward expects y, the probabilities. A score may be negative or 100, and the gradient grows
+    with it.
     """
     exp = np.exp(x - x.max(axis=dim, keepdims=True, initial=-np.inf))
     y = exp / exp.sum(axis=dim, keepdims=True)

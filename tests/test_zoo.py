@@ -1,0 +1,352 @@
+"""The bug zoo: every specimen fits into the library, is caught, and is named; and nothing right is called wrong."""
+
+import ast
+import builtins
+import dataclasses
+import importlib
+import inspect
+import textwrap
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minitrain import ops, optim
+from minitrain.autograd.autopsy import autopsy
+from minitrain.autograd.gradcheck import check_gradients
+from minitrain.autograd.optimcheck import check_optimizer
+from minitrain.learn.zoo import SPECIMENS, Specimen
+from minitrain.learn.zoo_table import EXAMPLES, Example, description, examine, find, table
+from minitrain.ops import Array, Function
+
+GRADIENTS = [
+    "sign",
+    "factor",
+    "mean-missing",
+    "mean-twice",
+    "transposed",
+    "wrong-place",
+    "sum-missing",
+    "sum-wrong-axis",
+    "mask-inverted",
+    "mask-missing",
+    "mask-wrong-side",
+    "at-output",
+    "at-input",
+    "path-forgotten",
+    "detached",
+    "off-diagonal-missing",
+    "one-hot-missing",
+    "clipped",
+    "eps",
+    "rounding",
+    "kinks",
+    "grad-output-missing",
+    "derivative-missing",
+    "inputs-swapped",
+    "operand",
+    "rows-missing",
+    "averaged",
+    "shifted",
+    "not-finite",
+]
+OPTIMIZERS = [
+    "uphill",
+    "lr-missing",
+    "stale-momentum",
+    "momentum-averaged",
+    "momentum-missing",
+    "nesterov-missing",
+    "dampened-first",
+    "decay-missing",
+    "decay-sign",
+    "decay-decoupled",
+    "decay-coupled",
+    "bias-correction-missing",
+    "eps-inside-root",
+    "square-missing",
+    "root-missing",
+    "betas-swapped",
+    "gradients-not-zeroed",
+    "late-gradient",
+    "step-not-counted",
+]
+MORE_OF_OPTIMIZERS = ["not-updated", "gradient-written", "lr-inside-momentum", "lr-not-followed", "eps-uncorrected"]
+
+OPERATIONS = [
+    name
+    for name, member in inspect.getmembers(ops, inspect.isclass)
+    if issubclass(member, Function) and member is not Function
+]
+
+every_specimen = pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=lambda specimen: specimen.name)
+in_the_library = [specimen for specimen in SPECIMENS.values() if specimen.of]
+every_one_in_the_library = pytest.mark.parametrize("specimen", in_the_library, ids=lambda specimen: specimen.name)
+every_operation = pytest.mark.parametrize("name", OPERATIONS)
+
+
+# --- what is in it ----------------------------------------------------------------------------------------------------
+
+
+def test_it_has_a_mistake_for_every_operation_every_optimizer_and_the_tape() -> None:
+    of = {specimen.of.rpartition(".")[0] for specimen in in_the_library}
+    assert of == {f"ops.{name}" for name in OPERATIONS} | {
+        "optim.Optimizer",
+        "optim.SGD",
+        "optim.RMSprop",
+        "optim.Adam",
+        "tape",
+    }
+
+
+def test_it_has_every_mistake_that_has_a_name() -> None:
+    assert {specimen.mistake for specimen in SPECIMENS.values()} == {*GRADIENTS, *OPTIMIZERS, *MORE_OF_OPTIMIZERS}
+
+
+@every_specimen
+def test_it_says_what_is_wrong_and_what_follows(specimen: Specimen) -> None:
+    assert specimen.formula.endswith(".")
+    assert len(specimen.explanation) > 80
+    assert specimen.name == specimen.function.__name__.replace("_", "-")
+
+
+# --- it fits into the library -----------------------------------------------------------------------------------------
+
+
+def original(specimen: Specimen) -> tuple[Any, Any]:
+    """The module, and the function of it, that the specimen stands in for."""
+    module, *path = specimen.of.split(".")
+    found = whole = importlib.import_module(f"minitrain.{module}")
+    for name in path:
+        found = getattr(found, name)
+    return whole, found
+
+
+def definition(specimen: Specimen) -> ast.FunctionDef:
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(specimen.function))).body
+    assert isinstance(function, ast.FunctionDef)
+    return function
+
+
+def names_from_outside(function: ast.FunctionDef) -> set[str]:
+    """What its body uses and does not make itself."""
+    names = [node for statement in function.body for node in ast.walk(statement) if isinstance(node, ast.Name)]
+    arguments = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+    return {name.id for name in names} - {x.id for x in names if isinstance(x.ctx, ast.Store)} - arguments
+
+
+@every_one_in_the_library
+def test_it_takes_what_the_librarys_function_takes(specimen: Specimen) -> None:
+    def parameters(function: Any) -> list[Any]:
+        return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+    assert parameters(specimen.function) == parameters(original(specimen)[1])
+
+
+@every_one_in_the_library
+def test_its_body_uses_only_what_the_librarys_module_has(specimen: Specimen) -> None:
+    module, _ = original(specimen)
+    missing = [
+        n for n in names_from_outside(definition(specimen)) if not hasattr(module, n) and not hasattr(builtins, n)
+    ]
+    assert not missing
+
+
+@every_one_in_the_library
+def test_its_body_does_the_same_within_the_librarys_module(specimen: Specimen) -> None:
+    """Run with the names of that module alone, as where it is put into its source."""
+    names = dict(vars(original(specimen)[0]))
+    exec(compile(ast.Module([definition(specimen)], []), "spliced", "exec"), names)
+    there = dataclasses.replace(specimen, function=names[specimen.function.__name__])
+    assert find(there).report == find(specimen).report
+
+
+# --- it is caught, and named ------------------------------------------------------------------------------------------
+
+
+@every_specimen
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_is_caught(specimen: Specimen, seed: int) -> None:
+    assert find(specimen, seed).caught
+
+
+def test_nine_in_ten_are_named_rightly() -> None:
+    findings = [find(specimen) for specimen in SPECIMENS.values()]
+    of_gradients = [finding for finding in findings if finding.specimen.mistake in GRADIENTS]
+    for some in (findings, of_gradients):
+        wrong = [f"{f.specimen.name}: {[mistake.name for mistake in f.mistakes]}" for f in some if not f.right]
+        assert len(wrong) <= len(some) / 10, wrong
+
+
+@every_one_in_the_library
+def test_what_is_right_in_its_place_is_not_caught(specimen: Specimen) -> None:
+    """The very examples that show the specimens show nothing of the library's own functions."""
+    finding = find(dataclasses.replace(specimen, function=original(specimen)[1]))
+    assert not finding.caught, finding.report
+    assert finding.mistakes == []
+
+
+def test_a_mistake_of_another_kind_is_not_counted_as_right() -> None:
+    specimen = dataclasses.replace(SPECIMENS["relu-mask-inverted"], mistake="sign")
+    assert find(specimen).caught
+    assert not find(specimen).right
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_line_for_each_and_says_how_many() -> None:
+    some = [SPECIMENS["sub-sign-forgotten"], dataclasses.replace(SPECIMENS["sgd-uphill"], mistake="decay-missing")]
+    head, first, second, total = table(some)
+    assert head.split()[0] == "specimen"
+    assert first.split() == ["sub-sign-forgotten", "ops.Sub.backward", "sign", "sign"]
+    assert second.split() == ["sgd-uphill", "optim.SGD.update", "decay-missing", "uphill:", "wrong"]
+    assert total == "2 of 2 caught, 1 named rightly (50.0%)"
+
+
+def test_the_table_says_what_is_not_caught() -> None:
+    right = dataclasses.replace(SPECIMENS["sub-sign-forgotten"], function=ops.Sub.backward)
+    assert list(table([right]))[1].endswith("not caught")
+
+
+def test_a_description_has_the_formula_and_the_report() -> None:
+    text = description(SPECIMENS["relu-mask-inverted"])
+    assert "dL/dx = dL/dy where x <= 0" in text
+    assert "mask-inverted" in text.partition("\n\n")[2]
+
+
+def test_examine_gives_the_mistakes() -> None:
+    assert examine(SPECIMENS["sub-sign-forgotten"])[0].name == "sign"
+
+
+# --- no false alarm ---------------------------------------------------------------------------------------------------
+
+
+class AnyNumbers:
+    """Stands in for the generator that the examples draw from: any sizes from 1 up, zeros, ties, small and large."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self.spread = self._random.choice([0.3, 1.0, 3.0])
+        self.quarters = self._random.random() < 0.3  # with ties, and on kinks
+
+    def shape(self, ndim: int) -> tuple[int, ...]:
+        return tuple(int(size) for size in self._random.integers(1, 5, ndim))
+
+    def array(self, *shape: int, positive: bool = False) -> Array:
+        numbers = np.asarray(self._random.normal(0, self.spread, shape))
+        numbers = np.round(4 * numbers) / 4 if self.quarters else numbers
+        return np.abs(numbers) + 0.25 if positive else numbers
+
+    def one_of(self, *choices: Any) -> Any:
+        return choices[self._random.integers(len(choices))]
+
+    def integers(self, below: int, *shape: int) -> Array:
+        return self._random.integers(0, below, shape)
+
+    def subset(self, count: int) -> tuple[int, ...]:
+        return tuple(i for i in range(count) if self._random.random() < 0.5)
+
+    def permutation(self, count: int) -> tuple[int, ...]:
+        return tuple(int(i) for i in self._random.permutation(count))
+
+
+def any_example(name: str, draw: AnyNumbers) -> Example:
+    """A random call of the operation."""
+    n, c = draw.shape(2)
+    x = draw.array(*draw.shape(draw.one_of(1, 2, 3)), positive=name in ("Log", "Sqrt"))
+    axis = draw.one_of(*range(x.ndim))
+    match name:
+        case "Add" | "Sub" | "Mul" | "Div" | "Maximum" | "Minimum" | "Pow" | "Where":
+            shapes = draw.one_of([(n, c), (c,)], [(n, 1), (n, c)], [(n, c), (n, c)], [(), (n,)], [(2, n, 1), (1, c)])
+            a, b = (draw.array(*shape, positive=name == "Pow") for shape in shapes)
+            b = np.where(np.abs(b) < 0.2, 0.5, b) if name == "Div" else b
+            where = [draw.integers(2, *np.broadcast_shapes(*shapes)).astype(bool)] if name == "Where" else []
+            return Example([*where, a, b])
+        case "Clamp":
+            return Example([x], {"min": draw.one_of(None, -0.5), "max": draw.one_of(0.25, 1.0)})
+        case "Sum" | "Mean" | "Amax":
+            return Example([x], {"dim": draw.subset(x.ndim) or (axis,), "keepdim": draw.one_of(False, True)})
+        case "Reshape":
+            return Example([x], {"shape": draw.one_of((x.size,), x.shape[::-1], (*x.shape, 1))})
+        case "Flatten":
+            return Example([x], {"start_dim": axis, "end_dim": x.ndim - 1})
+        case "Transpose":
+            return Example([x], {"dim0": axis, "dim1": draw.one_of(*range(x.ndim))})
+        case "Permute":
+            return Example([x], {"dims": draw.permutation(x.ndim)})
+        case "Expand":
+            return Example([draw.array(n, 1)], {"shape": draw.one_of((n, c), (2, n, c), (n, 1))})
+        case "Index":
+            index = draw.one_of((slice(0, 1),), (draw.integers(len(x), 5),), (0,), (x > 0,), (..., np.newaxis))
+            return Example([x], {"index": index})
+        case "IndexPut":
+            x, place = draw.array(n, c), draw.integers(n, 1)
+            return Example([x, draw.array(*draw.one_of((1, c), (c,), (1,)))], {"index": (place,)})
+        case "Cat":
+            return Example([draw.array(size, c) for size in draw.shape(draw.one_of(1, 2, 3))], {"dim": 0})
+        case "Clone" | "ToCopy":
+            return Example([x], EXAMPLES[name](np.random.default_rng(0)).options)
+        case "Matmul":
+            k, stack = draw.shape(2)
+            shapes = draw.one_of(
+                [(n, k), (k, c)], [(stack, n, k), (k, c)], [(k,), (k, c)], [(n, k), (k,)], [(k,), (k,)]
+            )
+            return Example([draw.array(*shape) for shape in shapes])
+        case "Linear":
+            batch = draw.one_of((), (4,), (2, 3))
+            return Example([draw.array(*batch, n), draw.array(c, n), draw.one_of(None, draw.array(c))])
+        case "Softmax" | "LogSoftmax":
+            return Example([x], {"dim": axis})
+        case "NLLLoss":
+            options = {"ignore_index": draw.one_of(-100, 0), "reduction": draw.one_of("none", "mean", "sum")}
+            target = draw.integers(c, n)
+            target[0] = c - 1 if c > 1 else target[0]
+            options["ignore_index"] = options["ignore_index"] if c > 1 else -100  # all ignored has no mean
+            return Example([draw.array(n, c), target, draw.one_of(None, draw.array(c, positive=True))], options)
+        case "MSELoss":
+            return Example([draw.array(n, c), draw.array(n, c)], {"reduction": draw.one_of("none", "mean", "sum")})
+    return Example([x])
+
+
+@every_operation
+def test_no_false_alarm_for_a_right_operation(name: str) -> None:
+    """24 cases each, together with the optimizers' more than a thousand."""
+    for seed in range(24):
+        inputs, options = any_example(name, AnyNumbers(seed))
+        needs = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
+        needs = [True, False, False] if name == "NLLLoss" else needs
+        report = check_gradients(getattr(ops, name), inputs, options=options, needs_input_grad=needs, seed=seed)
+        assert report.ok, f"seed {seed}\n{report}"
+        for found in report.inputs:
+            assert found.mistakes == []
+            if found.analytic is not None and not found.kinks and not found.unmeasured:
+                assert found.numeric is not None
+                assert autopsy(found.analytic, found.numeric) == [], f"seed {seed}"
+
+
+OPTIONS: dict[type[Any], dict[str, list[Any]]] = {
+    optim.SGD: {"momentum": [0, 0.5, 0.9], "dampening": [0, 0.3], "nesterov": [False, True]},
+    optim.RMSprop: {"alpha": [0.5, 0.9, 0.99], "eps": [1e-8, 1e-3], "momentum": [0, 0.9], "centered": [False, True]},
+    optim.Adam: {"betas": [(0.9, 0.999), (0.5, 0.9), (0.0, 0.99)], "eps": [1e-8, 1e-3], "amsgrad": [False, True]},
+    optim.AdamW: {"betas": [(0.9, 0.999), (0.5, 0.9), (0.0, 0.99)], "eps": [1e-8, 1e-3], "amsgrad": [False, True]},
+}
+
+
+@pytest.mark.parametrize("rule", OPTIONS)
+def test_no_false_alarm_for_a_right_optimizer(rule: type[Any]) -> None:
+    """50 cases each, against the formula and against itself."""
+    formula = {optim.SGD: "sgd", optim.RMSprop: "rmsprop"}.get(rule, "adam")
+    for seed in range(50):
+        draw = AnyNumbers(seed)
+        choices = {**OPTIONS[rule], "lr": [1e-4, 1e-2, 1.0], "weight_decay": [0, 0.01, 0.3], "maximize": [False, True]}
+        options = {name: draw.one_of(*values) for name, values in choices.items()}
+        if options.get("nesterov"):
+            options |= {"momentum": 0.9, "dampening": 0}
+        shapes = [draw.shape(draw.one_of(1, 2)) for _ in range(draw.one_of(1, 2, 4))]
+        for reference in (formula, rule):
+            report = check_optimizer(
+                rule, reference, options=options, shapes=shapes, steps=draw.one_of(1, 5), seed=seed
+            )
+            assert report.ok, f"seed {seed}\n{report}"
+            assert report.mistakes == []
