@@ -178,6 +178,15 @@ def test_nine_in_ten_are_named_rightly() -> None:
         assert len(wrong) <= len(some) / 10, wrong
 
 
+of_optimizers = [specimen for specimen in in_the_library if specimen.of.startswith("optim.")]
+
+
+@pytest.mark.parametrize("specimen", of_optimizers, ids=lambda specimen: specimen.name)
+def test_of_an_optimizer_every_one_is_named_rightly(specimen: Specimen) -> None:
+    finding = find(specimen)
+    assert finding.right, finding.report
+
+
 @every_one_in_the_library
 def test_what_is_right_in_its_place_is_not_caught(specimen: Specimen) -> None:
     """The very examples that show the specimens show nothing of the library's own functions."""
