@@ -1,0 +1,149 @@
+"""Runs a learner's piece in the library's place: a script, which checking.py starts as a process of its own.
+
+On its standard input it finds what to run, and it answers on its standard output: a line of JSON for each answer,
+behind a byte that begins it, then as many bytes of arrays as the line says. What the learner's code prints becomes
+answers, too. When the time is up, or the interpreter dies, the last thing written is Python's own account of where.
+minitrain is imported only when the loader for the learner's piece is in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib.abc
+import importlib.util
+import io
+import json
+import marshal
+import os
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+BEGIN = b"\x1e"  # what an answer begins with; Python's account of a death does not
+PRINTED_AT_MOST = 4000  # characters
+MEMORY = 8 << 30  # bytes of address space
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a package in its folder, and one of its modules in the code that splice.py made; all else is as ever.
+
+    code: of that module; if there is none, it is as ever, too.
+    To be put first in sys.meta_path, in a process that has not imported the package.
+    """
+
+    def __init__(self, package: Path, module: str, path: Path, code: Sequence[types.CodeType]) -> None:
+        self._package, self._module, self._path, self._code = package, module, path, code
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Where the module is; None: somebody else knows."""
+        if fullname == self._package.name:
+            return importlib.util.spec_from_file_location(
+                fullname, self._package / "__init__.py", submodule_search_locations=[str(self._package)]
+            )
+        if fullname == self._module and self._code:
+            return importlib.util.spec_from_file_location(fullname, self._path, loader=self)
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the spliced code as the module's own."""
+        for code in self._code:
+            exec(code, module.__dict__)
+
+
+class Channel:
+    """Where answers go."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._lock = threading.RLock()
+
+    def send(self, answer: Mapping[str, Any], arrays: bytes = b"") -> None:
+        """One answer, at once."""
+        data = BEGIN + json.dumps({**answer, "bytes": len(arrays)}).encode() + b"\n" + arrays
+        with self._lock:
+            while data:
+                data = data[os.write(self.descriptor, data) :]
+
+
+class Printed(io.TextIOBase):
+    """Stands for stdout and stderr: hands on what is printed, up to a limit."""
+
+    encoding = "utf-8"
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._left = PRINTED_AT_MOST
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Hand on the text, or its beginning."""
+        if self._left > 0 and text:
+            shown = text[: self._left]
+            self._left -= len(shown)
+            self._channel.send({"printed": shown, "cut": self._left == 0})
+        return len(text)
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """An exception, in words and lines, as checking.py takes it."""
+    try:
+        message = str(error)[:1000]
+    except Exception:
+        message = ""
+    frames = [
+        [frame.f_code.co_filename, line, frame.f_code.co_name]
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if line is not None
+    ]
+    return {
+        "type": type(error).__name__,
+        "message": message,
+        "frames": frames[-200:],
+        "notes": [str(note) for note in getattr(error, "__notes__", [])],
+        "function": str(getattr(error, "function", "")),
+    }
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, not beyond a limit that is there
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def main() -> None:
+    """Answer for each stage that is asked for, until one fails."""
+    channel = Channel(os.dup(1))
+    os.dup2(2, 1)  # whatever else is written to stdout, by C code or by a process that the learner's code starts
+    package, module, path, code, exercise, stages, limit = marshal.loads(sys.stdin.buffer.read())
+    faulthandler.enable(channel.descriptor)
+    _limit_memory()
+    sys.stdout = sys.stderr = Printed(channel)
+    sys.meta_path.insert(0, Finder(Path(package), module, Path(path), code))
+    for stage in stages:
+        faulthandler.dump_traceback_later(limit, exit=True, file=channel.descriptor)
+        try:
+            from minitrain.learn.exercises import EXERCISES
+
+            answer, arrays = EXERCISES[exercise].run(stage)
+        except BaseException as error:  # a SystemExit of the learner's as well
+            channel.send({"stage": stage, "error": described(error)})
+            break
+        channel.send({"stage": stage, **answer}, arrays)
+    faulthandler.cancel_dump_traceback_later()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,440 @@
+"""Takes a module's source apart and puts it together again: a piece out for the learner, the learner's piece in.
+
+A piece is a function (`walk_back`) or a method (`ReLU.backward`) of a module of minitrain. `learner_file` writes the
+file that the learner works in: the piece with its body taken out, and around it what is needed to understand it.
+`splice` makes the module anew from its own source, with what stands in the learner's file in the place of the
+library's; child.py gives that to an interpreter that has not imported the module yet. So every use of the piece is
+the learner's, and every error in it has the learner's file and line.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import dataclasses
+import difflib
+import sys
+import textwrap
+import types
+import warnings
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+WIDTH = 120
+LEARNERS = 1_000_000  # added to the learner's line numbers while they are compiled together with the library's
+
+
+class SpliceError(Exception):
+    """What is wrong with a learner's file, and in which line (None: it is the file as a whole)."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+# --- where a piece is -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A function or a method of a module.
+
+    module: the module's full name; path: its source file; source: its text; name: `walk_back` or `ReLU.backward`.
+    """
+
+    module: str
+    path: Path
+    source: str
+    name: str
+
+    @property
+    def class_name(self) -> str:
+        """The class that a method belongs to; "" for a function."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def function_name(self) -> str:
+        """The function's own name."""
+        return self.name.rpartition(".")[2]
+
+
+def find_piece(package: Path, target: str) -> Piece:
+    """The piece called target, such as ops.ReLU.backward or nn.init.uniform_, of the package in this folder.
+
+    Raises LookupError if there is no such module, or no such piece in it.
+    """
+    parts = target.split(".")
+    for i in range(len(parts) - 1, 0, -1):
+        path = package.joinpath(*parts[:i]).with_suffix(".py")
+        if path.is_file():
+            piece = Piece(".".join([package.name, *parts[:i]]), path, path.read_text("utf-8"), ".".join(parts[i:]))
+            _find(ast.parse(piece.source), piece)
+            return piece
+    raise LookupError(f"{package} has no source file of a module that {target} could be in")
+
+
+def _find(tree: ast.Module, piece: Piece) -> tuple[ast.FunctionDef | ast.ClassDef, ast.FunctionDef]:
+    """The piece in the library's tree, and the statement at top level that it is, or is in."""
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == piece.name:
+            return statement, statement
+        if isinstance(statement, ast.ClassDef) and statement.name == piece.class_name:
+            methods = _methods(statement)
+            if piece.function_name in methods:
+                return statement, methods[piece.function_name]
+    raise LookupError(f"{piece.path} has no {piece.name}")
+
+
+def _methods(holder: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {statement.name: statement for statement in holder.body if isinstance(statement, ast.FunctionDef)}
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+# --- the learner's file -----------------------------------------------------------------------------------------------
+
+
+def learner_file(
+    piece: Piece,
+    body: str,
+    *,
+    introduction: str,
+    given: Collection[str] | None = None,
+    gap: tuple[str, str] | None = None,
+    program: str = "",
+) -> str:
+    """The file that a learner works in.
+
+    body: what stands where the learner writes, its first line at the margin.
+    introduction: the file's docstring. given: the other methods of the class that are shown; None: all.
+    gap: how the first and the last statement begin that are the learner's to write (a comment can be the first);
+        None: all of the body is. The docstring, and a comment under it, stay in either case.
+    program: what to do when the file itself is run.
+    Raises LookupError unless there are such lines, once.
+    """
+    tree = ast.parse(piece.source)
+    lines = piece.source.splitlines()
+    holder, function = _find(tree, piece)
+    first, last = _gap(lines, function, gap)
+    indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
+
+    def with_lines(taken: list[str]) -> str:
+        written = [*lines[_start(function) - 1 : first], *taken, *lines[last : function.end_lineno]]
+        if not isinstance(holder, ast.ClassDef):
+            return "\n".join(written)
+        top = holder.body[0].end_lineno if _is_docstring(holder.body[0]) else holder.lineno
+        parts = [lines[holder.lineno - 1 : top]]
+        for name, method in _methods(holder).items():
+            if method is function:
+                parts.append(written)
+            elif given is None or name in given:
+                margin = " " * method.col_offset
+                parts.append([f"{margin}# Given, as it is in {piece.module}.", *_lines_of(method, lines)])
+        return "\n\n".join("\n".join(part) for part in parts)
+
+    text = with_lines(textwrap.indent(body.rstrip(), indent).split("\n"))
+    imports = _imports(tree, piece, _names(text) | _names(with_lines(lines[first:last])))
+    parts = [f'"""{introduction.strip()}\n"""', "from __future__ import annotations", imports, f"\n{text}"]
+    if program:
+        parts.append(f"\n{program.strip()}")
+    return "\n\n".join(parts) + "\n"
+
+
+def body_of(piece: Piece, gap: tuple[str, str] | None = None) -> str:
+    """The library's own lines that stand where the learner writes, the first one at the margin."""
+    lines = piece.source.splitlines()
+    _, function = _find(ast.parse(piece.source), piece)
+    first, last = _gap(lines, function, gap)
+    return textwrap.dedent("\n".join(lines[first:last]))
+
+
+def _gap(lines: list[str], function: ast.FunctionDef, gap: tuple[str, str] | None) -> tuple[int, int]:
+    """Which lines are the learner's, counted from 0: the first, and the one after the last."""
+    start, end = _signature_end(function), function.end_lineno or 0
+    while not lines[start].strip() or lines[start].strip().startswith("#"):
+        start += 1
+    if gap is None:
+        return start, end
+    first, last = (_line_of(text, lines, function, start) for text in gap)
+    statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node.lineno == last + 1]
+    return first, statements[0].end_lineno or last + 1
+
+
+def _line_of(beginning: str, lines: list[str], function: ast.FunctionDef, start: int) -> int:
+    found = [i for i in range(start, function.end_lineno or 0) if lines[i].strip().startswith(beginning)]
+    if len(found) != 1:
+        raise LookupError(f"{function.name} should have one line that begins with {beginning!r}, but has {len(found)}")
+    return found[0]
+
+
+def _signature_end(function: ast.FunctionDef) -> int:
+    """The number of the last line of the docstring, or of the signature where there is none."""
+    if _is_docstring(function.body[0]):
+        return function.body[0].end_lineno or 0
+    parts = [part for part in (*ast.walk(function.args), function.returns) if isinstance(part, ast.expr | ast.arg)]
+    return max([function.lineno, *[part.end_lineno or 0 for part in parts]])
+
+
+def _start(function: ast.FunctionDef) -> int:
+    """The number of its first line, decorators included."""
+    return min([function.lineno, *[decorator.lineno for decorator in function.decorator_list]])
+
+
+def _lines_of(function: ast.FunctionDef, lines: list[str]) -> list[str]:
+    return lines[_start(function) - 1 : function.end_lineno]
+
+
+def _names(text: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+
+
+def _imports(tree: ast.Module, piece: Piece, names: set[str]) -> str:
+    """The lines that import what the file needs: from where the module has it, or from the module itself."""
+    plain: list[str] = []
+    by_module: dict[str, list[str]] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                if (alias.asname or alias.name.partition(".")[0]) in names | {"np"}:  # NumPy is always of use
+                    plain.append(ast.unparse(ast.Import([alias])))
+        elif isinstance(statement, ast.ImportFrom) and statement.module and statement.module != "__future__":
+            found = [ast.unparse(alias) for alias in statement.names if (alias.asname or alias.name) in names]
+            by_module.setdefault(statement.module, []).extend(found)
+    own = (names & _defined(tree).keys()) - {piece.name, piece.class_name}
+    by_module.setdefault(piece.module, []).extend(own)
+    groups: dict[int, list[str]] = {0: [], 1: [], 2: []}  # the standard library, NumPy, minitrain
+    for line in plain:
+        groups[_group(line.split()[1], piece)].append(line)
+    for module, found in sorted(by_module.items()):
+        if found:
+            groups[_group(module, piece)].append(_import_line(module, sorted(found, key=_import_order)))
+    return "\n\n".join("\n".join(group) for group in groups.values() if group)
+
+
+def _group(module: str, piece: Piece) -> int:
+    root = module.partition(".")[0]
+    if root == piece.module.partition(".")[0]:
+        return 2
+    return 0 if root in sys.stdlib_module_names else 1
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """CONSTANTS, then Classes, then functions, as isort has it."""
+    bare = name.lstrip("_")
+    return (0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2), name
+
+
+def _import_line(module: str, names: list[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return "\n".join([f"from {module} import (", *[f"    {name}," for name in names], ")"])
+
+
+def _defined(tree: ast.Module) -> dict[str, ast.stmt]:
+    """What a module defines at top level: functions, classes and values; imports are not among them."""
+    defined: dict[str, ast.stmt] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined[statement.name] = statement
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            defined.update((target.id, statement) for target in targets if isinstance(target, ast.Name))
+    return defined
+
+
+# --- the learner's piece in its place ---------------------------------------------------------------------------------
+
+
+def splice(piece: Piece, source: str, filename: str) -> list[types.CodeType]:
+    """The module's code with what stands in a learner's file in the library's place; to be run one after another.
+
+    source, filename: the learner's file. Of its class, all methods take the place of the library's; its imports and
+    helpers come along. Tracebacks show its own name and line numbers.
+    Raises SpliceError for a file that is not Python, or where the piece is missing, there twice, or called otherwise.
+    """
+    tree = _parse(source, filename)
+    library = ast.parse(piece.source)
+    holder, _ = _find(library, piece)
+    theirs = _learners_piece(tree, piece)
+    before, after = _rest(tree, theirs, library, piece)
+    if isinstance(holder, ast.ClassDef) and isinstance(theirs, ast.ClassDef):
+        new: ast.stmt = _merged(holder, theirs, piece)
+    else:
+        _check_signature(_find(library, piece)[1], theirs, piece)
+        new = _moved(theirs)
+    place = library.body.index(holder)
+    future = [x for x in library.body if isinstance(x, ast.ImportFrom) and x.module == "__future__"]
+    return [
+        _compiled(library.body[:place], piece.path),
+        _compiled([*future, *before], filename),
+        _relocated(_compiled([*future, new, *library.body[place + 1 :]], piece.path), filename),
+        _compiled([*future, *after], filename),
+    ]
+
+
+def _compiled(body: list[ast.stmt], filename: str | Path) -> types.CodeType:
+    code: types.CodeType = compile(ast.Module(body, []), str(filename), "exec", dont_inherit=True)
+    return code
+
+
+def _parse(source: str, filename: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)  # what 3.11 calls an invalid escape
+            compile(source, filename, "exec", dont_inherit=True)  # finds more than parsing: a return outside a function
+            return ast.parse(source)
+    except SyntaxError as error:
+        kind = {"IndentationError": "indentation", "TabError": "tabs"}.get(type(error).__name__, "syntax")
+        raise SpliceError(f"this is not Python ({kind}): {error.msg}", error.lineno) from None
+    except (ValueError, RecursionError, MemoryError) as error:  # a zero byte; brackets a thousand deep
+        raise SpliceError(f"this is not Python: {error or 'it is nested too deeply'}") from None
+
+
+def _only(found: Sequence[ast.stmt], what: str, piece: Piece, others: Collection[str], holder: ast.stmt | None) -> None:
+    """Raise SpliceError unless there is one definition."""
+    if len(found) > 1:
+        raise SpliceError(
+            f"{what} is defined a second time; the first is in line {found[0].lineno}. Keep one.", found[1].lineno
+        )
+    if not found:
+        near = difflib.get_close_matches(what.split()[-1].rpartition(".")[2], others, 1)
+        hint = f" There is {near[0]}: is it meant?" if near else ""
+        raise SpliceError(
+            f"{what} is missing: the check puts it in the place of the one in {piece.module}.{hint} "
+            "`minitrain learn reset NAME` gives the file as it was.",
+            None if holder is None else holder.lineno,
+        )
+
+
+def _learners_piece(tree: ast.Module, piece: Piece) -> ast.FunctionDef | ast.ClassDef:
+    definitions = [x for x in tree.body if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    names = [x.name for x in definitions]
+    if not piece.class_name:
+        functions = [x for x in definitions if x.name == piece.name]
+        _only(functions, f"the function {piece.name}", piece, names, None)
+        if not isinstance(functions[0], ast.FunctionDef):
+            raise SpliceError(f"{piece.name} must be a plain function: def {piece.name}(...)", functions[0].lineno)
+        return functions[0]
+    holders = [x for x in definitions if x.name == piece.class_name]
+    _only(holders, f"the class {piece.class_name}", piece, names, None)
+    holder = holders[0]
+    if not isinstance(holder, ast.ClassDef):
+        raise SpliceError(f"{piece.class_name} must be a class", holder.lineno)
+    methods = [x for x in holder.body if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = [x for x in methods if x.name == piece.function_name]
+    _only(found, f"the method {piece.name}", piece, [x.name for x in methods], holder)
+    if not isinstance(found[0], ast.FunctionDef):
+        raise SpliceError(f"{piece.name} must be a plain function, without async", found[0].lineno)
+    return holder
+
+
+def _rest(
+    tree: ast.Module, theirs: ast.stmt, library: ast.Module, piece: Piece
+) -> tuple[list[ast.stmt], list[ast.stmt]]:
+    """What else stands in the learner's file, before the piece and after it."""
+    defined = _defined(library)
+    before: list[ast.stmt] = []
+    after: list[ast.stmt] = []
+    rest = before
+    for name, statement in _defined(tree).items():
+        if name in defined and statement is not theirs:
+            raise SpliceError(
+                f"{piece.module} has a {name} of its own, which others there use, too: give yours another name, or "
+                f"import that one: from {piece.module} import {name}",
+                statement.lineno,
+            )
+    for statement in tree.body:
+        if statement is theirs:
+            rest = after
+        elif isinstance(statement, ast.ImportFrom) and statement.module == piece.module:
+            rest += _renamed(statement, library, piece)  # the file becomes part of that module: the names are there
+        elif not (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
+            rest.append(statement)
+    return before, after
+
+
+def _renamed(statement: ast.ImportFrom, library: ast.Module, piece: Piece) -> list[ast.stmt]:
+    """`from minitrain.ops import Array as A`, within minitrain.ops: A = Array."""
+    imported = [x for x in library.body if isinstance(x, ast.Import | ast.ImportFrom)]
+    there = {alias.asname or alias.name.partition(".")[0] for x in imported for alias in x.names} | set(
+        _defined(library)
+    )
+    assignments: list[ast.stmt] = []
+    for alias in statement.names:
+        if alias.name not in there and alias.name != "*":
+            raise SpliceError(f"{piece.module} has no {alias.name} that could be imported", statement.lineno)
+        if alias.asname not in (None, alias.name):
+            new = ast.Assign([ast.Name(alias.asname, ast.Store())], ast.Name(alias.name, ast.Load()))
+            assignments.append(ast.fix_missing_locations(ast.copy_location(new, statement)))
+    return assignments
+
+
+def _merged(holder: ast.ClassDef, theirs: ast.ClassDef, piece: Piece) -> ast.ClassDef:
+    """The library's class with the learner's methods in place of its own, and what else the learner's class has."""
+    own, new = _methods(holder), _methods(theirs)
+    body: list[ast.stmt] = []
+    for statement in holder.body:
+        if isinstance(statement, ast.FunctionDef) and statement is own[statement.name] and statement.name in new:
+            _check_signature(statement, new[statement.name], piece)
+            body.append(_moved(new[statement.name]))
+        else:
+            body.append(statement)
+    known = {ast.dump(x) for x in holder.body}
+    for statement in theirs.body:
+        replaces = isinstance(statement, ast.FunctionDef) and statement.name in own
+        if not replaces and not _is_docstring(statement) and ast.dump(statement) not in known:
+            body.append(_moved(statement))
+    merged = copy.copy(holder)
+    merged.body = body
+    return merged
+
+
+def _check_signature(own: ast.FunctionDef, theirs: ast.stmt, piece: Piece) -> None:
+    """Raise SpliceError unless the learner's function is called as the library's is."""
+    if not isinstance(theirs, ast.FunctionDef):
+        raise SpliceError(f"{piece.name} must be a plain function: def {own.name}(...)", theirs.lineno)
+    expected, found = _parameters(own), _parameters(theirs)
+    if found != expected:
+        raise SpliceError(
+            f"{own.name} takes ({', '.join(expected)}), but here it takes ({', '.join(found)}): keep the parameters as "
+            "they are, since that is how the library calls it.",
+            theirs.lineno,
+        )
+    decorators, others = ([ast.unparse(x) for x in f.decorator_list] for f in (own, theirs))
+    for name in decorators:
+        if name not in others:
+            raise SpliceError(f"@{name} is missing above {own.name}", theirs.lineno)
+
+
+def _parameters(function: ast.FunctionDef) -> list[str]:
+    """As they are written, without annotations and defaults: ["ctx", "x", "*", "dim"]."""
+    arguments = function.args
+    names = [x.arg for x in arguments.posonlyargs] + (["/"] if arguments.posonlyargs else [])
+    names += [x.arg for x in arguments.args]
+    if arguments.vararg is not None:
+        names.append(f"*{arguments.vararg.arg}")
+    elif arguments.kwonlyargs:
+        names.append("*")
+    names += [x.arg for x in arguments.kwonlyargs]
+    return names + ([f"**{arguments.kwarg.arg}"] if arguments.kwarg is not None else [])
+
+
+def _moved(statement: ast.stmt) -> ast.stmt:
+    """With line numbers that are nobody else's."""
+    return ast.increment_lineno(statement, LEARNERS)
+
+
+def _relocated(code: types.CodeType, filename: str) -> types.CodeType:
+    """What was compiled from the learner's lines gets their file and their numbers."""
+    constants = tuple([_relocated(x, filename) if isinstance(x, types.CodeType) else x for x in code.co_consts])
+    if code.co_firstlineno <= LEARNERS:
+        return code.replace(co_consts=constants)
+    return code.replace(co_consts=constants, co_filename=filename, co_firstlineno=code.co_firstlineno - LEARNERS)
