@@ -22,6 +22,7 @@ from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits
 from minitrain.training.backend import Backend
 from minitrain.training.config import DATASETS, Config, ConfigError
+from minitrain.training.explain import Explainer
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.run import train
@@ -483,3 +484,98 @@ def test_a_place_for_a_file_is_checked_before_it_is_needed(tmp_path: Path) -> No
         tmp_path.chmod(0o500)
         with pytest.raises(ConfigError, match="cannot be written"):
             check_writable(str(tmp_path / "new.json"), "--json")
+
+
+# --- a loss that is not finite ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [{"optimizer": "sgd", "lr": 1e25}, {"optimizer": "adam", "lr": 1e30}])
+def test_torchs_nan_is_explained_on_numpy(
+    optimizer: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = []
+    for backend in (Backend(), on_torch()):
+        name = "torch" if isinstance(backend, TorchBackend) else "numpy"
+        train(Config(**{**SHORT, **optimizer}, backend=name), tmp_path / name, backend)  # type: ignore[arg-type]
+        reports.append(capsys.readouterr().err)
+    for report in reports:
+        assert report.startswith("minitrain: the loss of epoch 1, batch 1 is nan.")
+        assert "The same batch with the same weights, on NumPy, under anomaly detection:" in report
+        assert "Function 'Linear' produced" in report
+        assert "layer      linear_relu_stack.2 (Linear) of NeuralNetwork" in report
+    lines = [[line for line in report.splitlines() if line.startswith(("  layer", "  phase"))] for report in reports]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize(
+    ("precision", "hint"),
+    [("float32", "`minitrain compare` shows where torch"), ("bf16", "products in bf16; try --precision float32")],
+)
+def test_a_nan_of_torchs_own_is_said_not_to_come_back(
+    precision: Any, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Failing(TorchBackend):
+        def loss_fn(self) -> Any:
+            usual, calls = torch.nn.CrossEntropyLoss(), iter(range(10**6))
+            return lambda pred, y: usual(pred, y) * (np.nan if next(calls) == 3 else 1.0)
+
+    config = Config(**{**SHORT, "epochs": 1}, backend="torch", device="cpu", precision=precision)
+    train(config, tmp_path / "run", Failing(config))
+    report = capsys.readouterr().err
+    assert "the loss of epoch 1, batch 3 is nan." in report
+    assert "and no nan or infinity: it did not come back." in report
+    assert hint in report
+    assert report.count("minitrain: the loss") == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_captured_loop_shows_the_batch_whose_loss_is_not_finite_with_the_weights_from_before(
+    optimizer: dict[str, Any], device: str
+) -> None:
+    pair = Pair(optimizer, device, 330)  # five batches of 64, and ten more
+    pair.loader = DataLoader(pair.data, batch_size=64)
+    pair.data.tensors[0][325, 0, 2, 3] = np.nan
+    shown: list[Any] = []
+
+    class Watching(Heard):
+        def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
+            assert not shown
+            config = Config(**{**SHORT, **optimizer}, backend="torch", device=device)  # type: ignore[arg-type]
+            explainer = Explainer(
+                config, pair.backend, lambda nn: build_model(nn, 64, (16,), 10), pair.model, pair.optimizer
+            )
+            shown.extend([batch, X, y, explainer.explain(1, batch, X, y, loss.item(), self.losses, 5), pair.weights()])
+
+    with pytest.raises(NonFiniteLossError, match="batch 5"):
+        pair.loop(device)(Watching())
+    batch, X, y, report, weights = shown
+    assert batch == 5
+    np.testing.assert_array_equal(X.cpu(), pair.data.tensors[0][320:].cpu())
+    np.testing.assert_array_equal(y.cpu(), pair.data.tensors[1][320:].cpu())
+    assert "The nan came in as input 0 (x) of Flatten" in report
+    assert "[5, 0, 2, 3]" in report
+    assert "step 6" in report
+    assert all(np.array_equal(now, then) for now, then in zip(pair.weights(), weights, strict=True))
+
+
+def test_a_captured_run_is_explained_before_it_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Capturing(TorchBackend):
+        """As on a GPU, but step by step, on the CPU."""
+
+        def dataloader(self, dataset: Any, batch_size: int, shuffle: bool = False) -> Any:
+            kept = OnDevice(dataset, self.device)
+            everything = dataset.collated_batch([*range(len(dataset))])
+            kept.tensors = tuple(torch.from_numpy(part.array) for part in everything)
+            return DataLoader(kept, batch_size=batch_size, shuffle=shuffle)
+
+        def train(self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Observer) -> None:
+            CapturedLoop(model, loss_fn, optimizer, capture=False).train(dataloader, observer)
+
+    config = Config(**{**SHORT, "lr": 1e25, "shuffle": True}, backend="torch", device="cpu")
+    with pytest.raises(NonFiniteLossError, match="the loss of batch 1 is nan"):
+        train(config, tmp_path / "run", Capturing(config))
+    report = capsys.readouterr().err
+    assert report.startswith("minitrain: the loss of epoch 1, batch 1 is nan.")
+    assert "Function 'Linear' produced" in report
+    assert report.count("minitrain: the loss") == 1

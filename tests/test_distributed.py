@@ -111,6 +111,47 @@ def test_a_killed_worker_ends_the_run_with_a_clear_message(tmp_path: Path) -> No
     assert "SIGKILL" in errors  # torchrun's own report
 
 
+def test_a_loss_that_is_not_finite_is_explained_by_the_process_that_writes(tmp_path: Path) -> None:
+    result = run([*TORCHRUN, *RUN, *ON_TORCH, "--lr", "1e25", "--epochs", "1", "--out", "run"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("minitrain: the loss of epoch 1, batch 1 (the slice of process 0 of 2) is nan.") == 1
+    assert result.stderr.count("minitrain: the loss") == 1
+    assert "Function 'Linear' produced" in result.stderr
+    assert "[8, 10] float32" in result.stderr  # of 16 rows
+
+
+SPOILED_FOR_THE_OTHER = """
+import sys
+import numpy as np
+from minitrain.data.datasets import Digits
+
+genuine = Digits.collated_batch
+
+
+def spoiled(self, indices):
+    X, y = genuine(self, indices)
+    if 15 in indices:
+        X.array[indices.index(15)] = np.nan
+    return X, y
+
+
+Digits.collated_batch = spoiled
+from minitrain.cli import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_loss_that_is_not_finite_in_another_process_alone_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(SPOILED_FOR_THE_OTHER)
+    options = [*RUN[2:], *ON_TORCH, "--epochs", "1", "--no-shuffle", "--out", "run"]
+    result = run([*TORCHRUN, "program.py", *options], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("minitrain: the loss") == 1
+    assert "minitrain: the loss of epoch 1, batch 0 is nan. It was seen only after the update" in result.stderr
+    assert "run it in one process" in result.stderr
+
+
 def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = run([*TORCHRUN, *RUN, *ON_TORCH, "--out", "file"], tmp_path)

@@ -4,6 +4,7 @@ import ast
 import csv
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 import minitrain
 from minitrain import nn
 from minitrain.data import DataError, DataLoader, TensorDataset
+from minitrain.data.datasets import Digits
 from minitrain.training import loops
-from minitrain.training.backend import make_optimizer
+from minitrain.training.backend import Backend, make_optimizer
 from minitrain.training.config import DIGITS, Config, ConfigError, default_config
+from minitrain.training.explain import Explainer
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.run import make_run_dir, train
@@ -269,3 +272,140 @@ def test_the_built_in_model_is_the_same_on_both_frameworks(hidden: tuple[int, ..
     for (name, array), (other_name, tensor) in zip(mine.state_dict().items(), torchs.state_dict().items(), strict=True):
         assert name == other_name
         assert np.array_equal(array, tensor)
+
+
+# --- a loss that is not finite ----------------------------------------------------------------------------------------
+
+
+def explained(capsys: pytest.CaptureFixture[str], tmp_path: Path, **options: Any) -> str:
+    """What a short run prints on stderr."""
+    assert train(Config(**{**SHORT, **options}), tmp_path / "run") is not None
+    return capsys.readouterr().err
+
+
+def test_a_learning_rate_that_is_too_high_is_explained_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = explained(capsys, tmp_path, lr=1e25)
+    first, second, *_ = report.splitlines()
+    assert first == "minitrain: the loss of epoch 1, batch 1 is nan."
+    assert re.match(
+        r"The run's first loss was 2\.\d+; the largest weight is \d.*e\+\d+ now\. They have grown: ", second
+    )
+    assert "the learning rate, 1e+25, is too high. Try --lr 0.1." in " ".join(report.split())
+    assert "The same batch with the same weights, on NumPy, under anomaly detection:" in report
+    assert "Function 'Linear' produced" in report
+    assert "phase      forward, step 2" in report
+    assert "layer      linear_relu_stack.2 (Linear) of NeuralNetwork" in report
+    assert "Cause: overflow:" in report
+    assert "called at" not in report  # the caller is the command
+    assert report.count("minitrain: the loss") == 1
+    steps = rows(tmp_path / "run" / "steps.csv")
+    assert len(steps) == 48  # it goes on, as torch's does
+    assert steps[-1]["loss"] == "nan"
+
+
+def test_the_losses_that_grew_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = " ".join(explained(capsys, tmp_path, momentum=5.0).split())
+    assert "with a momentum of 5 steps never grow shorter by themselves. Try --momentum 0.9." in report
+    losses = re.search(r"first loss was (\S+), the last before this one (\S+), (\S+), (\S+), (\S+);", report)
+    assert losses is not None
+    assert sorted(map(float, losses.groups())) == [*map(float, losses.groups())]
+
+
+def test_a_weight_decay_that_overshoots_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = " ".join(explained(capsys, tmp_path, lr=10.0, weight_decay=1.0).split())
+    assert "whose product is above 2, each step turns the weights round and lengthens them. Try --lr 0.1." in report
+
+
+def test_a_nan_in_the_data_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = Digits.collated_batch
+
+    def spoiled(self: Digits, indices: list[int]) -> Any:
+        X, y = genuine(self, indices) or pytest.fail("no batches")
+        X.array[5, 0, 2, 3] = np.nan
+        return X, y
+
+    monkeypatch.setattr(Digits, "collated_batch", spoiled)
+    report = explained(capsys, tmp_path)
+    assert "the loss of epoch 1, batch 0 is nan.\nIt is the first loss of the run.\n" in report
+    assert "It only passed them on: no operation produced them." in " ".join(report.split())
+    assert "The nan came in as input 0 (x) of Flatten, in flatten (Flatten) of NeuralNetwork: [64, 1, 8, 8]" in report
+    assert "1 nan; the first at [5, 0, 2, 3]. No operation made it: look at the data" in " ".join(report.split())
+
+
+def test_parameters_that_an_update_has_spoiled_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = explained(capsys, tmp_path, optimizer="rmsprop", lr=1e38)
+    assert (
+        "Before this batch, 4 of 4 parameters were not finite already:\n  linear_relu_stack.0.weight  [8, 64]" in report
+    )
+    assert re.search(r"The update before it made them so; the loss of that step was 2\.\d+\.", report)
+    assert "the learning rate, 1e+38, is too high. Try --lr 0.001" in " ".join(report.split())
+
+
+class Failing(Backend):
+    """Whose loss is nan in batch 3, for no reason that another computer would know."""
+
+    def __init__(self, kind: float = float("nan")) -> None:
+        self._kind = kind
+
+    def loss_fn(self) -> Any:
+        usual, calls = nn.CrossEntropyLoss(), iter(range(10**6))
+        return lambda pred, y: usual(pred, y) * (self._kind if next(calls) == 3 else 1.0)
+
+
+def test_a_nan_that_does_not_come_back_is_said_not_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run", Failing())
+    report = capsys.readouterr().err
+    loss = float(rows(directory / "steps.csv")[2]["loss"]) if directory else 0.0
+    assert "the loss of epoch 1, batch 3 is nan." in report
+    found = re.search(r"on NumPy, gives a loss of (\S+), and no nan or infinity: it did not come back\.", report)
+    assert found is not None
+    assert float(found.group(1)) == pytest.approx(loss, abs=0.3)
+
+
+def test_what_the_update_would_have_done_is_looked_at_where_the_loss_comes_out_finite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Infinite(Failing):
+        def optimizer(self, config: Config, model: Any) -> Any:
+            optimizer = super().optimizer(config, model)
+            optimizer.param_groups[0]["lr"] = 1e-30
+            self.made = optimizer
+            return optimizer
+
+        def copy_optimizer_state(self, optimizer: Any, to: Any) -> None:
+            optimizer.param_groups[0]["lr"] = 1e300
+            super().copy_optimizer_state(optimizer, to)
+
+    train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run", Infinite())
+    report = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"gives a loss of \S+: that of the run did not come back\. After it, under anomaly", report)
+    assert "The update by SGD produced" in report
+
+
+@pytest.mark.parametrize("option", [{"momentum": 0.9}, {"optimizer": "adam", "lr": 1e-3}])
+def test_explaining_changes_nothing(option: dict[str, Any], tmp_path: Path) -> None:
+    """Not the weights, nor the state, nor the random stream of what comes after."""
+    config = Config(**{**SHORT, **option, "shuffle": True})
+    build = lambda nn: build_model(nn, 64, config.hidden, 10)  # noqa: E731
+    minitrain.manual_seed(0)
+    model, X, y = build(nn), minitrain.rand(5, 1, 8, 8), minitrain.randint(10, (5,))
+    optimizer = make_optimizer(config, model)
+    nn.CrossEntropyLoss()(model(X), y).backward()
+    optimizer.step()
+
+    def everything() -> list[Any]:
+        states = [tensor for state in optimizer.state.values() for tensor in state.values()]
+        arrays = [tensor.array.copy() for tensor in (*model.parameters(), *states, X, y)]
+        return [*arrays, *(param.grad.array.copy() for param in model.parameters())]
+
+    before, state = everything(), minitrain.default_generator.get_state()
+    report = Explainer(config, Backend(), build, model, optimizer).explain(1, 0, X, y, float("nan"), [], 0)
+    assert "did not come back" in report
+    assert all(np.array_equal(now, then) for now, then in zip(everything(), before, strict=True))
+    assert np.array_equal(minitrain.default_generator.get_state(), state)
+
+
+def test_a_run_that_goes_well_says_nothing_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explained(capsys, tmp_path) == ""

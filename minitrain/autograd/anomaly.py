@@ -398,32 +398,37 @@ class Detector:
             self.journal.note_entry(result.array, entry)
             call = dataclasses.replace(call, entry=entry)
         if isinstance(ctx, Node):
-            arrays = [x.array if isinstance(x, Tensor) else None for x in inputs]
-            saved = [next((i for i, x in enumerate(arrays) if x is array), -1) for array in ctx._saved]
+            given = [x.array if isinstance(x, Tensor) else x for x in inputs]
+            saved = [next((i for i, x in enumerate(given) if x is array), -1) for array in ctx._saved]
             saved = [RESULT if array is result.array else i for i, array in zip(saved, ctx._saved, strict=True)]
             ctx._call = dataclasses.replace(call, saved=tuple(saved))
 
     def _passed_on(self, call: Call, inputs: Sequence[Any], options: dict[str, Any], y: Array) -> Entry:
         """Where the nan or infinity of a result came in. Raises AnomalyError if the operation produced it."""
         values = {name: self._value(name, x) for name, x in zip(call.inputs, inputs, strict=True) if x is not None}
-        given = {name: Value(name, np.asarray(x), "number") for name, x in options.items() if isinstance(x, float)}
-        everything = [*values.values(), *given.values()]
-        index = find_produced(y, [value.array for value in everything], call.function in causes.ELEMENTWISE)
-        bad = [value for value in everything if value.array.dtype.kind == "f" and not all_finite(value.array)]
-        bad.sort(key=lambda value: not np.isnan(value.array).any())  # those with a nan first
-        entries = [self._entry(call, value, inputs) for value in bad]
+        given = {
+            name: Value(name, np.asarray(x), "number")
+            for name, x in options.items()
+            if isinstance(x, np.ndarray | float)
+        }
+        floats = [value for value in (*values.values(), *given.values()) if value.array.dtype.kind == "f"]
+        elementwise = call.function in causes.ELEMENTWISE
+        index = find_produced(y, [value.array for value in floats], elementwise)
         if index is None:
-            return entries[0]
-        kind = _kind(y[index])
+            bad = [value for value in floats if not all_finite(value.array)]
+            return self._entry(call, max(bad, key=lambda value: np.isnan(value.array).any()), inputs)
+        there = {v.name: np.broadcast_to(v.array, y.shape)[index] if elementwise else v.array for v in floats}
+        infinite = [value for value in floats if np.isinf(there[value.name]).any()]
+        held = f"all that went in{'' if all(all_finite(v.array) for v in floats) else ' there'} was finite"
         with np.errstate(all="ignore"):
             cause = causes.of_forward(call.function, values, options, y, index)
         raise AnomalyError(
             Anomaly(
                 headline=f"Function '{call.function.__name__}' produced {_words(y)} in forward: "
-                + ("what went in held infinities, but no nan." if bad else "all that went in was finite."),
+                + ("what went in was infinite, but not nan." if infinite else f"{held}."),
                 phase="forward",
                 step=self.journal.updates + 1,
-                kind=kind,
+                kind=_kind(y[index]),
                 produced=True,
                 operation=call.function.__name__,
                 formula=_formula(call.function),
@@ -432,7 +437,7 @@ class Detector:
                 values=_described(values),
                 layer=call.layer,
                 place=call.place,
-                entry=entries[0] if entries else None,
+                entry=self._entry(call, infinite[0], inputs) if infinite else None,
                 cause=cause,
             )
         )
@@ -486,6 +491,7 @@ class Detector:
         values = self._left_for_backward(node, call, grad)
         arrays = [value.array for value in values.values()]
         finite = all(map(all_finite, arrays))
+        bad.sort(key=lambda pair: not np.isnan(pair[1]).any())  # torch tells of nan alone
         for i, gradient in bad:
             index = find_produced(gradient, arrays, elementwise=False)
             cause = remark = ""
@@ -493,7 +499,7 @@ class Detector:
             if index is not None:
                 with np.errstate(all="ignore"):
                     cause = causes.of_backward(node, values, gradient)
-                held = "all that went in was finite" if finite else "what went in held infinities, but no nan"
+                held = "all that went in was finite" if finite else "what went in was infinite, but not nan"
                 what, produced = f"It produced them: {held}.", True
                 entry = None if finite else call.entry
             else:
@@ -530,8 +536,8 @@ class Detector:
         for i, x in enumerate(node._saved):
             position = call.saved[i] if i < len(call.saved) else -1
             name = call.inputs[position] if position >= 0 else "result" if position == RESULT else f"saved[{i}]"
-            source: tuple[Origin, str] = ("saved", "")
-            if position >= 0:
+            source: tuple[Origin, str] = ("saved", "") if isinstance(x, np.ndarray) else ("number", "a number")
+            if position >= 0 and isinstance(x, np.ndarray):
                 source = self._source(node.next_functions[position][0])
             values[name] = Value(name, np.asarray(x), *source)
         for name, x in vars(node).items():
@@ -627,7 +633,7 @@ class Detector:
         what = before.name if name == "param" else f"{name} of {before.name}"
         cause = remark = ""
         if produced:
-            state = _arrays(optimizer.state.get(before.param, {}))
+            state = {**_arrays(optimizer.state.get(before.param, {})), "param": before.param.array}
             after = {key: float(array[index]) for key, array in state.items() if array.shape == new.shape}
             cause = causes.of_update(optimizer, before.options, here, after, new.dtype)
         elif self.journal.entry is not None:

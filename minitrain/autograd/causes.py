@@ -366,8 +366,8 @@ def of_backward(node: Node, values: Values, gradient: Array) -> str:
             return text
     if function is ops.NLLLoss and node.reduction == "mean" and saved[2].sum() == 0:
         return (
-            "no label counts (all are ignored, or the batch is empty) or their weights add up to 0, and the mean "
-            "divides by that: 0 / 0. Skip such a batch."
+            "the weights of the batch's labels add up to 0, and the mean divides by that: 0 / 0. Give every class a "
+            "weight above 0, or skip such a batch."
         )
     if function.__module__ != ops.__name__:
         return ""
@@ -413,8 +413,8 @@ def of_update(
 ) -> str:
     """Why an optimizer has made a nan or an infinity of a parameter or its state; "" if the numbers do not show it.
 
-    before: param, grad and the state's values by name, at the place where it happened; after: the state's, as the
-    rule has left them. All but the parameter's own class of rule is told by these.
+    before: param, grad and the state's values by name, at the place where it happened; after: param and the state's
+    values, as the rule has left them.
     """
     limit = float(np.finfo(dtype).max)
     lr, grad = float(options.get("lr", math.nan)), before["grad"]
@@ -424,19 +424,18 @@ def of_update(
     if infinite:
         return f"{' and '.join(infinite)}: infinite before the step, which {INDETERMINATE}"
     adaptive = isinstance(optimizer, optim.Adam | optim.RMSprop)
-    if adaptive and grad * grad > limit:
+    squares = after.get("exp_avg_sq", after.get("square_avg", math.nan))  # the average of the squared gradients
+    if adaptive and math.isinf(squares):
         return (
             f"overflow: the gradient is {grad:.4g} there, and its square is beyond the largest number of {dtype}, "
             f"{limit:.2g}.{GROWN['gradient']}"
         )
-    if adaptive and options.get("eps") == 0:
-        root = after.get("exp_avg_sq", after.get("square_avg", math.nan))
-        if root == 0:
-            return (
-                f"eps is 0, and so is the average of the squared gradients (the gradient is {grad:.4g}): the step "
-                "divides by 0. Leave eps at its default, 1e-8."
-            )
-    if isinstance(optimizer, optim.RMSprop) and options.get("centered"):
+    if adaptive and options.get("eps") == 0 and squares == 0:
+        return (
+            f"eps is 0, and so is the average of the squared gradients (the gradient is {grad:.4g}): the step divides "
+            "by 0. Leave eps at its default, 1e-8."
+        )
+    if isinstance(optimizer, optim.RMSprop) and options["centered"] and math.isnan(after["param"]):
         variance = after["square_avg"] - after["grad_avg"] * after["grad_avg"]
         if variance < 1e-6 * after["square_avg"]:
             return (
@@ -445,14 +444,8 @@ def of_update(
             )
     if not isinstance(optimizer, optim.SGD | optim.Adam | optim.RMSprop):
         return ""
-    step = abs(lr * grad)
-    blame = "The learning rate is too high: lower it." if lr > 1 else GROWN["gradient"].strip()
-    if not adaptive:
-        return (
-            f"overflow: parameter {before['param']:.4g}, gradient {grad:.4g}, learning rate {lr:g}, a step of "
-            f"{step:.3g}: more than {dtype}'s largest number, {limit:.2g}. {blame}"
-        )
+    blame = " The learning rate is too high: lower it." if lr > abs(grad) else GROWN["gradient"]
     return (
-        f"overflow: parameter {before['param']:.4g}, gradient {grad:.4g}, learning rate {lr:g}: more than {dtype}'s "
-        f"largest number, {limit:.2g}. {blame}"
+        f"overflow: parameter {before['param']:.4g}, gradient {grad:.4g}, learning rate {lr:g}: together they go "
+        f"beyond {dtype}'s largest number, {limit:.2g}.{blame}"
     )

@@ -74,13 +74,12 @@ class Explainer:
         """Which setting makes losses and weights grow, and what to try."""
         config = self.config
         if config.momentum >= 1:
-            return (
-                f"with a momentum of {config.momentum:g} each step is at least as long as the last. Try --momentum 0.9"
-            )
+            return f"with a momentum of {config.momentum:g} steps never grow shorter by themselves. Try --momentum 0.9"
         if config.optimizer == "sgd" and config.lr * config.weight_decay > 2:
             return (
                 f"with a learning rate of {config.lr:g} and a weight decay of {config.weight_decay:g}, whose product "
-                f"is above 2, each step turns the weights round and lengthens them. Try --lr {0.1 / config.weight_decay:g}"
+                f"is above 2, each step turns the weights round and lengthens them. Try --lr "
+                f"{0.1 / config.weight_decay:g}"
             )
         usual = default_config(config.dataset).lr if config.optimizer == "sgd" else 1e-3
         return f"the learning rate, {config.lr:g}, is too high. Try --lr {min(usual, config.lr / 10):g}"
