@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks import ddp, epoch, gpu, imports, loader, optimizers, scale, step
+from benchmarks import ddp, epoch, gpu, gradcheck, imports, loader, optimizers, scale, step
 from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
 from benchmarks.plot import draw
 from benchmarks.report import Report, changes, differences
@@ -21,6 +21,7 @@ SUITES: dict[str, Any] = {
     "step": step,
     "epoch": epoch,
     "optimizers": optimizers,
+    "gradcheck": gradcheck,
     "loader": loader,
     "import": imports,
     "scale": scale,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import ddp, epoch, gpu, loader, step
+from benchmarks import ddp, epoch, gpu, gradcheck, loader, step
 from benchmarks.__main__ import main
 from benchmarks.measuring import (
     MeasuringError,
@@ -27,6 +27,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.programs import tutorial
 from benchmarks.programs.gemms import floating_point_operations, products
+from benchmarks.programs.gradchecks import CASES, Gradchecks, operations
 from benchmarks.report import Figure, Report, changes, differences
 
 MACHINE = {"cpu": "a CPU", "cpus": 2, "threads": 1, "gpu": None, "versions": {"numpy": "2.4.6", "torch": "2.13.0"}}
@@ -109,6 +110,43 @@ def test_loaders_that_give_other_batches_are_refused() -> None:
     loader.require_same_checksum("shuffled", {"torch": "00c0ffee", "minitrain": "00c0ffee"})
     with pytest.raises(UnequalError, match="the shuffled batches differ"):
         loader.require_same_checksum("shuffled", {"torch": "00c0ffee", "minitrain": "decade00"})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"dtype": "float32"}, "a case: minitrain computes in float32, not in float64"),
+        ({"right passes": False}, "a case: minitrain fails the right gradient"),
+        ({"wrong passes": True}, "a case: minitrain passes a gradient that is too large by a hundredth"),
+    ],
+)
+def test_gradchecks_that_judge_otherwise_are_refused(change: dict[str, Any], told: str) -> None:
+    judged = {"dtype": "float64", "right passes": True, "wrong passes": False}
+    gradcheck.require_same_verdicts("a case", {"torch": judged, "minitrain": judged})
+    with pytest.raises(UnequalError, match=told):
+        gradcheck.require_same_verdicts("a case", {"torch": judged, "minitrain": {**judged, **change}})
+
+
+def test_a_gradcheck_of_fewer_entries_is_refused() -> None:
+    whole, part = {"entries": 20, "inputs": 20}, {"entries": 19, "inputs": 20}
+    assert gradcheck.require_all_entries("a case", {"torch": whole, "minitrain": whole}) == 20
+    with pytest.raises(UnequalError, match="a case: torch moves 19 of the 20 entries"):
+        gradcheck.require_all_entries("a case", {"torch": part, "minitrain": whole})
+
+
+@pytest.mark.parametrize("framework", ["torch", "minitrain"])
+@pytest.mark.parametrize("case", CASES)
+def test_each_gradcheck_judges_rightly_and_moves_every_entry(framework: str, case: str) -> None:
+    checks = Gradchecks(framework, case)
+    assert (checks.gradcheck(checks.function), checks.gradcheck(checks.wrong())) == (True, False)
+    assert checks.entries_moved() == sum(tensor.numel() for tensor in checks.inputs)
+
+
+def test_every_operation_is_gradchecked() -> None:
+    from minitrain import ops
+
+    there = {name for name, what in vars(ops).items() if isinstance(what, type) and issubclass(what, ops.Function)}
+    assert set(operations()) == there - {"Function"}
 
 
 def test_a_contenders_failure_is_told_in_its_words() -> None:
@@ -363,3 +401,14 @@ def test_the_step_suite_runs_and_then_tells_what_changed(
     assert f"Against step of {report.date}:" in out
     assert "batch 8, float32, minitrain, whole step: " in out
     assert len(list(tmp_path.glob("step-*.json"))) == 2
+
+
+def test_the_gradcheck_suite_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gradcheck, "CASES", ["MSE, (16, 16)"])
+    assert main(["gradcheck", "--quick", "--threads", "1", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert len(re.findall(r"^  torch / minitrain: [\d.]+$", out, re.MULTILINE)) == 2
+    assert "both move every entry of every input by itself (256)" in out
+    assert "ops.py: 36 operations, " in out

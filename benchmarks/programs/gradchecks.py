@@ -1,0 +1,212 @@
+"""gradcheck on torch or on minitrain: the same lines for both. With minitrain, every operation of ops.py, too.
+
+Argument: the framework's name.
+"""
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.programs.serving import serve, threads, time_calls
+
+MODEL = (784, 512, 512, 10)
+BATCH_SIZE = 64
+
+
+def irregular(random: np.random.RandomState, *shape: int) -> Any:
+    """Numbers of either sign that are nowhere near 0, where ReLU and the absolute value have a kink."""
+    return random.uniform(0.2, 1.5, shape) * np.where(random.random_sample(shape) < 0.5, -1, 1)
+
+
+# --- functions that both have -----------------------------------------------------------------------------------------
+
+
+class Case(NamedTuple):
+    """A function of a framework, and the arrays that its gradients are checked at."""
+
+    function: Callable[..., Any]
+    arrays: Sequence[Any]
+
+
+def _perceptron(torch: Any, random: np.random.RandomState, sizes: Sequence[int], batch_size: int) -> Case:
+    """Cross-entropy over the parameters of Linear layers with ReLU between them."""
+    F = torch.nn.functional
+    X = torch.from_numpy(random.random_sample((batch_size, sizes[0])))
+    y = torch.from_numpy(random.randint(sizes[-1], size=batch_size))
+    arrays = []
+    for size_in, size_out in pairwise(sizes):
+        arrays += [random.uniform(-1, 1, shape) / size_in**0.5 for shape in ((size_out, size_in), (size_out,))]
+
+    def loss(*parameters: Any) -> Any:
+        pred = X
+        for i in range(0, len(parameters), 2):
+            pred = F.linear(F.relu(pred) if i else pred, parameters[i], parameters[i + 1])
+        return F.cross_entropy(pred, y)
+
+    return Case(loss, arrays)
+
+
+def _mse(torch: Any, random: np.random.RandomState) -> Case:
+    target = torch.from_numpy(irregular(random, 16, 16))
+    return Case(lambda x: torch.nn.functional.mse_loss(x, target), [irregular(random, 16, 16)])
+
+
+CASES: dict[str, Callable[[Any, np.random.RandomState], Case]] = {
+    "cross-entropy of a 12-16-5 model, its parameters": lambda torch, r: _perceptron(torch, r, (12, 16, 5), 8),
+    "Linear, (8, 16) to (8, 12)": lambda torch, r: Case(
+        torch.nn.functional.linear, [irregular(r, 8, 16), irregular(r, 12, 16), irregular(r, 12)]
+    ),
+    "ReLU, (16, 16)": lambda torch, r: Case(torch.relu, [irregular(r, 16, 16)]),
+    "tanh, (16, 16)": lambda torch, r: Case(torch.tanh, [irregular(r, 16, 16)]),
+    "log-softmax, (16, 10)": lambda torch, r: Case(
+        lambda x: torch.nn.functional.log_softmax(x, dim=1), [irregular(r, 16, 10)]
+    ),
+    "MSE, (16, 16)": _mse,
+}
+LARGE = f"cross-entropy of the {'-'.join(map(str, MODEL))} model, its parameters"
+
+
+class Gradchecks:
+    """A case on a framework: its verdicts, how many entries it moves, and its time."""
+
+    def __init__(self, framework: str, name: str) -> None:
+        torch = self.torch = importlib.import_module(framework)
+        random = np.random.RandomState(0)
+        case = _perceptron(torch, random, MODEL, BATCH_SIZE) if name == LARGE else CASES[name](torch, random)
+        self.function = case.function
+        self.inputs = [torch.tensor(array, requires_grad=True) for array in case.arrays]
+        self.fast_mode = name == LARGE
+
+    def gradcheck(self, function: Callable[..., Any]) -> bool:
+        """The framework's verdict."""
+        check = self.torch.autograd.gradcheck
+        return bool(check(function, self.inputs, raise_exception=False, fast_mode=self.fast_mode))
+
+    def wrong(self) -> Callable[..., Any]:
+        """The same function with a gradient that is too large by a hundredth."""
+
+        class OnePercentMore(self.torch.autograd.Function):  # type: ignore[misc, name-defined]
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                return x + 0
+
+            @staticmethod
+            def backward(ctx: Any, grad_y: Any) -> Any:
+                return 1.01 * grad_y
+
+        return lambda *inputs: OnePercentMore.apply(self.function(*inputs))
+
+    def entries_moved(self) -> int:
+        """How many entries of the inputs a gradcheck moves by themselves."""
+        at_rest = [tensor.detach().numpy().copy() for tensor in self.inputs]
+        moved = set()
+
+        def looked_at(*inputs: Any) -> Any:
+            apart = [
+                (i, j)
+                for i, (tensor, array) in enumerate(zip(inputs, at_rest, strict=True))
+                for j in np.flatnonzero(tensor.detach().numpy() != array)
+            ]
+            if len(apart) == 1:
+                moved.add(apart[0])
+            return self.function(*inputs)
+
+        self.gradcheck(looked_at)
+        return len(moved)
+
+
+# --- every operation of minitrain's ops.py ----------------------------------------------------------------------------
+
+
+def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
+    """For each operation, the inputs and options of forward; numbers are irregular, so that no two are alike."""
+    random = np.random.RandomState(0)
+
+    def x(*shape: int) -> Any:
+        return irregular(random, *shape)
+
+    def positive(*shape: int) -> Any:
+        return np.abs(x(*shape))
+
+    labels = np.array([2, 0, 3, 1, 2])
+    reduced = {"dim": (0, 2), "keepdim": False}
+    return {
+        **{name: ([x(3, 4, 5), x(4, 1)], {}) for name in ("Add", "Sub", "Mul", "Div", "Maximum", "Minimum")},
+        "Pow": ([positive(3, 4, 5), x(4, 1)], {}),
+        **{name: ([x(3, 4, 5)], {}) for name in ("Neg", "Exp", "Abs", "Tanh", "Sigmoid", "ReLU")},
+        **{name: ([positive(3, 4, 5)], {}) for name in ("Log", "Sqrt")},
+        "Clamp": ([x(3, 4, 5)], {"min": -0.7, "max": 0.6}),
+        "Where": ([x(3, 4, 5) > 0, x(3, 4, 5), x(4, 1)], {}),
+        **{name: ([x(3, 4, 5)], reduced) for name in ("Sum", "Mean", "Amax")},
+        "Reshape": ([x(3, 4, 5)], {"shape": (5, 12)}),
+        "Flatten": ([x(3, 4, 5)], {"start_dim": 1, "end_dim": 2}),
+        "Transpose": ([x(3, 4, 5)], {"dim0": 0, "dim1": 2}),
+        "Permute": ([x(3, 4, 5)], {"dims": (2, 0, 1)}),
+        "Expand": ([x(3, 1, 5)], {"shape": (2, 3, 4, 5)}),
+        "Index": ([x(6, 5)], {"index": (np.array([0, 2, 2, 5]), slice(1, 4))}),
+        "IndexPut": ([x(6, 5), x(4, 3)], {"index": (np.array([0, 2, 3, 5]), slice(1, 4))}),
+        "Cat": ([x(3, 4), x(3, 2), x(3, 5)], {"dim": 1}),
+        "Clone": ([x(3, 4, 5)], {"order": "K"}),
+        "ToCopy": ([x(3, 4, 5)], {"dtype": np.dtype(np.float64)}),
+        "Matmul": ([x(2, 3, 4), x(4, 5)], {}),
+        "Linear": ([x(6, 5), x(4, 5), x(4)], {}),
+        **{name: ([x(3, 4, 5)], {"dim": 1}) for name in ("Softmax", "LogSoftmax")},
+        "NLLLoss": ([x(5, 4), labels, positive(4)], {"ignore_index": 1, "reduction": "mean"}),
+        "MSELoss": ([x(4, 5), x(4, 5)], {"reduction": "mean"}),
+    }
+
+
+def check_operations() -> dict[str, Any]:
+    """Check them all, in the time that is told; a wrong gradient is an error."""
+    from minitrain import ops
+    from minitrain.autograd import check_gradients
+
+    cases = operations()
+    entries = 0
+    began = time.perf_counter()
+    for name, (inputs, options) in cases.items():
+        needs = [array.dtype == np.float64 and (name, i) != ("NLLLoss", 2) for i, array in enumerate(inputs)]
+        report = check_gradients(getattr(ops, name), inputs, options=options, needs_input_grad=needs)
+        if not report.ok:
+            raise ValueError(str(report))
+        entries += sum(found.entries - found.kinks - found.unmeasured for found in report.inputs)
+    return {"seconds": time.perf_counter() - began, "operations": len(cases), "entries": entries}
+
+
+def main() -> None:
+    """Answer begin, entries, whole and operations; see gradcheck.py."""
+    (framework,) = sys.argv[1:]
+    if framework == "torch":
+        import torch
+
+        torch.set_num_threads(threads())
+    checks: Any = None
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        nonlocal checks
+        match request["do"]:
+            case "begin":  # and judge the right gradient, which must pass, and a wrong one, which must not
+                checks = Gradchecks(framework, request["case"])
+                return {
+                    "dtype": str(checks.inputs[0].dtype).removeprefix("torch."),
+                    "right passes": checks.gradcheck(checks.function),
+                    "wrong passes": request["wrong"] and checks.gradcheck(checks.wrong()),
+                }
+            case "entries":
+                return {"entries": checks.entries_moved(), "inputs": sum(tensor.numel() for tensor in checks.inputs)}
+            case "whole":
+                return {"seconds": time_calls(lambda: checks.gradcheck(checks.function), request["seconds"])}
+            case "operations":
+                return check_operations()
+        raise ValueError(f"unknown request {request['do']!r}")
+
+    serve(answer)
+
+
+if __name__ == "__main__":
+    main()
