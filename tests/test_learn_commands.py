@@ -105,7 +105,7 @@ def test_the_overview_tells_every_command_and_how_to_begin(
 def test_the_overview_tells_where_one_is(workspace: Workspace, screen: Screen, said: io.StringIO) -> None:
     pass_(workspace, RELU)
     commands.show_overview(None, EXERCISES, screen)
-    assert "In minitrain-exercises: 1 of 4 done.\nNext: relu-backward, " in said.getvalue()
+    assert "In minitrain-exercises: 1 of 4 done.\nNext: relu-backward (about " in said.getvalue()
 
 
 def test_start_tells_the_first_file_and_the_first_command(
@@ -115,7 +115,10 @@ def test_start_tells_the_first_file_and_the_first_command(
     commands.begin(None, EXERCISES, screen)
     assert said.getvalue() == (
         "4 exercises are new in minitrain-exercises, a file for each.\n\n"
-        "First: relu, A title (about 5 minutes)\n\n"
+        "First: relu (about 5 minutes)\n"
+        "  title  A title\n"
+        "  track  forward passes, 0 of 1 done\n"
+        "  why    A reason.\n\n"
         "  1. open   minitrain-exercises/forward_passes/relu.py\n"
         "  2. run    minitrain learn watch\n"
         "  3. write  what its docstring asks for, and save: each save is checked\n"
@@ -145,7 +148,7 @@ def test_list_shows_every_state_and_what_is_next(workspace: Workspace, screen: S
     workspace.file(ADAM).unlink()
     commands.show_list(workspace, screen)
     assert said.getvalue() == (
-        "minitrain-exercises: 2 of 4 done\n"
+        "The exercises in minitrain-exercises\n"
         "\nforward passes, 1 of 1\n"
         "  done   relu            5 min  A title\n"
         "\nbackward passes, 1 of 2\n"
@@ -156,7 +159,7 @@ def test_list_shows_every_state_and_what_is_next(workspace: Workspace, screen: S
         "\noptimizers, 0 of 1\n"
         "  new    adam            5 min  A title\n"
         "         its file is gone (minitrain learn start makes it)\n"
-        "\n> is next: minitrain learn next tells more. Any other will do, too.\n"
+        "\n2 of 4 done. > is next; minitrain learn next tells more.\n"
     )
 
 
@@ -167,7 +170,8 @@ def test_next_tells_the_file_the_title_why_and_how_long(
     workspace.record(RELU_BACKWARD, b"", passed=False)
     assert commands.show_next(workspace, screen) is RELU_BACKWARD
     assert said.getvalue() == (
-        "Next: relu-backward, A title (about 5 minutes)\n"
+        "Next: relu-backward (about 5 minutes)\n"
+        "  title  A title\n"
         "  track  backward passes, 0 of 2 done; this one you have tried\n"
         "  why    A reason.\n"
         "  open   minitrain-exercises/backward_passes/relu_backward.py\n"
@@ -199,13 +203,14 @@ def test_a_check_shows_each_stage_and_a_pass_leads_on(workspace: Workspace, scre
     workspace.file(RELU).write_text("right")
     assert commands.check_named(workspace, None, screen, check)
     assert said.getvalue() == (
-        "relu, A title: minitrain-exercises/forward_passes/relu.py\n\n"
+        "relu: A title\nminitrain-exercises/forward_passes/relu.py\n\n"
         "  pass  gradcheck\n"
         "        relu · looked at\n"
         "        in two lines\n"
         "  pass  agreement with torch\n\n"
         "Passed. The library's own body: minitrain learn solution relu\n\n"
-        "Next: relu-backward, A title (about 5 minutes)\n"
+        "Next: relu-backward (about 5 minutes)\n"
+        "  title  A title\n"
         "  track  backward passes, 0 of 2 done\n"
         "  why    A reason.\n"
         "  open   minitrain-exercises/backward_passes/relu_backward.py\n"
@@ -419,7 +424,8 @@ def test_watch_checks_at_once_what_is_already_written(workspace: Workspace) -> N
 
 def test_watch_begins_where_it_is_told_and_checks_whichever_file_is_saved(workspace: Workspace) -> None:
     out = watched(workspace, lambda: workspace.file(RELU).write_text("right"), name="adam")
-    assert out.startswith("adam, A title (about 5 minutes)\n  open   minitrain-exercises/optimizers/adam.py\n")
+    assert out.startswith("adam (about 5 minutes)\n  title  A title\n")
+    assert "  open   minitrain-exercises/optimizers/adam.py\n" in out
     assert workspace.standing(RELU).status == "done"
     assert "Next: relu-backward" in out
 

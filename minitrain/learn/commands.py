@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minitrain.learn.screen import Colour, Screen
-from minitrain.learn.workspace import LearnUsageError, Standing, Workspace, find, start
+from minitrain.learn.workspace import LearnUsageError, Standing, Workspace, find, is_found_here, start
 
 if TYPE_CHECKING:
     from minitrain.learn.checking import Stage
@@ -72,14 +72,15 @@ def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen)
     if following is None:
         _say_all_done(workspace, screen)
         return
-    found_from_here = place in (".", "minitrain-exercises") or Path.cwd().is_relative_to(workspace.folder.resolve())
-    steps = [] if found_from_here else [f"cd {place}"]
+    steps = [] if is_found_here(workspace) else [f"cd {place}"]
     steps += [
         f"open   {workspace.shown(workspace.file(following))}",
         "run    minitrain learn watch",
         "write  what its docstring asks for, and save: each save is checked",
     ]
-    screen.print(f"\nFirst: {headline(following, screen)}\n")
+    screen.print()
+    _describe(workspace, following, screen, "First: ")
+    screen.print()
     for number, step in enumerate(steps, 1):
         screen.print(f"  {number}. {step}")
 
@@ -90,7 +91,7 @@ def show_list(workspace: Workspace, screen: Screen) -> None:
     following = workspace.next()
     width = max(map(len, workspace.exercises))
     done = sum(standing.status == "done" for standing in standings.values())
-    screen.print(f"{workspace.shown(workspace.folder)}: {done} of {len(standings)} done")
+    screen.print(f"The exercises in {workspace.shown(workspace.folder)}")
     for track in dict.fromkeys(exercise.track for exercise in workspace.exercises.values()):
         of_track = [exercise for exercise in workspace.exercises.values() if exercise.track == track]
         passed = sum(standings[exercise.name].status == "done" for exercise in of_track)
@@ -109,7 +110,7 @@ def show_list(workspace: Workspace, screen: Screen) -> None:
     if following is None:
         _say_all_done(workspace, screen)
     else:
-        screen.print("> is next: minitrain learn next tells more. Any other will do, too.")
+        screen.print(f"{done} of {len(standings)} done. > is next; minitrain learn next tells more.")
 
 
 def _notes(exercise: Exercise, standing: Standing) -> str:
@@ -129,26 +130,26 @@ def show_next(workspace: Workspace, screen: Screen, after: Exercise | None = Non
     if following is None:
         _say_all_done(workspace, screen)
         return None
-    standings = workspace.standings()
-    of_track = [exercise for exercise in workspace.exercises.values() if exercise.track == following.track]
-    passed = sum(standings[exercise.name].status == "done" for exercise in of_track)
-    tried = "; this one you have tried" if standings[following.name].status == "tried" else ""
-    screen.print(f"Next: {headline(following, screen)}")
-    screen.print(f"  track  {following.track}, {passed} of {len(of_track)} done{tried}")
-    screen.print(textwrap.fill(following.why, WIDTH, initial_indent="  why    ", subsequent_indent=" " * 9))
-    show_place(workspace, following, screen)
+    introduce(workspace, following, screen, "Next: ")
     return following
 
 
-def show_place(workspace: Workspace, exercise: Exercise, screen: Screen) -> None:
-    """Which file to open, and how to check it."""
+def introduce(workspace: Workspace, exercise: Exercise, screen: Screen, first: str = "") -> None:
+    """What an exercise is about, which file to open, and how to check it; first: words in front of its name."""
+    _describe(workspace, exercise, screen, first)
     screen.print(f"  open   {workspace.shown(workspace.file(exercise))}")
     screen.print(f"  check  minitrain learn check {exercise.name}")
 
 
-def headline(exercise: Exercise, screen: Screen) -> str:
-    """Name, title and minutes."""
-    return f"{screen.paint(exercise.name, 'bold')}, {exercise.title} (about {exercise.minutes} minutes)"
+def _describe(workspace: Workspace, exercise: Exercise, screen: Screen, first: str) -> None:
+    standings = workspace.standings()
+    of_track = [other for other in workspace.exercises.values() if other.track == exercise.track]
+    passed = sum(standings[other.name].status == "done" for other in of_track)
+    tried = "; this one you have tried" if standings[exercise.name].status == "tried" else ""
+    screen.print(f"{first}{screen.paint(exercise.name, 'bold')} (about {exercise.minutes} minutes)")
+    told = {"title": exercise.title, "track": f"{exercise.track}, {passed} of {len(of_track)} done{tried}"}
+    for label, text in {**told, "why": exercise.why}.items():
+        screen.print(textwrap.fill(text, WIDTH, initial_indent=f"  {label:<7}", subsequent_indent=" " * 9))
 
 
 def _say_all_done(workspace: Workspace, screen: Screen) -> None:
@@ -201,7 +202,7 @@ def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen:
     content: what the learner's file holds now, which is what has passed if it does.
     """
     path = workspace.file(exercise)
-    screen.print(f"{screen.paint(exercise.name, 'bold')}, {exercise.title}: {workspace.shown(path)}\n")
+    screen.print(f"{screen.paint(exercise.name, 'bold')}: {exercise.title}\n{workspace.shown(path)}\n")
     verdicts = []
     for stage in check(exercise, path):
         verdicts.append(stage.passed)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minitrain.learn.commands import WIDTH, Check, check_once, headline, show_next, show_place
+from minitrain.learn.commands import WIDTH, Check, check_once, introduce, show_next
 from minitrain.learn.screen import Screen
 from minitrain.learn.workspace import LearnError, Workspace
 
@@ -76,8 +76,7 @@ def watch(
     if current is None:
         return
     if name is not None:
-        screen.print(headline(current, screen))
-        show_place(workspace, current, screen)
+        introduce(workspace, current, screen)
     saves = Saves({exercise.name: workspace.file(exercise) for exercise in workspace.exercises.values()})
     screen.print(screen.paint("\nWatching: each save is checked. Ctrl-C ends it.", "dim"))
     due = not workspace.is_stub(current)

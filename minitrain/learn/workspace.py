@@ -85,7 +85,7 @@ class Workspace:
     def shown(self, path: Path) -> str:
         """The path as a person would type it here: relative, where it lies below the current directory."""
         path, here = Path(os.path.abspath(path)), Path.cwd()
-        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+        return str(path.relative_to(here) if here in path.parents else path)
 
     def content(self, exercise: Exercise) -> bytes | None:
         """What the learner's file holds now; None if it is not there."""
@@ -285,6 +285,12 @@ def _around() -> Path | None:
     return None
 
 
+def is_found_here(workspace: Workspace) -> bool:
+    """Whether find() finds this folder where none is named."""
+    found = _around()
+    return found is not None and found.resolve() == workspace.folder.resolve()
+
+
 def _put_aside_if_damaged(workspace: Workspace) -> Path | None:
     path = workspace.folder / PROGRESS
     if not os.path.lexists(path):
@@ -315,7 +321,8 @@ with it, until it is right.
 
 Begin so:
 
-    1. Open {file} in your editor. Its docstring says what to write.
+    1. Open {file} in your editor.
+       What stands at its top says what to write.
     2. In a terminal, in this folder:   minitrain learn watch
     3. Write, and save. Each save is checked; after a pass the next one comes.
 
