@@ -123,11 +123,9 @@ class Watcher(Protocol):
     ) -> None:
         """An operation has run; inputs and result are Tensors, or what else apply was given."""
 
-    def backward(self, node: Node, grad: Array) -> Any:
-        """node.function.backward(node, grad), run by the watcher."""
-
-    def after_backward(self, node: Node, grad: Array, input_gradients: Sequence[Array | None]) -> None:
-        """A Node has made its inputs' gradients of its result's, grad."""
+    def input_gradients(self, node: Node, grad: Array) -> list[Array | None]:
+        """node.input_gradients(grad), run by the watcher."""
+        raise NotImplementedError
 
     def before_sum(self, edge: Node | AccumulateGrad, first: Array, second: Array) -> None:
         """Two gradients of one value are about to be added."""
@@ -250,8 +248,7 @@ class Node(Context):
 
         Raises RuntimeError for a gradient that has not its input's shape, and for another number of them.
         """
-        watcher = anomaly_mode.watcher
-        gradients = self.function.backward(self, grad) if watcher is None else watcher.backward(self, grad)
+        gradients = self.function.backward(self, grad)
         if not isinstance(gradients, tuple):
             gradients = (gradients,)
         if len(gradients) != len(self.next_functions):
@@ -260,7 +257,8 @@ class Node(Context):
                 f"{len(gradients)}): one for each input, in order, and None for one that gets none."
             )
         result: list[Array | None] = []
-        for i, ((edge, _), gradient) in enumerate(zip(self.next_functions, gradients, strict=True)):
+        for i, gradient in enumerate(gradients):
+            edge, _ = self.next_functions[i]
             if edge is None or gradient is None:
                 result.append(None)
                 continue
@@ -271,8 +269,6 @@ class Node(Context):
                     f"has shape {list(edge.result_shape)}; a gradient has its input's shape."
                 )
             result.append(gradient)
-        if watcher is not None:
-            watcher.after_backward(self, grad, result)
         return result
 
 
@@ -286,6 +282,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
     its result have therefore been visited already, and its gradient is complete. Every .grad is written at the very
     end: a walk that raises has changed none.
     """
+    watcher = anomaly_mode.watcher
     pending: dict[Node | AccumulateGrad, Array] = {root: grad}
     owned = {root: False}  # of leaves: whether nobody else holds the pending array
     retained: list[tuple[Variable, Array]] = []
@@ -296,15 +293,15 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
         retain_for = node._retain_for() if node._retain_for is not None else None
         if retain_for is not None:
             retained.append((retain_for, grad))
-        input_gradients = node.input_gradients(grad)
+        input_gradients = node.input_gradients(grad) if watcher is None else watcher.input_gradients(node, grad)
         if not retain_graph:
             node.free()
         for i, ((edge, _), input_grad) in enumerate(zip(node.next_functions, input_gradients, strict=True)):
             if edge is None or input_grad is None:
                 continue
             if edge in pending:  # the value was used more than once: its gradients add up
-                if anomaly_mode.watcher is not None:
-                    anomaly_mode.watcher.before_sum(edge, pending[edge], input_grad)
+                if watcher is not None:
+                    watcher.before_sum(edge, pending[edge], input_grad)
                 pending[edge] = np.asarray(pending[edge] + input_grad)
                 owned[edge] = True
                 continue

@@ -66,9 +66,10 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = function.forward(ctx, *arrays, **options)
-    if isinstance(y, tuple):
-        raise RuntimeError(f"{function.__name__}.forward returned {len(y)} values; an operation makes one array here.")
-    y = np.asarray(y)
+    if type(y) is not np.ndarray:
+        if isinstance(y, tuple):
+            raise RuntimeError(f"{function.__name__}.forward returned {len(y)} values; an operation makes one array.")
+        y = np.asarray(y)
     result = Tensor(y)
     for x in tensors:
         if x is not None and (y is x.array or (y.base is not None and np.may_share_memory(y, x.array))):

@@ -281,6 +281,23 @@ def test_a_gradient_is_reported_with_the_layer_and_the_line_of_its_forward() -> 
     }
 
 
+def test_what_a_backward_gets_has_the_names_that_forward_has_for_it() -> None:
+    huge = minitrain.tensor(1e30)
+    x, w = tensor(1e-20), tensor(1e20)
+    product = found(lambda: (x * w).backward(huge))
+    assert {name: text.partition("; ")[2] for name, text in product.values} == {
+        "grad_y": "dL/d(result)",
+        "a": "",
+        "b": "",
+    }
+    square = found(lambda: F.mse_loss(w / 1e10, tensor(0.0), reduction="none").backward(huge))
+    assert [name for name, _ in square.values] == ["grad_y", "saved[0]"]
+    root = found(lambda: (tensor(1e-20, 1e-20) * 1e-20).sqrt().backward(minitrain.tensor([1e30, 0.0])))
+    assert [name for name, _ in root.values] == ["grad_y", "result"]
+    made = found(lambda: ((w * 1) * (x * 1)).backward(huge))
+    assert dict(made.values)["a"].endswith("1e+20; made by Mul")
+
+
 def test_gradients_that_overflow_when_they_are_added_up_are_reported_there() -> None:
     def program() -> None:
         x = tensor(1e-30, 1e-20)

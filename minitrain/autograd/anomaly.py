@@ -471,21 +471,27 @@ class Detector:
 
     # Backward.
 
-    def backward(self, node: Node, grad: Array) -> Any:
-        """The Function's backward. An error in it gets a note of where its forward was called, as torch warns."""
+    def input_gradients(self, node: Node, grad: Array) -> list[Array | None]:
+        """Those that the Node makes of its result's, grad; raise if one has a nan, or an infinity that it produced.
+
+        An error in the backward gets a note of where its forward was called, as torch warns.
+        """
         try:
-            return node.function.backward(node, grad)
+            input_gradients = node.input_gradients(grad)
         except Exception as error:
             if node._call is not None:
                 layer = f" in {node._call.layer}" if node._call.layer else ""
                 place = f", called at {node._call.place}" if node._call.place else ""
                 error.add_note(f"in {node.name()}, whose forward ran{layer}{place}")
             raise
+        if self.check_nan:
+            self._check_backward(node, grad, input_gradients)
+        return input_gradients
 
-    def after_backward(self, node: Node, grad: Array, input_gradients: Sequence[Array | None]) -> None:
+    def _check_backward(self, node: Node, grad: Array, input_gradients: Sequence[Array | None]) -> None:
         """Raise if a gradient has a nan, or an infinity that nothing that went in accounts for."""
         bad = [(i, x) for i, x in enumerate(input_gradients) if x is not None and not all_finite(x)]
-        if not self.check_nan or not bad:
+        if not bad:
             return
         call = node._call or Call(node.function, _argument_names(node.function, len(input_gradients)))
         values = self._left_for_backward(node, call, grad)
@@ -536,7 +542,9 @@ class Detector:
         for i, x in enumerate(node._saved):
             position = call.saved[i] if i < len(call.saved) else -1
             name = call.inputs[position] if position >= 0 else "result" if position == RESULT else f"saved[{i}]"
-            source: tuple[Origin, str] = ("saved", "") if isinstance(x, np.ndarray) else ("number", "a number")
+            source: tuple[Origin, str] = (
+                ("saved", "") if isinstance(x, np.ndarray | np.generic) else ("number", "a number")
+            )
             if position >= 0 and isinstance(x, np.ndarray):
                 source = self._source(node.next_functions[position][0])
             values[name] = Value(name, np.asarray(x), *source)
