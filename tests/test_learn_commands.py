@@ -1,19 +1,34 @@
 """The commands of `minitrain learn`: what they say, what they leave, and their exit status."""
 
+import contextlib
+import fcntl
 import io
 import os
+import pty
 import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given
 
+from minitrain.cli import main
 from minitrain.learn import commands
+from minitrain.learn.exercises import EXERCISES as REAL
 from minitrain.learn.screen import Screen
 from minitrain.learn.watching import PATIENCE, Saves, watch
-from minitrain.learn.workspace import LearnError, LearnUsageError, Workspace, start
-from tests.test_workspace import ADAM, EXERCISES, LINEAR, RELU, RELU_BACKWARD, pass_
+from minitrain.learn.workspace import FOLDER, PROGRESS, LearnError, LearnUsageError, Workspace, start
+from tests.test_cli import minitrain
+from tests.test_workspace import ADAM, EXERCISES, LINEAR, RELU, RELU_BACKWARD, WHOLE, damaged_versions, pass_
 
 
 class Stage(NamedTuple):
@@ -506,3 +521,235 @@ def test_ctrl_c_ends_watching_even_within_a_check(workspace: Workspace) -> None:
     out = watched(workspace, check=interrupted)
     assert out.endswith("\nNo longer watching. What you have done is remembered: minitrain learn list\n")
     assert workspace.standing(RELU).status == "new"
+
+
+# --- the commands as a user types them, with the real exercises and the real check ------------------------------------
+
+
+def learn(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return minitrain("learn", *arguments, cwd=cwd, **environment)
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A directory in which `minitrain learn start` was run."""
+    assert learn("start", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def first() -> tuple[str, Path]:
+    """The first exercise's name, and its file as seen from beside the folder."""
+    exercise = next(iter(REAL.values()))
+    return exercise.name, Workspace(Path(FOLDER), REAL).file(exercise)
+
+
+def test_the_first_minutes(begun: Path) -> None:
+    name, file = first()
+    assert f"open   {file}\n" in learn("next", cwd=begun).stdout
+
+    failed = learn("check", cwd=begun)
+    assert (failed.returncode, failed.stderr) == (1, "")
+    assert "  FAIL  " in failed.stdout
+    assert failed.stdout.endswith(f"Not yet. minitrain learn hint {name} ({len(REAL[name].hints)} hints left)\n")
+
+    assert learn("hint", name, cwd=begun).stdout.startswith(f"Hint 1 of {len(REAL[name].hints)}\n")
+    refused = learn("solution", name, cwd=begun)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"{name} has not passed yet" in refused.stderr
+
+    (begun / file).write_text(learn("solution", name, "--spoil", cwd=begun).stdout, encoding="utf-8")
+    passed = learn("check", cwd=begun)
+    assert (passed.returncode, passed.stderr) == (0, "")
+    assert "FAIL" not in passed.stdout
+    second = list(REAL)[1]
+    assert f"\nNext: {second} " in passed.stdout
+
+    told = learn("list", cwd=begun).stdout
+    assert re.search(rf"^  done   {name} ", told, re.MULTILINE)
+    assert re.search(rf"^> new    {second} ", told, re.MULTILINE)
+    assert learn("solution", name, cwd=begun).returncode == 0
+
+    again = learn("reset", name, cwd=begun)
+    assert again.returncode == 0
+    assert f"kept as {file.with_suffix('.kept-1.py')}\n" in again.stdout
+    assert re.search(rf"^> new    {name} ", learn("list", cwd=begun).stdout, re.MULTILINE)
+
+
+def test_every_line_of_the_calm_commands_fits_a_terminal_of_80_columns(begun: Path) -> None:
+    name, _ = first()
+    texts = [learn(*words, cwd=begun).stdout for words in ([], ["start"], ["list"], ["next"], ["hint", name])]
+    texts.append((begun / FOLDER / "README.txt").read_text(encoding="utf-8"))
+    for text in texts:
+        assert max(map(len, text.splitlines())) < 80, text
+
+
+def test_each_exercise_has_a_file_of_its_own() -> None:
+    workspace = Workspace(Path(FOLDER), REAL)
+    assert len({str(workspace.file(exercise)).lower() for exercise in REAL.values()}) == len(REAL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list"], "minitrain: error: there are no exercises here: minitrain learn start makes them"),
+        (["list", "--dir", "mine"], "minitrain: error: there are no exercises in mine: minitrain learn start mine"),
+        (["--dir", "mine"], "minitrain: error: there are no exercises in mine: minitrain learn start mine"),
+        (["--dir", "mine", "next"], "minitrain: error: there are no exercises in mine: minitrain learn start mine"),
+        (["hint"], "minitrain learn hint: error: the following arguments are required: NAME"),
+        (["fly"], "minitrain learn: error: argument action: invalid choice: 'fly'"),
+        (["start", "a", "--dir", "b"], "minitrain: error: the folder is given twice, as a and as --dir b"),
+        (["start", "file"], "minitrain: error: cannot make the folder file: a file is in its way"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = learn(*arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_wrong_name_gets_one_line_and_status_2(begun: Path) -> None:
+    for command in ("check", "watch", "hint", "solution", "reset"):
+        result = learn(command, "no-such-exercise", cwd=begun)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith("minitrain: error: there is no exercise 'no-such-exercise'")
+        assert result.stderr.count("\n") == 1
+    both = learn("check", "--all", "some", cwd=begun)
+    assert (both.returncode, both.stderr) == (2, "minitrain: error: --all checks every exercise; leave some out\n")
+
+
+def test_debug_shows_the_traceback_before_and_behind_the_action(tmp_path: Path) -> None:
+    for arguments in (["list", "--debug"], ["--debug", "list"]):
+        result = learn(*arguments, cwd=tmp_path)
+        assert result.returncode == 1
+        assert "LearnUsageError" in result.stderr
+
+
+def test_where_stdout_has_only_ascii_everything_is_told_all_the_same(begun: Path) -> None:
+    name, file = first()
+    solution = learn("solution", name, "--spoil", cwd=begun).stdout
+    (begun / file).write_text(solution, encoding="utf-8")
+    for words in (["list"], ["next"], ["hint", name], ["solution", name, "--spoil"], ["check"]):
+        result = learn(*words, cwd=begun, PYTHONIOENCODING="ascii")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.isascii()
+
+
+@given(damaged_versions(WHOLE.replace(b"relu", next(iter(REAL)).encode())))
+def test_a_damaged_progress_file_gets_one_line_or_is_rightly_read(damaged: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, PROGRESS)
+        path.write_bytes(damaged)
+        for words in (["list"], ["next"], ["hint", next(iter(REAL))]):
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = main(["learn", *words, "--dir", folder])
+            if status == 0:
+                assert err.getvalue() == ""
+                continue
+            assert (status, out.getvalue(), path.read_bytes()) == (1, "", damaged)
+            assert err.getvalue().count("\n") == 1
+            assert f"minitrain learn start {folder} puts it aside" in err.getvalue()
+
+
+class Watching:
+    """`minitrain learn watch` in a terminal of its own."""
+
+    def __init__(self, cwd: Path) -> None:
+        self.seen = ""
+        self._terminal, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "minitrain", "learn", "watch"],
+            cwd=cwd,
+            env={**environment, "TERM": "xterm"},
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        )
+        os.close(child)
+
+    def until(self, text: str) -> str:
+        """All that was shown up to this text since the last time, colours and all."""
+        deadline = time.monotonic() + 60
+        while text not in self.seen and time.monotonic() < deadline:
+            if select.select([self._terminal], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):  # the other end is closed
+                    self.seen += os.read(self._terminal, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
+            elif self.process.poll() is not None:
+                break
+        before, found, self.seen = self.seen.partition(text)
+        assert found, before
+        return before
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._terminal)
+
+
+@pytest.fixture
+def watching(begun: Path) -> Iterator[Watching]:
+    """A process that watches; ended afterwards, whatever became of it."""
+    process = Watching(begun)
+    yield process
+    process.end()
+
+
+def test_watch_checks_a_save_goes_on_after_a_pass_and_ends_cleanly_on_ctrl_c(watching: Watching, begun: Path) -> None:
+    name, file = first()
+    watching.until("Watching: each save is checked. Ctrl-C ends it.")
+    saved = begun / file
+    saved.write_text(saved.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert "\x1b[31mFAIL\x1b[0m" in watching.until(f"minitrain learn hint {name}")
+    part = saved.with_name("part")  # as an editor saves
+    part.write_text(REAL[name].solution(), encoding="utf-8")
+    part.replace(saved)
+    assert "\x1b[31mFAIL\x1b[0m" not in watching.until("\x1b[32mPassed.\x1b[0m")
+    watching.until(list(REAL)[1])
+    watching.until("minitrain learn check")
+    watching.process.send_signal(signal.SIGINT)
+    watching.until("No longer watching. What you have done is remembered: minitrain learn list")
+    assert watching.process.wait(timeout=60) == 0
+    assert "Traceback" not in watching.seen
+    assert re.search(rf"^  done   {name} ", learn("list", cwd=begun).stdout, re.MULTILINE)
+
+
+def test_ctrl_c_ends_a_check_and_the_process_that_runs_the_learners_code(begun: Path) -> None:
+    name, file = first()
+    forever = f"import os\n        open({str(begun / 'pid')!r}, 'w').write(str(os.getpid()))\n        while True: pass"
+    stub = (begun / file).read_text(encoding="utf-8")
+    (begun / file).write_text(re.sub(r"raise NotImplementedError.*", lambda _: forever, stub), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "minitrain", "learn", "check", name],
+        cwd=begun,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        waited(lambda: (begun / "pid").exists() and (begun / "pid").read_text())
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "minitrain: interrupted\n")
+    pid = int((begun / "pid").read_text())
+    waited(lambda: not running(pid))
+    assert re.search(rf"^> new    {name} ", learn("list", cwd=begun).stdout, re.MULTILINE)
+
+
+def waited(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def running(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, 0)
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").exists() else True
+    return False

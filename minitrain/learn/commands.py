@@ -33,6 +33,12 @@ COMMANDS = {
 
 def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
     """What the exercises are, the commands, and where this learner is."""
+    try:
+        workspace = find(folder, exercises)
+    except LearnUsageError:
+        if folder is not None:
+            raise
+        workspace = None
     tracks = len({exercise.track for exercise in exercises.values()})
     screen.print(
         f"{len(exercises)} exercises in {tracks} tracks. Each is a piece of minitrain with its body taken\n"
@@ -42,11 +48,7 @@ def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen:
     for command, what in COMMANDS.items():
         screen.print(f"  minitrain learn {command:<15}{what}")
     screen.print()
-    try:
-        workspace = find(folder, exercises)
-    except LearnUsageError:
-        if folder is not None:
-            raise
+    if workspace is None:
         screen.print("Begin with: minitrain learn start")
         return
     done = sum(standing.status == "done" for standing in workspace.standings().values())

@@ -332,7 +332,7 @@ You need not take them in order: save any file, and it is checked.
     minitrain learn next            which file to open next
     minitrain learn check NAME      check one now
     minitrain learn hint NAME       one hint more
-    minitrain learn solution NAME   the library's own body, once yours has passed
+    minitrain learn solution NAME   the library's body, once yours has passed
     minitrain learn reset NAME      begin it anew; your file is kept beside it
 
 What you have done is remembered in {PROGRESS}.
