@@ -39,6 +39,7 @@ LIMIT = 10.0  # seconds for a stage of a check
 GRACE = 5.0  # beyond the limit, for the child to say where it was
 TORCH_LIMIT = 120.0
 WIDTH = 71
+PRINTED_LINES = 12
 CLOSE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-10)}  # rtol, atol for the library's values
 CLOSE_TO_TORCH = {"float32": (1e-4, 1e-5), "float64": (1e-6, 1e-8)}  # a measured gradient is among the values
 CURVES_APART = 1e-3  # relative; rounding in another order makes about 1e-6
@@ -101,8 +102,8 @@ def _read(path: Path) -> str:
         raise SpliceError(f"{path} is not there") from None
     except OSError as error:
         raise SpliceError(f"{path} cannot be read: {error.strerror}") from None
-    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        raise SpliceError(f"{path.name} is not text in UTF-8 ({error})") from None
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        raise SpliceError("this is not text in UTF-8; save it as that") from None
 
 
 # --- the stages -------------------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ def _values(exercise: Exercise, child: _Child, learners: _Learners) -> Stage:
     """What measuring says of the piece, and what differs from the library's values."""
     kinds = {probe.kind for probe in exercise.probes}
     name = next(kind for kind in ("gradcheck", "updates", "values") if kind in kinds)
-    expected = exercise.arrays()  # while the child computes its own
+    expected = exercise.expected  # computed here while the child computes its own
     answer = child.answer()
     if trouble := learners.trouble(answer):
         return Stage(name, False, trouble + child.printed())
@@ -145,7 +146,7 @@ def _against_torch(exercise: Exercise, arrays: Mapping[str, Array], twins: _Twin
 
 def _training(exercise: Exercise, child: _Child, learners: _Learners) -> Stage:
     """The losses of a training run beside those of the library's own."""
-    library = exercise.program()
+    library = exercise.expected_losses
     answer = child.answer()
     if trouble := learners.trouble(answer):
         return Stage("training", False, trouble + child.printed())
@@ -317,9 +318,9 @@ class _Child:
     def printed(self) -> str:
         """What was printed before the last answer, as lines to go below it."""
         lines = "".join(self._printed).rstrip().splitlines()
-        if len(lines) > 20:
-            lines = [*lines[:20], f"[{len(lines) - 20} more lines]"]
-        return "".join(f"\n  | {line[: WIDTH - 4]}" for line in ["It printed:", *lines]) if lines else ""
+        if len(lines) > PRINTED_LINES:
+            lines = [*lines[:PRINTED_LINES], f"[{len(lines) - PRINTED_LINES} more lines]"]
+        return "\nIt printed:" + "".join(f"\n  | {line[: WIDTH - 4]}" for line in lines) if lines else ""
 
 
 _TORCHS: dict[
@@ -375,7 +376,11 @@ EXPLANATIONS = (
     ("AttributeError", "'NoneType'", NONE_SAVED),
     ("UFuncTypeError", "dtype('O')", NONE_SAVED),
     ("MemoryError", "", "It asks for more memory than there is for a check."),
-    ("RecursionError", "", "It calls itself too often: use a loop, as the graphs can be thousands of operations deep."),
+    (
+        "RecursionError",
+        "",
+        "It calls itself without end, or too often for Python; a loop can go on as long as need be.",
+    ),
     ("SystemExit", "", "A check cannot go on when its process ends: leave exit() and quit() away."),
     ("EOFError", "", "There is no keyboard in a check: leave input() and breakpoint() away; print() is shown."),
     ("BdbQuit", "", "There is no keyboard in a check: leave breakpoint() away; print() is shown."),
@@ -435,10 +440,10 @@ class _Learners:
         line, name = (int(found[1]), found[2]) if found else (None, "")
         where = _at(self.path, line, self.source, name) if line else ""
         if words.startswith("Timeout"):
-            text = (
-                "It was still running when its time was up, and was in this line then. Does every loop come to an end?"
+            where = where or "It has not come back to this file, or has not been called. "
+            return where + _wrapped(
+                f"This was still running after {self.limit:g} seconds. Does every loop come to an end?"
             )
-            return where + _wrapped(text if line else "It was still running when its time was up.")
         if words.startswith("Fatal Python error"):
             return where + _wrapped(f"The interpreter broke down here: {words.splitlines()[0]}.")
         exits = [

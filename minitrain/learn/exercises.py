@@ -82,15 +82,23 @@ class Exercise:
             program=self.script,
         )
 
-    # What a check runs: in its child with the learner's piece, in itself with the library's.
-
     def arrays(self) -> dict[str, Array]:
         """What comes out of the probes."""
         with np.errstate(all="ignore"):
             return {label: array for probe in self.probes for label, array in probe.arrays()}
 
+    @functools.cached_property
+    def expected(self) -> dict[str, Array]:
+        """What comes out with the library's piece."""
+        return self.arrays()
+
+    @functools.cached_property
+    def expected_losses(self) -> programs.Losses:
+        """What the training run gives with the library's piece."""
+        return self.program()
+
     def run(self, stage: str) -> tuple[dict[str, Any], bytes]:
-        """What the child process answers: "values", "training", or, without a learner's piece, "torch"."""
+        """What a child process answers: of a learner's piece to "values" and "training"; without one, to "torch"."""
         if stage == "training":
             return {"losses": self.program()}, b""
         if stage == "torch":
@@ -343,7 +351,7 @@ _BACKWARD = (
             "grad_y.reshape(...) takes a shape.",
         ),
         probes=(cases.FLATTEN,),
-        program=programs.classify,
+        program=programs.by_rows,
         faults=(
             ("grad_y.reshape(ctx.shape)", 'grad_y.reshape(ctx.shape, order="F")'),
             ("grad_y.reshape(ctx.shape)", "grad_y"),
@@ -1225,7 +1233,7 @@ _BUGS = (
             """
             # The loss begins at ln 10 = 2.30 and should fall below 1.
             import minitrain as torch
-            from minitrain.data import Digits
+            from minitrain.data.datasets import Digits
             from minitrain.tensor import apply
 
             digits = Digits()
@@ -1250,7 +1258,7 @@ _BUGS = (
         target="tape.walk_back",
         bug="zoo_gradients.walk_back_visits_too_early",
         minutes=20,
-        why="In a network without shortcuts this walk gives every gradient right. With h · exp(h) something is "
+        why="In a network without shortcuts this walk gives every gradient right. With 2 h + h something is "
         "missing.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
@@ -1266,15 +1274,15 @@ _BUGS = (
         faults=(("heapq.heappop(newest_first)", "newest_first.pop()"),),
         script=_program(
             """
-            # d/dx of h exp(h), with h = x * x, is (1 + h) exp(h) 2 x: 8.154845 at 0.9.
+            # d/dx of 2 h + h, with h = exp x, is 3 exp x: 8.1548 at 1.
             import minitrain as torch
             from minitrain import print_tape
 
-            x = torch.tensor(0.9, dtype=torch.float64, requires_grad=True)
-            h = x * x
-            loss = h * h.exp()
+            x = torch.tensor(1.0, requires_grad=True)
+            h = x.exp()
+            loss = h * 2 + h
             print_tape(loss)
-            walk_back(loss._edge(), np.ones(()), retain_graph=False)
+            walk_back(loss._edge(), np.ones((), np.float32), retain_graph=False)
             print(x.grad)
             """
         ),

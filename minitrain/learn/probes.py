@@ -162,17 +162,18 @@ class Operation:
                 if len(case.inputs) == 1 and not isinstance(gradients, tuple):
                     gradients = (gradients,)
                 if not isinstance(gradients, tuple) or len(gradients) != len(case.inputs):
-                    given = f"{len(gradients)} of them" if isinstance(gradients, tuple) else type(gradients).__name__
+                    returned = f"a {type(gradients).__name__}"
+                    if isinstance(gradients, tuple):
+                        returned = f"{len(gradients)} of them"
                     if gradients is None:
-                        given = "None; is a return missing?"
-                    inputs = ", ".join(names[: len(case.inputs)])
+                        returned = "None. Is a return missing?"
                     raise ContractError(
-                        f"{backward} returns a gradient for each input ({inputs}), in a tuple, and None for what has "
-                        f"none; here it returned {given}",
+                        f"{backward} returns a tuple with a gradient for each input ({', '.join(names)}), and None for "
+                        f"what asks for none; here it returned {returned}",
                         backward,
                     )
                 for name, needed, grad in zip(names, case.needed(), gradients, strict=False):
-                    if needed and grad is None:
+                    if needed and grad is None and len(case.inputs) > 1:
                         raise ContractError(
                             f"{backward} returned None for {name}, which asks for a gradient.", backward
                         )

@@ -305,8 +305,9 @@ def _only(found: Sequence[ast.stmt], what: str, piece: Piece, others: Collection
             f"{what} is defined a second time; the first is in line {found[0].lineno}. Keep one.", found[1].lineno
         )
     if not found:
-        near = difflib.get_close_matches(what.split()[-1].rpartition(".")[2], others, 1)
-        hint = f" There is {near[0]}: is it meant?" if near else ""
+        name = what.split()[-1].rpartition(".")[2]
+        near = difflib.get_close_matches(name.lower(), [other.lower() for other in others], 1)
+        hint = "".join(f" There is {other}: is it meant?" for other in others if [other.lower()] == near)
         raise SpliceError(
             f"{what} is missing: the check puts it in the place of the one in {piece.module}.{hint} "
             "`minitrain learn reset NAME` gives the file as it was.",

@@ -1,0 +1,362 @@
+"""What a check says of files that learners write, hostile ones among them; and that nothing they do breaks it."""
+
+import io
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minitrain.learn import checking, child
+from minitrain.learn.checking import Stage, check
+from minitrain.learn.exercises import EXERCISES, Exercise, packed, unpacked
+from minitrain.learn.plot import ASCII, plot
+
+RELU, MUL, WALK = EXERCISES["relu-backward"], EXERCISES["mul-backward"], EXERCISES["walk-back"]
+RIGHT = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0)"
+
+Checked = Callable[..., list[Stage]]
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Checked:
+    """Check a body, or a whole text, as the file of an exercise."""
+
+    def checked(
+        body: str = "", exercise: Exercise = RELU, *, text: str | bytes | None = None, name: str = "mine.py", **how: Any
+    ) -> list[Stage]:
+        path = tmp_path / name
+        text = exercise.with_body(textwrap.dedent(body).strip()) if text is None else text
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return list(check(exercise, path, **{"torch": False, "limit": 20.0} | how))
+
+    return checked
+
+
+def line_of(part: str, exercise: Exercise, body: str) -> int:
+    return 1 + next(i for i, line in enumerate(exercise.with_body(body).splitlines()) if part in line)
+
+
+# --- a right file -----------------------------------------------------------------------------------------------------
+
+
+def test_a_right_file_passes_stage_by_stage(checked: Checked) -> None:
+    stages = checked(RIGHT)
+    assert [(stage.name, stage.passed) for stage in stages] == [
+        ("file", True),
+        ("gradcheck", True),
+        ("torch", True),
+        ("training", True),
+    ]
+    assert "36 derivatives are what is measured" in stages[1].text
+    assert "skipped" in stages[2].text
+    assert "They agree in all 120 losses" in stages[3].text
+    assert max(len(line) for stage in stages for line in stage.text.splitlines()) <= 79
+
+
+def test_torch_is_compared_with_in_a_process_of_its_own_and_asked_once(checked: Checked) -> None:
+    checking._TORCHS.pop(RELU.name, None)
+    assert "10 results are torch's" in checked(RIGHT, torch=True)[2].text
+    before = checking._TORCHS[RELU.name]
+    assert "10 results are torch's" in checked(RIGHT, torch=None)[2].text
+    assert checking._TORCHS[RELU.name] is before
+
+
+def test_a_difference_from_torch_fails_the_check(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = "x (3, 4)\ndL/dx"
+    monkeypatch.setitem(checking._TORCHS, RELU.name, {label: RELU.expected[label] + 1e-3})
+    stages = checked(RIGHT, torch=True)
+    assert not stages[-1].passed
+    assert stages[-1].name == "torch"
+    assert "where torch has" in stages[-1].text
+
+
+def test_without_torch_one_line_says_so(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "find_spec", lambda name: None)
+    assert checked(RIGHT, torch=None)[2] == Stage("torch", True, "skipped: torch is not installed")
+
+
+def test_a_torch_that_is_broken_is_passed_over_unless_it_was_asked_for(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(checking._TORCHS, RELU.name, "torch cannot be used: ImportError: no libtorch")
+    stages = checked(RIGHT, torch=None)
+    assert stages[2].passed
+    assert "skipped: torch cannot be used" in stages[2].text
+    assert not checked(RIGHT, torch=True)[-1].passed
+
+
+def test_what_is_printed_is_shown_and_only_the_beginning_of_much(checked: Checked) -> None:
+    stages = checked("print('the gradient', grad_y.shape)\n" + RIGHT)
+    assert "It printed:\n  | the gradient (3, 4)\n" in stages[1].text
+    stages = checked("for _ in range(20_000):\n    print('x' * 200)\n" + RIGHT)
+    assert stages[-1].passed
+    assert len(stages[1].text) < 2000
+    assert "more lines]" in stages[1].text
+
+
+# --- files that cannot be run -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (RELU.with_body("return grad_y").replace("grad_y\n", "(grad_y\n"), "'(' was never closed"),
+        (RELU.with_body("return grad_y").replace("return", "  return"), "indent"),
+        ("", "the class ReLU is missing"),
+        (RELU.stub().replace("class ReLU", "class Relu"), "There is Relu: is it meant?"),
+        (RELU.stub().replace("grad_y: Array", "dy"), "keep the parameters"),
+        (b"\xff\xfe\x00", "not text in UTF-8"),
+        (b"x = '\0'", "null bytes"),
+    ],
+)
+def test_a_file_that_cannot_be_run_fails_the_first_stage(checked: Checked, text: str | bytes, message: str) -> None:
+    (stage,) = checked(text=text)
+    assert (stage.name, stage.passed) == ("file", False)
+    assert message in " ".join(stage.text.split())
+    assert "mine.py" in stage.text
+
+
+def test_a_file_that_is_not_there_fails_the_first_stage(tmp_path: Path) -> None:
+    (stage,) = check(RELU, tmp_path / "nothing.py")
+    assert (stage.name, stage.passed) == ("file", False)
+    assert "is not there" in " ".join(stage.text.split())
+    (stage,) = check(RELU, tmp_path)
+    assert "cannot be read" in " ".join(stage.text.split())
+
+
+# --- code that goes wrong ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "message"),
+    [
+        ("x = 1\nreturn grad_y * Y", "* Y", "NameError: name 'Y' is not defined"),
+        ("return [1 / 0 for _ in [1]]", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("grad_y[0] = 0\nreturn grad_y", "grad_y[0]", "must not be written"),
+        ("(y,) = ctx.saved_arrays\ny *= grad_y\nreturn y", "y *=", "must not be written"),
+        ("pass", "def backward", "returned None"),
+        ("return list(grad_y)", "return list", "returned a list for dL/dx; expected an array"),
+        ("return grad_y, grad_y", "return grad_y, grad_y", "returns a tuple with a gradient for each input (x)"),
+        ("return grad_y.astype(object)", "astype", "with dtype object; expected real numbers"),
+        ("from minitrain import tensor\nreturn tensor(grad_y)", "return tensor", "returned a Tensor"),
+        ("import sys\nsys.exit(3)", "sys.exit", "leave exit() and quit() away"),
+        ("import os\nos._exit(3)", "os._exit", "has ended, with status 3"),
+        ("import os\nos.abort()", "os.abort", "The interpreter broke down here"),
+        ("import ctypes\nctypes.string_at(0)", "ctypes.string_at", "The interpreter broke down here"),
+        ("return input()", "input()", "There is no keyboard in a check"),
+        ("return ReLU.backward(ctx, grad_y)", "return ReLU", "It calls itself without end"),
+        ("return np.ones((10**6, 10**6))", "np.ones", "more memory than there is for a check"),
+        ("raise KeyboardInterrupt", "raise", "KeyboardInterrupt"),
+        ("class E(Exception):\n    def __str__(self):\n        1 / 0\nraise E", "raise E", "E"),
+    ],
+)
+def test_what_goes_wrong_is_said_with_the_line(checked: Checked, body: str, line: str, message: str) -> None:
+    stages = checked(body)
+    assert [stage.passed for stage in stages] == [True, False]
+    text = " ".join(stages[-1].text.split())
+    assert message in text
+    assert f"mine.py, line {line_of(line, RELU, body)}" in text
+
+
+@pytest.mark.parametrize("name", ["mine.py", "ein größeres Übel, 日本.py"])
+@pytest.mark.parametrize("body", ["while True:\n    x = 1", "print('here')\nwhile True:\n    x = np.ones(9).sum()"])
+def test_a_loop_without_end_is_ended_and_its_line_named(checked: Checked, body: str, name: str) -> None:
+    stages = checked(body, name=name, limit=1.0)
+    text = stages[-1].text
+    assert "still running after 1 seconds" in text
+    loop = line_of("while True", RELU, body)
+    assert f"{name}, line {loop}, " in text or f"{name}, line {loop + 1}, " in text
+    assert ("It printed:\n  | here" in text) == ("here" in body)
+
+
+def test_a_thread_that_never_ends_does_not_hold_the_check(checked: Checked) -> None:
+    body = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n" + RIGHT
+    assert checked(body)[-1].passed
+
+
+def test_shapes_and_values_are_told_with_the_case(checked: Checked) -> None:
+    assert "its gradient has shape [], where [3, 4] is expected" in " ".join(
+        checked("return grad_y.sum()")[-1].text.split()
+    )
+    wrong_at_0 = (
+        "(y,) = ctx.saved_arrays\nreturn np.where(y < 0, 0, grad_y) * (y != 0) + grad_y * (ctx.at_0 & (y == 0))"
+    )
+    text = RELU.with_body(wrong_at_0).replace("ctx.save_for", "ctx.at_0 = x == 0\n        ctx.save_for")
+    stage = checked(text=text)[-1]
+    assert not stage.passed
+    assert stage.text.startswith("In the case: some x are 0\ndL/dx at [0, 0] is ")
+    assert "where the library has 0" in stage.text
+
+
+def test_the_autopsy_is_part_of_what_is_said(checked: Checked) -> None:
+    assert "mask-inverted" in checked("(y,) = ctx.saved_arrays\nreturn grad_y * (y <= 0)")[-1].text
+
+
+def test_an_input_that_asks_for_no_gradient_is_explained(checked: Checked) -> None:
+    stage = checked("a, b = ctx.saved_arrays\nreturn grad_y * b, grad_y * a", MUL)[-1]
+    assert "asks for no gradient" in stage.text
+    assert "Something here is None" in stage.text
+    assert "which asks for a gradient" in " ".join(checked("return None, None", MUL)[-1].text.split())
+
+
+def test_an_error_that_the_library_raises_for_what_the_piece_gave_is_told(checked: Checked) -> None:
+    stage = checked("pass", WALK)[-1]
+    assert "no gradient has arrived" in " ".join(stage.text.split())
+
+
+def test_a_wrong_forward_is_told_by_its_values_first(checked: Checked) -> None:
+    body = "ctx.save_for_backward(x)\nreturn np.minimum(x, 0)"
+    assert "y at [0, 0] is" in checked(body, EXERCISES["relu-forward"])[-1].text
+    body = "y = np.maximum(x, 0).astype(np.float64)\nctx.save_for_backward(y)\nreturn y"
+    assert "y has dtype float64, where the library has float32" in " ".join(
+        checked(body, EXERCISES["relu-forward"])[-1].text.split()
+    )
+
+
+def test_a_piece_that_only_training_finds_wrong_fails_there(checked: Checked) -> None:
+    body = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) * (2 if y.shape == (25, 16) else 1)"
+    stage = checked(body)[-1]
+    assert (stage.name, stage.passed) == ("training", False)
+    assert "They part at batch 3: 2.25901, where the library has 2.27412." in stage.text
+    raising = checked("if grad_y.shape == (25, 16):\n    raise ValueError('here')\n" + RIGHT)[-1]
+    assert (raising.name, raising.passed) == ("training", False)
+    assert "ValueError: here" in raising.text
+    infinite = checked("(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) / (y.shape != (25, 16))")[-1]
+    assert "detect_anomaly" in infinite.text
+
+
+def test_what_stands_around_the_piece_is_run_and_its_errors_are_told(checked: Checked) -> None:
+    text = RELU.with_body(RIGHT)
+    assert "line 35, in <module>" in checked(text=text + "\n\nprint(nothing)\n")[-1].text
+    assert (
+        "No module named 'nonsense'"
+        in checked(text=text.replace("import numpy", "import nonsense\nimport numpy"))[-1].text
+    )
+    assert checked(text=text.replace("(y > 0)", "gate(y)") + "\n\ndef gate(y):\n    return y > 0\n")[-1].passed
+
+
+def test_a_check_that_is_given_up_ends_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(RELU.with_body("while True:\n    pass"), encoding="utf-8")
+    threads = threading.active_count()
+    running = check(RELU, path, torch=False)
+    assert next(running).name == "file"
+    running.close()
+    with pytest.raises(StopIteration):
+        next(running)
+    for thread in threading.enumerate()[threads:]:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def test_the_process_has_the_package_that_asks_and_nothing_of_the_folder_it_is_started_in(
+    checked: Checked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "minitrain.py").write_text("raise SystemExit")
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    assert checked(RIGHT)[-1].passed
+
+
+def test_a_child_that_cannot_start_is_told(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    stage = checked(RIGHT)[-1]
+    assert not stage.passed
+    assert "has ended, with status 1" in stage.text
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+def test_arrays_come_through_as_they_were() -> None:
+    arrays = {"a": np.eye(3), "b\nc": np.zeros((0, 2), np.float32), "d": np.array("text"), "e": np.array(np.nan)}
+    back = unpacked(list(arrays), packed(arrays))
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
+
+
+@pytest.mark.parametrize(
+    ("got", "right", "words"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], None),
+        ([1.0, np.nan], [1.0, np.nan], None),
+        ([1.0, 2.0], [1.0, 3.0], "z at [1] is 2, where it has 3. 1 of 2 numbers differ."),
+        ([1.0, np.nan], [1.0, 3.0], "z at [1] is nan"),
+        (1.0, 2.0, "z is 1, where it has 2."),
+        ([[1.0]], [1.0], "z has shape [1, 1], where it has [1]."),
+        ([True, False], [True, True], "z: yes, no; expected yes, yes."),
+    ],
+)
+def test_a_difference_is_found_and_said(got: Any, right: Any, words: str | None) -> None:
+    found = checking._difference({"case\nz": np.array(got)}, {"case\nz": np.array(right)}, checking.CLOSE, "it has")
+    assert (found is None) == (words is None)
+    if words is not None:
+        assert found is not None
+        assert found.startswith(f"In the case: case\n{words}")
+    assert checking._difference({}, {"z": np.array(1)}, checking.CLOSE, "it has") == "There is no result for z."
+
+
+def test_a_curve_is_drawn_between_its_bounds() -> None:
+    assert plot([3, 0, 1], 0, 3, width=9, height=3, blocks=" #").splitlines() == [
+        "     3 #",
+        "       # #",
+        "     0 ###",
+    ]
+    assert plot([0, 1], 0, 1, width=9, height=1).splitlines() == ["     1 ▁█"]
+    assert plot([1, 1], 1, 1, width=9, height=1, blocks=ASCII) == "     1 .."
+    assert plot([0.0, float("nan")], 0, 1, width=9, height=1, blocks=" #") == "     1 #x"
+    assert plot([0, 2, 1, 1], 0, 1, width=2, height=1) == "     1 ██"  # pairs are averaged
+    assert len(plot([0.0] * 1000, 0, 1, width=60, height=1)) == 67
+
+
+def test_the_curves_are_drawn_in_ascii_where_the_output_has_no_more(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    stage = checked(RIGHT)[-1]
+    assert stage.name == "training"
+    assert stage.text.isascii()
+
+
+def test_lines_are_wrapped_and_keep_their_indent() -> None:
+    wrapped = checking._wrapped("short\n  " + "word " * 30 + "\n    and more\n\nend")
+    lines = wrapped.splitlines()
+    assert max(map(len, lines)) <= checking.WIDTH
+    assert lines[0] == "short"
+    assert lines[1].startswith("  word")
+    assert lines[2].startswith("    word")
+    assert "and more" in lines[3]
+    assert lines[-2:] == ["", "end"]
+
+
+def test_what_is_printed_is_handed_on_up_to_a_limit() -> None:
+    class Heard(child.Channel):
+        def __init__(self) -> None:
+            super().__init__(-1)
+            self.heard: list[Any] = []
+
+        def send(self, answer: Any, arrays: bytes = b"") -> None:
+            self.heard.append(answer)
+
+    heard = Heard()
+    printed = child.Printed(heard)
+    print("a" * (child.PRINTED_AT_MOST - 1), file=printed, end="")
+    print("bc", file=printed)
+    assert [answer["printed"][-1] for answer in heard.heard] == ["a", "b"]
+    assert [answer["cut"] for answer in heard.heard] == [False, True]
+    assert printed.writable()
+
+
+def test_the_child_can_be_run_with_the_librarys_own_piece() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", child.__file__], input=b"", capture_output=True, check=False
+    )  # nothing asked for
+    assert ended.returncode == 1
+    assert b"EOFError" in ended.stderr

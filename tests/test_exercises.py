@@ -1,0 +1,428 @@
+"""Every exercise of the table: its stub fails, its solution passes, each planted mistake is found. New ones come by
+themselves.
+
+A check runs its own process, so several run at a time here.
+"""
+
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minitrain.learn import cases, exercises, programs
+from minitrain.learn.checking import Stage, _Child, check
+from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise
+from minitrain.learn.probes import Case, Operation, numbers
+from minitrain.learn.splice import body_of, find_piece, splice
+from minitrain.learn.zoo import SPECIMENS, Specimen
+
+AT_ONCE = 4
+every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
+
+
+def outcomes(folder: Path, files: Iterable[tuple[Exercise, str]]) -> list[list[Stage]]:
+    """The stages of the check of each text, in the order of the files."""
+
+    def outcome(number: int, exercise: Exercise, text: str) -> list[Stage]:
+        path = folder / f"{exercise.name}-{number}.py"
+        path.write_text(text, encoding="utf-8")
+        return list(check(exercise, path, torch=False))
+
+    files = list(files)
+    for exercise, _ in files:  # computed once, and not by several threads
+        assert exercise.expected
+        assert exercise.expected_losses
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        running = [pool.submit(outcome, number, *file) for number, file in enumerate(files)]
+        return [task.result() for task in running]
+
+
+def failed(stages: list[Stage]) -> bool:
+    """Whether the last stage, and only that, has failed, with something to say."""
+    assert all(stage.passed for stage in stages[:-1])
+    assert all(stage.text.strip() for stage in stages)
+    return not stages[-1].passed
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the solution"
+    return text.replace(old, new)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_an_exercise_for_everything_that_is_to_be_learned() -> None:
+    targets = {exercise.target for exercise in EXERCISES.values()}
+    assert len(EXERCISES) >= 24
+    for operation in ("ReLU", "Linear", "Flatten", "Add", "LogSoftmax", "NLLLoss", "MSELoss", "Softmax", "Matmul"):
+        assert f"ops.{operation}.backward" in targets
+    for operation in ("Sum", "Mean", "Index"):
+        assert f"ops.{operation}.backward" in targets
+    assert {"tape.walk_back", "optim.Optimizer.zero_grad", "training.loops.train_loop"} <= targets
+    assert {"optim.SGD.update", "optim.RMSprop.update", "optim.Adam.update"} <= targets
+    assert sum(bool(exercise.bug) for exercise in EXERCISES.values()) >= 4
+    assert {"momentum", "nesterov"} <= EXERCISES.keys()
+
+
+def test_the_exercises_of_a_track_stand_together_and_a_first_one_takes_five_minutes() -> None:
+    tracks = [exercise.track for exercise in EXERCISES.values()]
+    assert len(set(tracks)) == sum(a != b for a, b in zip(tracks, [None, *tracks], strict=False))
+    assert next(iter(EXERCISES.values())).minutes <= 5
+
+
+@every_exercise
+def test_an_exercise_says_what_a_learner_wants_to_know(exercise: Exercise) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", exercise.name)
+    assert len(exercise.hints) >= 3
+    assert len(set(exercise.hints)) == len(exercise.hints)
+    assert 1 <= exercise.minutes <= 60
+    assert exercise.title
+    assert exercise.why.endswith((".", ".)"))
+    assert exercise.task.endswith((".", ".)"))
+    assert exercise.faults
+    for text in (exercise.stub(), exercise.solution()):
+        assert exercise.name in text.partition("\n")[0]
+        assert max(map(len, text.splitlines())) <= 120
+    assert exercise.title not in [other.title for other in EXERCISES.values() if other is not exercise]
+
+
+@every_exercise
+def test_a_learners_file_can_be_run_by_itself(exercise: Exercise) -> None:
+    for text in (exercise.stub(), exercise.solution()):
+        exec(compile(text, "learners.py", "exec", dont_inherit=True), {"__name__": "learners"})
+
+
+@every_exercise
+def test_the_stub_differs_from_the_solution_in_the_body_alone(exercise: Exercise) -> None:
+    bodies = [body_of(exercise.piece)] + [
+        body_of(find_piece(PACKAGE, f"learn.{bug}")) for bug in (exercise.bug,) if bug
+    ]
+    lines = {line.strip() for body in bodies for line in body.splitlines()}
+    stub, solution = ({line.strip() for line in text.splitlines()} for text in (exercise.stub(), exercise.solution()))
+    differing = {line for line in stub ^ solution if "raise NotImplementedError" not in line}
+    assert differing
+    assert differing <= lines
+
+
+def test_the_readmes_example_is_an_exercise() -> None:
+    readme = (PACKAGE / "learn" / "README.md").read_text("utf-8")
+    entry = re.search(r"^    Exercise\(\n.*?^    \),\n", readme, re.MULTILINE | re.DOTALL)
+    assert entry is not None
+    names = {**vars(exercises), "Operation": Operation, "Case": Case, "numbers": numbers, "programs": programs}
+    example: Exercise = eval(entry[0].strip().rstrip(","), names)
+    answer, _ = example.run("values")
+    assert answer["wrong"] is None
+    assert answer["measured"] == 12
+    assert example.expected_losses
+    for old, new in example.faults:
+        assert changed(example.solution(), old, new) != example.stub()
+
+
+# --- stubs, solutions and faults --------------------------------------------------------------------------------------
+
+
+@every_exercise
+def test_the_stub_fails_with_a_message_and_the_solution_passes(exercise: Exercise, tmp_path: Path) -> None:
+    stub, solution = outcomes(tmp_path, [(exercise, exercise.stub()), (exercise, exercise.solution())])
+    assert failed(stub)
+    if not exercise.bug:
+        line = 1 + next(i for i, x in enumerate(exercise.stub().splitlines()) if "raise NotImplementedError" in x)
+        assert f"line {line}:" in stub[-1].text
+        assert "still to be written" in stub[-1].text
+    for stage in solution:
+        assert stage.passed, stage.text
+    assert [stage.name for stage in solution][0::2] == ["file", "torch"]
+    assert solution[-1].name == "training"
+
+
+@every_exercise
+def test_each_fault_is_found(exercise: Exercise, tmp_path: Path) -> None:
+    files = [(exercise, changed(exercise.solution(), old, new)) for old, new in exercise.faults]
+    for fault, stages in zip(exercise.faults, outcomes(tmp_path, files), strict=True):
+        assert failed(stages), fault
+
+
+by_target: dict[str, list[Specimen]] = {}
+for specimen in SPECIMENS.values():
+    if specimen.of in {exercise.target for exercise in EXERCISES.values()}:
+        by_target.setdefault(specimen.of, []).append(specimen)
+
+
+@pytest.mark.parametrize("target", by_target)
+def test_each_mistake_of_the_zoo_is_found_by_an_exercise_with_its_target(target: str, tmp_path: Path) -> None:
+    trying = {specimen.name: specimen for specimen in by_target[target]}
+    for exercise in [exercise for exercise in EXERCISES.values() if exercise.target == target]:
+        files = [(exercise, exercise.with_body(body_of_specimen(x), whole=True)) for x in trying.values()]
+        for name, stages in zip(list(trying), outcomes(tmp_path, files), strict=True):
+            if failed(stages):
+                del trying[name]
+    assert not trying
+
+
+def body_of_specimen(specimen: Specimen) -> str:
+    function = specimen.function
+    return body_of(find_piece(PACKAGE, f"{function.__module__.removeprefix('minitrain.')}.{function.__name__}"))
+
+
+# What a learner would write, without the library's faster forms and its other options.
+PLAIN = {
+    "relu-forward": "y = np.maximum(x, 0)\nctx.save_for_backward(y)\nreturn y",
+    "linear-forward": """
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None)
+        ctx.shape = x.shape
+        y = x @ weight.T
+        return y if bias is None else y + bias
+    """,
+    "softmax-forward": """
+        ctx.dim = dim
+        exp = np.exp(x - x.max(axis=dim, keepdims=True))
+        y = exp / exp.sum(axis=dim, keepdims=True)
+        ctx.save_for_backward(y)
+        return y
+    """,
+    "mse-forward": """
+        difference = x - target
+        ctx.reduction = reduction
+        ctx.save_for_backward(difference)
+        squares = difference * difference
+        return {"none": squares, "sum": squares.sum(), "mean": squares.mean()}[reduction]
+    """,
+    "nll-forward": """
+        w = np.zeros(len(labels), x.dtype)
+        losses = np.zeros(len(labels), x.dtype)
+        for i, label in enumerate(labels):
+            if kept[i]:
+                w[i] = 1 if weight is None else weight[label]
+                losses[i] = -w[i] * rows[i, label]
+    """,
+    "relu-backward": "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0)",
+    "sum-backward": """
+        if not ctx.keepdim:
+            for axis in sorted(ctx.dim):
+                grad_y = np.expand_dims(grad_y, axis)
+        return grad_y * np.ones(ctx.shape)
+    """,
+    "unbroadcast": """
+        while grad.ndim > len(shape):
+            grad = grad.sum(axis=0)
+        for axis, size in enumerate(shape):
+            if size == 1:
+                grad = grad.sum(axis=axis, keepdims=True)
+        return grad
+    """,
+    "mul-backward": """
+        a, b = ctx.saved_arrays
+        shape_a, shape_b = ctx.shapes
+        grad_a = None if b is None else unbroadcast(grad_y * b, shape_a)
+        return grad_a, None if a is None else unbroadcast(grad_y * a, shape_b)
+    """,
+    "index-backward": "grad_x = np.zeros(ctx.shape)\nnp.add.at(grad_x, ctx.index, grad_y)\nreturn grad_x",
+    "matmul-backward": """
+        a, b = ctx.saved_arrays
+        shape_a, shape_b = ctx.shapes
+        grad_a = None if b is None else unbroadcast(grad_y @ np.swapaxes(b, -1, -2), shape_a)
+        return grad_a, None if a is None else unbroadcast(np.swapaxes(a, -1, -2) @ grad_y, shape_b)
+    """,
+    "linear-input-gradient": "grad_x = (grad_rows @ weight).reshape(ctx.shape)",
+    "linear-weight-gradient": "grad_weight = grad_rows.T @ _rows(x)",
+    "nll-backward": """
+        labels, kept, w = ctx.saved_arrays
+        if ctx.reduction == "mean":
+            w = w / w.sum()
+        grad_x = np.zeros(ctx.shape)
+        grad_x[np.arange(labels.size), labels] = np.where(kept, -w * grad_y, 0)
+        return grad_x, None, None
+    """,
+    "receive-grad": """
+        if self._grad is None:
+            self._grad = Tensor(grad.copy())
+        else:
+            self._grad.array += grad
+    """,
+    "used-twice": "if edge in pending:\n    pending[edge] = pending[edge] + input_grad\n    continue",
+    "walk-back": """
+        pending = {root: grad}
+        waiting = [root] if isinstance(root, Node) else []
+        while waiting:
+            node = max(waiting, key=lambda node: node.sequence_nr)
+            waiting.remove(node)
+            gradients = node.input_gradients(pending.pop(node))
+            if not retain_graph:
+                node.free()
+            for (edge, _), gradient in zip(node.next_functions, gradients):
+                if edge is None or gradient is None:
+                    continue
+                if edge in pending:
+                    pending[edge] = pending[edge] + gradient
+                else:
+                    pending[edge] = gradient
+                    if isinstance(edge, Node):
+                        waiting.append(edge)
+        for leaf, gradient in pending.items():
+            leaf.variable.receive_grad(gradient, owned=False)
+    """,
+    "zero-grad": """
+        for group in self.param_groups:
+            for param in group["params"]:
+                if set_to_none:
+                    param.grad = None
+                elif param.grad is not None:
+                    param.grad.zero_()
+    """,
+    "move-and-look": """
+        before = flat[j]
+        try:
+            flat[j] = before + step
+            high, up = flat[j], self.value()
+            flat[j] = before - step
+            low, down = flat[j], self.value()
+        finally:
+            flat[j] = before
+        return up, down, high - low
+    """,
+    "central-differences": """
+        rows = []
+        for j in range(array.size):
+            up, down, distance = self.around(array.flat, j, 1e-6)
+            rows.append((up - down) / distance)
+        return np.array(rows)
+    """,
+    "sgd": "param -= options['lr'] * (grad + options['weight_decay'] * param)",
+    "momentum": """
+        grad = grad + options["weight_decay"] * param
+        if options["momentum"] == 0:
+            param -= options["lr"] * grad
+            return
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = Tensor(grad.copy())
+        else:
+            buf = state["momentum_buffer"].array
+            buf *= options["momentum"]
+            buf += (1 - options["dampening"]) * grad
+        param -= options["lr"] * state["momentum_buffer"].array
+    """,
+    "nesterov": """
+        buf = _buffer(state, "momentum_buffer", param)
+        buf *= options["momentum"]
+        buf += grad
+        param -= options["lr"] * (grad + options["momentum"] * buf if options["nesterov"] else buf)
+    """,
+    "rmsprop": """
+        step = _buffer(state, "step", STEP_0)
+        step += 1
+        grad = grad + options["weight_decay"] * param
+        square_avg = _buffer(state, "square_avg", param)
+        square_avg[...] = options["alpha"] * square_avg + (1 - options["alpha"]) * grad**2
+        param -= options["lr"] * grad / (np.sqrt(square_avg) + options["eps"])
+    """,
+    "adam": """
+        beta1, beta2 = options["betas"]
+        step = _buffer(state, "step", STEP_0)
+        step += 1
+        grad = grad + options["weight_decay"] * param
+        exp_avg = _buffer(state, "exp_avg", param)
+        exp_avg[...] = beta1 * exp_avg + (1 - beta1) * grad
+        exp_avg_sq = _buffer(state, "exp_avg_sq", param)
+        exp_avg_sq[...] = beta2 * exp_avg_sq + (1 - beta2) * grad**2
+        mean, square = exp_avg / (1 - beta1 ** step.item()), exp_avg_sq / (1 - beta2 ** step.item())
+        param -= options["lr"] * mean / (np.sqrt(square) + options["eps"])
+    """,
+    "train-step": "optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
+    "train-loop": """
+        model.train()
+        seen = first_batch * dataloader.batch_size
+        for number, (X, y) in enumerate(dataloader):
+            loss = loss_fn(model(X), y)
+            observer.before_update(number + first_batch, X, y, loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            seen += len(X)
+            observer.after_update(number + first_batch, loss, seen, len(dataloader.dataset))
+    """,
+    "xavier": """
+        fan_in, fan_out = _fans(tensor)
+        bound = gain * (6 / (fan_in + fan_out)) ** 0.5
+        return uniform_(tensor, -bound, bound, generator)
+    """,
+    "linear-parameters": """
+        bound = 1 / self.in_features**0.5 if self.in_features else 0
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+    """,
+}
+
+
+def test_what_a_learner_would_write_passes_as_well(tmp_path: Path) -> None:
+    files = [
+        (EXERCISES[name], EXERCISES[name].with_body(textwrap.dedent(body).strip())) for name, body in PLAIN.items()
+    ]
+    for (exercise, _), stages in zip(files, outcomes(tmp_path, files), strict=True):
+        assert stages[-1].passed, f"{exercise.name}: {stages[-1].text}"
+        assert stages[-1].name == "training"
+
+
+# --- the training run, torch, the programs of the files ---------------------------------------------------------------
+
+
+def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
+    def answer(exercise: Exercise) -> dict[str, Any]:
+        body = 'raise NotImplementedError("reached")'
+        code = splice(exercise.piece, exercise.with_body(body), f"{exercise.name}.py")
+        with _Child(exercise, exercise.piece, code, ["training"], 20) as child:
+            return child.answer()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for exercise, answered in zip(EXERCISES.values(), pool.map(answer, EXERCISES.values()), strict=True):
+            assert answered["error"]["message"] == "reached", exercise.name
+            assert answered["error"]["frames"][-1][0] == f"{exercise.name}.py"
+
+
+@every_exercise
+def test_the_loss_of_the_training_run_falls(exercise: Exercise) -> None:
+    losses = exercise.expected_losses
+    assert np.isfinite(losses).all()
+    tenth = len(losses) // 10
+    assert np.mean(losses[-tenth:]) < 0.8 * np.mean(losses[:tenth])
+
+
+@every_exercise
+def test_torch_has_the_same_values(exercise: Exercise) -> None:
+    from minitrain.accelerated import twins
+
+    found = {label: array for probe in exercise.probes for label, array in probe.twin(twins)}
+    assert found.keys() <= exercise.expected.keys()
+    for label, array in found.items():
+        tolerance = 1e-5 if array.dtype == np.float32 else 1e-7
+        np.testing.assert_allclose(exercise.expected[label], array, tolerance, tolerance, err_msg=label)
+    assert bool(found) == (exercise.name not in {"zero-grad", "test-loop", "hunt-memory"})
+
+
+@pytest.mark.parametrize("exercise", [x for x in EXERCISES.values() if x.script], ids=lambda exercise: exercise.name)
+def test_the_program_of_a_file_shows_the_bug(exercise: Exercise, tmp_path: Path) -> None:
+    def run(text: str) -> SimpleNamespace:
+        path = tmp_path / "program.py"
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run([sys.executable, path], capture_output=True, text=True, encoding="utf-8", check=False)
+        return SimpleNamespace(ok=done.returncode == 0, out=done.stdout, err=done.stderr)
+
+    wrong, right = run(exercise.stub()), run(exercise.solution())
+    assert right.ok, right.err
+    assert wrong.out != right.out
+    assert wrong.ok or "AnomalyError" in wrong.err
+
+
+def test_the_cases_have_no_two_sizes_alike() -> None:
+    assert cases.x34.shape == (3, 4)
+    assert len(set(cases.x34.flat)) == 12
