@@ -469,6 +469,19 @@ def test_saves_during_a_check_are_checked_once_more(workspace: Workspace) -> Non
     assert contents == ["wrong", "wrong 2, saved while the check runs"]
 
 
+def test_the_next_file_saved_during_a_check_is_checked_once(workspace: Workspace) -> None:
+    checked = []
+
+    def slow_check(exercise: Any, path: Path) -> Iterator[Stage]:
+        checked.append(exercise.name)
+        if exercise is RELU:
+            workspace.file(RELU_BACKWARD).write_text("wrong")
+        yield Stage("gradcheck", exercise is RELU, "")
+
+    watched(workspace, lambda: workspace.file(RELU).write_text("right"), check=slow_check)
+    assert checked == ["relu", "relu-backward"]
+
+
 def test_a_file_that_is_taken_away_and_put_back_is_checked_when_it_is_back(workspace: Workspace) -> None:
     path = workspace.file(RELU)
     out = watched(

@@ -221,6 +221,10 @@ def test_hints_are_counted_up_to_their_number(workspace: Workspace) -> None:
         counts.append(workspace.standing(RELU).hints)
     assert counts == [1, 2, 3, 3, 3]
     assert workspace.standing(RELU).status == "new"
+    path = workspace.folder / PROGRESS
+    assert json.loads(path.read_text())["exercises"]["relu"]["hints"] == 3
+    path.write_text(json.dumps({"format": FORMAT, "exercises": {"relu": {"hints": 7}}}))  # when there were more
+    assert workspace.standing(RELU).hints == 3
 
 
 def test_two_terminals_see_each_others_work(workspace: Workspace) -> None:

@@ -246,8 +246,7 @@ def show_hint(workspace: Workspace, name: str, screen: Screen) -> None:
         screen.print(f"That is all. To see it done: minitrain learn solution {exercise.name} --spoil")
     else:
         screen.print(f"That is all. The library's own body: minitrain learn solution {exercise.name}")
-    if shown < count:
-        workspace.record_hint(exercise)
+    workspace.record_hint(exercise)
 
 
 def show_solution(workspace: Workspace, name: str, screen: Screen, *, spoil: bool) -> None:

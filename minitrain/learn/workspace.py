@@ -182,7 +182,7 @@ class Workspace:
         self._write(progress)
 
     def record_hint(self, exercise: Exercise) -> None:
-        """Remember that one more hint was shown."""
+        """Remember that one more hint was shown, of as many as there are."""
         progress = self._read()
         entry = progress["exercises"].setdefault(exercise.name, {})
         entry["hints"] = min(entry.get("hints", 0) + 1, len(exercise.hints))
