@@ -205,6 +205,27 @@ def test_an_input_that_asks_for_no_gradient_is_explained(checked: Checked) -> No
     assert "which asks for a gradient" in " ".join(checked("return None, None", MUL)[-1].text.split())
 
 
+def test_what_a_given_backward_misses_is_told_to_who_writes_forward(checked: Checked) -> None:
+    text = " ".join(checked("return ((x - target) ** 2).mean()", EXERCISES["mse-forward"])[-1].text.split())
+    assert "(difference,) = ctx.saved_arrays" in text
+    assert "forward has to leave it there" in text
+    linear = "ctx.save_for_backward(x, weight)\nreturn x @ weight.T"
+    text = checked(linear, EXERCISES["linear-forward"])[-1].text
+    assert "'Context' object has no attribute 'shape'" in " ".join(text.split())
+    assert "forward has to leave it there" in " ".join(text.split())
+
+
+def test_matrices_that_do_not_fit_are_told_in_plain_words(checked: Checked) -> None:
+    stage = checked("a, b = ctx.saved_arrays\nreturn grad_y @ b, a.T @ grad_y", EXERCISES["matmul-backward"])[-1]
+    assert "with the same k in both" in " ".join(stage.text.split())
+
+
+def test_a_gradient_that_is_no_tensor_is_told(checked: Checked) -> None:
+    stage = checked("self._grad = grad.copy()", EXERCISES["receive-grad"])[-1]
+    assert "x.grad is a ndarray after backward; expected a Tensor" in stage.text
+    assert "def receive_grad" in stage.text
+
+
 def test_an_error_that_the_library_raises_for_what_the_piece_gave_is_told(checked: Checked) -> None:
     stage = checked("pass", WALK)[-1]
     assert "no gradient has arrived" in " ".join(stage.text.split())

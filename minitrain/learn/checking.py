@@ -370,23 +370,38 @@ NONE_SAVED = (
     "Something here is None: an input that may be left out, such as a bias, or what forward has not saved since nobody "
     "asks for the gradient that needs it (ctx.needs_input_grad)."
 )
+LEFT_FOR_BACKWARD = (
+    "backward takes what it needs from ctx. forward has to leave it there: arrays with ctx.save_for_backward(...), in "
+    "the order in which backward takes them from ctx.saved_arrays, and anything else as an attribute, ctx.shape = ..."
+)
+# The exception's type, what its message holds, what the line holds, and what to say of it.
 EXPLANATIONS = (
-    ("ValueError", "read-only", READ_ONLY),
-    ("TypeError", "'NoneType'", NONE_SAVED),
-    ("AttributeError", "'NoneType'", NONE_SAVED),
-    ("UFuncTypeError", "dtype('O')", NONE_SAVED),
-    ("MemoryError", "", "It asks for more memory than there is for a check."),
+    ("ValueError", "read-only", "", READ_ONLY),
+    ("ValueError", "values to unpack", "saved_arrays", LEFT_FOR_BACKWARD),
+    ("AttributeError", "'Context' object has no attribute", "", LEFT_FOR_BACKWARD),
+    ("TypeError", "'NoneType'", "", NONE_SAVED),
+    ("AttributeError", "'NoneType'", "", NONE_SAVED),
+    ("UFuncTypeError", "dtype('O')", "", NONE_SAVED),
+    (
+        "ValueError",
+        "matmul: Input operand",
+        "",
+        "The shapes do not fit: (n, k) @ (k, m) is (n, m), with the same k in both.",
+    ),
+    ("MemoryError", "", "", "It asks for more memory than there is for a check."),
     (
         "RecursionError",
         "",
+        "",
         "It calls itself without end, or too often for Python; a loop can go on as long as need be.",
     ),
-    ("SystemExit", "", "A check cannot go on when its process ends: leave exit() and quit() away."),
-    ("EOFError", "", "There is no keyboard in a check: leave input() and breakpoint() away; print() is shown."),
-    ("BdbQuit", "", "There is no keyboard in a check: leave breakpoint() away; print() is shown."),
+    ("SystemExit", "", "", "A check cannot go on when its process ends: leave exit() and quit() away."),
+    ("EOFError", "", "", "There is no keyboard in a check: leave input() and breakpoint() away; print() is shown."),
+    ("BdbQuit", "", "", "There is no keyboard in a check: leave breakpoint() away; print() is shown."),
     (
         "ImportError",
         "partially initialized",
+        "",
         "This file becomes part of a module that the other one is built on. Import it inside of the function.",
     ),
 )
@@ -409,7 +424,7 @@ class _Learners:
         case = "".join(f"In the case: {note}\n" for note in error["notes"])
         kind, message = error["type"], error["message"]
         if kind == "ContractError":
-            line = self._where_it_returns(error["function"])
+            line = self._where_it_returns(error["function"] or self.piece.name)
             return case + (_at(self.path, line, self.source) if line else "") + _wrapped(message)
         lines = [(line, name) for file, line, name in error["frames"] if file == str(self.path)]
         if not lines:
@@ -425,11 +440,11 @@ class _Learners:
             )
             return _at(self.path, line, self.source) + _wrapped(text)
         text = case + _at(self.path, line, self.source, name) + _wrapped(f"{kind}: {message}" if message else kind)
-        callers = [str(number) for number, _ in lines[:-1] if number != line]
+        callers = list(dict.fromkeys(str(number) for number, _ in lines[:-1] if number != line))
         if callers:
             text += f"\n(called from line {', '.join(callers[-3:])})"
-        for known, part, explanation in EXPLANATIONS:
-            if kind == known and part in message:
+        for known, part, code, explanation in EXPLANATIONS:
+            if kind == known and part in message and code in self._line(line):
                 return f"{text}\n{_wrapped(explanation)}"
         return text
 
@@ -464,12 +479,13 @@ class _Learners:
     def _where_it_returns(self, function: str) -> int | None:
         """The line of its only return; if there are none or several, that of its def."""
         holder, _, name = function.rpartition(".")
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.ClassDef) and node.name == holder:
-                for method in node.body:
-                    if isinstance(method, ast.FunctionDef) and method.name == name:
-                        returns = [x.lineno for x in ast.walk(method) if isinstance(x, ast.Return)]
-                        return returns[0] if len(returns) == 1 else method.lineno
+        nodes: list[ast.stmt] = self._tree.body
+        if holder:
+            nodes = [x for node in nodes if isinstance(node, ast.ClassDef) and node.name == holder for x in node.body]
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                returns = [x.lineno for x in ast.walk(node) if isinstance(x, ast.Return)]
+                return returns[0] if len(returns) == 1 else node.lineno
         return None
 
 

@@ -241,6 +241,9 @@ class Graph:
             for name, leaf in zip(_names(self.function), leaves, strict=True):
                 if leaf.grad is None:
                     raise ContractError(f"{name}.grad is None after backward: no gradient has arrived at {name}", "")
+                if not isinstance(leaf.grad, Tensor):
+                    kind = type(leaf.grad).__name__
+                    raise ContractError(f"{name}.grad is a {kind} after backward; expected a Tensor", "")
                 yield f"{self.label}\ndL/d{name}", leaf.grad.array.copy()
 
     def report(self) -> Found:
