@@ -189,8 +189,8 @@ class CapturedLoop:
             size = len(dataloader.dataset)
             for batch, loss in enumerate(losses, start=begin):
                 if not math.isfinite(loss):
-                    rows = self._order[batch * dataloader.batch_size :][: size - batch * dataloader.batch_size]
-                    rows = rows[: dataloader.batch_size]
+                    first = batch * dataloader.batch_size
+                    rows = self._order[first : min(first + dataloader.batch_size, size)]
                     X, y = self._images.index_select(0, rows), self._labels.index_select(0, rows)
                     observer.before_update(batch, X, y, loss)
                     raise NonFiniteLossError(
