@@ -130,10 +130,13 @@ def _at(value: Value, y: Array, index: tuple[int, ...]) -> float:
 def _log(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     x = v["x"].array
     if x[index] == 0:
-        return (
-            f"x is 0 there{_share(x == 0)}, and ln 0 is -inf. Usually it is a probability that was rounded to 0: "
-            "take log_softmax(...) instead of softmax(...).log(), or add a little first, (x + 1e-8).log()."
-        )
+        remedy = "Add a little first: (x + 1e-8).log()."
+        if not ((x < 0) | (x > 1)).any():
+            remedy = (
+                "If x is a probability that was rounded to 0, take log_softmax(...) instead of softmax(...).log(); or "
+                "add a little first, (x + 1e-8).log()."
+            )
+        return f"x is 0 there{_share(x == 0)}, and ln 0 is -inf. {remedy}"
     return (
         f"x is {x[index]:.4g} there, and a negative number{_share(x < 0, ' negative')} has no "
         "logarithm. Keep x positive: x.clamp(min=1e-8).log(), or a model whose output is positive."
