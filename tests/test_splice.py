@@ -1,7 +1,6 @@
 """Pieces of the library, taken out and put back: what the learner gets, and what runs in the library's place."""
 
 import ast
-import dis
 import inspect
 import types
 from pathlib import Path
@@ -81,24 +80,17 @@ def spliced(name: str, text: str) -> dict[str, Any]:
     return run(splice(piece(name), text, "/home/me.py"))
 
 
-def functions_of(codes: list[types.CodeType]) -> dict[str, list[tuple[str, Any]]]:
-    """What every function does, by its qualified name, wherever it stands in its file."""
-    found = {}
+def functions_of(codes: list[types.CodeType]) -> dict[str, tuple[Any, ...]]:
+    """What every function uses, in the order of its use, by its qualified name, wherever it stands in its file."""
+    found: dict[str, tuple[Any, ...]] = {}
     waiting = list(codes)
     while waiting:
         code = waiting.pop()
         waiting += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
         if code.co_flags & inspect.CO_NEWLOCALS:
-            found[code.co_qualname] = [
-                (STEPS.get(step.opname, step.opname), step.argval)
-                for step in dis.get_instructions(code)
-                if not step.opname.startswith(("JUMP", "POP_JUMP", "FOR_ITER", "EXTENDED"))  # of places in the code
-                and not isinstance(step.argval, types.CodeType)
-            ]
+            constants = [repr(x) for x in code.co_consts if not isinstance(x, types.CodeType)]
+            found[code.co_qualname] = (code.co_names, code.co_varnames, code.co_freevars, constants)
     return found
-
-
-STEPS = {"LOAD_METHOD": "LOAD_ATTR"}  # Python 3.11 takes the one or the other, as it sees the import of what it is of
 
 
 # --- the learner's file -----------------------------------------------------------------------------------------------
