@@ -8,6 +8,8 @@ from benchmarks.programs.gradchecks import BATCH_SIZE, CASES, LARGE, MODEL
 from benchmarks.report import Report
 
 CONTENDERS = {"torch": ("gradchecks", "torch"), "minitrain": ("gradchecks", "minitrain")}
+ROWS = "minitrain, independent_rows"  # where the caller may say so
+BY_ROWS = ("ReLU, (16, 16)", "tanh, (16, 16)", "log-softmax, (16, 10)")
 NO_WRONG = ("torch", LARGE)  # where its fast_mode fails, torch checks every entry to tell why, which takes for ever
 OPERATIONS = "every operation of minitrain's ops.py, in one process"
 
@@ -39,31 +41,37 @@ def require_all_entries(case: str, answers: Mapping[str, Mapping[str, int]]) -> 
     return count
 
 
+def _compare(workers: dict[str, Worker], case: str, entries: dict[str, int]) -> None:
+    """Raise UnequalError unless all judge alike and move every entry; leaves them ready to be timed."""
+    answers = {who: worker.ask("begin", case=case, wrong=(who, case) != NO_WRONG) for who, worker in workers.items()}
+    require_same_verdicts(case, answers)
+    if case != LARGE:  # which is checked in directions, as independent rows are moved all at once
+        one_by_one = {who: worker.ask("entries") for who, worker in workers.items() if who != ROWS}
+        entries[case] = require_all_entries(case, one_by_one)
+
+
 def measure(options: Options, report: Report) -> None:
     """Require equal verdicts on equally many entries, then time each case, in every round, then add the figures."""
     times: dict[tuple[str, str], list[float]] = {}
     entries: dict[str, int] = {}
     checked: dict[str, Any] = {}
+    everyone = {**CONTENDERS, ROWS: (*CONTENDERS["minitrain"], '{"independent_rows": true}')}
     for number in range(options.rounds):
-        with started(CONTENDERS, options.threads) as workers:
+        with started(everyone, options.threads) as workers:
             for case in [*CASES, LARGE]:
-                answers = {
-                    who: worker.ask("begin", case=case, wrong=(who, case) != NO_WRONG)
-                    for who, worker in workers.items()
-                }
-                require_same_verdicts(case, answers)
-                if case != LARGE:
-                    moved = {who: worker.ask("entries") for who, worker in workers.items()}
-                    entries[case] = require_all_entries(case, moved)
-                for who in in_turn(list(workers), number):
-                    times.setdefault((case, who), []).append(workers[who].ask("whole", seconds=options.turn)["seconds"])
+                there = {who: worker for who, worker in workers.items() if who != ROWS or case in BY_ROWS}
+                _compare(there, case, entries)
+                for who in in_turn(list(there), number):
+                    times.setdefault((case, who), []).append(there[who].ask("whole", seconds=options.turn)["seconds"])
         with Worker(*CONTENDERS["minitrain"], threads=options.threads) as worker:
             checked = worker.ask("operations")
             times.setdefault((OPERATIONS, "minitrain"), []).append(checked["seconds"])
     for case, count in entries.items():
-        for who in CONTENDERS:
+        timed = [who for who in everyone if (case, who) in times]
+        for who in timed:
             report.add(case, "time an entry", who, "us", [1e6 * t / count for t in times[case, who]])
-        report.add(case, "torch / minitrain", "", "times", ratios(times[case, "torch"], times[case, "minitrain"]))
+        for who in timed[1:]:
+            report.add(case, f"torch / {who}", "", "times", ratios(times[case, "torch"], times[case, who]))
     large = f"{LARGE}, fast_mode"
     for who in CONTENDERS:
         report.add(large, "whole check", who, "s", times[LARGE, who])
@@ -74,5 +82,7 @@ def measure(options: Options, report: Report) -> None:
         "input by itself (" + ", ".join(f"{count:,}" for count in entries.values()) + "). Defaults of each, float64.",
         "fast_mode moves all of an input at once: torch in one random direction, minitrain in three. Only minitrain "
         "was given the wrong gradient there: torch explains a failure by checking entry by entry, 669,706 here.",
+        f"{ROWS}: where the caller has said that row r of the result depends on row r of the input alone, all rows are "
+        "moved at once.",
         f"ops.py: {checked['operations']} operations, {checked['entries']:,} entries, all right.",
     ]

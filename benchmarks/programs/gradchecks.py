@@ -1,9 +1,10 @@
 """gradcheck on torch or on minitrain: the same lines for both. With minitrain, every operation of ops.py, too.
 
-Argument: the framework's name.
+Arguments: the framework's name, and options for its gradcheck as JSON, such as {"independent_rows": true}.
 """
 
 import importlib
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -74,18 +75,18 @@ LARGE = f"cross-entropy of the {'-'.join(map(str, MODEL))} model, its parameters
 class Gradchecks:
     """A case on a framework: its verdicts, how many entries it moves, and its time."""
 
-    def __init__(self, framework: str, name: str) -> None:
+    def __init__(self, framework: str, name: str, **options: Any) -> None:
         torch = self.torch = importlib.import_module(framework)
         random = np.random.RandomState(0)
         case = _perceptron(torch, random, MODEL, BATCH_SIZE) if name == LARGE else CASES[name](torch, random)
         self.function = case.function
         self.inputs = [torch.tensor(array, requires_grad=True) for array in case.arrays]
-        self.fast_mode = name == LARGE
+        self.options = {"fast_mode": name == LARGE, **options}
 
     def gradcheck(self, function: Callable[..., Any]) -> bool:
         """The framework's verdict."""
         check = self.torch.autograd.gradcheck
-        return bool(check(function, self.inputs, raise_exception=False, fast_mode=self.fast_mode))
+        return bool(check(function, self.inputs, raise_exception=False, **self.options))
 
     def wrong(self) -> Callable[..., Any]:
         """The same function with a gradient that is too large by a hundredth."""
@@ -180,7 +181,8 @@ def check_operations() -> dict[str, Any]:
 
 def main() -> None:
     """Answer begin, entries, whole and operations; see gradcheck.py."""
-    (framework,) = sys.argv[1:]
+    framework, *more = sys.argv[1:]
+    options = json.loads(more[0]) if more else {}
     if framework == "torch":
         import torch
 
@@ -191,7 +193,7 @@ def main() -> None:
         nonlocal checks
         match request["do"]:
             case "begin":  # and judge the right gradient, which must pass, and a wrong one, which must not
-                checks = Gradchecks(framework, request["case"])
+                checks = Gradchecks(framework, request["case"], **options)
                 return {
                     "dtype": str(checks.inputs[0].dtype).removeprefix("torch."),
                     "right passes": checks.gradcheck(checks.function),
