@@ -240,6 +240,14 @@ def test_a_wrong_forward_is_told_by_its_values_first(checked: Checked) -> None:
     )
 
 
+def test_a_forward_that_saves_the_wrong_array_is_told_what_backward_makes_of_it(checked: Checked) -> None:
+    body = "y = np.exp(x - x.max(axis=dim, keepdims=True))\ny = y / y.sum(axis=dim, keepdims=True)\nctx.dim = dim\n"
+    text = checked(body + "ctx.save_for_backward(x)\nreturn y", EXERCISES["softmax-forward"])[-1].text
+    assert text.startswith("y is right. But backward")
+    assert "entries wrong" in text
+    assert checked(body + "ctx.save_for_backward(y)\nreturn y", EXERCISES["softmax-forward"])[-1].passed
+
+
 def test_a_piece_that_only_training_finds_wrong_fails_there(checked: Checked) -> None:
     body = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) * (2 if y.shape == (25, 16) else 1)"
     stage = checked(body)[-1]

@@ -117,10 +117,11 @@ def _values(exercise: Exercise, child: _Child, learners: _Learners) -> Stage:
     answer = child.answer()
     if trouble := learners.trouble(answer):
         return Stage(name, False, trouble + child.printed())
-    difference = _difference(child.arrays, expected, CLOSE, "the library has")
-    found = [answer["wrong"], difference]
-    if learners.piece.function_name == "forward":  # a wrong result first, then what follows from it
-        found.reverse()
+    found = [answer["wrong"], _difference(child.arrays, expected, CLOSE, "the library has")]
+    if learners.piece.function_name == "forward":  # a wrong result first, then what it means for backward
+        results = {label: array for label, array in expected.items() if label.endswith("\ny")}
+        saved = [f"{SAVED_WRONGLY}\n{text}" for text in found if text]
+        found = [_difference(child.arrays, results, CLOSE, "the library has"), *saved]
     wrong = next((text for text in found if text), None)
     if wrong is not None:
         return Stage(name, False, _wrapped(wrong) + child.printed())
@@ -370,6 +371,7 @@ NONE_SAVED = (
     "Something here is None: an input that may be left out, such as a bias, or what forward has not saved since nobody "
     "asks for the gradient that needs it (ctx.needs_input_grad)."
 )
+SAVED_WRONGLY = "y is right. But backward, which is given, makes a wrong gradient of what forward has left on ctx."
 LEFT_FOR_BACKWARD = (
     "backward takes what it needs from ctx. forward has to leave it there: arrays with ctx.save_for_backward(...), in "
     "the order in which backward takes them from ctx.saved_arrays, and anything else as an attribute, ctx.shape = ..."
