@@ -150,7 +150,7 @@ def test_start_says_where_a_damaged_progress_file_is_kept(
 ) -> None:
     (workspace.folder / ".minitrain-learn.json").write_text("{")
     commands.begin(None, EXERCISES, screen)
-    assert "it is kept as minitrain-exercises/.minitrain-learn.kept-1.json,\n" in said.getvalue()
+    assert "It is kept, as\n  minitrain-exercises/.minitrain-learn.kept-1.json\n" in said.getvalue()
     assert "0 exercises are new in minitrain-exercises; 4 were there and are as they were." in said.getvalue()
 
 
@@ -272,7 +272,7 @@ def test_check_all_finds_what_passes_and_leaves_the_stubs_alone(
     workspace.file(RELU).write_text("right")
     workspace.file(ADAM).write_text("half")
     assert not commands.check_all(workspace, screen, check)
-    assert said.getvalue() == ("  pass  relu\n  FAIL  adam\n1 of 4 done; those still to be written were not checked\n")
+    assert said.getvalue() == ("  pass  relu\n  FAIL  adam\n1 of 4 done; 2 still to be written were not checked\n")
     assert [standing.status for standing in workspace.standings().values()] == ["done", "new", "new", "tried"]
     workspace.file(ADAM).write_text("right")
     assert commands.check_all(workspace, screen, check)

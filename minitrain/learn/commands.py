@@ -63,8 +63,8 @@ def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen)
     kept = len(exercises) - made
     if aside is not None:
         screen.print(
-            f"The progress file could not be read: it is kept as {workspace.shown(aside)},\n"
-            "and a new one begins. minitrain learn check --all finds what passes.\n"
+            f"The progress file could not be read. It is kept, as\n  {workspace.shown(aside)}\n"
+            "and a new one begins; minitrain learn check --all finds what passes.\n"
         )
     screen.print(
         f"{made} exercises are new in {place}"
@@ -180,10 +180,11 @@ def check_named(workspace: Workspace, name: str | None, screen: Screen, check: C
 
 def check_all(workspace: Workspace, screen: Screen, check: Check) -> bool:
     """Check every exercise whose file is no longer the stub; returns whether all of those passed."""
-    failed = []
+    failed, unwritten = [], 0
     for exercise in workspace.exercises.values():
         content = workspace.content(exercise)
         if content is None or workspace.is_stub(exercise):
+            unwritten += 1
             continue
         passed = False
         for stage in check(exercise, workspace.file(exercise)):
@@ -194,7 +195,8 @@ def check_all(workspace: Workspace, screen: Screen, check: Check) -> bool:
         screen.print(f"  {_verdict(passed, screen)}  {exercise.name}")
         failed += [] if passed else [exercise.name]
     done = sum(standing.status == "done" for standing in workspace.standings().values())
-    screen.print(f"{done} of {len(workspace.exercises)} done; those still to be written were not checked")
+    rest = f"; {unwritten} still to be written were not checked" if unwritten else ""
+    screen.print(f"{done} of {len(workspace.exercises)} done{rest}")
     return not failed
 
 
