@@ -167,12 +167,17 @@ def test_what_goes_wrong_is_said_with_the_line(checked: Checked, body: str, line
 @pytest.mark.parametrize("name", ["mine.py", "ein größeres Übel, 日本.py"])
 @pytest.mark.parametrize("body", ["while True:\n    x = 1", "print('here')\nwhile True:\n    x = sum(range(9999))"])
 def test_a_loop_without_end_is_ended_and_its_line_named(checked: Checked, body: str, name: str) -> None:
-    stages = checked(body, name=name, limit=1.0)
+    stages = checked(body, name=name, limit=2.0)
     text = stages[-1].text
-    assert "still running after 1 seconds" in text
+    assert "still running after 2 s" in text
     loop = line_of("while True", RELU, body)
     assert f"{name}, line {loop}, " in text or f"{name}, line {loop + 1}, " in text
     assert ("It printed:\n  | here" in text) == ("here" in body)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_memory_is_limited(checked: Checked) -> None:
+    assert "more memory than there is" in checked(f"return np.empty({child.MEMORY // 8})")[-1].text
 
 
 def test_a_thread_that_never_ends_does_not_hold_the_check(checked: Checked) -> None:

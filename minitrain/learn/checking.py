@@ -458,9 +458,7 @@ class _Learners:
         where = _at(self.path, line, self.source, name) if line else ""
         if words.startswith("Timeout"):
             where = where or "It has not come back to this file, or has not been called. "
-            return where + _wrapped(
-                f"This was still running after {self.limit:g} seconds. Does every loop come to an end?"
-            )
+            return where + _wrapped(f"This was still running after {self.limit:g} s. Does every loop come to an end?")
         if words.startswith("Fatal Python error"):
             return where + _wrapped(f"The interpreter broke down here: {words.splitlines()[0]}.")
         exits = [
