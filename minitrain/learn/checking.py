@@ -47,7 +47,10 @@ CURVES_APART = 1e-3  # relative; rounding in another order makes about 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A part of a check: "file", "gradcheck" or "values", "torch", "training"; and what came of it, in words."""
+    """A part of a check and what came of it, in words.
+
+    name: "file"; "gradcheck", "updates" or "values", as the piece is; "torch"; "training".
+    """
 
     name: str
     passed: bool
