@@ -1,13 +1,20 @@
-"""What torch.autograd offers above the tape: Function, anomaly detection, and a picture of what backward will do."""
+"""What torch.autograd offers above the tape: gradcheck, anomaly detection, Function, and a picture of the tape."""
 
 from minitrain.autograd.anomaly import AnomalyError, detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from minitrain.autograd.autopsy import Mistake, autopsy
 from minitrain.autograd.function import Function
+from minitrain.autograd.gradcheck import GradcheckError, check_gradients, gradcheck
 from minitrain.autograd.graph import print_tape
 
 __all__ = [
     "AnomalyError",
     "Function",
+    "GradcheckError",
+    "Mistake",
+    "autopsy",
+    "check_gradients",
     "detect_anomaly",
+    "gradcheck",
     "is_anomaly_enabled",
     "print_tape",
     "set_detect_anomaly",

@@ -1,0 +1,943 @@
+"""gradcheck: hold a gradient against differences of the function itself, and say what is wrong with it.
+
+Every entry of every input is moved a little, up and down; what the results change by, divided by the distance, is
+what the derivative should be. Where the two disagree, the entry is measured again with other steps before it counts
+as wrong: a step can be too large (the function bends), too small (rounding), or cross a kink.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import math
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minitrain.autograd.autopsy import Mistake, autopsy
+from minitrain.nn import Module
+from minitrain.ops import Array, Context
+from minitrain.tape import AccumulateGrad, Node, enable_grad, no_grad
+from minitrain.tensor import Tensor
+
+DIRECTIONS = 3  # of the directional mode, for each input
+SAMPLED = 64  # entries that it measures one by one once a direction is wrong
+STEPS = (64.0, 8.0, 1.0, 1 / 8, 1 / 64, 1 / 512)  # times eps, where an entry disagrees
+LARGEST = 2**30  # bytes for a Jacobian
+
+
+class GradcheckError(RuntimeError):
+    """A gradient is wrong, or cannot be checked; the message is the whole report."""
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Worst:
+    """The entry that is furthest off: dy[output]/dx[index], or dL/dx[index] where there is one output."""
+
+    index: tuple[int, ...]
+    output: tuple[int, ...]
+    analytic: float
+    numeric: float
+
+
+@dataclasses.dataclass
+class InputCheck:
+    """What was found of one input.
+
+    entries: how many numbers it has; failing: at how many of them a derivative is wrong.
+    kinks: at a kink, where any slope between the left and the right one is right; excluded.
+    remeasured: right by another step than eps: the function bends too much for it, or it crossed a kink.
+    unmeasured: where rounding or an infinity hides the derivative; excluded.
+    largest: the largest error of the entries that count.
+    analytic, numeric: the gradients of Σ grad_output · y, of the input's shape; of the sampled entries only, in the
+        directional mode.
+    at_kink: which entries are at a kink.
+    problem: what is wrong apart from numbers, such as a shape.
+    mistakes: what the autopsy makes of it, the likeliest first.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    entries: int
+    failing: int = 0
+    kinks: int = 0
+    remeasured: int = 0
+    unmeasured: int = 0
+    largest: float = 0.0
+    worst: Worst | None = None
+    analytic: Array | None = None
+    numeric: Array | None = None
+    at_kink: Array | None = None
+    problem: str = ""
+    mistakes: list[Mistake] = dataclasses.field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.failing and not self.problem
+
+
+@dataclasses.dataclass
+class Report:
+    """What check_gradients found. print() it; ok says whether every gradient is right.
+
+    operation: the name of what was checked. directional: whether directions were checked, not entries.
+    """
+
+    operation: str
+    inputs: list[InputCheck]
+    atol: float
+    rtol: float
+    directional: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gradient is right."""
+        return all(found.ok for found in self.inputs)
+
+    def __str__(self) -> str:
+        lines = []
+        unit = "directions" if self.directional else "entries"
+        for found in self.inputs:
+            lines.append(f"{self.operation}, {found.name} {list(found.shape)}: {self._verdict(found, unit)}")
+            if found.worst is not None:
+                lines += _worst_lines(found, self.atol, self.rtol)
+            if not found.ok:
+                lines += _mistake_lines(found.mistakes)
+        if self.directional:
+            lines.append(DIRECTIONAL)
+        return "\n".join(lines)
+
+    def _verdict(self, found: InputCheck, unit: str) -> str:
+        if found.problem:
+            return found.problem
+        counted = f"{DIRECTIONS} random directions" if self.directional else f"{found.entries} {unit}"
+        if found.failing:
+            verdict = f"{found.failing} of {counted} wrong"
+        else:
+            verdict = f"{counted} right, largest error {found.largest:.2g}"
+        excluded = {"at a kink, excluded": found.kinks, "not measurable, excluded": found.unmeasured}
+        excluded |= {"right by another step": found.remeasured}
+        return verdict + "".join(f"; {count} {what}" for what, count in excluded.items() if count)
+
+
+DIRECTIONAL = (
+    "A direction adds up the errors of all entries with random signs. It proves nothing about an error that is small\n"
+    "beside the whole gradient (rtol of its norm): in a few entries of many, or at a kink."
+)
+
+
+def _worst_lines(found: InputCheck, atol: float, rtol: float) -> list[str]:
+    worst = found.worst
+    assert worst is not None
+    at = f"dy{list(worst.output)}/dx{list(worst.index)}" if worst.output else f"dy/dx{list(worst.index)}"
+    allowed = f"{atol:g} + {rtol:g} · |numeric|"
+    apart = abs(worst.analytic - worst.numeric)
+    return [
+        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; apart by {apart:.3g}, where "
+        f"{allowed} is allowed"
+    ]
+
+
+def _mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:
+    if not mistakes:
+        return ["  No mistake that is known here explains these numbers."]
+    lines = []
+    for i, mistake in enumerate(mistakes):
+        head = "Likely" if i == 0 else "Or"
+        text = f"{head}: {mistake.name}. {mistake.says} ({mistake.evidence.rstrip('.')}.)"
+        lines.append(textwrap.fill(text, 116, initial_indent="  ", subsequent_indent="    "))
+    return lines
+
+
+# --- what is checked: a function of arrays that can be moved ----------------------------------------------------------
+
+
+class _Problem:
+    """Arrays to move, the results at where they are, and the gradients of those."""
+
+    operation: str
+    names: list[str]
+    arrays: list[Array]  # written to while measuring
+    inputs: Sequence[Any]  # all that the function takes, for the autopsy
+    options: Mapping[str, Any]
+
+    def results(self) -> list[Array]:
+        """The floating results; they may lie in memory that the function uses again."""
+        raise NotImplementedError
+
+    def prepare(self) -> list[Array]:
+        """The results, once more, and whatever backward needs."""
+        raise NotImplementedError
+
+    def backward(self, grads: list[Array]) -> list[Array | None]:
+        """The gradient of each of the arrays, given those of the results; can be called again."""
+        raise NotImplementedError
+
+    def places(self) -> list[int]:
+        """Which of the inputs each of the arrays is."""
+        return [*range(len(self.arrays))]
+
+    def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
+        """For each array, the gradients that mistakes on the tape would give."""
+        return [{} for _ in self.arrays]
+
+
+class _Pair(_Problem):
+    """forward and backward on arrays."""
+
+    def __init__(self, pair: Any, inputs: Sequence[Any], options: Mapping[str, Any], needs: Sequence[bool]) -> None:
+        self.operation = getattr(pair, "__name__", type(pair).__name__)
+        self.inputs = [np.array(x) if isinstance(x, np.ndarray) else x for x in inputs]
+        self.options = options
+        self._pair, self._needs = pair, tuple(needs)
+        self._checked = [i for i, need in enumerate(needs) if need]
+        self.names = [f"input {i}" for i in self._checked]
+        self.arrays = [self.inputs[i] for i in self._checked]
+        self._context: Any = None
+
+    def _forward(self, context: Context) -> Array:
+        y = self._pair.forward(context, *self.inputs, **self.options)
+        if isinstance(y, np.ndarray):
+            return y
+        if isinstance(y, np.generic | float | int):
+            return np.asarray(y)
+        raise GradcheckError(f"{self.operation}.forward returned {type(y).__name__}; return the result, an array.")
+
+    def results(self) -> list[Array]:
+        return [self._forward(Context(self._needs))]
+
+    def prepare(self) -> list[Array]:
+        self._context = Context(self._needs)
+        return [self._forward(self._context).copy()]
+
+    def backward(self, grads: list[Array]) -> list[Array | None]:
+        (grad,) = grads
+        before = grad.copy()
+        given = grad.copy()
+        gradients = self._pair.backward(self._context, given)
+        if not np.array_equal(given, before, equal_nan=True):
+            raise GradcheckError(
+                f"{self.operation}.backward writes into the gradient that it is given, which others may need; "
+                "compute a new array instead (x = x * 2, not x *= 2)."
+            )
+        gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
+        if len(gradients) != len(self.inputs):
+            raise GradcheckError(
+                f"{self.operation}.backward returned {len(gradients)} gradients for {len(self.inputs)} inputs; return "
+                "one for each input, in order, None for an input that has none."
+            )
+        return [None if gradients[i] is None else np.asarray(gradients[i]) for i in self._checked]
+
+    def places(self) -> list[int]:
+        return self._checked
+
+
+class _OfTensors(_Problem):
+    """A function of Tensors; what is moved are the memories of Tensors, wherever the function uses them."""
+
+    def __init__(self, function: Callable[[], Any], operation: str, tensors: Mapping[str, Tensor]) -> None:
+        self.operation, self._function = operation, function
+        self.names, self._tensors = list(tensors), list(tensors.values())
+        self.arrays = self.inputs = [tensor.array for tensor in self._tensors]
+        self.options = {}
+        self._outputs: list[Tensor] = []
+
+    def _run(self) -> list[Tensor]:
+        outputs = self._function()
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        for y in outputs:
+            if not isinstance(y, Tensor):
+                raise GradcheckError(f"{self.operation} returned {type(y).__name__}; expected a Tensor or several.")
+        return [y for y in outputs if y.is_floating_point()]
+
+    def results(self) -> list[Array]:
+        with no_grad():
+            return [y.array for y in self._run()]
+
+    def prepare(self) -> list[Array]:
+        with enable_grad():
+            self._outputs = self._run()
+        return [y.array.copy() for y in self._outputs]
+
+    def backward(self, grads: list[Array]) -> list[Array | None]:
+        """By backward itself; every .grad is put back afterwards."""
+        roots = [(y, grad) for y, grad in zip(self._outputs, grads, strict=True) if y.requires_grad]
+        variables = {*self._tensors, *_leaves([y for y, _ in roots])}
+        kept = {variable: variable._grad for variable in variables}
+        try:
+            for variable in variables:
+                variable._grad = None
+            for y, grad in roots:
+                y.backward(Tensor(grad.copy()), retain_graph=True)
+            return [None if tensor._grad is None else tensor._grad.array.copy() for tensor in self._tensors]
+        finally:
+            for variable, grad_before in kept.items():
+                variable._grad = grad_before
+
+    def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
+        found: list[dict[str, Array]] = [{} for _ in self.arrays]
+        roots = [(y, grad) for y, grad in zip(self._outputs, grads, strict=True) if y.requires_grad]
+        if len(roots) != 1 or not isinstance(roots[0][0]._edge(), Node):
+            return found
+        root = roots[0][0]._edge()
+        for what, merge, newest_first in WALKS:
+            by_leaf = {leaf.variable: grad for leaf, grad in _walk(root, roots[0][1], merge, newest_first).items()}
+            for tensor, gradients in zip(self._tensors, found, strict=True):
+                if tensor in by_leaf:
+                    gradients[what] = by_leaf[tensor]
+        return found
+
+
+def _leaves(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The Tensors that backward from these would give a gradient to."""
+    seen: set[Node | AccumulateGrad] = set()
+    waiting: list[Any] = [y._edge() for y in outputs]
+    while waiting:
+        edge = waiting.pop()
+        if edge not in seen:
+            seen.add(edge)
+            waiting += [following for following, _ in edge.next_functions if following is not None]
+    return [edge.variable for edge in seen if isinstance(edge, AccumulateGrad)]  # type: ignore[misc]
+
+
+# Ways to get the walk over the tape wrong: what is done, with two gradients of one value, in which order.
+WALKS: tuple[tuple[str, Callable[[Array, Array], Array], bool], ...] = (
+    ("the later one takes the place of the earlier one", lambda before, new: new, True),
+    ("only the first one is kept", lambda before, new: before, True),
+    ("a value's gradient is sent on before all of its uses have sent theirs", lambda before, new: before + new, False),
+)
+
+
+def _walk(
+    root: Any, grad: Array, merge: Callable[[Array, Array], Array], newest_first: bool
+) -> dict[AccumulateGrad, Array]:
+    """tape.walk_back with one thing different: how gradients meet, or the order of the visits."""
+    pending: dict[Any, Array] = {root: grad}
+    waiting = [(-root.sequence_nr, root)]
+    while waiting:
+        _, node = heapq.heappop(waiting) if newest_first else waiting.pop(0)
+        if node not in pending:
+            continue
+        grad = pending.pop(node)
+        for (edge, _), input_grad in zip(node.next_functions, node.input_gradients(grad), strict=True):
+            if edge is None or input_grad is None:
+                continue
+            if edge in pending:
+                pending[edge] = np.asarray(merge(pending[edge], input_grad))
+                continue
+            pending[edge] = input_grad
+            if isinstance(edge, Node):
+                entry = (-edge.sequence_nr, edge)
+                if newest_first:
+                    heapq.heappush(waiting, entry)
+                else:
+                    waiting.append(entry)
+    return {leaf: grad for leaf, grad in pending.items() if isinstance(leaf, AccumulateGrad)}
+
+
+def _as_problem(
+    func: Any, inputs: Any, options: Mapping[str, Any], loss_fn: Any, needs_input_grad: Sequence[bool] | None
+) -> _Problem:
+    """What func and inputs are together. Raises for what cannot be checked."""
+    inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    if hasattr(func, "forward") and hasattr(func, "backward"):
+        floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
+        needs = floats if needs_input_grad is None else list(needs_input_grad)
+        if len(needs) != len(inputs):
+            raise ValueError(f"needs_input_grad has {len(needs)} values for {len(inputs)} inputs")
+        if not any(needs):
+            raise ValueError("gradcheck of a forward and backward on arrays wants a float64 array among its inputs")
+        return _Pair(func, inputs, options, needs)
+    if options or needs_input_grad is not None:
+        raise TypeError("options and needs_input_grad are for a forward and backward on arrays; use a closure here")
+    tensors = {f"input {i}": x for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad}
+    name = getattr(func, "__qualname__", type(func).__name__).removeprefix("<lambda>") or "function"
+    if isinstance(func, Module):
+        name = type(func).__name__
+        tensors |= {name: param for name, param in func.named_parameters() if param.requires_grad}
+    elif loss_fn is not None:
+        raise TypeError("loss_fn belongs to a Module; put the loss into the function")
+    if not tensors:
+        raise ValueError(
+            "gradcheck expects at least one input Tensor to require gradient, but none of them does; pass "
+            "requires_grad=True where you make it."
+        )
+    for which, tensor in tensors.items():
+        if not tensor.is_leaf:
+            raise ValueError(f"{which} was made by an operation; give gradcheck x.detach().requires_grad_() instead")
+
+    def run() -> Any:
+        if loss_fn is None:
+            return func(*inputs)
+        *of_model, target = inputs
+        return loss_fn(func(*of_model), target)
+
+    return _OfTensors(run, name, tensors)
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+class _Measured:
+    """The results as one row of numbers, moved at one entry at a time."""
+
+    def __init__(self, problem: _Problem, eps: float) -> None:
+        self._problem, self._eps = problem, eps
+        self._copies = True
+        first = problem.results()
+        second = problem.results()
+        others = [*first, *problem.arrays]
+        self._copies = any(np.may_share_memory(y, other) for y in second for other in others)
+
+    def value(self) -> Array:
+        """The results at where the arrays are, in memory of their own."""
+        results = self._problem.results()
+        if len(results) != 1:
+            return np.concatenate([y.reshape(-1) for y in results]) if results else np.zeros(0)
+        return results[0].flatten() if self._copies else results[0].reshape(-1)
+
+    def step(self, x: float) -> float:
+        """How far to move a number: eps, as measured by 1 or by the number itself if it is larger."""
+        return self._eps * max(1.0, abs(x)) if math.isfinite(x) else self._eps
+
+    def around(self, flat: Any, j: Any, step: Any) -> tuple[Array, Array, Any]:
+        """The results with entries j moved up and down by step, and the distance between, as it was rounded."""
+        before = flat[j]
+        try:
+            flat[j] = before + step
+            up, high = self.value(), flat[j]
+            flat[j] = before - step
+            down, low = self.value(), flat[j]
+        finally:
+            flat[j] = before
+        return up, down, high - low
+
+    def jacobian(self, array: Array) -> Array:
+        """dy/dx of one input, (x.size, y.size), measured entry by entry."""
+        jacobian = np.empty((array.size, self.value().size))
+        flat = array.flat
+        for j in range(array.size):
+            up, down, distance = self.around(flat, j, self.step(float(flat[j])))
+            np.subtract(up, down, out=jacobian[j])
+            jacobian[j] /= distance
+        return jacobian
+
+
+def _within(a: Array, b: Array, atol: float, rtol: float) -> Any:
+    return np.abs(a - b) <= atol + rtol * np.abs(b)
+
+
+def _again(
+    measured: _Measured, flat: Any, j: Any, analytic: Array, atol: float, rtol: float, pick: Any, edge: bool
+) -> str:
+    """Measure an entry that disagrees with other steps; returns right, kink, unmeasured or wrong.
+
+    The two steps that agree best with each other give the derivative, and how well they agree its uncertainty.
+    edge: whether the function is infinite or nan near here; what comes back from there is nan everywhere (0 · inf).
+    """
+    x0 = measured.value()[pick]
+    here = flat[j]
+    steps = [measured.step(float(np.max(np.abs(here)))) * factor for factor in STEPS]
+    central, left, right = [], [], []
+    for step in steps:
+        up, down, distance = measured.around(flat, j, step)
+        distance = np.max(distance)
+        if distance == 0:
+            continue
+        central.append((up[pick] - down[pick]) / distance)
+        right.append((up[pick] - x0) / (distance / 2))
+        left.append((x0 - down[pick]) / (distance / 2))
+    if len(central) < 2:
+        return "unmeasured"
+    slopes, lefts, rights = np.array(central), np.array(left), np.array(right)
+    apart = np.abs(np.diff(slopes, axis=0))
+    apart = np.where(np.isfinite(apart), apart, np.inf)
+    best = np.argmin(apart, axis=0)
+    columns = np.arange(slopes.shape[1])
+    uncertain, slope = apart[best, columns], slopes[best, columns]
+    finite = np.isfinite(uncertain) & (np.isfinite(analytic) | (not edge))
+    fits = np.abs(analytic - slope) <= atol + rtol * np.abs(slope) + 2 * uncertain
+    # A kink: the slopes to the left and to the right differ, and by the same however near one looks.
+    gaps = np.abs(rights - lefts)
+    near = gaps[-4:-1]
+    steady = np.ptp(near, axis=0) <= 0.3 * near.max(axis=0)
+    kink = steady & (near.min(axis=0) > 4 * uncertain + atol)
+    low, high = np.minimum(lefts[-3], rights[-3]), np.maximum(lefts[-3], rights[-3])
+    margin = atol + rtol * np.maximum(np.abs(low), np.abs(high))
+    between = (analytic >= low - margin) & (analytic <= high + margin)
+    if (finite & ~fits & ~(kink & between)).any():  # nan fits nothing
+        return "wrong"
+    if (finite & ~fits).any():
+        return "kink"
+    precise = finite & (uncertain <= atol + rtol * np.abs(slope))
+    return "right" if precise.all() else "unmeasured"
+
+
+def _loose(gradient: Array | None, like: Array) -> Array:
+    return np.zeros(like.shape) if gradient is None else gradient
+
+
+def _irregular(shape: tuple[int, ...], dtype: Any, random: np.random.RandomState) -> Array:
+    """Numbers of both signs whose sizes are all different, none of them 0 or 1."""
+    sizes = random.uniform(0.5, 1.5, shape) * np.where(random.random_sample(shape) < 0.5, -1, 1)
+    return np.asarray(sizes, dtype)
+
+
+def _split(row: Array, like: Sequence[Array]) -> list[Array]:
+    """One row of numbers as arrays of these shapes."""
+    parts, begin = [], 0
+    for array in like:
+        parts.append(row[begin : begin + array.size].reshape(array.shape).astype(array.dtype))
+        begin += array.size
+    return parts
+
+
+# --- the check --------------------------------------------------------------------------------------------------------
+
+
+def check_gradients(
+    func: Any,
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    nondet_tol: float = 0.0,
+    fast_mode: bool = False,
+    loss_fn: Any = None,
+    options: Mapping[str, Any] | None = None,
+    needs_input_grad: Sequence[bool] | None = None,
+    independent_rows: bool = False,
+    seed: int = 0,
+) -> Report:
+    """gradcheck, with all that it found as its result; see gradcheck for the arguments."""
+    for name, number in (("eps", eps), ("atol", atol), ("rtol", rtol), ("nondet_tol", nondet_tol)):
+        if not (isinstance(number, int | float) and 0 <= number < math.inf) or (name == "eps" and number == 0):
+            least = "above" if name == "eps" else "from"
+            raise ValueError(f"{name} must be a finite number {least} 0, but got {number}")
+    if fast_mode and independent_rows:
+        raise ValueError("fast_mode checks directions, not rows; give either fast_mode or independent_rows")
+    problem = _as_problem(func, inputs, options or {}, loss_fn, needs_input_grad)
+    for name, array in zip(problem.names, problem.arrays, strict=True):
+        if not array.flags.writeable:
+            raise ValueError(f"{name} cannot be written, so it cannot be moved; give gradcheck a copy")
+        if array.dtype != np.float64:
+            warnings.warn(
+                f"{name} requires gradient and is not a double precision floating point: in {array.dtype} rounding "
+                "hides small errors and looks like one. Convert it (and the model) with .double().",
+                stacklevel=3,
+            )
+    with np.errstate(all="ignore"):
+        return _checked(problem, eps, atol, rtol, nondet_tol, fast_mode, independent_rows, seed)
+
+
+def _checked(
+    problem: _Problem,
+    eps: float,
+    atol: float,
+    rtol: float,
+    nondet_tol: float,
+    fast_mode: bool,
+    independent_rows: bool,
+    seed: int,
+) -> Report:
+    random = np.random.RandomState(seed)
+    before = [array.copy() for array in problem.arrays]
+    measured = _Measured(problem, eps)
+    value = measured.value()
+    if not np.array_equal(value, measured.value(), equal_nan=True):
+        raise GradcheckError(
+            f"{problem.operation} gives other values each time it is called: does it draw random numbers (dropout: "
+            "call model.eval()), or keep something from call to call?"
+        )
+    for name, array, old in zip(problem.names, problem.arrays, before, strict=True):
+        if not np.array_equal(array, old, equal_nan=True):
+            raise GradcheckError(f"{problem.operation} changes {name} in place; the check needs it as it is: clone it.")
+    results = problem.prepare()
+    weights = [_irregular(y.shape, y.dtype, random) for y in results]
+    gradients = problem.backward(weights)
+    again = problem.backward(weights)
+    report = Report(problem.operation, [], atol, rtol, fast_mode)
+    if not sum(y.size for y in results):
+        report.inputs = [InputCheck(n, a.shape, a.size) for n, a in zip(problem.names, problem.arrays, strict=True)]
+        return report
+    cases = zip(problem.names, problem.arrays, gradients, again, strict=True)
+    for name, array, gradient, second in cases:
+        found = InputCheck(name, array.shape, array.size)
+        report.inputs.append(found)
+        if gradient is not None and gradient.shape != array.shape:
+            found.problem = f"its gradient has shape {list(gradient.shape)}, where {list(array.shape)} is expected"
+        elif gradient is not None and second is not None:
+            difference = np.abs(gradient - second)
+            if (difference > nondet_tol).any():
+                found.problem = "backward gave two different gradients for one dL/dy: does it change what was saved?"
+    row = np.concatenate([w.reshape(-1) for w in weights])
+    if fast_mode:
+        _check_directions(problem, measured, report, gradients, row, random)
+        return report
+    measure = _independent if independent_rows else _whole
+    jacobians = measure(problem, measured, report, results, row, random)
+    _compare_sums(report, problem, results, weights, gradients, jacobians)
+    if not report.ok:
+        _diagnose(problem, measured, report, weights)
+    for found in report.inputs:
+        if found.ok and found.entries and found.kinks + found.unmeasured == found.entries:
+            warnings.warn(
+                f"{report.operation}, {found.name}: every entry lies at a kink or cannot be measured; nothing was "
+                "checked. Choose other inputs.",
+                stacklevel=4,
+            )
+        elif found.ok and found.numeric is not None and found.analytic is not None:
+            size = max(np.abs(part[np.isfinite(part)]).max(initial=0) for part in (found.numeric, found.analytic))
+            if 1e-9 < size < atol and found.largest > rtol * size:
+                warnings.warn(
+                    f"{report.operation}, {found.name}: the whole gradient (up to {size:.2g}) is smaller than atol "
+                    f"{atol:g}, so that a wrong one would pass; give a smaller atol.",
+                    stacklevel=4,
+                )
+    return report
+
+
+def _unit_gradients(
+    problem: _Problem, results: list[Array], random: np.random.RandomState, columns: Iterator[Array]
+) -> Iterator[tuple[Array, list[Array | None]]]:
+    """backward for some dL/dy each: not 1 but a size and a sign of its own, by which the gradient is then divided."""
+    for column in columns:
+        scale = float(_irregular((), np.float64, random))
+        gradients = problem.backward(_split(scale * column, results))
+        yield column, [None if gradient is None else gradient / scale for gradient in gradients]
+
+
+def _whole(
+    problem: _Problem,
+    measured: _Measured,
+    report: Report,
+    results: list[Array],
+    row: Array,
+    random: np.random.RandomState,
+) -> list[Array]:
+    """Compare every dy/dx; returns the measured ones, (x.size, y.size) for each input."""
+    outputs, sizes = row.size, [array.size for array in problem.arrays]
+    if 16 * outputs * max(sizes) > LARGEST:
+        raise ValueError(
+            f"{problem.operation} has {outputs} results and an input of {max(sizes)} numbers: their Jacobian takes "
+            f"{16 * outputs * max(sizes) / 2**30:.1f} GiB. Sum the results (loss), check less, or give fast_mode=True."
+        )
+    analytic = [np.zeros((size, outputs)) for size in sizes]
+    columns = (np.eye(1, outputs, k)[0] for k in range(outputs))
+    for k, (_, gradients) in enumerate(_unit_gradients(problem, results, random, columns)):
+        for of_input, gradient, found in zip(analytic, gradients, report.inputs, strict=True):
+            if gradient is not None and not found.problem:
+                of_input[:, k] = gradient.reshape(-1)
+    jacobians = []
+    for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
+        jacobian = measured.jacobian(array)
+        if not found.problem:
+            _compare(measured, found, report, expected, jacobian, [slice(None)] * array.size, array, results)
+        jacobians.append(jacobian)
+    return jacobians
+
+
+def _independent(
+    problem: _Problem,
+    measured: _Measured,
+    report: Report,
+    results: list[Array],
+    row: Array,
+    random: np.random.RandomState,
+) -> list[Array]:
+    """Compare dy[r]/dx[r] of every row r at once, since the caller has said that rows do not touch each other."""
+    (y,) = results if len(results) == 1 else (None,)
+    rows = None if y is None or y.ndim == 0 else len(y)
+    for name, array in zip(problem.names, problem.arrays, strict=True):
+        if y is None or array.ndim == 0 or len(array) != rows:
+            raise ValueError(
+                f"independent_rows wants one result and inputs of as many rows; {name} has shape {list(array.shape)}, "
+                f"the results {[list(y.shape) for y in results]}"
+            )
+    assert y is not None
+    assert rows is not None
+    wide = y.size // max(rows, 1)
+    analytic = [np.zeros((array.size, wide)) for array in problem.arrays]
+    columns = (np.tile(np.eye(1, wide, k)[0], rows) for k in range(wide))
+    for k, (_, gradients) in enumerate(_unit_gradients(problem, results, random, columns)):
+        for of_input, gradient, found in zip(analytic, gradients, report.inputs, strict=True):
+            if gradient is not None and not found.problem:
+                of_input[:, k] = gradient.reshape(-1)
+    jacobians = []
+    for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
+        size = array.size // max(rows, 1)
+        by_row = np.empty((rows, size, wide))
+        flat = array.flat
+        for j in range(size):
+            column = slice(j, None, size)
+            steps = np.array([measured.step(float(x)) for x in flat[column]])
+            up, down, distance = measured.around(flat, column, steps)
+            by_row[:, j] = (up - down).reshape(rows, wide) / distance[:, np.newaxis]
+        jacobian = by_row.reshape(array.size, wide)
+        if not found.problem:
+            picks = [slice(r * wide, (r + 1) * wide) for r in range(rows) for _ in range(size)]
+            _compare(measured, found, report, expected, jacobian, picks, array, results)
+        jacobians.append(jacobian)
+    return jacobians
+
+
+def _compare(
+    measured: _Measured,
+    found: InputCheck,
+    report: Report,
+    analytic: Array,
+    numeric: Array,
+    picks: Sequence[slice],
+    array: Array,
+    results: list[Array],
+) -> None:
+    """Judge every entry of an input; picks[j] says which results its row of derivatives belongs to."""
+    fits = _within(analytic, numeric, report.atol, report.rtol)
+    apart = np.where(np.isfinite(analytic - numeric), np.abs(analytic - numeric), np.inf)
+    counted = fits.all(axis=1)
+    found.at_kink = np.zeros(array.shape, bool)
+    worst = -1.0
+    edge = not (np.isfinite(numeric).all() and all(np.isfinite(y).all() for y in results))
+    for j in map(int, np.flatnonzero(~counted)):
+        verdict = _again(measured, array.flat, j, analytic[j], report.atol, report.rtol, picks[j], edge)
+        match verdict:
+            case "right":
+                found.remeasured += 1
+            case "kink":
+                found.kinks += 1
+                found.at_kink.flat[j] = True
+            case "unmeasured":
+                found.unmeasured += 1
+            case _:
+                found.failing += 1
+                k = int(np.argmax(np.where(fits[j], -1, apart[j])))
+                if apart[j, k] > worst:
+                    worst = apart[j, k]
+                    index = tuple(int(i) for i in np.unravel_index(j, array.shape))
+                    output = _output_index(results, (picks[j].start or 0) + k)
+                    found.worst = Worst(index, output, float(analytic[j, k]), float(numeric[j, k]))
+    found.largest = float(apart[counted].max(initial=0))
+
+
+def _output_index(results: list[Array], k: int) -> tuple[int, ...]:
+    for y in results:
+        if k < y.size:
+            return tuple(int(i) for i in np.unravel_index(k, y.shape))
+        k -= y.size
+    raise IndexError(k)
+
+
+def _compare_sums(
+    report: Report,
+    problem: _Problem,
+    results: list[Array],
+    weights: list[Array],
+    gradients: list[Array | None],
+    jacobians: list[Array],
+) -> None:
+    """Compare the gradients for a dL/dy that is nowhere 0, which shows what no one-hot one does: backward is linear."""
+    row = np.concatenate([w.reshape(-1) for w in weights])
+    for found, array, gradient, jacobian in zip(report.inputs, problem.arrays, gradients, jacobians, strict=True):
+        if not array.size or found.problem:
+            continue
+        if jacobian.shape[1] == row.size:
+            numeric, size = jacobian @ row, np.abs(jacobian) @ np.abs(row)
+        else:  # of independent rows: each entry has the results of its own row
+            own = row.reshape(len(array), 1, -1)
+            by_row = jacobian.reshape(len(array), -1, own.shape[-1])
+            numeric, size = (by_row * own).sum(axis=2), np.abs(by_row * own).sum(axis=2)
+        found.analytic, found.numeric = _loose(gradient, array), numeric.reshape(array.shape)
+        if found.failing or found.kinks or found.unmeasured or found.remeasured:
+            continue
+        allowed = report.atol * np.abs(row).sum() + report.rtol * size.reshape(array.shape)
+        if not (np.abs(found.analytic - found.numeric) <= allowed).all():
+            found.problem = (
+                "for each single result the gradient is right, but for several together it is not their sum: backward "
+                "must be linear in grad_output"
+            )
+
+
+def _diagnose(problem: _Problem, measured: _Measured, report: Report, weights: list[Array]) -> None:
+    """Have the wrong gradients examined, with all that is known; away from kinks, where they are measured well."""
+    before = [array.copy() for array in problem.arrays]
+    random = np.random.RandomState(1)
+    try:
+        for array, found in zip(problem.arrays, report.inputs, strict=True):
+            if found.at_kink is not None and found.at_kink.any():
+                array[found.at_kink] += 0.05 * _irregular((int(found.at_kink.sum()),), np.float64, random)
+        results = problem.prepare()
+        analytics = [_loose(gradient, a) for gradient, a in zip(problem.backward(weights), problem.arrays, strict=True)]
+        row = np.concatenate([w.reshape(-1) for w in weights])
+        jacobians = [measured.jacobian(array) for array in problem.arrays]
+        numerics = [(j @ row).reshape(array.shape) for j, array in zip(jacobians, problem.arrays, strict=True)]
+        walks = problem.walks(weights)
+        places = problem.places()
+        single = len(results) == 1
+        for i, found in enumerate(report.inputs):
+            if found.ok:
+                continue
+            others: list[Array | None] = [None] * len(problem.inputs)
+            for place, right in zip(places, numerics, strict=True):
+                others[place] = right
+            found.mistakes = autopsy(
+                analytics[i],
+                numerics[i],
+                x=problem.arrays[i].copy(),
+                y=results[0] if single else None,
+                grad_output=weights[0] if single else None,
+                inputs=problem.inputs,
+                which=places[i],
+                others=others,
+                given=dict(zip(places, analytics, strict=True)),
+                jacobian=jacobians[i] if single else None,
+                derivative_at=_derivative_at(problem, measured, i, row) if single else None,
+                walks=walks[i],
+                options=problem.options,
+            )
+    finally:
+        for array, old in zip(problem.arrays, before, strict=True):
+            array[...] = old
+
+
+def _derivative_at(problem: _Problem, measured: _Measured, which: int, row: Array) -> Callable[[Array], Array]:
+    """Measures the gradient with another array in this input's place."""
+
+    def at(point: Array) -> Array:
+        array = problem.arrays[which]
+        before = array.copy()
+        gradient = np.empty(array.size)
+        try:
+            array[...] = point
+            for j in range(array.size):
+                up, down, distance = measured.around(array.flat, j, measured.step(float(array.flat[j])))
+                gradient[j] = (row @ up - row @ down) / distance
+        finally:
+            array[...] = before
+        return gradient.reshape(array.shape)
+
+    return at
+
+
+def _check_directions(
+    problem: _Problem,
+    measured: _Measured,
+    report: Report,
+    gradients: list[Array | None],
+    row: Array,
+    random: np.random.RandomState,
+) -> None:
+    """For each input: move all of it at once, in a few random directions, and compare what the results change by."""
+    for array, gradient, found in zip(problem.arrays, gradients, report.inputs, strict=True):
+        if found.problem:
+            continue
+        analytic = _loose(gradient, array).reshape(-1).astype(np.float64)
+        allowed = report.atol + report.rtol * float(np.linalg.norm(analytic))
+        scale = np.maximum(1.0, np.abs(array.reshape(-1)))
+        for _ in range(DIRECTIONS):
+            direction = scale * np.where(random.random_sample(array.size) < 0.5, -1.0, 1.0)
+            expected = float(analytic @ direction)
+            numeric = [_along(measured, array, direction, factor, row) for factor in (1.0,)]
+            if abs(expected - numeric[0]) > allowed:  # a step that crosses kinks is told by smaller ones
+                numeric += [_along(measured, array, direction, factor, row) for factor in (1 / 8, 1 / 64)]
+            errors = [abs(expected - value) for value in numeric]
+            if min(errors) <= allowed:
+                found.remeasured += len(errors) > 1
+                found.largest = max(found.largest, min(errors))
+            else:
+                found.failing += 1
+        if found.failing:
+            _sample(measured, found, array, analytic, row, random)
+
+
+def _along(measured: _Measured, array: Array, direction: Array, factor: float, row: Array) -> float:
+    step = measured.step(0.0) * factor
+    up, down, _ = measured.around(array.flat, slice(None), step * direction)
+    return float((row @ up - row @ down) / (2 * step))
+
+
+def _sample(
+    measured: _Measured, found: InputCheck, array: Array, analytic: Array, row: Array, random: np.random.RandomState
+) -> None:
+    """Measure some entries one by one, so that the report can name one, and the autopsy has something to look at."""
+    entries = np.sort(random.permutation(array.size)[:SAMPLED])
+    numeric = np.empty(entries.size)
+    for i, j in enumerate(entries):
+        up, down, distance = measured.around(array.flat, int(j), measured.step(float(array.flat[j])))
+        numeric[i] = (row @ up - row @ down) / distance
+    sampled = analytic[entries]
+    worst = int(np.argmax(np.abs(sampled - numeric)))
+    index = tuple(int(i) for i in np.unravel_index(entries[worst], array.shape))
+    found.worst = Worst(index, (), float(sampled[worst]), float(numeric[worst]))
+    found.analytic, found.numeric = sampled, numeric
+    found.mistakes = autopsy(sampled, numeric)
+
+
+def gradcheck(
+    func: Any,
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    fast_mode: bool = False,
+    loss_fn: Any = None,
+    options: Mapping[str, Any] | None = None,
+    needs_input_grad: Sequence[bool] | None = None,
+    independent_rows: bool = False,
+    seed: int = 0,
+) -> bool:
+    """Whether the gradients of func at inputs are what small differences of it say, within atol + rtol · |numeric|.
+
+    func: a function of Tensors that returns one or several; or an nn.Module, whose Parameters are checked, too; or
+        anything with forward(ctx, *arrays, **options) and backward(ctx, grad_y), such as an operation of ops.py or
+        your own.
+    inputs: its arguments, a tuple or one: of a function or Module Tensors, those that require a gradient are checked;
+        of a forward and backward arrays, those of floats are (or those that needs_input_grad says).
+    eps: how far each number is moved, times its own size if that is above 1.
+    raise_exception: raise GradcheckError with the report, rather than return False.
+    nondet_tol: how far two runs of backward may be apart.
+    fast_mode: move each input in a few random directions instead of entry by entry: seconds for a large model, where
+        the report says what that does not prove.
+    loss_fn: of a Module: what is checked is loss_fn(func(*inputs[:-1]), inputs[-1]).
+    options: of a forward and backward, forward's keyword arguments.
+    independent_rows: say that row r of the result depends on row r of each input alone; then all rows are moved at
+        once. This is believed, not checked.
+    seed: of the random dL/dy and directions.
+
+    At a kink (ReLU at 0, ties of a maximum) any slope between the left and the right one is right. What disagrees at
+    first is measured again with other steps. Inputs are moved in place and put back, and every .grad is left as it was.
+
+    Source: torch.autograd.gradcheck, whose arguments these are. Its check_batched_grad, check_forward_ad and the like
+    are not offered, as there is nothing here for them to check. Beyond it: the report's diagnosis, kinks, other steps,
+    loss_fn, options, independent_rows.
+    Raises GradcheckError for a wrong gradient, a function that draws random numbers or writes into its inputs, or one
+    whose forward or backward returns what it should not; ValueError where there is nothing to check, or a Jacobian is
+    too large. Warns of floats that are not float64.
+    """
+    report = check_gradients(
+        func,
+        inputs,
+        eps=eps,
+        atol=atol,
+        rtol=rtol,
+        nondet_tol=nondet_tol,
+        fast_mode=fast_mode,
+        loss_fn=loss_fn,
+        options=options,
+        needs_input_grad=needs_input_grad,
+        independent_rows=independent_rows,
+        seed=seed,
+    )
+    if not report.ok and raise_exception:
+        raise GradcheckError(f"gradcheck failed.\n{report}")
+    return report.ok

@@ -1,0 +1,365 @@
+"""gradcheck: a right gradient passes wherever the function is defined, a wrong one is caught and shown."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import minitrain
+from minitrain import nn, ops
+from minitrain.autograd import GradcheckError, check_gradients, gradcheck
+from minitrain.nn import functional as F
+from minitrain.ops import Array, Context, Function, Gradients
+from minitrain.tensor import Tensor, apply
+from minitrain.training.model import build_model
+from tests.comparing import assert_caught
+from tests.test_ops import CASES, Call, can_ask, every_operation, off_by, with_backward
+
+
+def irregular(*shape: int, seed: int = 0) -> Array:
+    return np.random.RandomState(seed).standard_normal(shape)
+
+
+def leaf(*shape: int, seed: int = 0) -> Tensor:
+    return Tensor(irregular(*shape, seed=seed), requires_grad=True)
+
+
+# --- over the operations ----------------------------------------------------------------------------------------------
+
+
+def in_float64(call: Call) -> Call:
+    inputs = [x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in call.inputs]
+    options = {**call.options, **({"dtype": np.dtype(np.float64)} if "dtype" in call.options else {})}
+    return Call(inputs, options)
+
+
+def drawn_check(data: st.DataObject, operation: type[Function], checked: type[Function] | None = None) -> Any:
+    call = in_float64(data.draw(CASES[operation].calls))
+    # Where both bounds are the same number, torch's convention (and so ours) at that number is a slope that is nowhere.
+    assume(operation is not ops.Clamp or call.options["min"] != call.options["max"])
+    needs = can_ask(operation, call.inputs)
+    assume(any(needs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where there is nothing but kinks and infinities
+        return check_gradients(checked or operation, call.inputs, options=call.options, needs_input_grad=needs)
+
+
+@every_operation
+@given(data=st.data())
+def test_a_right_gradient_passes_over_the_whole_domain(operation: type[Function], data: st.DataObject) -> None:
+    report = drawn_check(data, operation)
+    assert report.ok, str(report)
+
+
+@every_operation
+@pytest.mark.parametrize("factor", [-1.0, 1.01, 2.0])
+def test_a_wrong_factor_is_caught(operation: type[Function], factor: float) -> None:
+    def right_until_now(data: st.DataObject) -> None:
+        assert drawn_check(data, operation, off_by(factor, operation, "backward")).ok
+
+    assert_caught(right_until_now)
+
+
+# --- what counts as wrong ---------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0, 1))
+def test_at_a_kink_every_slope_between_left_and_right_is_right(slope: float) -> None:
+    (found,) = check_gradients(with_slope_at_kink(slope), (np.array([0.0, -1.0, 2.0]),)).inputs
+    assert found.ok
+    assert found.kinks == (0 if abs(slope - 0.5) < 1e-3 else 1)
+
+
+@pytest.mark.parametrize("slope", [-0.1, 1.1, 5.0, np.nan])
+def test_at_a_kink_a_slope_outside_is_wrong(slope: float) -> None:
+    (found,) = check_gradients(with_slope_at_kink(slope), (np.array([0.0, -1.0, 2.0]),)).inputs
+    assert found.failing == 1
+    assert found.worst is not None
+    assert found.worst.index == (0,)
+
+
+def with_slope_at_kink(slope: float) -> type[Function]:
+    class Bent(Function):
+        @staticmethod
+        def forward(ctx: Context, x: Array) -> Array:
+            ctx.save_for_backward(x)
+            return np.maximum(x, 0)
+
+        @staticmethod
+        def backward(ctx: Context, grad_y: Array) -> Gradients:
+            (x,) = ctx.saved_arrays
+            return grad_y * np.where(x == 0, slope, x > 0)
+
+    return Bent
+
+
+@pytest.mark.parametrize("distance", [1e-7, -3e-7, 9e-7])
+def test_a_step_across_a_kink_is_taken_again_with_a_smaller_one(distance: float) -> None:
+    (found,) = check_gradients(ops.ReLU, (np.array([distance, 1.0]),)).inputs
+    assert (found.ok, found.kinks, found.remeasured) == (True, 0, 1)
+
+
+def test_ties_of_a_maximum_are_kinks() -> None:
+    x = np.array([[3.0, 3.0, 1.0], [2.0, 5.0, 5.0]])
+    (found,) = check_gradients(ops.Amax, (x,), options={"dim": (1,), "keepdim": False}).inputs
+    assert (found.ok, found.failing) == (True, 0)
+    taken = with_backward(ops.Amax, lambda ctx, grad_y: (ctx.saved_arrays[0] > 1.5) * grad_y[:, np.newaxis])
+    assert not check_gradients(taken, (x,), options={"dim": (1,), "keepdim": False}).ok
+
+
+def test_it_says_so_where_there_is_nothing_but_kinks() -> None:
+    with pytest.warns(UserWarning, match="every entry lies at a kink"):
+        assert gradcheck(ops.ReLU, (np.zeros(3),))
+
+
+def test_it_says_so_where_atol_hides_the_gradient() -> None:
+    tiny = scaled(off_by(2.0, ops.Neg, "backward"), 1e-6)
+    with pytest.warns(UserWarning, match="smaller than atol"):
+        assert gradcheck(tiny, (irregular(4),))
+    assert not gradcheck(tiny, (irregular(4),), atol=1e-12, raise_exception=False)
+
+
+def scaled(operation: type[Function], factor: float) -> type[Function]:
+    """factor · operation."""
+    return type(
+        "Scaled",
+        (Function,),
+        {
+            "forward": staticmethod(lambda ctx, *inputs: factor * operation.forward(ctx, *inputs)),
+            "backward": staticmethod(lambda ctx, grad_y: operation.backward(ctx, factor * grad_y)),
+        },
+    )
+
+
+def test_a_backward_that_is_not_linear_is_caught() -> None:
+    guided = with_backward(ops.ReLU, lambda ctx, grad_y: ops.ReLU.backward(ctx, np.maximum(grad_y, 0)))
+    assert not check_gradients(guided, (np.abs(irregular(6)) + 0.1,)).ok
+    normalized = with_backward(ops.Neg, lambda ctx, grad_y: -grad_y * (1 if (grad_y != 0).sum() < 2 else 2))
+    (found,) = check_gradients(normalized, (irregular(6),)).inputs
+    assert "linear in grad_output" in found.problem
+
+
+def test_a_backward_that_ignores_dldy_is_caught_also_of_a_single_number() -> None:
+    ignoring = with_backward(ops.MSELoss, lambda ctx, grad_y: (ops.MSELoss.backward(ctx, np.ones(()))[0], None))
+    call = (irregular(5), irregular(5, seed=1))
+    report = check_gradients(ignoring, call, options={"reduction": "mean"}, needs_input_grad=[True, False])
+    assert [mistake.name for mistake in report.inputs[0].mistakes][:1] == ["grad-output-missing"]
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+def test_the_failure_names_operation_input_index_values_count_and_cause() -> None:
+    def backward(ctx: Any, grad_y: Array) -> Any:
+        grad_x, grad_weight, grad_bias = ops.Linear.backward(ctx, grad_y)
+        return grad_x, -grad_weight, grad_bias
+
+    wrong = with_backward(ops.Linear, backward)
+    x, weight, bias = irregular(3, 4), irregular(5, 4, seed=1), irregular(5, seed=2)
+    with pytest.raises(GradcheckError) as failure:
+        gradcheck(wrong, (x, weight, bias))
+    told = str(failure.value)
+    assert "WrongLinear, input 1 [5, 4]: 20 of 20 entries wrong" in told
+    assert "Likely: sign." in told
+    assert "WrongLinear, input 0 [3, 4]: 12 entries right" in told
+    found = check_gradients(wrong, (x, weight, bias)).inputs[1]
+    assert found.worst is not None
+    n, k = found.worst.output
+    j, i = found.worst.index
+    assert k == j
+    np.testing.assert_allclose([found.worst.analytic, found.worst.numeric], [-x[n, i], x[n, i]], rtol=1e-6)
+
+
+def test_raise_exception_false_returns_false() -> None:
+    assert gradcheck(off_by(2.0, ops.Exp, "backward"), (irregular(3),), raise_exception=False) is False
+    assert gradcheck(ops.Exp, (irregular(3),)) is True
+
+
+# --- functions of Tensors, Modules ------------------------------------------------------------------------------------
+
+
+def network() -> nn.Module:
+    minitrain.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+
+def test_a_function_of_tensors_is_checked_as_torch_checks_it() -> None:
+    def product(a: Any, b: Any) -> Any:
+        return (a @ b).tanh(), a.sum()
+
+    a, b = irregular(3, 4), irregular(4, 2, seed=1)
+    assert gradcheck(product, (Tensor(a, requires_grad=True), Tensor(b, requires_grad=True)))
+    theirs = [torch.from_numpy(x).requires_grad_() for x in (a, b)]
+    assert torch.autograd.gradcheck(product, theirs)
+
+
+def test_a_modules_parameters_are_checked_with_a_loss_by_name() -> None:
+    report = check_gradients(network(), (Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3)), loss_fn=F.cross_entropy)
+    assert report.ok
+    assert [found.name for found in report.inputs] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_a_wrong_layer_is_found_in_a_model(fast_mode: bool) -> None:
+    wrong = off_by(3.0, ops.Tanh, "backward")
+
+    class Wrong(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return apply(wrong, x)
+
+    model = nn.Sequential(nn.Linear(4, 6), Wrong(), nn.Linear(6, 3)).double()
+    report = check_gradients(
+        model, (Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3)), loss_fn=F.cross_entropy, fast_mode=fast_mode
+    )
+    assert [found.ok for found in report.inputs] == [False, False, True, True]
+    assert "factor" in [mistake.name for mistake in report.inputs[0].mistakes]
+
+
+def test_nothing_is_left_behind() -> None:
+    model, x, y = network(), Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3)
+    F.cross_entropy(model(x), y).backward()
+    before = [(p.array.copy(), p.array, p.grad, p.grad.array.copy()) for p in model.parameters() if p.grad is not None]
+    gradcheck(model, (x, y), loss_fn=F.cross_entropy)
+    for param, (values, array, grad, gradient) in zip(model.parameters(), before, strict=True):
+        assert param.array is array
+        assert param.grad is grad
+        np.testing.assert_array_equal(param.array, values)
+        assert grad is not None
+        np.testing.assert_array_equal(grad.array, gradient)
+
+
+def test_a_pairs_inputs_are_never_written() -> None:
+    x = irregular(3)
+    x.flags.writeable = False
+    assert gradcheck(ops.Exp, (x,))
+
+
+def test_directions_check_the_tutorials_model_and_say_what_that_does_not_prove() -> None:
+    model = build_model(nn, 784, (512, 512), 10).double()
+    batch = Tensor(np.random.RandomState(0).random_sample((8, 784))), Tensor(np.arange(8))
+    report = check_gradients(model, batch, loss_fn=F.cross_entropy, fast_mode=True)
+    assert report.ok
+    assert sum(found.entries for found in report.inputs) == 669_706
+    assert "proves nothing about an error that is small" in str(report)
+
+
+def test_rows_that_are_said_to_be_independent_are_moved_together() -> None:
+    x = irregular(7, 5)
+    whole, at_once = (
+        check_gradients(ops.LogSoftmax, (x,), options={"dim": 1}, independent_rows=rows) for rows in (False, True)
+    )
+    assert whole.ok
+    assert at_once.ok
+    np.testing.assert_allclose(at_once.inputs[0].numeric, whole.inputs[0].numeric, atol=1e-8)
+    calls = []
+
+    def counting(ctx: Any, x: Array, *, dim: int) -> Any:
+        calls.append(0)
+        return ops.LogSoftmax.forward(ctx, x, dim=dim)
+
+    counted = type("Counted", (ops.LogSoftmax,), {"forward": staticmethod(counting)})
+    check_gradients(counted, (x,), options={"dim": 1}, independent_rows=True)
+    assert len(calls) < 2 * x.size
+    off_diagonal = with_backward(ops.LogSoftmax, lambda ctx, grad_y: grad_y)
+    assert not check_gradients(off_diagonal, (x,), options={"dim": 1}, independent_rows=True).ok
+
+
+# --- what cannot be checked -------------------------------------------------------------------------------------------
+
+
+def test_float32_is_warned_about() -> None:
+    with pytest.warns(UserWarning, match=r"input 0 requires gradient and is not a double precision.*\.double\(\)"):
+        check_gradients(ops.Exp, (irregular(3).astype(np.float32),))
+
+
+@pytest.mark.parametrize(
+    ("check", "error", "message"),
+    [
+        (lambda: gradcheck(lambda x: x, (Tensor(irregular(3)),)), ValueError, "at least one input Tensor to require"),
+        (lambda: gradcheck(lambda x: x, (leaf(3) * 2,)), ValueError, "made by an operation"),
+        (lambda: gradcheck(lambda x: 3, (leaf(3),)), GradcheckError, "returned int; expected a Tensor"),
+        (lambda: gradcheck(lambda x: F.dropout(x), (leaf(30),)), GradcheckError, "gives other values each time"),
+        (lambda: gradcheck(ops.Exp, (np.arange(3),)), ValueError, "wants a float64 array"),
+        (lambda: gradcheck(ops.Exp, (irregular(3),), eps=0), ValueError, "eps must be a finite number above 0"),
+        (lambda: gradcheck(ops.Exp, (irregular(3),), rtol=-1), ValueError, "rtol must be a finite number from 0"),
+        (lambda: gradcheck(lambda x: x, (leaf(3),), loss_fn=F.mse_loss), TypeError, "loss_fn belongs to a Module"),
+        (lambda: gradcheck(ops.Exp, (irregular(2**14),)), ValueError, "Jacobian takes 4.0 GiB.*fast_mode"),
+        (
+            lambda: gradcheck(with_backward(ops.Add, lambda ctx, grad_y: grad_y), (irregular(2), irregular(2))),
+            GradcheckError,
+            "returned 1 gradients for 2 inputs",
+        ),
+        (
+            lambda: gradcheck(with_backward(ops.Neg, in_place), (irregular(2),)),
+            GradcheckError,
+            "writes into the gradient that it is given",
+        ),
+        (lambda: gradcheck(Returning(None), (irregular(2),)), GradcheckError, "forward returned NoneType"),
+        (lambda: gradcheck(writing, (leaf(2),)), GradcheckError, "changes input 0 in place"),
+        (lambda: gradcheck(ops.Exp, (irregular(2),), fast_mode=True, independent_rows=True), ValueError, "give either"),
+        (lambda: gradcheck(ops.Sum, (irregular(2),), options={"dim": (0,), "keepdim": False}, independent_rows=True),
+         ValueError, "as many rows"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_checked_is_said(check: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        check()
+
+
+def in_place(ctx: Any, grad_y: Array) -> Array:
+    grad_y *= -1
+    return grad_y
+
+
+class Returning:
+    """A pair whose forward returns something else."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def forward(self, ctx: Any, x: Array) -> Any:
+        return self.result
+
+    def backward(self, ctx: Any, grad_y: Array) -> Array:
+        return grad_y
+
+
+def writing(x: Tensor) -> Tensor:
+    with minitrain.no_grad():
+        x.detach().mul_(0)
+    return x * 1.0
+
+
+def test_a_gradient_of_another_shape_is_a_problem_of_that_input() -> None:
+    flat = with_backward(ops.Neg, lambda ctx, grad_y: -grad_y.reshape(-1))
+    (found,) = check_gradients(flat, (irregular(2, 3),)).inputs
+    assert "shape [6], where [2, 3] is expected" in found.problem
+    assert found.mistakes[0].name == "wrong-shape"
+
+
+def test_a_backward_that_cannot_be_called_twice_is_a_problem() -> None:
+    def backward(ctx: Any, grad_y: Array) -> Any:
+        ctx.times = getattr(ctx, "times", 0) + 1
+        return -grad_y * ctx.times
+
+    (found,) = check_gradients(with_backward(ops.Neg, backward), (irregular(3),)).inputs
+    assert "two different gradients for one dL/dy" in found.problem
+
+
+def test_results_of_no_elements_are_right() -> None:
+    assert gradcheck(ops.Exp, (np.zeros((0, 3)),))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_any_seed_gives_the_same_verdicts(seed: int) -> None:
+    x = irregular(3, 4)
+    assert check_gradients(ops.Tanh, (x,), seed=seed).ok
+    assert not check_gradients(off_by(1.01, ops.Tanh, "backward"), (x,), seed=seed).ok
+    model, batch = network(), (Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3))
+    assert check_gradients(model, batch, loss_fn=F.cross_entropy, fast_mode=True, seed=seed).ok
