@@ -198,7 +198,10 @@ def _no_strangers() -> NamedValues:
     (a + b).sum().backward()
     grads = [numbers() if leaf.grad is None else leaf.grad.array for leaf in (a, b)]
     yield "after (a + b).sum().backward(): whether a.grad can be written", grads[0].flags.writeable
-    yield "after (a + b).sum().backward(): whether b.grad has memory of its own", not np.may_share_memory(grads[0], grads[1])
+    yield (
+        "after (a + b).sum().backward(): whether b.grad has memory of its own",
+        not np.may_share_memory(grads[0], grads[1]),
+    )
 
 
 OWN_GRADIENTS = Values(_no_strangers)

@@ -1258,8 +1258,7 @@ _BUGS = (
         target="tape.walk_back",
         bug="zoo_gradients.walk_back_visits_too_early",
         minutes=20,
-        why="In a network without shortcuts this walk gives every gradient right. With 2 h + h something is "
-        "missing.",
+        why="In a network without shortcuts this walk gives every gradient right. With 2 h + h something is missing.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "print_tape(loss) shows which operation sends its gradient to which. To which does more than one send?",
