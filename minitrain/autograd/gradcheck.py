@@ -12,7 +12,7 @@ import heapq
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from minitrain.autograd.autopsy import Mistake, autopsy
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
-from minitrain.tape import AccumulateGrad, Node, enable_grad, no_grad
+from minitrain.tape import AccumulateGrad, Node, enable_grad, no_grad, walk_back
 from minitrain.tensor import Tensor
 
 DIRECTIONS = 3  # of the directional mode, for each input
@@ -177,7 +177,7 @@ class _Problem:
         raise NotImplementedError
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
-        """The gradient of each of the arrays, given those of the results; can be called again."""
+        """The gradient of each of the arrays, given those of the results; can be called again. May keep grads."""
         raise NotImplementedError
 
     def places(self) -> list[int]:
@@ -218,15 +218,7 @@ class _Pair(_Problem):
         return [self._forward(self._context).copy()]
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
-        (grad,) = grads
-        before = grad.copy()
-        given = grad.copy()
-        gradients = self._pair.backward(self._context, given)
-        if not np.array_equal(given, before, equal_nan=True):
-            raise GradcheckError(
-                f"{self.operation}.backward writes into the gradient that it is given, which others may need; "
-                "compute a new array instead (x = x * 2, not x *= 2)."
-            )
+        gradients = self._pair.backward(self._context, grads[0])
         gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
         if len(gradients) != len(self.inputs):
             raise GradcheckError(
@@ -248,9 +240,9 @@ class _OfTensors(_Problem):
         self.arrays = self.inputs = [tensor.array for tensor in self._tensors]
         self.options = {}
         self._outputs: list[Tensor] = []
+        self._variables: set[Tensor] = set()
 
-    def _run(self) -> list[Tensor]:
-        outputs = self._function()
+    def _floating(self, outputs: Any) -> list[Tensor]:
         outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
         for y in outputs:
             if not isinstance(y, Tensor):
@@ -258,28 +250,27 @@ class _OfTensors(_Problem):
         return [y for y in outputs if y.is_floating_point()]
 
     def results(self) -> list[Array]:
-        with no_grad():
-            return [y.array for y in self._run()]
+        return [y.array for y in self._floating(self._function())]
 
     def prepare(self) -> list[Array]:
         with enable_grad():
-            self._outputs = self._run()
+            self._outputs = self._floating(self._function())
+        self._variables = {*self._tensors, *_leaves([y for y in self._outputs if y.requires_grad])}
         return [y.array.copy() for y in self._outputs]
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
-        """By backward itself; every .grad is put back afterwards."""
-        roots = [(y, grad) for y, grad in zip(self._outputs, grads, strict=True) if y.requires_grad]
-        variables = {*self._tensors, *_leaves([y for y, _ in roots])}
-        kept = {variable: variable._grad for variable in variables}
+        """By the tape's own walk; every .grad is put back afterwards."""
+        kept = [(variable, variable._grad) for variable in self._variables]
         try:
-            for variable in variables:
+            for variable, _ in kept:
                 variable._grad = None
-            for y, grad in roots:
-                y.backward(Tensor(grad.copy()), retain_graph=True)
-            return [None if tensor._grad is None else tensor._grad.array.copy() for tensor in self._tensors]
+            for y, grad in zip(self._outputs, grads, strict=True):
+                if y.requires_grad:
+                    walk_back(y._edge(), grad, retain_graph=True)
+            return [None if tensor._grad is None else tensor._grad.array for tensor in self._tensors]
         finally:
-            for variable, grad_before in kept.items():
-                variable._grad = grad_before
+            for variable, before in kept:
+                variable._grad = before
 
     def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
         found: list[dict[str, Array]] = [{} for _ in self.arrays]
@@ -494,7 +485,7 @@ def _split(row: Array, like: Sequence[Array]) -> list[Array]:
     """One row of numbers as arrays of these shapes."""
     parts, begin = [], 0
     for array in like:
-        parts.append(row[begin : begin + array.size].reshape(array.shape).astype(array.dtype))
+        parts.append(row[begin : begin + array.size].reshape(array.shape).astype(array.dtype, copy=False))
         begin += array.size
     return parts
 
@@ -534,7 +525,7 @@ def check_gradients(
                 "hides small errors and looks like one. Convert it (and the model) with .double().",
                 stacklevel=3,
             )
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), no_grad():
         return _checked(problem, eps, atol, rtol, nondet_tol, fast_mode, independent_rows, seed)
 
 
@@ -562,8 +553,14 @@ def _checked(
             raise GradcheckError(f"{problem.operation} changes {name} in place; the check needs it as it is: clone it.")
     results = problem.prepare()
     weights = [_irregular(y.shape, y.dtype, random) for y in results]
-    gradients = problem.backward(weights)
-    again = problem.backward(weights)
+    given = [w.copy() for w in weights]
+    gradients = [None if gradient is None else gradient.copy() for gradient in problem.backward(given)]
+    if not all(np.array_equal(w, g) for w, g in zip(weights, given, strict=True)):
+        raise GradcheckError(
+            f"{problem.operation}.backward writes into the gradient that it is given, which others may need; compute a "
+            "new array instead (x = x * 2, not x *= 2)."
+        )
+    again = problem.backward(given)
     report = Report(problem.operation, [], atol, rtol, fast_mode)
     if not sum(y.size for y in results):
         report.inputs = [InputCheck(n, a.shape, a.size) for n, a in zip(problem.names, problem.arrays, strict=True)]
@@ -605,14 +602,23 @@ def _checked(
     return report
 
 
-def _unit_gradients(
-    problem: _Problem, results: list[Array], random: np.random.RandomState, columns: Iterator[Array]
-) -> Iterator[tuple[Array, list[Array | None]]]:
-    """backward for some dL/dy each: not 1 but a size and a sign of its own, by which the gradient is then divided."""
-    for column in columns:
-        scale = float(_irregular((), np.float64, random))
-        gradients = problem.backward(_split(scale * column, results))
-        yield column, [None if gradient is None else gradient / scale for gradient in gradients]
+def _analytic(
+    problem: _Problem, report: Report, results: list[Array], columns: Sequence[Any], random: np.random.RandomState
+) -> list[Array]:
+    """dy/dx by backward: for each input (x.size, columns), a column for each dL/dy that is 0 but at columns[k].
+
+    There dL/dy is not 1 but has a size and a sign of its own, which is divided out at the end.
+    """
+    scales = _irregular((len(columns),), np.float64, random)
+    found = [np.zeros((len(columns), array.size)) for array in problem.arrays]
+    size = sum(y.size for y in results)
+    for k, (column, scale) in enumerate(zip(columns, scales, strict=True)):
+        row = np.zeros(size)
+        row[column] = scale
+        for of_input, gradient, check in zip(found, problem.backward(_split(row, results)), report.inputs, strict=True):
+            if gradient is not None and not check.problem:
+                of_input[k] = gradient.reshape(-1)
+    return [(of_input / scales[:, np.newaxis]).T for of_input in found]
 
 
 def _whole(
@@ -630,12 +636,7 @@ def _whole(
             f"{problem.operation} has {outputs} results and an input of {max(sizes)} numbers: their Jacobian takes "
             f"{16 * outputs * max(sizes) / 2**30:.1f} GiB. Sum the results (loss), check less, or give fast_mode=True."
         )
-    analytic = [np.zeros((size, outputs)) for size in sizes]
-    columns = (np.eye(1, outputs, k)[0] for k in range(outputs))
-    for k, (_, gradients) in enumerate(_unit_gradients(problem, results, random, columns)):
-        for of_input, gradient, found in zip(analytic, gradients, report.inputs, strict=True):
-            if gradient is not None and not found.problem:
-                of_input[:, k] = gradient.reshape(-1)
+    analytic = _analytic(problem, report, results, range(outputs), random)
     jacobians = []
     for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
         jacobian = measured.jacobian(array)
@@ -665,12 +666,7 @@ def _independent(
     assert y is not None
     assert rows is not None
     wide = y.size // max(rows, 1)
-    analytic = [np.zeros((array.size, wide)) for array in problem.arrays]
-    columns = (np.tile(np.eye(1, wide, k)[0], rows) for k in range(wide))
-    for k, (_, gradients) in enumerate(_unit_gradients(problem, results, random, columns)):
-        for of_input, gradient, found in zip(analytic, gradients, report.inputs, strict=True):
-            if gradient is not None and not found.problem:
-                of_input[:, k] = gradient.reshape(-1)
+    analytic = _analytic(problem, report, results, [slice(k, None, wide) for k in range(wide)], random)
     jacobians = []
     for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
         size = array.size // max(rows, 1)
