@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.measuring import Options, UnequalError, Worker, in_turn, ratios, started
-from benchmarks.programs.gradchecks import BATCH_SIZE, CASES, LARGE, MODEL
+from benchmarks.programs.gradchecks import BATCH_SIZE, CASES, LARGE, MODEL, ON_ARRAYS
 from benchmarks.report import Report
 
 CONTENDERS = {"torch": ("gradchecks", "torch"), "minitrain": ("gradchecks", "minitrain")}
+ARRAYS = "minitrain, on arrays"  # the operation itself
 ROWS = "minitrain, independent_rows"  # where the caller may say so
-BY_ROWS = ("ReLU, (16, 16)", "tanh, (16, 16)", "log-softmax, (16, 10)")
+ONLY = {ARRAYS: (*ON_ARRAYS,), ROWS: ("ReLU, (16, 16)", "tanh, (16, 16)", "log-softmax, (16, 10)")}
 NO_WRONG = ("torch", LARGE)  # where its fast_mode fails, torch checks every entry to tell why, which takes for ever
 OPERATIONS = "every operation of minitrain's ops.py, in one process"
 
@@ -55,11 +56,15 @@ def measure(options: Options, report: Report) -> None:
     times: dict[tuple[str, str], list[float]] = {}
     entries: dict[str, int] = {}
     checked: dict[str, Any] = {}
-    everyone = {**CONTENDERS, ROWS: (*CONTENDERS["minitrain"], '{"independent_rows": true}')}
+    everyone = {
+        **CONTENDERS,
+        ARRAYS: (*CONTENDERS["minitrain"], '{"arrays": true}'),
+        ROWS: (*CONTENDERS["minitrain"], '{"independent_rows": true}'),
+    }
     for number in range(options.rounds):
         with started(everyone, options.threads) as workers:
             for case in [*CASES, LARGE]:
-                there = {who: worker for who, worker in workers.items() if who != ROWS or case in BY_ROWS}
+                there = {who: worker for who, worker in workers.items() if case in ONLY.get(who, (case,))}
                 _compare(there, case, entries)
                 for who in in_turn(list(there), number):
                     times.setdefault((case, who), []).append(there[who].ask("whole", seconds=options.turn)["seconds"])
@@ -82,6 +87,7 @@ def measure(options: Options, report: Report) -> None:
         "input by itself (" + ", ".join(f"{count:,}" for count in entries.values()) + "). Defaults of each, float64.",
         "fast_mode moves all of an input at once: torch in one random direction, minitrain in three. Only minitrain "
         "was given the wrong gradient there: torch explains a failure by checking entry by entry, 669,706 here.",
+        f"{ARRAYS}: the same operation's forward and backward in ops.py, where the others check a function of Tensors.",
         f"{ROWS}: where the caller has said that row r of the result depends on row r of the input alone, all rows are "
         "moved at once.",
         f"ops.py: {checked['operations']} operations, {checked['entries']:,} entries, all right.",

@@ -27,7 +27,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.programs import tutorial
 from benchmarks.programs.gemms import floating_point_operations, products
-from benchmarks.programs.gradchecks import CASES, Gradchecks, operations
+from benchmarks.programs.gradchecks import CASES, ON_ARRAYS, Gradchecks, GradchecksOnArrays, operations
 from benchmarks.report import Figure, Report, changes, differences
 
 MACHINE = {"cpu": "a CPU", "cpus": 2, "threads": 1, "gpu": None, "versions": {"numpy": "2.4.6", "torch": "2.13.0"}}
@@ -140,6 +140,13 @@ def test_each_gradcheck_judges_rightly_and_moves_every_entry(framework: str, cas
     checks = Gradchecks(framework, case)
     assert (checks.gradcheck(checks.function), checks.gradcheck(checks.wrong())) == (True, False)
     assert checks.entries_moved() == sum(tensor.numel() for tensor in checks.inputs)
+
+
+@pytest.mark.parametrize("case", ON_ARRAYS)
+def test_each_gradcheck_on_arrays_judges_rightly_and_moves_every_entry(case: str) -> None:
+    checks = GradchecksOnArrays(case)
+    assert (checks.gradcheck(checks.function), checks.gradcheck(checks.wrong())) == (True, False)
+    assert checks.entries_moved() == checks.numel()
 
 
 def test_every_operation_is_gradchecked() -> None:

@@ -1,6 +1,7 @@
 """gradcheck on torch or on minitrain: the same lines for both. With minitrain, every operation of ops.py, too.
 
-Arguments: the framework's name, and options for its gradcheck as JSON, such as {"independent_rows": true}.
+Arguments: the framework's name, and options for its gradcheck as JSON, such as {"independent_rows": true}; with
+{"arrays": true} minitrain's operation itself is checked, a forward and backward on arrays.
 """
 
 import importlib
@@ -83,6 +84,11 @@ class Gradchecks:
         self.inputs = [torch.tensor(array, requires_grad=True) for array in case.arrays]
         self.options = {"fast_mode": name == LARGE, **options}
 
+    @property
+    def dtype(self) -> str:
+        """Of the inputs."""
+        return str(self.inputs[0].dtype).removeprefix("torch.")
+
     def gradcheck(self, function: Callable[..., Any]) -> bool:
         """The framework's verdict."""
         check = self.torch.autograd.gradcheck
@@ -119,6 +125,71 @@ class Gradchecks:
 
         self.gradcheck(looked_at)
         return len(moved)
+
+    def numel(self) -> int:
+        """How many entries are to be moved."""
+        return sum(tensor.numel() for tensor in self.inputs)
+
+
+# The operations of ops.py that the cases run, with their options and which inputs are checked.
+ON_ARRAYS: dict[str, tuple[str, dict[str, Any], Sequence[bool]]] = {
+    "Linear, (8, 16) to (8, 12)": ("Linear", {}, (True, True, True)),
+    "ReLU, (16, 16)": ("ReLU", {}, (True,)),
+    "tanh, (16, 16)": ("Tanh", {}, (True,)),
+    "log-softmax, (16, 10)": ("LogSoftmax", {"dim": 1}, (True,)),
+    "MSE, (16, 16)": ("MSELoss", {"reduction": "mean"}, (True, False)),
+}
+
+
+class GradchecksOnArrays:
+    """A case as minitrain's operation on bare arrays; else as Gradchecks."""
+
+    dtype = "float64"
+
+    def __init__(self, name: str) -> None:
+        from minitrain import ops
+
+        operation, self.options, self.needs = ON_ARRAYS[name]
+        self.function = getattr(ops, operation)
+        random = np.random.RandomState(0)
+        target = [irregular(random, 16, 16)] if operation == "MSELoss" else []  # which the case draws first
+        self.arrays = [*CASES[name](importlib.import_module("minitrain"), np.random.RandomState(0)).arrays, *target]
+
+    def gradcheck(self, function: Any) -> bool:
+        """minitrain's verdict."""
+        from minitrain.autograd import gradcheck
+
+        given = {"options": self.options, "needs_input_grad": self.needs}
+        return gradcheck(function, self.arrays, raise_exception=False, **given)
+
+    def wrong(self) -> Any:
+        """The same operation with a gradient that is too large by a hundredth."""
+
+        def backward(ctx: Any, grad_y: Any) -> Any:
+            return self.function.backward(ctx, 1.01 * grad_y)
+
+        return type("OnePercentMore", (self.function,), {"backward": staticmethod(backward)})
+
+    def entries_moved(self) -> int:
+        """How many entries of the inputs a gradcheck moves by themselves."""
+        moved = set()
+
+        def forward(ctx: Any, *arrays: Any, **options: Any) -> Any:
+            apart = [
+                (i, j)
+                for i, (array, at_rest) in enumerate(zip(arrays, self.arrays, strict=True))
+                for j in np.flatnonzero(array != at_rest)
+            ]
+            if len(apart) == 1:
+                moved.add(apart[0])
+            return self.function.forward(ctx, *arrays, **options)
+
+        self.gradcheck(type("LookedAt", (self.function,), {"forward": staticmethod(forward)}))
+        return len(moved)
+
+    def numel(self) -> int:
+        """How many entries are to be moved."""
+        return sum(array.size for array, need in zip(self.arrays, self.needs, strict=True) if need)
 
 
 # --- every operation of minitrain's ops.py ----------------------------------------------------------------------------
@@ -193,14 +264,17 @@ def main() -> None:
         nonlocal checks
         match request["do"]:
             case "begin":  # and judge the right gradient, which must pass, and a wrong one, which must not
-                checks = Gradchecks(framework, request["case"], **options)
+                if options.get("arrays"):
+                    checks = GradchecksOnArrays(request["case"])
+                else:
+                    checks = Gradchecks(framework, request["case"], **options)
                 return {
-                    "dtype": str(checks.inputs[0].dtype).removeprefix("torch."),
+                    "dtype": checks.dtype,
                     "right passes": checks.gradcheck(checks.function),
                     "wrong passes": request["wrong"] and checks.gradcheck(checks.wrong()),
                 }
             case "entries":
-                return {"entries": checks.entries_moved(), "inputs": sum(tensor.numel() for tensor in checks.inputs)}
+                return {"entries": checks.entries_moved(), "inputs": checks.numel()}
             case "whole":
                 return {"seconds": time_calls(lambda: checks.gradcheck(checks.function), request["seconds"])}
             case "operations":

@@ -48,7 +48,8 @@ class Case:
         their numbers, the gradients that are examined.
     jacobian: dy/dx, measured (x.size, y.size).
     derivative_at: measures dL/dx at another input than x.
-    walks: for a function of Tensors, by what would have gone wrong on the tape, the gradient that it would give.
+    walks: for a function of Tensors, the gradient by a right walk over its tape, under "", and by wrong ones, under
+        what would have gone wrong.
     options: the operation's options, such as dim.
     at_kink: of numeric's shape, true where the function has a kink.
     eps, dtype: the step and the floats of the measurement.
@@ -74,25 +75,29 @@ class Case:
     @property
     def known(self) -> dict[str, Array]:
         """The arrays by which a factor may be wrong, by their names."""
-        named = {"x": self.x, "y": self.y, **{f"input {i}": x for i, x in enumerate(self.inputs) if i != self.which}}
+        others = {f"input {i}": x for i, x in enumerate(self.inputs) if i != self.which}
+        named = {"x": self.x, "y": self.y, **others}
         return {name: z for name, z in named.items() if isinstance(z, np.ndarray) and z.dtype.kind == "f" and z.size}
 
     @property
     def spread(self) -> Array | None:
         """dL/dy brought to the input's shape, as an operation that passes it on would bring it."""
-        if self.grad_output is None:
-            return None
-        try:
-            spread = unbroadcast(self.grad_output, self.numeric.shape)
-        except ValueError:
-            return None
-        return spread if spread.shape == self.numeric.shape else None
+        return None if self.grad_output is None else _summed_to(self.grad_output, self.numeric.shape)
 
     def terms(self) -> Array | None:
         """What each element of y contributes to each entry of the gradient (y.size, *input's shape); they add up."""
         if self.jacobian is None or self.grad_output is None or self.jacobian.shape[1] != self.grad_output.size:
             return None
         return (self.jacobian * self.grad_output.reshape(-1)).T.reshape(-1, *self.numeric.shape)
+
+    def own_terms(self) -> Array | None:
+        """The same where each element of y depends on one entry of the input only: of y's shape, to be summed."""
+        if self.jacobian is None or self.grad_output is None or self.jacobian.shape[1] != self.grad_output.size:
+            return None
+        if ((np.abs(self.jacobian) > 1e-8 * np.abs(self.jacobian).max(initial=0)).sum(axis=0) > 1).any():
+            return None
+        summed = self.jacobian.sum(axis=0) * self.grad_output.reshape(-1)
+        return np.asarray(summed.reshape(self.grad_output.shape))
 
 
 def autopsy(analytic: Array, numeric: Array, **known: Any) -> list[Mistake]:
@@ -138,12 +143,29 @@ def _where(mask: Array) -> str:
 # --- a gradient of another shape than its input's ---------------------------------------------------------------------
 
 
-def _shape_transposed(case: Case) -> Mistake | None:
+def _shape_permuted(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
-    if a.ndim != 2 or a.shape != n.shape[::-1] or not agree(a.T, n):
+    evidence = f"its shape is {list(a.shape)}, the input's {list(n.shape)}"
+    for axes in itertools.permutations(range(a.ndim)):
+        if a.ndim != n.ndim or a.transpose(axes).shape != n.shape or not agree(a.transpose(axes), n):
+            continue
+        if a.ndim == 2:
+            says = "The gradient is transposed: each entry stands at [column, row] instead of [row, column]."
+            return Mistake("transposed", says, f"{evidence}; its T is right.")
+        says = "The right values in the wrong places: the axes are permuted. The way back must undo the way forth."
+        return Mistake("wrong-place", says, f"{evidence}; with its axes permuted to {list(axes)} it is right.")
+    return None
+
+
+def _shape_of_other_axis(case: Case) -> Mistake | None:
+    terms = case.own_terms()
+    if terms is None:
         return None
-    says = "The gradient is transposed: each entry stands at [column, row] instead of [row, column]. Transpose it."
-    return Mistake("transposed", says, f"its shape is {list(a.shape)}, the input's {list(n.shape)}; its T is right.")
+    for count in range(1, terms.ndim):
+        for axes in itertools.combinations(range(terms.ndim), count):
+            if agree(terms.sum(axis=axes), case.analytic):
+                return _wrong_sum(axes)
+    return None
 
 
 def _shape_unsummed(case: Case) -> Mistake | None:
@@ -176,7 +198,7 @@ def _shape_any(case: Case) -> Mistake | None:
     return Mistake("wrong-shape", says, evidence)
 
 
-MISSHAPEN = (_shape_transposed, _shape_unsummed, _shape_flat, _shape_any)
+MISSHAPEN = (_shape_permuted, _shape_unsummed, _shape_of_other_axis, _shape_flat, _shape_any)
 
 
 # --- nothing is wrong but the check -----------------------------------------------------------------------------------
@@ -204,7 +226,7 @@ def _kinks(case: Case) -> Mistake | None:
         return None
     # Without more knowledge: few differ, and there one side's slope is 0, or all of it, where the mean is half.
     halves = _zero(a, n) | (np.abs(a - 2 * n) <= CLOSE * np.abs(a))
-    if differ.sum() > 0.3 * differ.size or not (halves | ~differ).all() or _slices(differ) is not None:
+    if differ.sum() > 0.3 * differ.size or not (halves | ~differ).all() or _slices(differ, ~_zero(n, n)) is not None:
         return None
     return Mistake("kinks", says, f"at all {differ.sum()} entries that differ, numeric is half of one side's slope.")
 
@@ -259,6 +281,8 @@ def _inputs_swapped(case: Case) -> Mistake | None:
 
 
 def _walked(case: Case) -> Mistake | None:
+    if "" not in case.walks or not agree(case.walks[""], case.numeric):
+        return None  # an operation is wrong, not the walk
     for what, gradient in case.walks.items():
         if agree(gradient, case.analytic):
             says = (
@@ -438,19 +462,24 @@ def _one_term(case: Case) -> Mistake | None:
 
 def _wrong_axis(case: Case) -> Mistake | None:
     """Each element of y belongs to one entry of x, and its term was added to another one."""
-    if case.jacobian is None or case.grad_output is None or case.y is None:
-        return None
-    if ((np.abs(case.jacobian) > 0).sum(axis=0) > 1).any() or case.jacobian.shape[1] != case.grad_output.size:
-        return None
-    terms = (case.jacobian.sum(axis=0) * case.grad_output.reshape(-1)).reshape(case.y.shape)
-    for count in range(1, terms.ndim + 1):
-        for axes in itertools.combinations(range(terms.ndim), count):
-            summed = terms.sum(axis=axes)
-            if summed.size == case.numeric.size and agree(summed.reshape(case.numeric.shape), case.analytic):
-                where = f"axis {axes[0]}" if count == 1 else f"axes {', '.join(map(str, axes))}"
-                says = f"The sum is taken over the wrong axis: over {where} of dL/dy. Sum where the input was repeated."
-                return Mistake("sum-wrong-axis", says, f"dL/dy's terms summed over {where} give this gradient.")
+    terms = case.own_terms()
+    if terms is not None:
+        for count in range(1, terms.ndim + 1):
+            for axes in itertools.combinations(range(terms.ndim), count):
+                summed = terms.sum(axis=axes)
+                if summed.size == case.numeric.size and agree(summed.reshape(case.numeric.shape), case.analytic):
+                    return _wrong_sum(axes)
+    for of, _, dim in _softmaxes(case):
+        for axis in range(case.numeric.ndim):
+            if axis != dim and agree(of(case.y, axis), case.analytic):
+                return _wrong_sum((axis,))
     return None
+
+
+def _wrong_sum(axes: tuple[int, ...]) -> Mistake:
+    where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+    says = f"The sum is taken over the wrong axis, {where} of dL/dy. Sum over what each entry had a part in."
+    return Mistake("sum-wrong-axis", says, f"dL/dy's terms summed over {where} give this gradient.")
 
 
 def _overwritten(case: Case) -> Mistake | None:
@@ -488,13 +517,13 @@ def _averaged(case: Case) -> Mistake | None:
     return None
 
 
-def _slices(zero: Array) -> tuple[int, list[int]] | None:
-    """The axis and the indices that a mask covers whole, and nothing else."""
-    for axis in range(zero.ndim):
-        by_index = np.moveaxis(zero, axis, 0).reshape(zero.shape[axis], -1)
-        whole = by_index.all(axis=1)
-        if whole.any() and not whole.all() and not by_index[~whole].any():
-            return axis, [int(i) for i in np.flatnonzero(whole)]
+def _slices(part: Array, of: Array) -> tuple[int, list[int]] | None:
+    """The axis and the indices at which a mask covers all of another one, where elsewhere it covers nothing of it."""
+    for axis in range(part.ndim):
+        covered, there = (np.moveaxis(mask, axis, 0).reshape(part.shape[axis], -1) for mask in (part & of, of))
+        some, whole = covered.any(axis=1), (covered == there).all(axis=1)
+        if some.any() and whole[some].all() and (there.any(axis=1) & ~some).any():
+            return axis, [int(i) for i in np.flatnonzero(some)]
     return None
 
 
@@ -503,7 +532,7 @@ def _rows_missing(case: Case) -> Mistake | None:
     missing = _zero(a, n) & ~_zero(n, n)
     if not missing.any() or not agree(np.where(missing, n, a), n):
         return None
-    found = _slices(missing | (_zero(n, n) & _zero(a, n)))
+    found = _slices(missing, ~_zero(n, n))
     if found is None or (n.ndim == 1 and len(found[1]) > n.size / 2):
         return None
     axis, indices = found
@@ -611,27 +640,39 @@ def _at_output(case: Case) -> Mistake | None:
     return Mistake("at-output", says, "the numeric gradient at x = y equals analytic everywhere.")
 
 
+def _softmaxes(case: Case) -> Iterator[tuple[Callable[[Any, int], Array], str, int]]:
+    """The formula of softmax or of log-softmax, of the result and an axis, if it is what gives the right gradient."""
+    y, g, dim = case.y, case.grad_output, case.options.get("dim")
+    if y is None or g is None or y.shape != case.numeric.shape or not isinstance(dim, int):
+        return
+
+    def softmax(t: Array, axis: int) -> Array:
+        return np.asarray(t * (g - (g * t).sum(axis=axis, keepdims=True)))
+
+    def log_softmax(t: Array, axis: int) -> Array:
+        return np.asarray(g - np.exp(t) * g.sum(axis=axis, keepdims=True))
+
+    for name, of in (("softmax", softmax), ("log-softmax", log_softmax)):
+        if agree(of(y, dim), case.numeric):
+            yield of, name, dim % y.ndim
+
+
 def _softmax_at_other_end(case: Case) -> Mistake | None:
-    """softmax: y · (g - Σ g · y); log-softmax: g - exp y · Σ g; both written with what the result is."""
-    x, y, g, dim = case.x, case.y, case.grad_output, case.options.get("dim")
-    if x is None or y is None or g is None or x.shape != y.shape or not isinstance(dim, int):
-        return None
-
-    def softmax(t: Array) -> Array:
-        return np.asarray(t * (g - (g * t).sum(axis=dim, keepdims=True)))
-
-    def log_softmax(t: Array) -> Array:
-        return np.asarray(g - np.exp(t) * g.sum(axis=dim, keepdims=True))
-
-    for of in (softmax, log_softmax):
-        if not agree(of(y), case.numeric):
-            continue
-        if agree(of(x), case.analytic):
+    x, y, g = case.x, case.y, case.grad_output
+    for of, name, dim in _softmaxes(case):
+        if x is not None and agree(of(x, dim), case.analytic):
             says = "The formula's y is the result, but the input x stands in its place."
             return Mistake("at-input", says, "the formula with x in the place of y gives this gradient.")
-        if of is log_softmax and agree(g - y * g.sum(axis=dim, keepdims=True), case.analytic):
-            says = "The formula needs the probabilities, exp y; the result y itself, their logarithm, stands there."
-            return Mistake("at-output", says, "the formula with y in the place of exp y gives this gradient.")
+        if name == "log-softmax" and g is not None and y is not None:
+            if agree(g - y * g.sum(axis=dim, keepdims=True), case.analytic):
+                says = "The formula needs the probabilities, exp y; the result y itself, their logarithm, stands there."
+                return Mistake("operand", says, "the formula with y in the place of exp y gives this gradient.")
+            if agree(-np.exp(y) * g.sum(axis=dim, keepdims=True), case.analytic):
+                says = (
+                    "The first term is missing, dL/dy itself: with cross-entropy it is the one-hot of the right class, "
+                    "and what is left is softmax alone."
+                )
+                return Mistake("one-hot-missing", says, "-exp y · Σ dL/dy gives this gradient.")
     return None
 
 
@@ -640,13 +681,9 @@ def _off_diagonal(case: Case) -> Mistake | None:
     if g is None or jacobian is None or g.shape != case.numeric.shape or jacobian.shape[0] != jacobian.shape[1]:
         return None
     diagonal = (np.diag(jacobian) * g.reshape(-1)).reshape(g.shape)
-    if not agree(diagonal, case.analytic):
-        y, dim = case.y, case.options.get("dim")
-        without = None
-        if y is not None and isinstance(dim, int) and y.shape == g.shape:
-            without = g * y if agree(y * (g - (g * y).sum(axis=dim, keepdims=True)), case.numeric) else g
-        if without is None or not agree(without, case.analytic):
-            return None
+    without_sum = any(name == "softmax" and agree(g * case.y, case.analytic) for _, name, _ in _softmaxes(case))
+    if not without_sum and not agree(diagonal, case.analytic):
+        return None
     says = (
         "Each result depends on all inputs of its row (they share a sum), but only its own input is counted: the "
         "off-diagonal part of the Jacobian is missing, the term with the sum over the row."
@@ -720,23 +757,44 @@ def _operand(case: Case) -> Mistake | None:
         powers += [(f"multiplied by |{name}|", np.abs(z)), (f"divided by √{name}", 1 / np.sqrt(z))]
         powers += [(f"multiplied by exp {name}", np.exp(z)), (f"multiplied by ln {name}", np.log(z))]
         powers += [(f"divided by ln {name}", 1 / np.log(z))]
-    for (p, u), (q, v) in itertools.combinations(powers, 2):
-        if p.split()[-1] != q.split()[-1]:
-            powers_pair = f"{p} and {q}"
-            if p.split()[0] != q.split()[0] and _explains(u * v, a, n):
-                return _wrong_factor(powers_pair, a, u * v * n)
     for how, factor in powers:
         if _explains(factor, a, n):
             return _wrong_factor(how, a, factor * n)
+    for (p, u), (q, v) in itertools.combinations(powers, 2):
+        of_two = p.split(maxsplit=2)[-1].strip("²|√") != q.split(maxsplit=2)[-1].strip("²|√")
+        if of_two and p.split()[0] != q.split()[0] and _explains(u * v, a, n):
+            return _wrong_factor(f"{p} and {q}", a, u * v * n)
     # Where the input was broadcast, the terms differ before they are summed.
-    g = case.grad_output
-    if g is not None:
-        for name, z in case.known.items():
-            if _fits(z, g.shape):
-                for how, term in ((f"dL/dy · {name}", g * z), (f"dL/dy / {name}", g / z), (f"-dL/dy · {name}", -g * z)):
-                    if _summed_to(term, n.shape) is not None and agree(_summed_to(term, n.shape), a):  # type: ignore[arg-type]
-                        says = f"The wrong factor: it is {how}. Write the formula down, and see which operand belongs."
-                        return Mistake("operand", says, f"{how} (summed to the input's shape) equals analytic.")
+    for how, term in _other_terms(case):
+        summed = _summed_to(term, n.shape)
+        if summed is not None and agree(summed, a):
+            says = f"The wrong factor: {how}. Write the formula down, and see which operand belongs."
+            return Mistake("operand", says, f"{how}, summed to the input's shape, gives analytic.")
+    return None
+
+
+def _other_terms(case: Case) -> Iterator[tuple[str, Array]]:
+    """What each element of y would contribute with one known factor more, or with dL/dy and that factor alone."""
+    g, terms = case.grad_output, case.own_terms()
+    if g is None:
+        return
+    for name, z in case.known.items():
+        if _fits(z, g.shape):
+            yield from ((f"dL/dy · {name}", g * z), (f"dL/dy / {name}", g / z), (f"-dL/dy · {name}", -g * z))
+            if terms is not None and terms.shape == g.shape:
+                yield from ((f"each term multiplied by {name}", terms * z), (f"each term divided by {name}", terms / z))
+
+
+def _input_for_result(case: Case) -> Mistake | None:
+    """In the terms of an operation of two inputs, an input stands where the result belongs."""
+    terms, y = case.own_terms(), case.y
+    if terms is None or y is None or terms.shape != y.shape:
+        return None
+    for name, z in case.known.items():
+        summed = _summed_to(terms * z / y, case.numeric.shape) if name != "y" and _fits(z, y.shape) else None
+        if summed is not None and agree(summed, case.analytic):
+            says = f"The derivative has the result y as a factor, but {name} stands in its place."
+            return Mistake("at-input", says, f"the right terms with {name} in the place of y give this gradient.")
     return None
 
 
@@ -758,11 +816,8 @@ def _fits(z: Array, shape: tuple[int, ...]) -> bool:
 
 
 def _summed_to(term: Array, shape: tuple[int, ...]) -> Array | None:
-    try:
-        summed = unbroadcast(term, shape)
-    except ValueError:
-        return None
-    return summed if summed.shape == shape else None
+    """The term summed over what a broadcast of this shape repeated; None if none makes the term's shape."""
+    return unbroadcast(term, shape) if _fits(np.empty(shape), term.shape) else None
 
 
 def _shifted(case: Case) -> Mistake | None:
@@ -788,19 +843,20 @@ HYPOTHESES = (
     _product_transposed,
     _one_term,
     _wrong_axis,
+    _softmax_at_other_end,
     _overwritten,
     _mask_inverted,
     _mask_missing,
     _mask_wrong_side,
     _rows_missing,
+    _derivative_missing,
     _other_end,
     _at_output,
-    _softmax_at_other_end,
     _off_diagonal,
-    _derivative_missing,
     _one_hot,
     _averaged,
     _operand,
+    _input_for_result,
     _wrong_place,
     _eps,
     _clipped,

@@ -20,7 +20,7 @@ import numpy as np
 from minitrain.autograd.autopsy import Mistake, autopsy
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
-from minitrain.tape import AccumulateGrad, Node, enable_grad, no_grad, walk_back
+from minitrain.tape import AccumulateGrad, Node, enable_grad, no_grad
 from minitrain.tensor import Tensor
 
 DIRECTIONS = 3  # of the directional mode, for each input
@@ -185,7 +185,7 @@ class _Problem:
         return [*range(len(self.arrays))]
 
     def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
-        """For each array, the gradients that mistakes on the tape would give."""
+        """For each array, the gradients that the tape gives, and would give by mistakes, see WALKS."""
         return [{} for _ in self.arrays]
 
 
@@ -259,14 +259,14 @@ class _OfTensors(_Problem):
         return [y.array.copy() for y in self._outputs]
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
-        """By the tape's own walk; every .grad is put back afterwards."""
+        """By backward itself; every .grad is put back afterwards."""
         kept = [(variable, variable._grad) for variable in self._variables]
         try:
             for variable, _ in kept:
                 variable._grad = None
             for y, grad in zip(self._outputs, grads, strict=True):
                 if y.requires_grad:
-                    walk_back(y._edge(), grad, retain_graph=True)
+                    y.backward(Tensor(grad), retain_graph=True)
             return [None if tensor._grad is None else tensor._grad.array for tensor in self._tensors]
         finally:
             for variable, before in kept:
@@ -298,8 +298,9 @@ def _leaves(outputs: Sequence[Tensor]) -> list[Tensor]:
     return [edge.variable for edge in seen if isinstance(edge, AccumulateGrad)]  # type: ignore[misc]
 
 
-# Ways to get the walk over the tape wrong: what is done, with two gradients of one value, in which order.
+# Walks over the tape: what is done with two gradients of one value, and whether in the right order. The first is right.
 WALKS: tuple[tuple[str, Callable[[Array, Array], Array], bool], ...] = (
+    ("", lambda before, new: before + new, True),
     ("the later one takes the place of the earlier one", lambda before, new: new, True),
     ("only the first one is kept", lambda before, new: before, True),
     ("a value's gradient is sent on before all of its uses have sent theirs", lambda before, new: before + new, False),
