@@ -22,7 +22,7 @@ from minitrain.arguments import LONG as int64
 from minitrain.arguments import LONG as long
 from minitrain.arguments import UINT8 as uint8
 from minitrain.arguments import Size
-from minitrain.autograd import print_tape
+from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     arange,
     as_tensor,
@@ -125,6 +125,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "is_anomaly_enabled",
     "is_floating_point",
     "is_grad_enabled",
     "isfinite",
