@@ -101,3 +101,31 @@ def test_what_compare_prints_is_what_it_shows(tmp_path: Path) -> None:
     verdict = parting.stdout[parting.stdout.index("They part first") :].splitlines()
     numbers = re.compile(r"\d\.\d+(e[-+]?\d+)?")  # whose last digits are the BLAS's
     assert numbers.sub("#", indented("\n".join(verdict))) in numbers.sub("#", README)
+
+
+@pytest.mark.parametrize(("word", "error"), [("gradcheck(MyLinear", "GradcheckError"), ("entropy =", "AnomalyError")])
+def test_what_goes_wrong_in_its_programs_is_reported_as_it_shows(word: str, error: str, tmp_path: Path) -> None:
+    program = tmp_path / "entropy.py"
+    program.write_text(program_with(word), encoding="utf-8")
+    result = subprocess.run([sys.executable, program.name], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    reported = result.stderr[result.stderr.rindex(f"{error}: ") :].replace(f"{tmp_path}/", "")
+    errors = re.compile(r"largest error \S+")  # whose digits are the BLAS's
+    assert errors.sub("#", indented(reported)) in errors.sub("#", README)
+
+
+def test_an_operation_of_ones_own_runs() -> None:
+    import minitrain as mt
+
+    names: dict[str, object] = {"x": mt.tensor([2.0], requires_grad=True)}
+    exec(program_with("class Cube"), names)
+    names["y"].backward()  # type: ignore[attr-defined]
+    assert names["x"].grad.tolist() == [12.0]  # type: ignore[attr-defined]
+
+
+def test_the_numbers_of_the_exercises_and_of_the_zoo_are_right() -> None:
+    from minitrain.learn.exercises import EXERCISES
+    from minitrain.learn.zoo import SPECIMENS
+
+    assert README.count(f"{len(EXERCISES)} exercises") == 2
+    assert f"examines {len(SPECIMENS)} planted mistakes" in README

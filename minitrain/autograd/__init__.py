@@ -3,8 +3,9 @@
 from minitrain.autograd.anomaly import AnomalyError, detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from minitrain.autograd.autopsy import Mistake, autopsy
 from minitrain.autograd.function import Function
-from minitrain.autograd.gradcheck import GradcheckError, check_gradients, gradcheck
+from minitrain.autograd.gradcheck import check_gradients, gradcheck
 from minitrain.autograd.graph import print_tape
+from minitrain.autograd.report import GradcheckError
 
 __all__ = [
     "AnomalyError",

@@ -7,372 +7,22 @@ as wrong: a step can be too large (the function bends), too small (rounding), or
 
 from __future__ import annotations
 
-import dataclasses
-import heapq
 import math
-import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minitrain.autograd.autopsy import Mistake, autopsy
-from minitrain.nn import Module
-from minitrain.ops import Array, Context
-from minitrain.tape import AccumulateGrad, Node, enable_grad, no_grad
-from minitrain.tensor import Tensor
+from minitrain.autograd.autopsy import autopsy
+from minitrain.autograd.problem import Problem, as_problem
+from minitrain.autograd.report import DIRECTIONS, GradcheckError, InputCheck, Report, Worst
+from minitrain.ops import Array
+from minitrain.tape import no_grad
 
-DIRECTIONS = 3  # of the directional mode, for each input
-SAMPLED = 64  # entries that it measures one by one once a direction is wrong
+SAMPLED = 64  # entries that the directional mode measures one by one once a direction is wrong
 STEPS = (64.0, 8.0, 1.0, 1 / 8, 1 / 64, 1 / 512)  # times eps, where an entry disagrees
 LARGEST = 2**30  # bytes for a Jacobian
-
-
-class GradcheckError(RuntimeError):
-    """A gradient is wrong, or cannot be checked; the message is the whole report."""
-
-
-# --- the report -------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass
-class Worst:
-    """The entry that is furthest off: dy[output]/dx[index], or dL/dx[index] where there is one output."""
-
-    index: tuple[int, ...]
-    output: tuple[int, ...]
-    analytic: float
-    numeric: float
-
-
-@dataclasses.dataclass
-class InputCheck:
-    """What was found of one input.
-
-    entries: how many numbers it has; failing: at how many of them a derivative is wrong.
-    kinks: at a kink, where any slope between the left and the right one is right; excluded.
-    remeasured: right by another step than eps: the function bends too much for it, or it crossed a kink.
-    unmeasured: where rounding or an infinity hides the derivative; excluded.
-    largest: the largest error of the entries that count.
-    analytic, numeric: the gradients of Σ grad_output · y, of the input's shape; of the sampled entries only, in the
-        directional mode.
-    at_kink: which entries are at a kink.
-    problem: what is wrong apart from numbers, such as a shape.
-    mistakes: what the autopsy makes of it, the likeliest first.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    entries: int
-    failing: int = 0
-    kinks: int = 0
-    remeasured: int = 0
-    unmeasured: int = 0
-    largest: float = 0.0
-    worst: Worst | None = None
-    analytic: Array | None = None
-    numeric: Array | None = None
-    at_kink: Array | None = None
-    problem: str = ""
-    mistakes: list[Mistake] = dataclasses.field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong with it."""
-        return not self.failing and not self.problem
-
-
-@dataclasses.dataclass
-class Report:
-    """What check_gradients found. print() it; ok says whether every gradient is right.
-
-    operation: the name of what was checked. directional: whether directions were checked, not entries.
-    """
-
-    operation: str
-    inputs: list[InputCheck]
-    atol: float
-    rtol: float
-    directional: bool
-
-    @property
-    def ok(self) -> bool:
-        """Whether every gradient is right."""
-        return all(found.ok for found in self.inputs)
-
-    def __str__(self) -> str:
-        lines = []
-        unit = "directions" if self.directional else "entries"
-        for found in self.inputs:
-            lines.append(f"{self.operation}, {found.name} {list(found.shape)}: {self._verdict(found, unit)}")
-            if found.worst is not None:
-                lines += _worst_lines(found, self.atol, self.rtol)
-            if not found.ok:
-                lines += _mistake_lines(found.mistakes)
-        if self.directional:
-            lines.append(DIRECTIONAL)
-        return "\n".join(lines)
-
-    def _verdict(self, found: InputCheck, unit: str) -> str:
-        if found.problem:
-            return found.problem
-        counted = f"{DIRECTIONS} random directions" if self.directional else f"{found.entries} {unit}"
-        if found.failing:
-            verdict = f"{found.failing} of {counted} wrong"
-        else:
-            verdict = f"{counted} right, largest error {found.largest:.2g}"
-        excluded = {"at a kink, excluded": found.kinks, "not measurable, excluded": found.unmeasured}
-        excluded |= {"right by another step": found.remeasured}
-        return verdict + "".join(f"; {count} {what}" for what, count in excluded.items() if count)
-
-
-DIRECTIONAL = (
-    "A direction adds up the errors of all entries with random signs. It proves nothing about an error that is small\n"
-    "beside the whole gradient (rtol of its norm): in a few entries of many, or at a kink."
-)
-
-
-def _worst_lines(found: InputCheck, atol: float, rtol: float) -> list[str]:
-    worst = found.worst
-    assert worst is not None
-    at = f"dy{list(worst.output)}/dx{list(worst.index)}" if worst.output else f"dy/dx{list(worst.index)}"
-    allowed = f"{atol:g} + {rtol:g} · |numeric|"
-    apart = abs(worst.analytic - worst.numeric)
-    return [
-        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; apart by {apart:.3g}, where "
-        f"{allowed} is allowed"
-    ]
-
-
-def _mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:
-    if not mistakes:
-        return ["  No mistake that is known here explains these numbers."]
-    lines = []
-    for i, mistake in enumerate(mistakes):
-        head = "Likely" if i == 0 else "Or"
-        text = f"{head}: {mistake.name}. {mistake.says} ({mistake.evidence.rstrip('.')}.)"
-        lines.append(textwrap.fill(text, 116, initial_indent="  ", subsequent_indent="    "))
-    return lines
-
-
-# --- what is checked: a function of arrays that can be moved ----------------------------------------------------------
-
-
-class _Problem:
-    """Arrays to move, the results at where they are, and the gradients of those."""
-
-    operation: str
-    names: list[str]
-    arrays: list[Array]  # written to while measuring
-    inputs: Sequence[Any]  # all that the function takes, for the autopsy
-    options: Mapping[str, Any]
-
-    def results(self) -> list[Array]:
-        """The floating results; they may lie in memory that the function uses again."""
-        raise NotImplementedError
-
-    def prepare(self) -> list[Array]:
-        """The results, once more, and whatever backward needs."""
-        raise NotImplementedError
-
-    def backward(self, grads: list[Array]) -> list[Array | None]:
-        """The gradient of each of the arrays, given those of the results; can be called again. May keep grads."""
-        raise NotImplementedError
-
-    def places(self) -> list[int]:
-        """Which of the inputs each of the arrays is."""
-        return [*range(len(self.arrays))]
-
-    def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
-        """For each array, the gradients that the tape gives, and would give by mistakes, see WALKS."""
-        return [{} for _ in self.arrays]
-
-
-class _Pair(_Problem):
-    """forward and backward on arrays."""
-
-    def __init__(self, pair: Any, inputs: Sequence[Any], options: Mapping[str, Any], needs: Sequence[bool]) -> None:
-        self.operation = getattr(pair, "__name__", type(pair).__name__)
-        self.inputs = [np.array(x) if isinstance(x, np.ndarray) else x for x in inputs]
-        self.options = options
-        self._pair, self._needs = pair, tuple(needs)
-        self._checked = [i for i, need in enumerate(needs) if need]
-        self.names = [f"input {i}" for i in self._checked]
-        self.arrays = [self.inputs[i] for i in self._checked]
-        self._context: Any = None
-
-    def _forward(self, context: Context) -> Array:
-        y = self._pair.forward(context, *self.inputs, **self.options)
-        if isinstance(y, np.ndarray):
-            return y
-        if isinstance(y, np.generic | float | int):
-            return np.asarray(y)
-        raise GradcheckError(f"{self.operation}.forward returned {type(y).__name__}; return the result, an array.")
-
-    def results(self) -> list[Array]:
-        return [self._forward(Context(self._needs))]
-
-    def prepare(self) -> list[Array]:
-        self._context = Context(self._needs)
-        return [self._forward(self._context).copy()]
-
-    def backward(self, grads: list[Array]) -> list[Array | None]:
-        gradients = self._pair.backward(self._context, grads[0])
-        gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
-        if len(gradients) != len(self.inputs):
-            raise GradcheckError(
-                f"{self.operation}.backward returned {len(gradients)} gradients for {len(self.inputs)} inputs; return "
-                "one for each input, in order, None for an input that has none."
-            )
-        return [None if gradients[i] is None else np.asarray(gradients[i]) for i in self._checked]
-
-    def places(self) -> list[int]:
-        return self._checked
-
-
-class _OfTensors(_Problem):
-    """A function of Tensors; what is moved are the memories of Tensors, wherever the function uses them."""
-
-    def __init__(self, function: Callable[[], Any], operation: str, tensors: Mapping[str, Tensor]) -> None:
-        self.operation, self._function = operation, function
-        self.names, self._tensors = list(tensors), list(tensors.values())
-        self.arrays = self.inputs = [tensor.array for tensor in self._tensors]
-        self.options = {}
-        self._outputs: list[Tensor] = []
-        self._variables: set[Tensor] = set()
-
-    def _floating(self, outputs: Any) -> list[Tensor]:
-        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
-        for y in outputs:
-            if not isinstance(y, Tensor):
-                raise GradcheckError(f"{self.operation} returned {type(y).__name__}; expected a Tensor or several.")
-        return [y for y in outputs if y.is_floating_point()]
-
-    def results(self) -> list[Array]:
-        return [y.array for y in self._floating(self._function())]
-
-    def prepare(self) -> list[Array]:
-        with enable_grad():
-            self._outputs = self._floating(self._function())
-        self._variables = {*self._tensors, *_leaves([y for y in self._outputs if y.requires_grad])}
-        return [y.array.copy() for y in self._outputs]
-
-    def backward(self, grads: list[Array]) -> list[Array | None]:
-        """By backward itself; every .grad is put back afterwards."""
-        kept = [(variable, variable._grad) for variable in self._variables]
-        try:
-            for variable, _ in kept:
-                variable._grad = None
-            for y, grad in zip(self._outputs, grads, strict=True):
-                if y.requires_grad:
-                    y.backward(Tensor(grad), retain_graph=True)
-            return [None if tensor._grad is None else tensor._grad.array for tensor in self._tensors]
-        finally:
-            for variable, before in kept:
-                variable._grad = before
-
-    def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
-        found: list[dict[str, Array]] = [{} for _ in self.arrays]
-        roots = [(y, grad) for y, grad in zip(self._outputs, grads, strict=True) if y.requires_grad]
-        if len(roots) != 1 or not isinstance(roots[0][0]._edge(), Node):
-            return found
-        root = roots[0][0]._edge()
-        for what, merge, newest_first in WALKS:
-            by_leaf = {leaf.variable: grad for leaf, grad in _walk(root, roots[0][1], merge, newest_first).items()}
-            for tensor, gradients in zip(self._tensors, found, strict=True):
-                if tensor in by_leaf:
-                    gradients[what] = by_leaf[tensor]
-        return found
-
-
-def _leaves(outputs: Sequence[Tensor]) -> list[Tensor]:
-    """The Tensors that backward from these would give a gradient to."""
-    seen: set[Node | AccumulateGrad] = set()
-    waiting: list[Any] = [y._edge() for y in outputs]
-    while waiting:
-        edge = waiting.pop()
-        if edge not in seen:
-            seen.add(edge)
-            waiting += [following for following, _ in edge.next_functions if following is not None]
-    return [edge.variable for edge in seen if isinstance(edge, AccumulateGrad)]  # type: ignore[misc]
-
-
-# Walks over the tape: what is done with two gradients of one value, and whether in the right order. The first is right.
-WALKS: tuple[tuple[str, Callable[[Array, Array], Array], bool], ...] = (
-    ("", lambda before, new: before + new, True),
-    ("the later one takes the place of the earlier one", lambda before, new: new, True),
-    ("only the first one is kept", lambda before, new: before, True),
-    ("a value's gradient is sent on before all of its uses have sent theirs", lambda before, new: before + new, False),
-)
-
-
-def _walk(
-    root: Any, grad: Array, merge: Callable[[Array, Array], Array], newest_first: bool
-) -> dict[AccumulateGrad, Array]:
-    """tape.walk_back with one thing different: how gradients meet, or the order of the visits."""
-    pending: dict[Any, Array] = {root: grad}
-    waiting = [(-root.sequence_nr, root)]
-    while waiting:
-        _, node = heapq.heappop(waiting) if newest_first else waiting.pop(0)
-        if node not in pending:
-            continue
-        grad = pending.pop(node)
-        for (edge, _), input_grad in zip(node.next_functions, node.input_gradients(grad), strict=True):
-            if edge is None or input_grad is None:
-                continue
-            if edge in pending:
-                pending[edge] = np.asarray(merge(pending[edge], input_grad))
-                continue
-            pending[edge] = input_grad
-            if isinstance(edge, Node):
-                entry = (-edge.sequence_nr, edge)
-                if newest_first:
-                    heapq.heappush(waiting, entry)
-                else:
-                    waiting.append(entry)
-    return {leaf: grad for leaf, grad in pending.items() if isinstance(leaf, AccumulateGrad)}
-
-
-def _as_problem(
-    func: Any, inputs: Any, options: Mapping[str, Any], loss_fn: Any, needs_input_grad: Sequence[bool] | None
-) -> _Problem:
-    """What func and inputs are together. Raises for what cannot be checked."""
-    inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-    if hasattr(func, "forward") and hasattr(func, "backward"):
-        floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
-        needs = floats if needs_input_grad is None else list(needs_input_grad)
-        if len(needs) != len(inputs):
-            raise ValueError(f"needs_input_grad has {len(needs)} values for {len(inputs)} inputs")
-        if not any(needs):
-            raise ValueError("gradcheck of a forward and backward on arrays wants a float64 array among its inputs")
-        return _Pair(func, inputs, options, needs)
-    if options or needs_input_grad is not None:
-        raise TypeError("options and needs_input_grad are for a forward and backward on arrays; use a closure here")
-    tensors = {f"input {i}": x for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad}
-    name = getattr(func, "__qualname__", type(func).__name__).removeprefix("<lambda>") or "function"
-    if isinstance(func, Module):
-        name = type(func).__name__
-        tensors |= {name: param for name, param in func.named_parameters() if param.requires_grad}
-    elif loss_fn is not None:
-        raise TypeError("loss_fn belongs to a Module; put the loss into the function")
-    if not tensors:
-        raise ValueError(
-            "gradcheck expects at least one input Tensor to require gradient, but none of them does; pass "
-            "requires_grad=True where you make it."
-        )
-    for which, tensor in tensors.items():
-        if not tensor.is_leaf:
-            raise ValueError(f"{which} was made by an operation; give gradcheck x.detach().requires_grad_() instead")
-
-    def run() -> Any:
-        if loss_fn is None:
-            return func(*inputs)
-        *of_model, target = inputs
-        return loss_fn(func(*of_model), target)
-
-    return _OfTensors(run, name, tensors)
-
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 
@@ -380,7 +30,7 @@ def _as_problem(
 class _Measured:
     """The results as one row of numbers, moved at one entry at a time."""
 
-    def __init__(self, problem: _Problem, eps: float) -> None:
+    def __init__(self, problem: Problem, eps: float) -> None:
         self._problem, self._eps = problem, eps
         self._copies = True
         first = problem.results()
@@ -491,9 +141,6 @@ def _split(row: Array, like: Sequence[Array]) -> list[Array]:
     return parts
 
 
-# --- the check --------------------------------------------------------------------------------------------------------
-
-
 def check_gradients(
     func: Any,
     inputs: Any,
@@ -516,7 +163,7 @@ def check_gradients(
             raise ValueError(f"{name} must be a finite number {least} 0, but got {number}")
     if fast_mode and independent_rows:
         raise ValueError("fast_mode checks directions, not rows; give either fast_mode or independent_rows")
-    problem = _as_problem(func, inputs, options or {}, loss_fn, needs_input_grad)
+    problem = as_problem(func, inputs, options or {}, loss_fn, needs_input_grad)
     for name, array in zip(problem.names, problem.arrays, strict=True):
         if not array.flags.writeable:
             raise ValueError(f"{name} cannot be written, so it cannot be moved; give gradcheck a copy")
@@ -531,7 +178,7 @@ def check_gradients(
 
 
 def _checked(
-    problem: _Problem,
+    problem: Problem,
     eps: float,
     atol: float,
     rtol: float,
@@ -604,7 +251,7 @@ def _checked(
 
 
 def _analytic(
-    problem: _Problem, report: Report, results: list[Array], columns: Sequence[Any], random: np.random.RandomState
+    problem: Problem, report: Report, results: list[Array], columns: Sequence[Any], random: np.random.RandomState
 ) -> list[Array]:
     """dy/dx by backward: for each input (x.size, columns), a column for each dL/dy that is 0 but at columns[k].
 
@@ -623,7 +270,7 @@ def _analytic(
 
 
 def _whole(
-    problem: _Problem,
+    problem: Problem,
     measured: _Measured,
     report: Report,
     results: list[Array],
@@ -648,7 +295,7 @@ def _whole(
 
 
 def _independent(
-    problem: _Problem,
+    problem: Problem,
     measured: _Measured,
     report: Report,
     results: list[Array],
@@ -734,7 +381,7 @@ def _output_index(results: list[Array], k: int) -> tuple[int, ...]:
 
 def _compare_sums(
     report: Report,
-    problem: _Problem,
+    problem: Problem,
     results: list[Array],
     weights: list[Array],
     gradients: list[Array | None],
@@ -762,7 +409,7 @@ def _compare_sums(
             )
 
 
-def _diagnose(problem: _Problem, measured: _Measured, report: Report, weights: list[Array]) -> None:
+def _diagnose(problem: Problem, measured: _Measured, report: Report, weights: list[Array]) -> None:
     """Have the wrong gradients examined, with all that is known; away from kinks, where they are measured well."""
     before = [array.copy() for array in problem.arrays]
     random = np.random.RandomState(1)
@@ -804,7 +451,7 @@ def _diagnose(problem: _Problem, measured: _Measured, report: Report, weights: l
             array[...] = old
 
 
-def _derivative_at(problem: _Problem, measured: _Measured, which: int, row: Array) -> Callable[[Array], Array]:
+def _derivative_at(problem: Problem, measured: _Measured, which: int, row: Array) -> Callable[[Array], Array]:
     """Measures the gradient with another array in this input's place."""
 
     def at(point: Array) -> Array:
@@ -824,7 +471,7 @@ def _derivative_at(problem: _Problem, measured: _Measured, which: int, row: Arra
 
 
 def _check_directions(
-    problem: _Problem,
+    problem: Problem,
     measured: _Measured,
     report: Report,
     gradients: list[Array | None],

@@ -377,9 +377,10 @@ TEST_LOOP = Values(_test_loop)
 
 def _moved(function: Any, x: Tensor) -> Any:
     """gradcheck's measure of a function of one Tensor."""
-    from minitrain.autograd.gradcheck import _as_problem, _Measured
+    from minitrain.autograd.gradcheck import _Measured
+    from minitrain.autograd.problem import as_problem
 
-    return _Measured(_as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
+    return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
 
 
 def _around() -> NamedValues:

@@ -85,7 +85,7 @@ def as_array(value: Any, what: str, function: str) -> Array:
 
 def _measured(label: str, function: Any, inputs: Sequence[Any], **how: Any) -> tuple[str | None, int]:
     """gradcheck's report of a case if it fails, and how many entries it has measured."""
-    from minitrain.autograd.gradcheck import GradcheckError, check_gradients
+    from minitrain.autograd import GradcheckError, check_gradients
 
     with noting(label):
         try:

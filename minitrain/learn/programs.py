@@ -193,7 +193,8 @@ def tested() -> Losses:
 
 def by_differences() -> Losses:
     """One layer that tells 0, 4 and 7 by how dark an image's quarters are; its gradients are measured."""
-    from minitrain.autograd.gradcheck import _as_problem, _Measured
+    from minitrain.autograd.gradcheck import _Measured
+    from minitrain.autograd.problem import as_problem
 
     digits = (0, 4, 7)
     images, labels = _digits()
@@ -206,7 +207,7 @@ def by_differences() -> Losses:
     for start in range(0, 432, 12):
         X, y = Tensor(quarters[start : start + 12]), Tensor(classes[start : start + 12])
         loss = functools.partial(_cross_entropy_of_layer, X, y)
-        measured = _Measured(_as_problem(loss, (weight,), {}, None, None), 1e-6)
+        measured = _Measured(as_problem(loss, (weight,), {}, None, None), 1e-6)
         losses.append(float(measured.value()[0]))
         weight.array -= 0.5 * measured.jacobian(weight.array).reshape(4, 3)
     return losses
