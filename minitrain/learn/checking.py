@@ -32,7 +32,7 @@ import numpy as np
 from minitrain.learn.child import BEGIN
 from minitrain.learn.exercises import PACKAGE, Exercise, unpacked
 from minitrain.learn.plot import ASCII, BLOCKS, plot
-from minitrain.learn.splice import Piece, SpliceError, parsed, splice
+from minitrain.learn.splice import Piece, SpliceError, splice
 from minitrain.ops import Array
 
 LIMIT = 10.0  # seconds for a stage of a check
@@ -417,7 +417,7 @@ class _Learners:
 
     def __init__(self, path: Path, source: str, piece: Piece, limit: float) -> None:
         self.path, self.source, self.piece, self.limit = path, source, piece, limit
-        self._tree = parsed(source)
+        self._tree = ast.parse(source)
 
     def trouble(self, answer: Mapping[str, Any]) -> str | None:
         """Why an answer is none, in words; None if it is one."""

@@ -15,7 +15,6 @@ import dataclasses
 import difflib
 import sys
 import textwrap
-import threading
 import types
 import warnings
 from collections.abc import Collection, Sequence
@@ -23,15 +22,6 @@ from pathlib import Path
 
 WIDTH = 120
 LEARNERS = 1_000_000  # added to the learner's line numbers while they are compiled together with the library's
-
-
-_one_at_a_time = threading.Lock()
-
-
-def parsed(source: str) -> ast.Module:
-    """ast.parse for one thread at a time: CPython 3.11's fails now and then where two are at it (SystemError)."""
-    with _one_at_a_time:
-        return ast.parse(source)
 
 
 class SpliceError(Exception):
@@ -78,7 +68,7 @@ def find_piece(package: Path, target: str) -> Piece:
         path = package.joinpath(*parts[:i]).with_suffix(".py")
         if path.is_file():
             piece = Piece(".".join([package.name, *parts[:i]]), path, path.read_text("utf-8"), ".".join(parts[i:]))
-            _find(parsed(piece.source), piece)
+            _find(ast.parse(piece.source), piece)
             return piece
     raise LookupError(f"{package} has no source file of a module that {target} could be in")
 
@@ -128,7 +118,7 @@ def learner_file(
     program: what to do when the file itself is run.
     Raises LookupError unless there are such lines, once.
     """
-    tree = parsed(piece.source)
+    tree = ast.parse(piece.source)
     lines = piece.source.splitlines()
     holder, function = _find(tree, piece)
     first, last = _gap(lines, function, gap)
@@ -159,7 +149,7 @@ def learner_file(
 def body_of(piece: Piece, gap: tuple[str, str] | None = None) -> str:
     """The library's own lines that stand where the learner writes, the first one at the margin."""
     lines = piece.source.splitlines()
-    _, function = _find(parsed(piece.source), piece)
+    _, function = _find(ast.parse(piece.source), piece)
     first, last = _gap(lines, function, gap)
     return textwrap.dedent("\n".join(lines[first:last]))
 
@@ -201,7 +191,7 @@ def _lines_of(function: ast.FunctionDef, lines: list[str]) -> list[str]:
 
 
 def _names(text: str) -> set[str]:
-    return {node.id for node in ast.walk(parsed(text)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
 
 
 def _imports(tree: ast.Module, piece: Piece, names: set[str]) -> str:
@@ -270,7 +260,7 @@ def splice(piece: Piece, source: str, filename: str) -> list[types.CodeType]:
     Raises SpliceError for a file that is not Python, or where the piece is missing, there twice, or called otherwise.
     """
     tree = _parse(source, filename)
-    library = parsed(piece.source)
+    library = ast.parse(piece.source)
     holder, _ = _find(library, piece)
     theirs = _learners_piece(tree, piece)
     before, after = _rest(tree, theirs, library, piece)
@@ -290,8 +280,7 @@ def splice(piece: Piece, source: str, filename: str) -> list[types.CodeType]:
 
 
 def _compiled(body: list[ast.stmt], filename: str | Path) -> types.CodeType:
-    with _one_at_a_time:
-        code: types.CodeType = compile(ast.Module(body, []), str(filename), "exec", dont_inherit=True)
+    code: types.CodeType = compile(ast.Module(body, []), str(filename), "exec", dont_inherit=True)
     return code
 
 
@@ -301,7 +290,7 @@ def _parse(source: str, filename: str) -> ast.Module:
             warnings.simplefilter("ignore", SyntaxWarning)
             warnings.simplefilter("ignore", DeprecationWarning)  # what 3.11 calls an invalid escape
             compile(source, filename, "exec", dont_inherit=True)  # finds more than parsing: a return outside a function
-            return parsed(source)
+            return ast.parse(source)
     except SyntaxError as error:
         kind = {"IndentationError": "indentation", "TabError": "tabs"}.get(type(error).__name__, "syntax")
         raise SpliceError(f"this is not Python ({kind}): {error.msg}", error.lineno) from None
