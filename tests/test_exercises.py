@@ -376,8 +376,9 @@ def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
             return child.answer()
 
     for exercise in EXERCISES.values():
-        assert answer(exercise)["error"]["message"] == "reached", exercise.name
-            assert answered["error"]["frames"][-1][0] == f"{exercise.name}.py"
+        answered = answer(exercise)
+        assert answered["error"]["message"] == "reached", exercise.name
+        assert answered["error"]["frames"][-1][0] == f"{exercise.name}.py"
 
 
 @every_exercise
