@@ -1,4 +1,4 @@
-"""The command `minitrain`: train, data, compare, doctor. Each command parses its arguments and calls the library."""
+"""The command `minitrain`: train, data, gradcheck, compare, doctor, learn. Each parses arguments, calls the library."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_train(commands)
     _add_data(commands)
+    _add_gradcheck(commands)
     _add_compare(commands)
     _add_doctor(commands)
     _add_learn(commands)
@@ -160,6 +161,71 @@ def _data(arguments: argparse.Namespace) -> int:
 def _print_file(name: str, genuine: Any, fault: str | None) -> None:
     state = f"ok, sha256 {genuine.sha256[:16]}" if fault is None else fault
     print(f"  {name:<26} {genuine.size:>11,} bytes  {state}")
+
+
+# --- gradcheck --------------------------------------------------------------------------------------------------------
+
+
+def _add_gradcheck(commands: Any) -> None:
+    gradcheck = _add_command(commands, "gradcheck", _gradcheck, "check the built-in model's gradients on real data")
+    gradcheck.epilog = "Exit status: 0 if they are right, 1 if not (or for a failure, said on stderr), 2 for bad usage."
+    gradcheck.add_argument("--dataset", choices=["fashion-mnist", "digits"], default="fashion-mnist")
+    gradcheck.add_argument("--data-dir", metavar="DIR", help="as for train")
+    gradcheck.add_argument("--batch-size", type=int, metavar="N", help="samples in the batch (64; digits 16)")
+    gradcheck.add_argument(
+        "--hidden", type=int, nargs="*", metavar="SIZE", help="the hidden layers (512 512; digits 64)"
+    )
+    gradcheck.add_argument("--seed", type=int, metavar="N", help="of the weights and the order of the data (0)")
+    gradcheck.add_argument(
+        "--mode",
+        choices=["full", "directional"],
+        help="every entry, or a few random directions of each parameter (full up to 10,000 parameters)",
+    )
+    gradcheck.add_argument("--eps", type=float, metavar="E", help="the step of the differences (1e-6)")
+    gradcheck.add_argument("--rtol", type=float, metavar="R", help="allowed: atol + rtol · |numeric| (1e-4)")
+    gradcheck.add_argument("--atol", type=float, metavar="A", help="(1e-8)")
+    gradcheck.add_argument("--eps-sweep", action="store_true", help="the error against the step eps, instead")
+    gradcheck.add_argument("--plot", metavar="FILE.png", help="draw the sweep")
+    gradcheck.add_argument("--inject", metavar="NAME", help="plant a known fault, to see it found")
+    gradcheck.add_argument("--list-faults", action="store_true", help="say which faults can be planted, and end")
+
+
+def _gradcheck(arguments: argparse.Namespace) -> int:
+    from minitrain.accelerated.choice import check_writable
+    from minitrain.accelerated.faults import FAULTS
+    from minitrain.training import gradients
+    from minitrain.training.config import ConfigError, default_config
+
+    faults = {name: fault for name, fault in FAULTS.items() if (fault.step, fault.phase) == (1, "gradient")}
+    if arguments.list_faults:
+        print("\n\n".join(str(fault) for fault in faults.values()))
+        return 0
+    if arguments.inject is not None and arguments.inject not in faults:
+        raise ConfigError(f"there is no fault {arguments.inject!r} of a gradient; choose one of {', '.join(faults)}")
+    config = dataclasses.replace(default_config(arguments.dataset), **_given(arguments))
+    plant = None if arguments.inject is None else faults[arguments.inject].plant
+    if arguments.eps_sweep:
+        for name in ("mode", "eps", "rtol", "atol"):
+            if getattr(arguments, name) is not None:
+                raise ConfigError(f"--eps-sweep measures with every eps and judges nothing; leave --{name} out")
+        if arguments.plot is not None:
+            check_writable(arguments.plot, "--plot")
+            gradients.check_plot(arguments.plot)
+        swept = gradients.sweep_eps(config, plant)
+        print(swept)
+        if arguments.plot is not None:
+            gradients.plot_sweep(swept, arguments.plot)
+        return 0
+    if arguments.plot is not None:
+        raise ConfigError("--plot draws the sweep; add --eps-sweep")
+    limits = {
+        name: getattr(arguments, name) for name in ("eps", "rtol", "atol") if getattr(arguments, name) is not None
+    }
+    if arguments.inject is not None:
+        print(f"Planted: {faults[arguments.inject]}\n")
+    checked = gradients.check_model(config, mode=arguments.mode, plant=plant, **limits)
+    print(checked)
+    return 0 if checked.ok else 1
 
 
 # --- compare ----------------------------------------------------------------------------------------------------------
@@ -299,6 +365,8 @@ def _add_learn(commands: Any) -> None:
     solution = add("solution", _learn_solution, "print the file with the library's own body, once yours has passed")
     solution.add_argument("name", metavar="NAME")
     solution.add_argument("--spoil", action="store_true", help="before it has passed, too")
+    zoo = add("zoo", _learn_zoo, "examine the planted mistakes, and say what each is taken for")
+    zoo.add_argument("name", nargs="?", metavar="NAME", help="explain one of them (all, in a table)")
     add("reset", _learn_reset, "begin an exercise anew; your file is kept").add_argument("name", metavar="NAME")
 
 
@@ -389,4 +457,12 @@ def _learn_reset(arguments: argparse.Namespace) -> int:
 
     workspace, screen = _workspace(arguments)
     reset(workspace, arguments.name, screen)
+    return 0
+
+
+def _learn_zoo(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.zoo_table import describe, table
+
+    for line in table() if arguments.name is None else [describe(arguments.name)]:
+        print(line)
     return 0

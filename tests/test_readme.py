@@ -129,3 +129,10 @@ def test_the_numbers_of_the_exercises_and_of_the_zoo_are_right() -> None:
 
     assert README.count(f"{len(EXERCISES)} exercises") == 2
     assert f"examines {len(SPECIMENS)} planted mistakes" in README
+
+
+def test_what_gradcheck_prints_is_what_it_shows(tmp_path: Path) -> None:
+    printed = minitrain("gradcheck", "--dataset", "digits", folder=tmp_path).stdout
+    errors = re.compile(r"\d\.\de-\d\d")  # whose digits are the BLAS's
+    shown = indented(f"$ minitrain gradcheck --dataset digits\n{printed}")
+    assert errors.sub("#", shown).replace("    \n", "\n") in errors.sub("#", README)

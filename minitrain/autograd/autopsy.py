@@ -51,6 +51,7 @@ class Case:
     walks: for a function of Tensors, the gradient by a right walk over its tape, under "", and by wrong ones, under
         what would have gone wrong.
     options: the operation's options, such as dim.
+    sizes: further numbers that a mean may divide by, with what each counts.
     at_kink: of numeric's shape, true where the function has a kink.
     eps, dtype: the step and the floats of the measurement.
     """
@@ -68,6 +69,7 @@ class Case:
     derivative_at: Callable[[Array], Array] | None = None
     walks: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sizes: Mapping[int, str] = dataclasses.field(default_factory=dict)
     at_kink: Array | None = None
     eps: float | None = None
     dtype: Any = np.float64
@@ -311,7 +313,7 @@ def _ratio(case: Case) -> float | None:
 
 def _sizes(case: Case) -> dict[int, str]:
     """The numbers that a mean may divide by, and what each counts."""
-    counted: dict[int, str] = {}
+    counted = dict(case.sizes)
     arrays = {"the input": case.numeric, "the result": case.y, "dL/dy": case.grad_output}
     arrays |= {f"input {i}": x for i, x in enumerate(case.inputs) if i != case.which}
     for name, array in arrays.items():

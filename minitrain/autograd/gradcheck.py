@@ -31,7 +31,7 @@ class _Measured:
     """The results as one row of numbers, moved at one entry at a time."""
 
     def __init__(self, problem: Problem, eps: float) -> None:
-        self._problem, self._eps = problem, eps
+        self._problem, self._eps, self.sizes = problem, eps, problem.sizes
         self._copies = True
         first = problem.results()
         second = problem.results()
@@ -445,6 +445,7 @@ def _diagnose(problem: Problem, measured: _Measured, report: Report, weights: li
                 derivative_at=_derivative_at(problem, measured, i, row) if single else None,
                 walks=walks[i],
                 options=problem.options,
+                sizes=problem.sizes,
             )
     finally:
         for array, old in zip(problem.arrays, before, strict=True):
@@ -483,15 +484,16 @@ def _check_directions(
         if found.problem:
             continue
         analytic = _loose(gradient, array).reshape(-1).astype(np.float64)
-        allowed = report.atol + report.rtol * float(np.linalg.norm(analytic))
-        scale = np.maximum(1.0, np.abs(array.reshape(-1)))
+        # The distance moved is eps, whatever the number of entries: a step of eps by each would cross kinks.
+        length = math.sqrt(max(array.size, 1))
+        allowed = report.atol + report.rtol * float(np.linalg.norm(analytic)) / length
+        scale = np.maximum(1.0, np.abs(array.reshape(-1))) / length
         for _ in range(DIRECTIONS):
             direction = scale * np.where(random.random_sample(array.size) < 0.5, -1.0, 1.0)
             expected = float(analytic @ direction)
-            numeric = [_along(measured, array, direction, factor, row) for factor in (1.0,)]
-            if abs(expected - numeric[0]) > allowed:  # a step that crosses kinks is told by smaller ones
-                numeric += [_along(measured, array, direction, factor, row) for factor in (1 / 8, 1 / 64)]
-            errors = [abs(expected - value) for value in numeric]
+            errors = [abs(expected - _along(measured, array, direction, 1.0, row))]
+            if errors[0] > allowed:
+                errors += [abs(expected - _along(measured, array, direction, factor, row)) for factor in STEPS]
             if min(errors) <= allowed:
                 found.remeasured += len(errors) > 1
                 found.largest = max(found.largest, min(errors))
@@ -502,6 +504,7 @@ def _check_directions(
 
 
 def _along(measured: _Measured, array: Array, direction: Array, factor: float, row: Array) -> float:
+    """The slope of Σ dL/dy · y in a direction, by a step of eps times factor."""
     step = measured.step(0.0) * factor
     up, down, _ = measured.around(array.flat, slice(None), step * direction)
     return float((row @ up - row @ down) / (2 * step))
@@ -521,7 +524,7 @@ def _sample(
     index = tuple(int(i) for i in np.unravel_index(entries[worst], array.shape))
     found.worst = Worst(index, (), float(sampled[worst]), float(numeric[worst]))
     found.analytic, found.numeric = sampled, numeric
-    found.mistakes = autopsy(sampled, numeric)
+    found.mistakes = autopsy(sampled, numeric, sizes=measured.sizes)
 
 
 def gradcheck(

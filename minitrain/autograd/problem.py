@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class Problem:
     arrays: list[Array]  # written to while measuring
     inputs: Sequence[Any]  # all that the function takes, for the autopsy
     options: Mapping[str, Any]
+    sizes: Mapping[int, str] = MappingProxyType({})  # numbers that a mean may divide by, with what each counts
 
     def results(self) -> list[Array]:
         """The floating results; they may lie in memory that the function uses again."""
@@ -227,4 +229,8 @@ def as_problem(
         *of_model, target = inputs
         return loss_fn(func(*of_model), target)
 
-    return _OfTensors(run, name, tensors)
+    problem = _OfTensors(run, name, tensors)
+    if isinstance(func, Module):
+        batch = next((x for x in inputs if isinstance(x, Tensor) and x.ndim), None)
+        problem.sizes = {} if batch is None else {len(batch): f"the {len(batch)} samples of the batch"}
+    return problem

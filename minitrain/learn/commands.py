@@ -28,6 +28,7 @@ COMMANDS = {
     "hint NAME": "one hint more",
     "solution NAME": "the library's own body, once yours has passed",
     "reset NAME": "begin it anew; your file is kept",
+    "zoo [NAME]": "known mistakes, and what each is taken for",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from minitrain import ops, optim
 from minitrain.autograd.autopsy import Mistake, autopsy
 from minitrain.autograd.gradcheck import check_gradients
 from minitrain.autograd.optimcheck import check_optimizer
+from minitrain.learn.workspace import LearnUsageError
 from minitrain.learn.zoo import SPECIMENS, Specimen
 from minitrain.ops import Array, Function
 from minitrain.tensor import Tensor, apply
@@ -305,6 +307,15 @@ def table(specimens: Iterable[Specimen] = SPECIMENS.values()) -> Iterator[str]:
         verdict = "not caught" if not finding.caught else first if finding.right else f"{first}: wrong"
         yield line((*row, verdict))
     yield f"{caught} of {len(specimens)} caught, {right} named rightly ({right / max(len(specimens), 1):.1%})"
+
+
+def describe(name: str) -> str:
+    """description() of the specimen of this name. Raises LearnUsageError, with like names, if there is none."""
+    if name not in SPECIMENS:
+        near = difflib.get_close_matches(name, SPECIMENS, n=3, cutoff=0.4)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise LearnUsageError(f"there is no {name!r} in the zoo{meant} (minitrain learn zoo lists all)")
+    return description(SPECIMENS[name])
 
 
 def description(specimen: Specimen) -> str:
