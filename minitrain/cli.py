@@ -207,7 +207,7 @@ def _gradcheck(arguments: argparse.Namespace) -> int:
     if arguments.eps_sweep:
         for name in ("mode", "eps", "rtol", "atol"):
             if getattr(arguments, name) is not None:
-                raise ConfigError(f"--eps-sweep measures with every eps and judges nothing; leave --{name} out")
+                raise ConfigError(f"--eps-sweep measures a sample with every eps; leave --{name} out")
         if arguments.plot is not None:
             check_writable(arguments.plot, "--plot")
             gradients.check_plot(arguments.plot)
@@ -215,7 +215,7 @@ def _gradcheck(arguments: argparse.Namespace) -> int:
         print(swept)
         if arguments.plot is not None:
             gradients.plot_sweep(swept, arguments.plot)
-        return 0
+        return 0 if swept.ok else 1
     if arguments.plot is not None:
         raise ConfigError("--plot draws the sweep; add --eps-sweep")
     limits = {

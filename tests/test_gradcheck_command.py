@@ -1,10 +1,15 @@
 """minitrain gradcheck and minitrain learn zoo, as a user types them."""
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from minitrain import nn
+from minitrain.accelerated.faults import FAULTS
 from minitrain.cli import main
+from minitrain.tensor import Tensor
 from minitrain.training.config import Config, default_config
 from minitrain.training.gradients import SWEPT, check_model, sweep_eps
 
@@ -19,23 +24,87 @@ def test_every_parameter_of_the_built_in_model_is_right(capsys: pytest.CaptureFi
     assert out.endswith("All gradients are right: 4,810 parameters on 16 samples of digits, in float64.\n")
 
 
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        ("weight-gradient-sign", "WRONG: sign"),
-        ("loss-gradient-summed", "WRONG: mean-missing"),
-        ("bias-gradient-mean", "WRONG: mean-twice"),
-        ("relu-mask-inverted", "From linear_relu_stack.2 on they are right"),
-        ("input-gradient-sign", "From linear_relu_stack.2 on they are right"),
-    ],
-)
+CULPRITS = {
+    "loss-gradient-summed": "the loss: mean-missing",
+    "loss-gradient-without-target": "the loss: one-hot-missing",
+    "input-gradient-sign": "linear_relu_stack.2: sign",
+    "relu-mask-inverted": "linear_relu_stack.1: mask-inverted",
+    "relu-without-mask": "linear_relu_stack.1: mask-missing",
+    "weight-gradient-sign": "linear_relu_stack.0: sign",
+    "bias-gradient-mean": "linear_relu_stack.2: mean-twice",
+}
+WRONG_PARAMETERS = {  # all others are right
+    "loss-gradient-summed": ["0.weight", "0.bias", "2.weight", "2.bias"],
+    "loss-gradient-without-target": ["0.weight", "0.bias", "2.weight", "2.bias"],
+    "input-gradient-sign": ["0.weight", "0.bias"],
+    "relu-mask-inverted": ["0.weight", "0.bias"],
+    "relu-without-mask": ["0.weight", "0.bias"],
+    "weight-gradient-sign": ["0.weight"],
+    "bias-gradient-mean": ["2.bias"],
+}
+
+
+def words(text: str) -> str:
+    """The text in one line."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("fault", CULPRITS)
 @pytest.mark.parametrize("mode", ["full", "directional"])
-def test_a_planted_fault_is_found(fault: str, told: str, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_planted_fault_is_found_and_named(fault: str, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*DIGITS, "--hidden", "12", "--batch-size", "7", "--mode", mode, "--inject", fault]) == 1
     out = capsys.readouterr().out
-    assert "WRONG" in out
-    assert told in out
-    assert ("proves nothing about an error" in out) == (mode == "directional")
+    table = [line for line in out.split("parameter ")[1].split("\n\n")[0].splitlines() if "linear" in line]
+    wrong = [line.split()[0].removeprefix("linear_relu_stack.") for line in table if "WRONG" in line]
+    assert wrong == WRONG_PARAMETERS[fault]
+    assert words(out).endswith(f"The mistake is in {CULPRITS[fault]}.")
+    assert words(out).count("proves nothing about an error") == (mode == "directional")
+
+
+def test_every_fault_that_can_be_planted_is_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*DIGITS, "--list-faults"]) == 0
+    listed = [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith(" ")]
+    assert sorted(listed) == sorted(CULPRITS)
+
+
+def test_layers_that_are_right_by_themselves_are_not_blamed() -> None:
+    def plant(model: Any, loss_fn: Any, optimizer: Any) -> Any:
+        model.linear_relu_stack = Detached(model.linear_relu_stack)
+        return (model, loss_fn, optimizer), "the model"
+
+    class Detached(nn.Module):
+        """Of its first layer nothing is said to backward."""
+
+        def __init__(self, stack: Any) -> None:
+            super().__init__()
+            self.stack = stack
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, relu, last = self.stack
+            result: Tensor = last(relu(first(x)).detach())
+            return result
+
+    checked = check_model(Config(dataset="digits", hidden=(6,), batch_size=4), plant=plant)
+    assert [found.ok for found in checked.report.inputs] == [False, False, True, True]
+    assert all(report.ok for _, report in checked.layers)
+    assert "Each layer is right by itself: look at how the model joins them." in words(str(checked))
+
+
+@pytest.mark.parametrize("mode", ["full", "directional"])
+def test_what_cannot_be_measured_is_not_called_right(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*DIGITS, "--hidden", "4", "--eps", "1e-300", "--mode", mode]) == 1
+    assert "  right\n" not in capsys.readouterr().out
+
+
+def test_a_step_that_only_rounding_answers_blames_no_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*DIGITS, "--hidden", "4", "--eps", "1e-14"]) == 1
+    out = words(capsys.readouterr().out)
+    assert out.endswith("But rounding hides what they should be: choose another eps, near 1e-06.")
+
+
+def test_a_large_step_is_said_to_have_needed_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*DIGITS, "--hidden", "4", "--eps", "1e-2"]) == 0
+    assert "Right by another step than eps" in capsys.readouterr().out
 
 
 def test_a_large_model_is_checked_in_directions() -> None:
@@ -46,14 +115,43 @@ def test_a_large_model_is_checked_in_directions() -> None:
 
 def test_the_best_step_lies_between_truncation_and_rounding() -> None:
     sweep = sweep_eps(default_config("digits"))
-    assert 1e-7 < sweep.eps[sweep.best] < 1e-3
+    assert 1e-7 < sweep.eps[sweep.best] < 1e-4
+    assert sweep.ok
     assert sweep.errors[sweep.best] < 1e-8
     assert sweep.errors[0] > 1e-4
     assert sweep.errors[-1] > 1e-2
     assert len(sweep.errors) == len(SWEPT)
     lines = str(sweep).splitlines()
     assert [line for line in lines if line.endswith("<- best")] == [lines[4 + sweep.best]]
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) < 80
+
+
+def test_away_from_kinks_the_error_grows_as_eps_squared_and_as_one_by_eps() -> None:
+    sweep = sweep_eps(default_config("digits"))
+    ratios = [a / b for a, b in itertools.pairwise(sweep.smooth)]  # of steps half a decade apart
+    assert ratios[: sweep.best - 1] == pytest.approx([10] * (sweep.best - 1), rel=0.2)
+    assert 10**8 < sweep.smooth[-1] / sweep.smooth[sweep.best + 1] < 10**10  # over nine decades
+
+
+def test_a_step_that_crosses_a_kink_is_told_from_one_that_is_too_large() -> None:
+    sweep = sweep_eps(default_config("digits"))
+    assert sweep.crossing[0] > 0
+    assert sweep.crossing == sorted(sweep.crossing, reverse=True)
+    assert sweep.crossing[sweep.best :] == [0] * len(sweep.crossing[sweep.best :])
+    for error, smooth, crossing in zip(sweep.errors, sweep.smooth, sweep.crossing, strict=True):
+        assert smooth < error if crossing else smooth == error
+    assert "+++" in str(sweep)
+    straight = sweep_eps(Config(dataset="digits", hidden=()))
+    assert not any(straight.crossing)
+    assert "+" not in str(straight)
+
+
+def test_no_step_is_best_for_a_wrong_gradient(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not sweep_eps(default_config("digits"), FAULTS["relu-without-mask"].plant).ok
+    assert main([*DIGITS, "--eps-sweep", "--inject", "weight-gradient-sign"]) == 1
+    out = words(capsys.readouterr().out)
+    assert "best" not in out
+    assert "no error of the measurement, but of the gradient" in out
 
 
 def test_the_sweep_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
