@@ -27,6 +27,7 @@ from minitrain.training.model import build_model
 
 # The gradients of a mean loss are small: torch's atol of 1e-5 would hide wrong ones.
 ATOL, RTOL, EPS = 1e-8, 1e-4, 1e-6
+EPS_FROM = 1e-15
 FULL_UP_TO = 10_000  # parameters
 LAYER_ROWS = 4  # samples on which a layer is checked by itself
 SAMPLE = 40  # entries, over all parameters, whose error is swept
@@ -76,11 +77,14 @@ def _counted(found: InputCheck) -> int:
 class Checked:
     """The report on every parameter. str() of it is the table.
 
-    layers: where a parameter is wrong, the reports on the loss and on each layer by itself, from the loss back.
+    eps: the step of its differences.
+    layers: where a parameter is wrong, the reports on the loss and on each layer by itself, from the loss back, by the
+        step EPS.
     """
 
     report: Report
     where: str
+    eps: float
     layers: list[tuple[str, Report]]
 
     @property
@@ -130,13 +134,12 @@ class Checked:
                 return f"All gradients that could be checked are right: {counted:,} of {count:,} {self.where}."
             return f"All gradients are right: {count:,} parameters {self.where}."
         says = f"{wrong} of {len(found)} parameters {'has' if wrong == 1 else 'have'} a wrong gradient {self.where}."
-        examined = [*found, *(f for _, report in self.layers for f in report.inputs)]
-        if any(f.mistakes and f.mistakes[0].name == "rounding" for f in examined):
-            return f"{says} But rounding hides what they should be: choose another eps, near {EPS:g}."
         culprits = []
         for name, report in self.layers:
             likely = next((f.mistakes[0].name for f in report.inputs if f.mistakes), None)
             culprits += [] if report.ok else [f"{name}: {likely}" if likely else name]
+        if not culprits and self.eps != EPS:
+            return f"{says} But each layer is right by itself with the step {EPS:g}: choose another eps, near that."
         if not culprits:
             return f"{says} Each layer is right by itself: look at how the model joins them."
         return f"{says} The mistake is in {', and in '.join(culprits)}."
@@ -200,17 +203,21 @@ def check_model(
     mode: every entry, or a few random directions of each parameter; None for every entry of a model of up to 10,000
     parameters. plant: see subject. Raises ConfigError for an eps, atol or rtol that cannot be.
     """
-    if not (0 < eps < math.inf and 0 <= atol < math.inf and 0 <= rtol < math.inf):
-        raise ConfigError(f"eps must be above 0, atol and rtol from 0, all finite, but got {eps}, {atol} and {rtol}")
+    if not EPS_FROM <= eps <= 1:
+        raise ConfigError(
+            f"eps must be from {EPS_FROM:g} (a smaller step moves no number of float64) to 1, but is {eps}"
+        )
+    if not (0 <= atol < math.inf and 0 <= rtol < math.inf):
+        raise ConfigError(f"atol and rtol must be finite and not negative, but got {atol} and {rtol}")
     model, loss_fn, batch = subject(config, plant)
     count = sum(param.numel() for param in model.parameters())
     directional = mode == "directional" or (mode is None and count > FULL_UP_TO)
-    limits: dict[str, Any] = {"eps": eps, "atol": atol, "rtol": rtol}
+    limits: dict[str, Any] = {"atol": atol, "rtol": rtol}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*nothing was checked", UserWarning)  # the table says so
-        report = check_gradients(model, batch, loss_fn=loss_fn, fast_mode=directional, **limits)
-        layers = [] if report.ok else _check_layers(model, loss_fn, batch, limits)
-    return Checked(report, f"on {_samples(batch)} of {config.dataset}, in float64", layers)
+        report = check_gradients(model, batch, loss_fn=loss_fn, eps=eps, fast_mode=directional, **limits)
+        layers = [] if report.ok else _check_layers(model, loss_fn, batch, {"eps": EPS, **limits})
+    return Checked(report, f"on {_samples(batch)} of {config.dataset}, in float64", eps, layers)
 
 
 def _samples(batch: tuple[Tensor, Tensor]) -> str:
