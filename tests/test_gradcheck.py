@@ -144,6 +144,48 @@ def test_a_backward_that_is_not_linear_is_caught() -> None:
     assert "linear in grad_output" in found.problem
 
 
+def test_a_backward_that_is_not_linear_is_caught_beside_a_kink_too() -> None:
+    many = with_backward(
+        ops.ReLU, lambda ctx, grad_y: ops.ReLU.backward(ctx, grad_y * (5 if np.count_nonzero(grad_y) > 1 else 1))
+    )
+    assert not check_gradients(many, (np.array([0.0, 1.0, -1.0, 2.0]),)).ok
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_single_result_is_tried_with_both_signs_of_dldy(seed: int) -> None:
+    call, options = (irregular(5), irregular(5, seed=1)), {"reduction": "mean"}
+    unsigned = with_backward(ops.MSELoss, lambda ctx, grad_y: ops.MSELoss.backward(ctx, np.abs(grad_y)))
+    assert not check_gradients(unsigned, call, options=options, seed=seed).ok
+
+
+def test_what_rounding_swallows_is_not_called_wrong() -> None:
+    x = irregular(3, 4)
+    x[0] *= 1e7
+    (found,) = check_gradients(lambda x: (x * x).sum(), (Tensor(x, requires_grad=True),)).inputs
+    assert found.ok
+    assert found.unmeasured > 0
+
+
+@pytest.mark.parametrize("place", [(1, 2), (0, 0)])
+def test_one_wrong_sign_among_many_is_not_called_rounding_or_a_kink(place: tuple[int, int]) -> None:
+    def backward(ctx: Any, grad_y: Array) -> Any:
+        (y,) = ctx.saved_arrays
+        grad = grad_y * y
+        grad[place] *= -1
+        return grad
+
+    (found,) = check_gradients(with_backward(ops.Exp, backward), (irregular(3, 4),)).inputs
+    assert found.failing == 1
+    assert not {"rounding", "kinks"} & {mistake.name for mistake in found.mistakes}
+
+
+def test_a_wrong_slope_beside_a_kink_is_not_excused_by_it() -> None:
+    half = with_backward(ops.Abs, lambda ctx, grad_y: grad_y * (ctx.saved_arrays[0] > 0))
+    (found,) = check_gradients(half, (irregular(3, 4),)).inputs
+    assert found.failing > 0
+    assert "kinks" not in {mistake.name for mistake in found.mistakes}
+
+
 def test_a_backward_that_ignores_dldy_is_caught_also_of_a_single_number() -> None:
     ignoring = with_backward(ops.MSELoss, lambda ctx, grad_y: (ops.MSELoss.backward(ctx, np.ones(()))[0], None))
     call = (irregular(5), irregular(5, seed=1))
@@ -272,9 +314,14 @@ def test_rows_that_are_said_to_be_independent_are_moved_together() -> None:
 # --- what cannot be checked -------------------------------------------------------------------------------------------
 
 
-def test_float32_is_warned_about() -> None:
-    with pytest.warns(UserWarning, match=r"input 0 requires gradient and is not a double precision.*\.double\(\)"):
-        check_gradients(ops.Exp, (irregular(3).astype(np.float32),))
+def test_float32_is_warned_about_and_rounding_is_not_called_wrong() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert gradcheck(ops.Exp, (irregular(3).astype(np.float32),))
+    told = " ".join(str(warning.message) for warning in said)
+    assert "input 0 requires gradient and is not a double precision" in told
+    assert ".double()" in told
+    assert "nothing was checked" in told
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,10 @@ class _Pair(Problem):
 
     def _forward(self, context: Context) -> Array:
         y = self._pair.forward(context, *self.inputs, **self.options)
-        if isinstance(y, np.ndarray):
-            return y
-        if isinstance(y, np.generic | float | int):
-            return np.asarray(y)
+        if isinstance(y, np.ndarray | np.generic | float) and (array := np.asarray(y)).dtype.kind == "f":
+            return array
+        if isinstance(y, np.ndarray | np.generic | int):
+            raise GradcheckError(f"{self.operation}.forward returned {np.asarray(y).dtype}; a gradient needs floats.")
         raise GradcheckError(f"{self.operation}.forward returned {type(y).__name__}; return the result, an array.")
 
     def results(self) -> list[Array]:
@@ -202,6 +202,8 @@ def as_problem(
         needs = floats if needs_input_grad is None else list(needs_input_grad)
         if len(needs) != len(inputs):
             raise ValueError(f"needs_input_grad has {len(needs)} values for {len(inputs)} inputs")
+        if any(need and not float_ for need, float_ in zip(needs, floats, strict=True)):
+            raise ValueError("needs_input_grad asks for the gradient of an input that is no array of floats")
         if not any(needs):
             raise ValueError("gradcheck of a forward and backward on arrays wants a float64 array among its inputs")
         return _Pair(func, inputs, options, needs)

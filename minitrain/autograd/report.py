@@ -37,7 +37,7 @@ class InputCheck:
     largest: the largest error of the entries that count.
     analytic, numeric: the gradients of Σ grad_output · y, of the input's shape; of the sampled entries only, in the
         directional mode.
-    at_kink: which entries are at a kink.
+    at_kink: which entries are at a kink. excused: which disagreed at first and are not wrong, for any of these reasons.
     problem: what is wrong apart from numbers, such as a shape.
     mistakes: what the autopsy makes of it, the likeliest first.
     """
@@ -54,6 +54,7 @@ class InputCheck:
     analytic: Array | None = None
     numeric: Array | None = None
     at_kink: Array | None = None
+    excused: Array | None = None
     problem: str = ""
     mistakes: list[Mistake] = dataclasses.field(default_factory=list)
 
@@ -97,7 +98,8 @@ class Report:
     def _verdict(self, found: InputCheck, unit: str) -> str:
         if found.problem:
             return found.problem
-        counted = f"{DIRECTIONS} random directions" if self.directional else f"{found.entries} {unit}"
+        checked = found.entries - found.kinks - found.unmeasured
+        counted = f"{DIRECTIONS} random directions" if self.directional else f"{checked} {unit}"
         if found.failing:
             verdict = f"{found.failing} of {counted} wrong"
         else:
