@@ -365,6 +365,16 @@ def test_what_a_learner_would_write_passes_as_well(tmp_path: Path) -> None:
         assert stages[-1].name == "training"
 
 
+def test_where_a_bug_is_to_be_found_the_check_does_not_tell_which(tmp_path: Path) -> None:
+    hunts = [(exercise, exercise.stub()) for exercise in EXERCISES.values() if exercise.bug]
+    for (exercise, _), stages in zip(hunts, outcomes(tmp_path, hunts), strict=True):
+        assert failed(stages), exercise.name
+        assert "Likely:" not in stages[-1].text
+    relu = EXERCISES["relu-backward"]
+    wrong = changed(relu.solution(), "y <= 0", "y > 0")
+    assert "Likely: mask-inverted" in outcomes(tmp_path, [(relu, wrong)])[0][-1].text
+
+
 # --- the training run, torch, the programs of the files ---------------------------------------------------------------
 
 

@@ -112,6 +112,16 @@ def _read(path: Path) -> str:
 # --- the stages -------------------------------------------------------------------------------------------------------
 
 
+def _undiagnosed(report: str) -> str:
+    """A report without what is likely wrong: where a bug is to be found, that is the learner's part."""
+    kept, diagnosis = [], False
+    for line in report.splitlines():
+        diagnosis = line.strip().startswith(("Likely:", "Or:")) or (diagnosis and line.startswith("    "))
+        if not diagnosis:
+            kept.append(line)
+    return "\n".join([*kept, "What is wrong with it is yours to find."])
+
+
 def _values(exercise: Exercise, child: _Child, learners: _Learners) -> Stage:
     """What measuring says of the piece, and what differs from the library's values."""
     kinds = {probe.kind for probe in exercise.probes}
@@ -127,7 +137,8 @@ def _values(exercise: Exercise, child: _Child, learners: _Learners) -> Stage:
         found = [_difference(child.arrays, results, CLOSE, "the library has"), *saved]
     wrong = next((text for text in found if text), None)
     if wrong is not None:
-        return Stage(name, False, _wrapped(wrong) + child.printed())
+        told = _undiagnosed(wrong) if exercise.bug else wrong
+        return Stage(name, False, _wrapped(told) + child.printed())
     right = [answer["right"]] if answer["right"] else []
     if answer["measured"]:
         right.append(f"{answer['measured']} derivatives are what is measured")
