@@ -119,7 +119,7 @@ def _undiagnosed(report: str) -> str:
         diagnosis = line.strip().startswith(("Likely:", "Or:")) or (diagnosis and line.startswith("    "))
         if not diagnosis:
             kept.append(line)
-    return "\n".join([*kept, "What is wrong with it is yours to find."])
+    return "\n".join([*kept, "Why, is yours to find. Run the file; gradcheck tells more, and so do the hints."])
 
 
 def _values(exercise: Exercise, child: _Child, learners: _Learners) -> Stage:
