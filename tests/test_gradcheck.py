@@ -348,6 +348,13 @@ def test_float32_is_warned_about_and_rounding_is_not_called_wrong() -> None:
         ),
         (lambda: gradcheck(Returning(None), (irregular(2),)), GradcheckError, "forward returned NoneType"),
         (lambda: gradcheck(writing, (leaf(2),)), GradcheckError, "changes input 0 in place"),
+        (
+            lambda: gradcheck(with_backward(ops.Neg, lambda ctx, grad_y: "wrong"), (irregular(2),)),
+            GradcheckError,
+            "backward returned str for input 0",
+        ),
+        (lambda: gradcheck(network(), (leaf(3, 4),), loss_fn=F.mse_loss), ValueError, "and then the target"),
+        (lambda: gradcheck(ops.Exp, (leaf(3),)), ValueError, "wants a float64 array.*but got Tensor"),
         (lambda: gradcheck(ops.Exp, (irregular(2),), fast_mode=True, independent_rows=True), ValueError, "give either"),
         (lambda: gradcheck(ops.Sum, (irregular(2),), options={"dim": (0,), "keepdim": False}, independent_rows=True),
          ValueError, "as many rows"),
@@ -380,6 +387,33 @@ def writing(x: Tensor) -> Tensor:
     with minitrain.no_grad():
         x.detach().mul_(0)
     return x * 1.0
+
+
+def test_an_input_that_was_written_into_is_put_back() -> None:
+    x = leaf(2)
+    before = x.array.copy()
+    with pytest.raises(GradcheckError):
+        gradcheck(writing, (x,))
+    np.testing.assert_array_equal(x.array, before)
+
+
+def test_a_direction_moves_by_eps_however_many_entries_there_are() -> None:
+    x, moved = leaf(40, 40), []
+    before = x.array.copy()
+
+    def watched(x: Tensor) -> Tensor:
+        moved.append(np.linalg.norm(x.array - before))
+        return (x * x).sum()
+
+    assert gradcheck(watched, (x,), fast_mode=True, eps=1e-5)
+    assert max(moved) == pytest.approx(1e-5, rel=1)
+
+
+def test_what_adds_up_to_dldy_by_chance_is_not_called_a_mask() -> None:
+    squared = with_backward(ops.Tanh, lambda ctx, grad_y: grad_y * ctx.saved_arrays[0] ** 2)
+    (found,) = check_gradients(squared, (irregular(3, 4),)).inputs
+    assert found.failing > 0
+    assert "mask-inverted" not in [mistake.name for mistake in found.mistakes]
 
 
 def test_a_gradient_of_another_shape_is_a_problem_of_that_input() -> None:

@@ -83,7 +83,12 @@ class _Pair(Problem):
                 f"{self.operation}.backward returned {len(gradients)} gradients for {len(self.inputs)} inputs; return "
                 "one for each input, in order, None for an input that has none."
             )
-        return [None if gradients[i] is None else np.asarray(gradients[i]) for i in self._checked]
+        arrays = [None if gradients[i] is None else np.asarray(gradients[i]) for i in self._checked]
+        for i, gradient in zip(self._checked, arrays, strict=True):
+            if gradient is not None and gradient.dtype.kind not in "biuf":
+                kind = type(gradients[i]).__name__
+                raise GradcheckError(f"{self.operation}.backward returned {kind} for input {i}; return an array.")
+        return arrays
 
     def places(self) -> list[int]:
         return self._checked
@@ -205,15 +210,20 @@ def as_problem(
         if any(need and not float_ for need, float_ in zip(needs, floats, strict=True)):
             raise ValueError("needs_input_grad asks for the gradient of an input that is no array of floats")
         if not any(needs):
-            raise ValueError("gradcheck of a forward and backward on arrays wants a float64 array among its inputs")
+            kinds = ", ".join(type(x).__name__ for x in inputs)
+            raise ValueError(
+                f"gradcheck of a forward and backward on arrays wants a float64 array among its inputs, but got {kinds}"
+            )
         return _Pair(func, inputs, options, needs)
     if options or needs_input_grad is not None:
         raise TypeError("options and needs_input_grad are for a forward and backward on arrays; use a closure here")
     tensors = {f"input {i}": x for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad}
-    name = getattr(func, "__qualname__", type(func).__name__).removeprefix("<lambda>") or "function"
+    name = getattr(func, "__name__", type(func).__name__).replace("<lambda>", "function")
     if isinstance(func, Module):
         name = type(func).__name__
         tensors |= {name: param for name, param in func.named_parameters() if param.requires_grad}
+        if loss_fn is not None and len(inputs) < 2:
+            raise ValueError("with loss_fn, inputs are the Module's own and then the target: give at least two")
     elif loss_fn is not None:
         raise TypeError("loss_fn belongs to a Module; put the loss into the function")
     if not tensors:
