@@ -409,6 +409,14 @@ def test_a_direction_moves_by_eps_however_many_entries_there_are() -> None:
     assert max(moved) == pytest.approx(1e-5, rel=1)
 
 
+def test_a_hundredth_too_much_is_caught_in_directions_of_many_entries() -> None:
+    wrong = off_by(1.01, ops.Exp, "backward")
+    x = leaf(60, 60)
+    assert gradcheck(lambda x: x.exp().sum(), (x,), fast_mode=True)
+    for seed in range(3):
+        assert not check_gradients(lambda x: apply(wrong, x).sum(), (x,), fast_mode=True, seed=seed).ok
+
+
 def test_what_adds_up_to_dldy_by_chance_is_not_called_a_mask() -> None:
     squared = with_backward(ops.Tanh, lambda ctx, grad_y: grad_y * ctx.saved_arrays[0] ** 2)
     (found,) = check_gradients(squared, (irregular(3, 4),)).inputs
