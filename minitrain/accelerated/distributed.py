@@ -39,6 +39,7 @@ class Processes:
     def __init__(self, rank: int, count: int, device: torch.device) -> None:
         self.rank, self.count, self.device = rank, count, device
         self.rows = 0
+        self._barrier: Any = None
 
     @staticmethod
     def started(device: torch.device) -> Processes:
@@ -62,7 +63,10 @@ class Processes:
     def _wait(self) -> None:
         if self.count > 1:
             with self.together():
-                dist.barrier()
+                # Held, so that it is not gloo's thread that lets go of it last: that takes Python's lock, and a thread
+                # that asks for it while the interpreter ends is ended amid C++, which aborts the process.
+                self._barrier = dist.barrier(async_op=True)
+                self._barrier.wait()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
