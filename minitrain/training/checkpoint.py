@@ -21,6 +21,7 @@ from minitrain.arguments import as_dtype
 from minitrain.device import device as Device
 from minitrain.ops import Array
 from minitrain.tensor import Tensor
+from minitrain.training.atomic import write_atomically
 
 _METADATA = "__metadata__"  # the header's entry that is no tensor
 _OURS = "minitrain"  # one entry of that: the library writes several in any order, and files should be reproducible
@@ -30,7 +31,8 @@ _DTYPES = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F32", "F64"}  # those that 
 def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write Tensors, or dicts, lists and tuples of Tensors, numbers, strings and None, to a file.
 
-    f: a path, or a file opened for writing bytes. At a path, a file that is there stays until the new one is whole.
+    f: a path, or a file opened for writing bytes. At a path, a file that is there stays until the new one is whole and
+    on the disk.
     Raises TypeError for anything else, such as a whole Module: save its state_dict().
     """
     import safetensors.numpy  # here, since importing minitrain should cost little more than importing NumPy
@@ -44,13 +46,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     path = Path(f)
     if path.is_dir():
         raise IsADirectoryError(f"cannot save to {path}: it is a directory; name a file in it")
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write_atomically(path, data)
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
