@@ -123,6 +123,7 @@ def _train(arguments: argparse.Namespace) -> int:
         directory = train(config, arguments.out, backend)
     if directory is not None:
         print(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors", file=sys.stderr)
+    backend.end()
     return 0
 
 

@@ -141,6 +141,10 @@ class TorchBackend(Backend):
         """What torch's optimizer remembers, and its options now, into one of minitrain's."""
         load_optimizer_state(to, optimizer.state_dict())
 
+    def end(self) -> None:
+        """End one of several processes."""
+        self.processes.end()
+
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         """Part from the other processes."""
         self.processes.part(finished=error_type is None)

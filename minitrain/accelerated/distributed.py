@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -39,7 +40,7 @@ class Processes:
     def __init__(self, rank: int, count: int, device: torch.device) -> None:
         self.rank, self.count, self.device = rank, count, device
         self.rows = 0
-        self._barrier: Any = None
+        self._work: Any = None
 
     @staticmethod
     def started(device: torch.device) -> Processes:
@@ -63,10 +64,16 @@ class Processes:
     def _wait(self) -> None:
         if self.count > 1:
             with self.together():
-                # Held, so that it is not gloo's thread that lets go of it last: that takes Python's lock, and a thread
-                # that asks for it while the interpreter ends is ended amid C++, which aborts the process.
-                self._barrier = dist.barrier(async_op=True)
-                self._barrier.wait()
+                self._hold(dist.barrier(async_op=True)).wait()
+
+    def _hold(self, work: Any) -> Any:
+        """Keep what gloo is doing, so that it is not gloo's thread that lets go of it last.
+
+        That takes Python's lock, and a thread that asks for it while the interpreter ends is ended amid C++, which
+        aborts the process.
+        """
+        self._work = work
+        return work
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -104,7 +111,7 @@ class Processes:
     def total(self, *numbers: Any) -> list[torch.Tensor]:
         """The sums of each number over all processes."""
         sums = torch.stack([torch.as_tensor(number, dtype=torch.float64).to(self.device) for number in numbers])
-        dist.all_reduce(sums)
+        self._hold(dist.all_reduce(sums, async_op=True)).wait()
         return list(sums)
 
     def part(self, *, finished: bool) -> None:
@@ -113,6 +120,16 @@ class Processes:
             if finished:
                 self._wait()
             dist.destroy_process_group()
+
+    def end(self) -> None:
+        """End this process now, well, where there are several: its interpreter's own end could be aborted, see _hold.
+
+        DistributedDataParallel's works cannot be held.
+        """
+        if self.count > 1:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(0)
 
 
 class Slices:

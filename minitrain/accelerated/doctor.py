@@ -9,16 +9,14 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import threadpoolctl  # type: ignore[import-untyped]
 
 from minitrain.accelerated.choice import find_compiler
 from minitrain.accelerated.vision import import_torchvision
 from minitrain.data import datasets
-
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from minitrain.training.environment import THREADS, numpy_blas
 
 
 class Finding(NamedTuple):
@@ -66,12 +64,10 @@ def _count(number: int | None, what: str) -> str:
 
 
 def _numpy() -> Finding:
-    built: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
-    blas = built.get("Build Dependencies", {}).get("blas", {})
-    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    threads = f", {_count(pools[0]['num_threads'], 'thread')}" if pools else ""
-    kernels = f", {pools[0]['architecture']} kernels" if pools and "architecture" in pools[0] else ""
-    says = f"{np.__version__}; BLAS {blas.get('name', '?')} {blas.get('version', '')}{kernels}{threads}"
+    blas = numpy_blas()
+    threads = f", {_count(blas.threads, 'thread')}" if blas.threads is not None else ""
+    kernels = f", {blas.kernels} kernels" if blas.kernels else ""
+    says = f"{np.__version__}; BLAS {blas.name} {blas.version}{kernels}{threads}"
     if chosen := os.environ.get("OPENBLAS_CORETYPE"):
         remedy = f"OPENBLAS_CORETYPE={chosen} chose these kernels; unset it for those that suit this CPU best"
         return Finding("NumPy", says, remedy)

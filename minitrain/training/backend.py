@@ -78,6 +78,9 @@ class Backend:
         """What this framework's optimizer remembers, and its options now, into one of minitrain's."""
         to.load_state_dict(optimizer.state_dict())
 
+    def end(self) -> None:
+        """Called when all is done: end the process here, where leaving that to the interpreter is not safe."""
+
     def __enter__(self) -> Self:
         return self
 
