@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    _add_export(commands)
     _add_data(commands)
     _add_gradcheck(commands)
     _add_compare(commands)
@@ -124,6 +127,71 @@ def _train(arguments: argparse.Namespace) -> int:
     if directory is not None:
         print(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors", file=sys.stderr)
     backend.end()
+    return 0
+
+
+# --- evaluate, predict, export ----------------------------------------------------------------------------------------
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = _add_command(commands, "evaluate", _evaluate, "test what a run has trained, class by class")
+    evaluate.add_argument("directory", metavar="RUN", help="the run's directory")
+    evaluate.add_argument("--data-dir", metavar="DIR", help="as for train (default: where the run had it)")
+    evaluate.add_argument("--json", metavar="FILE", help="write all the figures")
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from minitrain.accelerated.choice import check_writable
+    from minitrain.training.evaluate import evaluate
+
+    if arguments.json is not None:
+        check_writable(arguments.json, "--json")
+    evaluation = evaluate(arguments.directory, arguments.data_dir)
+    print(evaluation)
+    _write_json(arguments.json, {"run": arguments.directory, **evaluation.as_dict()})
+    return 0
+
+
+def _add_predict(commands: Any) -> None:
+    predict = _add_command(commands, "predict", _predict, "tell what pictures show, by what a run has trained")
+    predict.epilog = "Exit status: 1 if a picture cannot be read (or for a failure, said on stderr), 2 for bad usage."
+    predict.add_argument("directory", metavar="RUN", help="the run's directory")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", help="a PNG, JPEG, GIF, BMP or WEBP file")
+    predict.add_argument(
+        "--invert", action="store_true", help="the pictures are dark on white (the training images: light on black)"
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from minitrain.training.evaluate import predict, shown
+    from minitrain.training.pictures import PictureError
+
+    width = max(len(shown(file)) for file in arguments.images)
+    failures = 0
+    for answer in predict(arguments.directory, arguments.images, arguments.invert):
+        if isinstance(answer, PictureError):
+            failures += 1
+            print(f"minitrain: error: {answer}", file=sys.stderr)
+            continue
+        print(f"{shown(answer.file):<{width}}  {answer}", flush=True)
+        for note in answer.notes:
+            print(f"minitrain: warning: {shown(answer.file)}: {note}", file=sys.stderr)
+    return int(failures > 0)
+
+
+def _add_export(commands: Any) -> None:
+    export = _add_command(commands, "export", _export, "write what a run has trained as a file that torch loads")
+    export.add_argument("directory", metavar="RUN", help="the run's directory")
+    export.add_argument("file", metavar="FILE", help="the file to write, such as model.safetensors")
+    export.add_argument("--force", action="store_true", help="replace a file that is there")
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from minitrain.training.evaluate import export
+
+    export(arguments.directory, arguments.file, arguments.force)
+    print(f"The weights are in {arguments.file}. With safetensors, torch loads them into the same model by")
+    print(f"    model.load_state_dict(safetensors.torch.load_file({arguments.file!r}))")
     return 0
 
 
