@@ -7,13 +7,15 @@ optimizer's state, has its outline in the file's metadata as JSON, beside a chec
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +24,14 @@ from minitrain.device import device as Device
 from minitrain.ops import Array
 from minitrain.tensor import Tensor
 from minitrain.training.atomic import write_atomically
+from minitrain.training.reading import open_file, parse_json, shown
 
 _METADATA = "__metadata__"  # the header's entry that is no tensor
 _OURS = "minitrain"  # one entry of that: the library writes several in any order, and files should be reproducible
-_DTYPES = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F32", "F64"}  # those that Tensors have, as headers name them
+# The dtypes that Tensors have, as headers name them and as NumPy does.
+_DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8"}
+_LONGEST_HEADER = 100_000_000  # bytes, as the format has it
+_MOST_AXES = 64  # that NumPy's arrays have
 
 
 def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
@@ -53,39 +59,173 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
     """Read what save wrote, or any safetensors file (an OrderedDict from names to Tensors).
 
     map_location: the CPU or None. weights_only: True; there is no code in these files.
-    Raises FileNotFoundError, and ValueError for a file that is not whole or not in this format.
+    A file from a stranger can do no harm: it is checked, header first, before it gets any memory.
+    Raises OSError for a path where no file can be read, and ValueError for one that is not whole or no such file.
     """
     if map_location is not None:
         Device(map_location)
     if not weights_only:
         raise ValueError("weights_only=False is not offered: it would run code from the file; leave it True.")
-    import safetensors
-    import safetensors.numpy
+    if isinstance(f, str | os.PathLike):
+        with open_file(f) as file:
+            return _load(file, os.fstat(file.fileno()).st_size, f)
+    data = f.read()
+    return _load(io.BytesIO(data), len(data), "the file")
 
-    name = f if isinstance(f, str | os.PathLike) else "the file"
-    data = Path(f).read_bytes() if isinstance(f, str | os.PathLike) else f.read()
+
+def _load(file: IO[bytes], size: int, name: object) -> Any:
+    """What is in a file of so many bytes."""
+    head = file.read(8)
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header.pop(_METADATA, {})
-        for key, entry in header.items():
-            if entry["dtype"] not in _DTYPES:
-                raise ValueError(f"{key!r} has the dtype {entry['dtype']}, which is not offered; write it as float32")
-        arrays = safetensors.numpy.load(data)
+        entries, metadata = _parse_header(_header(file, head, size), size)
+        arrays = {entry.name: _read_array(file, entry) for entry in sorted(entries, key=_place)}
+        if file.read(1):
+            raise ValueError("it grew while it was read")
         if not any(key == _OURS or text.startswith(f'["{_OURS}"') for key, text in metadata.items()):
             # Another program's file. Ours says so twice, so that no damaged one is taken for another's.
-            return OrderedDict((key, Tensor(arrays[key])) for key in header)
-        name_again, checksum, outline = json.loads(metadata[_OURS])
-        if name_again != _OURS or _checksum(outline, arrays) != checksum:
-            raise ValueError("its checksum does not fit: it was damaged")
-        return _from_outline(outline, arrays)
-    except (safetensors.SafetensorError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            return OrderedDict((entry.name, Tensor(arrays[entry.name])) for entry in entries)
+        return _arranged(parse_json(metadata.get(_OURS, ""), constants=True), arrays)
+    except (ValueError, RecursionError) as error:
         # A pickle's first bytes; those of safetensors are a length below 2**24, whose upper bytes are 0.
-        if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and any(data[3:8])):
+        if head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and any(head[3:])):
             raise ValueError(
                 f"{name} is a pickle, as torch.save writes it, which can carry code. Write it anew from torch with "
                 "safetensors.torch.save_file(model.state_dict(), PATH)."
             ) from None
-        raise ValueError(f"cannot read {name} ({len(data)} bytes) as a safetensors file: {error}") from None
+        raise ValueError(f"cannot read {name} ({size} bytes) as a safetensors file: {error}") from None
+
+
+# --- reading: the header --------------------------------------------------------------------------------------------
+
+
+class _Entry(NamedTuple):
+    """What the header says of a tensor; its bytes are those from begin to end, counted from the header's end."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def _place(entry: _Entry) -> tuple[int, int]:
+    return entry.begin, entry.end
+
+
+def _header(file: IO[bytes], head: bytes, size: int) -> bytes:
+    """The header's text, of the length that the file's first 8 bytes give."""
+    if len(head) < 8:
+        raise ValueError("it is too short for the 8 bytes that such a file begins with: it was cut off, or is another")
+    length = int.from_bytes(head, "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError(
+            f"its header would have {length:,} bytes, and may have {_LONGEST_HEADER:,}: it was damaged, or is another"
+        )
+    if length > size - 8:
+        raise ValueError(f"its header alone should end after {8 + length} bytes: it was cut off, or damaged")
+    header = file.read(length)
+    if len(header) < length:
+        raise ValueError(f"it has become shorter while it was read: its header ends after {len(header)} of its bytes")
+    return header
+
+
+def _parse_header(header: bytes, size: int) -> tuple[list[_Entry], dict[str, str]]:
+    """The tensors, which fill the file's bytes without a gap or an overlap, and the metadata."""
+    content = parse_json(header)
+    if not isinstance(content, dict) or not header.startswith(b"{"):
+        raise ValueError("its header is no JSON object")
+    metadata = content.pop(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("its metadata are not names with texts")
+    entries = [_parse_entry(name, about) for name, about in content.items()]
+    end = 0
+    for entry in sorted(entries, key=_place):
+        if entry.begin != end:
+            raise ValueError(f"{shown(entry.name)} begins at byte {entry.begin} of the data, not at {end}")
+        end = entry.end
+    expected = 8 + len(header) + end
+    if size < expected:
+        raise ValueError(f"it should have {expected} bytes: it was cut off")
+    if size > expected:
+        raise ValueError(f"it should have {expected} bytes: something was added")
+    return entries, metadata
+
+
+def _parse_entry(name: str, about: Any) -> _Entry:
+    """What the header says of one tensor, each part of the type that it should have."""
+    name.encode()  # raises UnicodeEncodeError, which is a ValueError, for half a character
+    if not isinstance(about, dict) or about.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"of {shown(name)} its header does not say dtype, shape and data_offsets")
+    dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        text = dtype if isinstance(dtype, str) and dtype.isidentifier() and len(dtype) < 20 else shown(dtype)
+        raise ValueError(f"{shown(name)} has the dtype {text}, which is not offered; write it as float32")
+    for numbers, what in ((shape, "shape"), (offsets, "data_offsets")):
+        if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+            raise ValueError(f"{shown(name)} has the {what} {shown(numbers)}, which are not whole numbers from 0 up")
+    if len(shape) > _MOST_AXES or len(offsets) != 2:
+        raise ValueError(f"{shown(name)} has {len(shape)} axes and {len(offsets)} data_offsets: too many, or too few")
+    entry = _Entry(name, np.dtype(_DTYPES[dtype]), tuple(shape), *offsets)
+    needed = math.prod(shape) * entry.dtype.itemsize
+    if entry.end - entry.begin != needed:
+        raise ValueError(
+            f"{shown(name)} of {dtype} in the shape {shown(entry.shape)} needs {needed} bytes, and its data_offsets "
+            f"are {offsets[0]} and {offsets[1]}"
+        )
+    return entry
+
+
+# --- reading: the arrays and their outline ----------------------------------------------------------------------------
+
+
+def _read_array(file: IO[bytes], entry: _Entry) -> Array:
+    """The array that comes next in the file, in memory of its own."""
+    array: Array = np.empty(entry.shape, entry.dtype)
+    values = array.reshape(-1).view(np.uint8)
+    left = values.data
+    while left:
+        count = file.readinto(left)  # type: ignore[attr-defined]  # of IO, which the two that come here have
+        if not count:
+            raise ValueError(f"it has become shorter while it was read: {shown(entry.name)} lacks {len(left)} bytes")
+        left = left[count:]
+    if entry.dtype == np.bool_ and values.size and values.max() > 1:
+        raise ValueError(f"{shown(entry.name)} has the dtype BOOL, and other bytes than 0 and 1")
+    return array
+
+
+def _arranged(content: Any, arrays: dict[str, Array]) -> Any:
+    """What was saved, from our entry of the metadata and the arrays, all of which are used up."""
+    if not isinstance(content, list) or len(content) != 3 or content[0] != _OURS:
+        raise ValueError("its metadata are not as minitrain writes them: it was damaged")
+    _, checksum, outline = content
+    if _checksum(outline, arrays) != checksum:
+        raise ValueError("its checksum does not fit: it was damaged")
+    thing = _from_outline(outline, arrays)
+    if arrays:
+        raise ValueError(f"its outline lacks {shown(next(iter(arrays)))}")
+    return thing
+
+
+def _from_outline(outline: Any, arrays: dict[str, Array]) -> Any:
+    if not isinstance(outline, dict) or len(outline) != 1:
+        raise ValueError("a part of its outline is not one kind with its content")
+    ((kind, content),) = outline.items()
+    if kind == "tensor" and isinstance(content, str):
+        if content not in arrays:
+            raise ValueError(f"its outline has {shown(content)} twice, or there is none")
+        return Tensor(arrays.pop(content))
+    if kind == "dict" and isinstance(content, list):
+        if not all(isinstance(pair, list) and len(pair) == 2 and _is_plain(pair[0]) for pair in content):
+            raise ValueError("a dict in its outline is not made of pairs")
+        return OrderedDict((key, _from_outline(part, arrays)) for key, part in content)
+    if kind in ("list", "tuple") and isinstance(content, list):
+        return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
+    if kind == "value" and _is_plain(content):
+        return content
+    raise ValueError(f"there is no {shown(kind)} with such a content in an outline")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
 
 
 def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
@@ -112,7 +252,7 @@ def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if value is not None and not isinstance(value, bool | int | float | str):
+    if not _is_plain(value):
         raise TypeError(
             f"cannot save a {type(value).__name__}: only Tensors, numbers, strings, None, and dicts, lists and tuples "
             "of them. Of a Module or an optimizer, save its state_dict()."
@@ -120,17 +260,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _from_outline(outline: dict[str, Any], arrays: dict[str, Array]) -> Any:
-    ((kind, content),) = outline.items()
-    if kind == "tensor":
-        return Tensor(arrays[content])
-    if kind == "dict":
-        return OrderedDict((key, _from_outline(part, arrays)) for key, part in content)
-    if kind in ("list", "tuple"):
-        return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
-    if kind == "value":
-        return content
-    raise ValueError(f"unknown kind {kind!r} in its outline")
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _checksum(outline: Any, arrays: dict[str, Array]) -> int:
@@ -138,5 +269,5 @@ def _checksum(outline: Any, arrays: dict[str, Array]) -> int:
     crc = zlib.crc32(json.dumps(outline).encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.tobytes(), crc)
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)  # which is contiguous
     return crc

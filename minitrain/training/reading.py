@@ -1,0 +1,76 @@
+"""Reading files that nobody vouches for: real files only, JSON without surprises, errors that fit on a line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import reprlib
+import stat
+from typing import IO, Any
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 120
+
+
+def shown(value: object) -> str:
+    """A value from a file, as an error may show it: on one line, and shortened."""
+    return _REPR.repr(value)
+
+
+def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a file to read its bytes. Raises OSError; also for a pipe, a socket or a device, without waiting for it."""
+    file = open(path, "rb", buffering=0, opener=_open_without_waiting)  # noqa: SIM115  # the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "It is no file, but a pipe, a socket or a device", os.fspath(path))
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for someone who writes into it
+
+
+def read_file(path: str | os.PathLike[str], at_most: int) -> bytes:
+    """The file's bytes. Raises OSError as open_file does, ValueError if there are more than at_most."""
+    with open_file(path) as file:
+        parts, left = [], at_most + 1
+        while left and (part := file.read(min(left, 2**20))):
+            parts.append(part)
+            left -= len(part)
+    if not left:
+        raise ValueError(f"it has more than the {at_most:,} bytes that such a file can have")
+    return b"".join(parts)
+
+
+def parse_json(text: str | bytes, *, constants: bool = False) -> Any:
+    """The value of a JSON text in UTF-8.
+
+    constants: whether NaN, Infinity and -Infinity, which JSON has not, but Python writes, may be there.
+    Raises ValueError, saying why: also for a name that stands twice in an object, and for nesting of some hundred deep.
+    """
+    try:
+        return json.loads(
+            text.decode() if isinstance(text, bytes) else text,
+            object_pairs_hook=_object,
+            parse_constant=None if constants else _refuse_constant,
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8 text: {error.reason} at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        for name, _ in pairs:
+            if content.pop(name, pairs) is pairs:  # it was met before, and is gone since
+                raise ValueError(f"its JSON has {shown(name)} twice in one object")
+    return content
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"its JSON has {text}, which is no JSON")
