@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,13 +21,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit status: 0, 1 for a failure, 2 for bad usage, 130 when interrupted."""
+    """Run a command; returns its exit status: 0, 1 for a failure, 2 for bad usage, 128 + n when ended by signal n."""
     arguments = _parser().parse_args(argv)
     try:
+        from minitrain.training.interrupts import stop_at_once
+
+        stop_at_once()
         return int(arguments.run(arguments))
-    except KeyboardInterrupt:
-        print("minitrain: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,6 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"minitrain: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return 2 if _is_usage(error) else 1
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    """Say that a signal has ended the command, and how to go on; returns the exit status."""
+    from minitrain.training.interrupts import Interrupted
+    from minitrain.training.rundir import resume_command
+
+    number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+    unread = number == getattr(signal, "SIGPIPE", None)
+    text = "stopped, since nobody reads its output any more" if unread else "interrupted"
+    if isinstance(error, Interrupted) and error.run is not None:
+        text += f" {error}, and saved. Go on with:" if error.saved else " at once. Go on from the last checkpoint with:"
+        text += f"\n    {resume_command(error.run)}"
+    with contextlib.suppress(OSError):
+        print(f"minitrain: {text}", file=sys.stderr, flush=True)
+    return 1 if unread else 128 + number
 
 
 def _is_usage(error: Exception) -> bool:
@@ -89,7 +108,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _add_train(commands: Any) -> None:
     train = _add_command(commands, "train", _train, "train the built-in model and print the tutorial's log")
-    train.add_argument("--dataset", choices=["fashion-mnist", "digits"], default="fashion-mnist")
+    train.add_argument("--dataset", choices=["fashion-mnist", "digits"], help="what to train on (fashion-mnist)")
     train.add_argument(
         "--data-dir", metavar="DIR", help="the folder that holds FashionMNIST/raw (default: $MINITRAIN_DATA, or ./data)"
     )
@@ -108,6 +127,16 @@ def _add_train(commands: Any) -> None:
         "--shuffle", action=argparse.BooleanOptionalAction, help="a new order in each epoch (no; digits yes)"
     )
     train.add_argument("--out", metavar="DIR", help="the run's directory (default: runs/<dataset>-<n>)")
+    train.add_argument(
+        "--checkpoint-every", type=int, metavar="N", help="save the state every N steps, too (after each epoch)"
+    )
+    train.add_argument("--resume", metavar="RUN", help="go on with the run in this directory, from its last checkpoint")
+    train.add_argument(
+        "--override", action="store_true", help="with --resume: change --lr, --momentum, --weight-decay or --precision"
+    )
+    train.add_argument(
+        "--on-nan", choices=["stop", "continue"], help="at a loss that is not finite, once it is explained (stop)"
+    )
     train.add_argument("--backend", choices=["numpy", "torch"], help="what computes (numpy)")
     train.add_argument(
         "--device", choices=["auto", "cpu", "cuda", "mps"], help="torch's; auto takes the fastest that is there (auto)"
@@ -117,13 +146,23 @@ def _add_train(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from minitrain.accelerated.choice import choose_backend
-    from minitrain.training.config import default_config
-    from minitrain.training.run import train
+    from minitrain.accelerated.choice import choose_backend, earlier_attempt
+    from minitrain.training.config import ConfigError, default_config
+    from minitrain.training.run import plan_resumption, train
 
-    config = dataclasses.replace(default_config(arguments.dataset), **_given(arguments))
+    given = _given(arguments)
+    dataset = arguments.dataset or "fashion-mnist"
+    resume = arguments.resume
+    if resume is None:
+        if arguments.override:
+            raise ConfigError("--override changes a run that goes on; add --resume RUN")
+        resume = earlier_attempt(arguments.out, dataset)
+    elif arguments.out is not None:
+        raise ConfigError(f"--resume goes on in {resume}; leave --out {arguments.out} away")
+    resumption = None if resume is None else plan_resumption(resume, given, override=arguments.override)
+    config = dataclasses.replace(default_config(dataset), **given) if resumption is None else resumption.config
     with choose_backend(config) as backend:
-        directory = train(config, arguments.out, backend)
+        directory = train(config, arguments.out, backend, resumption=resumption)
     if directory is not None:
         print(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors", file=sys.stderr)
     backend.end()

@@ -18,7 +18,7 @@ from minitrain.data.loader import DataLoader, Dataset
 from minitrain.tensor import Tensor
 from minitrain.training.backend import Backend, make_optimizer
 from minitrain.training.config import Config, ConfigError
-from minitrain.training.loops import Observer, test_loop, train_loop
+from minitrain.training.loops import test_loop, train_loop
 
 
 def find_device(name: str) -> torch.device:
@@ -65,7 +65,8 @@ class TorchBackend(Backend):
         torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         self._compile, self._narrow = config.compile, config.precision == "bf16"
         self.processes = Processes.started(self.device)
-        self._captures = self.device.type == "cuda" and self.processes.count == 1
+        # A captured step leaves out the update of a loss that is not finite, and all after it.
+        self._captures = self.device.type == "cuda" and self.processes.count == 1 and config.on_nan == "stop"
         self._captured: CapturedLoop | None = None
         self.writes = self.processes.rank == 0
         if self.processes.count > 1:
@@ -109,28 +110,45 @@ class TorchBackend(Backend):
             options["capturable"] = True
         return make_optimizer(config, model, torch.optim, **options)
 
-    def train(self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Observer) -> None:
-        """train_loop; alone on a GPU, the same steps captured once and replayed."""
+    def train(
+        self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0
+    ) -> None:
+        """train_loop; alone on a GPU, the same steps captured once and replayed. observer: a Stoppable."""
         if self._captures:
             if self._captured is None or not self._captured.is_for(model, loss_fn, optimizer):
                 self._captured = CapturedLoop(model, loss_fn, optimizer)
-            self._captured.train(dataloader, observer)
+            self._captured.train(dataloader, observer, first_batch)
             return
         with self.processes.together():
-            train_loop(dataloader, model, loss_fn, optimizer, self.processes.observer(dataloader, observer))
+            of_the_whole = self.processes.observer(dataloader, observer)
+            train_loop(dataloader, model, loss_fn, optimizer, of_the_whole, first_batch)
 
-    def test(self, dataloader: Any, model: Any, loss_fn: Any, observer: Observer) -> None:
-        """test_loop without gradients."""
+    def test(self, dataloader: Any, model: Any, loss_fn: Any, observer: Any) -> None:
+        """test_loop without gradients. observer: a Stoppable."""
         with self.processes.together(), torch.no_grad():
             test_loop(dataloader, model, loss_fn, self.processes.observer(dataloader, observer))
 
     def state_dict(self, model: Any) -> dict[str, Any]:
         """The parameters and buffers as minitrain's Tensors, under the names that they have without any wrapper."""
-        for wrapper in (torch.nn.parallel.DistributedDataParallel, _Narrow):
-            if isinstance(model, wrapper):
-                model = model.module
-        state: dict[str, Any] = to_minitrain(model.state_dict())
+        state: dict[str, Any] = to_minitrain(_unwrapped(model).state_dict())
         return state
+
+    def load_state_dict(self, model: Any, state: dict[str, Tensor]) -> None:
+        """The same, back into the model's own memory."""
+        _unwrapped(model).load_state_dict(to_torch(state))
+
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        """What torch's optimizer remembers, as minitrain's would, without torch's choices among implementations."""
+        state: dict[str, Any] = to_minitrain(optimizer.state_dict())
+        groups = [
+            {name: value for name, value in group.items() if name not in optim.SWITCHES}
+            for group in state["param_groups"]
+        ]
+        return {**state, "param_groups": groups}
+
+    def load_optimizer_state(self, optimizer: Any, state: dict[str, Any]) -> None:
+        """The same, back into torch's optimizer, which keeps its own choices."""
+        load_optimizer_state(optimizer, state)
 
     def as_minitrain(self, tensor: Any) -> Tensor:
         """A copy, in the computer's memory."""
@@ -148,6 +166,13 @@ class TorchBackend(Backend):
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         """Part from the other processes."""
         self.processes.part(finished=error_type is None)
+
+
+def _unwrapped(model: Any) -> Any:
+    for wrapper in (torch.nn.parallel.DistributedDataParallel, _Narrow):
+        if isinstance(model, wrapper):
+            model = model.module
+    return model
 
 
 class OnDevice(Dataset[Any]):

@@ -17,13 +17,10 @@ import numpy as np
 import torch
 
 from minitrain.training.loops import Observer
+from minitrain.training.recorder import NonFiniteLossError
 
 READ_EVERY = 100  # steps: reading losses makes the processor wait for the GPU
 WARM_UPS = 3  # steps before the capture, in which libraries choose their algorithms and optimizers make their state
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss was nan or infinite; neither it nor any batch after it has changed the parameters."""
 
 
 class CapturedLoop:
@@ -44,46 +41,60 @@ class CapturedLoop:
         """Whether it trains these."""
         return self._model is model and self._loss_fn is loss_fn and self._optimizer is optimizer
 
-    def train(self, dataloader: Any, observer: Observer) -> None:
+    def train(self, dataloader: Any, observer: Observer, first_batch: int = 0) -> None:
         """One pass over the training data. The observer hears of the updates late, a hundred of them at a time.
 
         Nobody can look at a loss before the update without waiting for the GPU: before_update is called for one batch
-        alone, that whose loss is nan or infinite, since its update was not made.
+        alone, that whose loss is nan or infinite, since its update was not made. The observer is asked beforehand
+        after which batch it wants the model settled; there, and only there, everything waits.
         dataloader: of a data set with .tensors, images (n, ...) and labels (n,), on the model's device.
+        first_batch: the number of the first batch that it gives.
         Raises NonFiniteLossError after a batch whose loss was nan or infinite.
         """
-        batch_size = dataloader.batch_size
         indices = dataloader.indices()
         self._model.train()
         if self._known != self._what_it_depends_on(dataloader):
             self._lay_out(dataloader)
         self._known = None  # until the pass has gone well
-        self._position.zero_()
+        self._position.fill_(first_batch)
         told: Callable[[], None] | None = None
         with warnings.catch_warnings():
             # The short last batch is an update that is not captured, of an optimizer that could be.
             warnings.filterwarnings("ignore", message=".*capturable=True")
-            for begin in itertools.count(0, READ_EVERY):
-                batches = [*itertools.islice(indices, READ_EVERY)]
-                if batches:
-                    self._upload(begin * batch_size, np.fromiter(itertools.chain.from_iterable(batches), np.int64))
-                for number, batch in enumerate(batches, start=begin):
-                    if len(batch) == batch_size:
-                        if self._replay is None:
-                            self._replay = self._captured_step()
-                        self._replay()
-                    else:
-                        first = number * batch_size
-                        self._losses[number] = self._step(self._order[first : first + len(batch)])
-                tell = self._reading(begin, begin + len(batches), dataloader, observer)
+            begin, batches = first_batch, [None]
+            while batches:
+                ahead = range(begin, begin + READ_EVERY)
+                settling = next((batch for batch in ahead if observer.settles_after(batch)), ahead[-1])
+                loader = dataloader.state_dict()
+                batches = [*itertools.islice(indices, settling + 1 - begin)]
+                self._run(begin, batches)
+                end = begin + len(batches)
+                tell = self._reading(begin, end, dataloader, loader, observer)
                 if told is not None:
                     told()  # of the hundred before these, while the GPU computes these
-                if not batches:
-                    break
                 told = tell
+                if batches and observer.settles_after(end - 1):
+                    tell()
+                    told = None
+                    observer.settled(end - 1)
+                begin = end
         self._optimizer.zero_grad()
         self._known = self._what_it_depends_on(dataloader)
         self._held = self._tensors()  # so that no other tensor can have the id, or the memory, of one of these
+
+    def _run(self, begin: int, batches: list[Any]) -> None:
+        """The steps of these batches, the first of which has the number begin."""
+        if batches:
+            rows = np.fromiter(itertools.chain.from_iterable(batches), np.int64)
+            self._upload(begin * self._batch_size, rows)
+        for number, batch in enumerate(batches, start=begin):
+            if len(batch) == self._batch_size:
+                if self._replay is None:
+                    self._replay = self._captured_step()
+                self._replay()
+            else:
+                first = number * self._batch_size
+                self._losses[number] = self._step(self._order[first : first + len(batch)])
 
     def _what_it_depends_on(self, dataloader: Any) -> tuple[Any, ...]:
         options = [
@@ -113,14 +124,14 @@ class CapturedLoop:
 
     def _captured_step(self) -> Callable[[], None]:
         """What makes a full batch's step: a graph's replay. The warm-ups leave no trace."""
-        before = self._state()
+        before, position = self._state(), self._position.clone()
         stream = torch.cuda.Stream() if self._capture else None  # type: ignore[no-untyped-call]
         if stream is not None:
             stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
                 self._full_step()
-                self._position.zero_()
+                self._position.copy_(position)
         replay = self._full_step
         if stream is not None:
             torch.cuda.current_stream().wait_stream(stream)
@@ -176,8 +187,13 @@ class CapturedLoop:
         states = [value for state in self._optimizer.state.values() for value in state.values()]
         return params + [value for value in states if isinstance(value, torch.Tensor)]
 
-    def _reading(self, begin: int, end: int, dataloader: Any, observer: Observer) -> Callable[[], None]:
-        """Begin to read the losses of these batches; the result waits for them and tells the observer."""
+    def _reading(
+        self, begin: int, end: int, dataloader: Any, loader: dict[str, Any], observer: Observer
+    ) -> Callable[[], None]:
+        """Begin to read the losses of these batches; the result waits for them and tells the observer.
+
+        loader: the data loader's state before them, to which it returns if one of them has gone wrong.
+        """
         losses = self._losses[begin:end].to("cpu", non_blocking=True)  # torch makes it pinned memory
         read = torch.cuda.Event() if self._losses.is_cuda else None  # type: ignore[no-untyped-call]
         if read is not None:
@@ -192,6 +208,9 @@ class CapturedLoop:
                     first = batch * dataloader.batch_size
                     rows = self._order[first : min(first + dataloader.batch_size, size)]
                     X, y = self._images.index_select(0, rows), self._labels.index_select(0, rows)
+                    dataloader.load_state_dict(loader)
+                    for _ in itertools.islice(dataloader.indices(), batch + 1 - begin):
+                        pass
                     observer.before_update(batch, X, y, loss)
                     raise NonFiniteLossError(
                         f"the loss of batch {batch} is {loss.item()}; the parameters are those from before it. "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minitrain.training.backend import Backend
 from minitrain.training.config import Config, ConfigError
+from minitrain.training.rundir import of_launch
 
 
 def require_torch(what: str) -> None:
@@ -48,3 +49,13 @@ def choose_backend(config: Config) -> Backend:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise ConfigError("torchrun has started several processes, but NumPy trains in one; add --backend torch")
     return Backend()
+
+
+def earlier_attempt(out: str | None, dataset: str) -> Path | None:
+    """The run that torchrun starts again (--max-restarts), if one of its processes had ended; None if it is the first.
+
+    A run that had not begun to write is begun.
+    """
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) == 0:
+        return None
+    return of_launch(os.environ["TORCHELASTIC_RUN_ID"], out, dataset)

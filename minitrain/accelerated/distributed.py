@@ -21,7 +21,9 @@ import torch
 import torch.distributed as dist
 
 from minitrain.data.loader import DataLoader
+from minitrain.training.interrupts import SIGNALS
 from minitrain.training.loops import Observer
+from minitrain.training.recorder import Stoppable
 
 PATIENCE = timedelta(minutes=30)  # with a process that downloads, or is silent; one that ended is noticed at once
 
@@ -104,7 +106,7 @@ class Processes:
         """The loss, the mean over a batch; of several processes, one whose average is the mean over the whole batch."""
         return loss_class() if self.count == 1 else WholeMean(loss_class(reduction="sum"), self)
 
-    def observer(self, dataloader: Any, observer: Observer) -> Observer:
+    def observer(self, dataloader: Any, observer: Stoppable) -> Observer:
         """The observer, told of the whole batches instead of this process's slices."""
         return observer if self.count == 1 else _OfTheWhole(self, dataloader, observer)
 
@@ -142,6 +144,14 @@ class Slices:
     def __len__(self) -> int:
         return len(self._dataloader)
 
+    def state_dict(self, *, again: bool = False) -> dict[str, Any]:
+        """The DataLoader's: where all processes are in the pass."""
+        return self._dataloader.state_dict(again=again)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The DataLoader's."""
+        self._dataloader.load_state_dict(state)
+
     def __iter__(self) -> Iterator[Any]:
         rank, count = self._processes.rank, self._processes.count
         for indices in self._dataloader.indices():
@@ -164,25 +174,40 @@ class WholeMean:
 class _OfTheWhole(Observer):
     """Tells an observer of whole batches what the loops tell of slices. All processes add up, whoever prints.
 
-    before_update is told of this process's slice, and on CPUs only: on a GPU, looking at the loss means to wait for it.
+    With the losses they add up which signals have come, so that all of them stop after the same batch.
     """
 
-    def __init__(self, processes: Processes, dataloader: Any, observer: Observer) -> None:
+    def __init__(self, processes: Processes, dataloader: Any, observer: Stoppable) -> None:
         self._processes, self._observer = processes, observer
         self._batch_size, self._size = dataloader.batch_size, len(dataloader.dataset)
+        self._loss = torch.zeros(())
+        observer.agreed = observer.agreed or 0
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """This process's slice, and its weighted loss."""
-        if self._processes.device.type == "cpu":
-            self._observer.before_update(batch, X, y, loss)
+        """The whole batch's loss; this process's slice of the batch, None if its loss is finite and the whole's not."""
+        (total,) = self._total(loss.detach())
+        self._loss = total / self._processes.count
+        elsewhere = bool(torch.isfinite(loss)) and not bool(torch.isfinite(total))
+        self._observer.before_update(batch, None if elsewhere else X, y, self._loss)
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
         """The whole batch's loss, and the rows that all processes have seen."""
-        (total,) = self._processes.total(loss.detach())
         seen = min((batch + 1) * self._batch_size, size)
-        self._observer.after_update(batch, total / self._processes.count, seen, size)
+        self._observer.after_update(batch, self._loss, seen, size)
+
+    def settled(self, batch: int) -> None:
+        """All processes have come here."""
+        self._observer.settled(batch)
 
     def after_test(self, accuracy: float, loss: float) -> None:
         """Each process has counted its right answers against the whole data set."""
-        right, total = self._processes.total(round(accuracy * self._size), loss)
+        right, total = self._total(round(accuracy * self._size), loss)
         self._observer.after_test(right.item() / self._size, total.item() / self._processes.count)
+
+    def _total(self, *numbers: Any) -> list[torch.Tensor]:
+        """The sums over all processes; and the signals that any of them has had."""
+        asked = [float(self._observer.interrupts.signal == number) for number in SIGNALS]
+        totals = self._processes.total(*numbers, *asked)
+        came = [number for number, count in zip(SIGNALS, totals[len(numbers) :], strict=True) if count.item()]
+        self._observer.agreed = came[0] if came else 0
+        return totals[: len(numbers)]

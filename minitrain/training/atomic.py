@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, to the disk, read back, and only then renamed."""
+"""Files that are there whole or not at all: written beside their place, read back from it, and only then renamed."""
 
 from __future__ import annotations
 

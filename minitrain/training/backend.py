@@ -11,7 +11,7 @@ from minitrain.data.loader import DataLoader
 from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
 from minitrain.training.config import OPTIMIZERS, Config
-from minitrain.training.loops import Observer, test_loop, train_loop
+from minitrain.training.loops import test_loop, train_loop
 
 
 def make_optimizer(config: Config, model: Any, optim: Any = optim, **options: Any) -> Any:
@@ -55,12 +55,14 @@ class Backend:
         """The configured optimizer."""
         return make_optimizer(config, model)
 
-    def train(self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Observer) -> None:
-        """train_loop, as this framework runs it."""
-        train_loop(dataloader, model, loss_fn, optimizer, observer)
+    def train(
+        self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0
+    ) -> None:
+        """train_loop, as this framework runs it. observer: a Stoppable."""
+        train_loop(dataloader, model, loss_fn, optimizer, observer, first_batch)
 
-    def test(self, dataloader: Any, model: Any, loss_fn: Any, observer: Observer) -> None:
-        """test_loop without gradients."""
+    def test(self, dataloader: Any, model: Any, loss_fn: Any, observer: Any) -> None:
+        """test_loop without gradients. observer: a Stoppable."""
         with no_grad():
             test_loop(dataloader, model, loss_fn, observer)
 
@@ -68,6 +70,19 @@ class Backend:
         """The model's parameters and buffers as minitrain's Tensors."""
         state: dict[str, Any] = model.state_dict()
         return state
+
+    def load_state_dict(self, model: Any, state: dict[str, Tensor]) -> None:
+        """Parameters and buffers into the model, as state_dict gives them."""
+        model.load_state_dict(state)
+
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        """What the optimizer remembers, and its options, in minitrain's Tensors and without what only torch has."""
+        state: dict[str, Any] = optimizer.state_dict()
+        return state
+
+    def load_optimizer_state(self, optimizer: Any, state: dict[str, Any]) -> None:
+        """Go on with what an optimizer of the same kind remembered, as optimizer_state gives it."""
+        optimizer.load_state_dict(state)
 
     def as_minitrain(self, tensor: Any) -> Tensor:
         """A tensor of this framework's as minitrain's."""

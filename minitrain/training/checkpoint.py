@@ -153,7 +153,8 @@ def _parse_header(header: bytes, size: int) -> tuple[list[_Entry], dict[str, str
 
 def _parse_entry(name: str, about: Any) -> _Entry:
     """What the header says of one tensor, each part of the type that it should have."""
-    name.encode()  # raises UnicodeEncodeError, which is a ValueError, for half a character
+    if not name.isascii() and "\\ud" in ascii(name):
+        raise ValueError(f"the name {shown(name)} has half a character")
     if not isinstance(about, dict) or about.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"of {shown(name)} its header does not say dtype, shape and data_offsets")
     dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
@@ -180,7 +181,10 @@ def _parse_entry(name: str, about: Any) -> _Entry:
 
 def _read_array(file: IO[bytes], entry: _Entry) -> Array:
     """The array that comes next in the file, in memory of its own."""
-    array: Array = np.empty(entry.shape, entry.dtype)
+    try:
+        array: Array = np.empty(entry.shape, entry.dtype)
+    except ValueError as error:
+        raise ValueError(f"{shown(entry.name)} has the shape {shown(entry.shape)}, which no array has ({error})") from None
     values = array.reshape(-1).view(np.uint8)
     left = values.data
     while left:

@@ -26,6 +26,8 @@ class Config:
     momentum: SGD's and RMSprop's.
     backend: what computes; device, compile and precision are torch's. device "auto": the fastest that is there.
     precision: of the arithmetic; weights are float32 in any case. "tf32": products of NVIDIA's 19-bit floats.
+    checkpoint_every: save the state after every so many steps, and not after every epoch alone; 0 for that.
+    on_nan: what to do at a loss that is not finite.
     Raises ConfigError for values that cannot be run.
     """
 
@@ -44,6 +46,8 @@ class Config:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     compile: bool = False
     precision: Literal["float32", "tf32", "bf16"] = "float32"
+    checkpoint_every: int = 0
+    on_nan: Literal["stop", "continue"] = "stop"
 
     def __post_init__(self) -> None:
         choices: dict[str, Collection[str]] = {
@@ -52,6 +56,7 @@ class Config:
             "backend": ("numpy", "torch"),
             "device": ("auto", "cpu", "cuda", "mps"),
             "precision": ("float32", "tf32", "bf16"),
+            "on_nan": ("stop", "continue"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -59,6 +64,10 @@ class Config:
         for name, numbers in (("epochs", [self.epochs]), ("batch_size", [self.batch_size]), ("hidden", self.hidden)):
             if any(number < 1 for number in numbers):
                 raise ConfigError(f"{name} must be at least 1, but got {' '.join(map(str, numbers))}")
+        if self.checkpoint_every < 0:
+            raise ConfigError(
+                f"checkpoint_every must be a number of steps, or 0 for epochs alone, but got {self.checkpoint_every}"
+            )
         for name, number in (("lr", self.lr), ("momentum", self.momentum), ("weight_decay", self.weight_decay)):
             if not (math.isfinite(number) and number >= 0):
                 raise ConfigError(f"{name} must be a finite number from 0 up, but got {number}")

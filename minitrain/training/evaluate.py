@@ -209,7 +209,7 @@ class Prediction(NamedTuple):
     notes: list[str]
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {_percent(probability)}" for name, probability in self.ranking[:3])
+        return ", ".join(f"{name} ({_percent(probability)})" for name, probability in self.ranking[:3])
 
 
 def probabilities(trained: Trained, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -51,11 +51,11 @@ class Explainer:
         ]
         return "\n".join(paragraphs)
 
-    def too_late(self, epoch: int, batch: int, loss: float) -> str:
-        """What to say of a loss that was seen only when the weights that gave it were gone."""
+    def elsewhere(self, epoch: int, batch: int, loss: float) -> str:
+        """What to say of a loss that comes from another process's slice of the batch."""
         return (
-            f"minitrain: the loss of epoch {epoch}, batch {batch} is {loss}. It was seen only after the update, in "
-            "what the processes add up; run it in one process to have it explained."
+            f"minitrain: the loss of epoch {epoch}, batch {batch} is {loss}. It comes from another process's slice of "
+            "the batch; run it in one process to have it explained."
         )
 
     def _history(self, weights: dict[str, Array], losses: Sequence[float]) -> str:

@@ -27,6 +27,16 @@ class Observer:
         if batch % 100 == 0:
             self.line(f"loss: {loss.item():>7f}  [{current:>5d}/{size:>5d}]")
 
+    def settles_after(self, batch: int) -> bool:
+        """Whether settled is to be called after this batch. A loop that hears of its losses late asks beforehand."""
+        return True
+
+    def settled(self, batch: int) -> None:
+        """Called after after_update, when model, optimizer and data loader are exactly as after this batch.
+
+        So it is the moment to save them, or to stop by raising.
+        """
+
     def after_test(self, accuracy: float, loss: float) -> None:
         """Called with the share of right answers, from 0 to 1, and the mean of the batches' losses."""
         self.line(f"Test Error: \n Accuracy: {(100 * accuracy):>0.1f}%, Avg loss: {loss:>8f} \n")
@@ -58,6 +68,7 @@ def train_loop(
         optimizer.zero_grad()
 
         observer.after_update(batch, loss, batch * dataloader.batch_size + len(X), size)
+        observer.settled(batch)
 
 
 def test_loop(dataloader: Any, model: Any, loss_fn: Any, observer: Observer = PRINT) -> tuple[float, float]:

@@ -54,7 +54,7 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int], invert: b
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not Path(path).is_file():  # reading a pipe, for one, might never end
-        raise PictureError("there is no such file" if not os.path.lexists(path) else "it is no file but something else")
+        raise PictureError("it is a folder, a pipe or a device" if os.path.exists(path) else "there is no such file")
     notes = []
     try:
         with warnings.catch_warnings():

@@ -1,216 +1,302 @@
-"""A whole run: data, model and optimizer from a configuration, the epochs, and the directory that they leave."""
+"""A whole run: data, model and optimizer from a configuration, the epochs, and the directory that they leave.
+
+A run that was broken off goes on from its last checkpoint as if nothing had been: the same bits, the same lines.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import importlib.metadata
-import itertools
-import json
-import math
 import os
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from minitrain.data.transforms import ToTensor
-from minitrain.random import manual_seed
+from minitrain.random import default_generator, manual_seed
+from minitrain.tensor import Tensor
 from minitrain.training.backend import Backend
-from minitrain.training.checkpoint import save
 from minitrain.training.config import DATASETS, Config, ConfigError
+from minitrain.training.environment import describe, differences
 from minitrain.training.explain import Explainer
-from minitrain.training.loops import Observer
+from minitrain.training.interrupts import Interrupted, Interrupts
 from minitrain.training.model import build_model
+from minitrain.training.recorder import Recorder, Silent, Stoppable
+from minitrain.training.rundir import (
+    Checkpoint,
+    RunDirectory,
+    RunError,
+    check_out,
+    check_run,
+    make_run_dir,
+    open_run,
+    read_config,
+    read_last_good,
+    read_sessions,
+)
 
-# --- the run's directory ----------------------------------------------------------------------------------------------
+# --- the parts of a run -----------------------------------------------------------------------------------------------
 
 
-def check_out(out: str | os.PathLike[str] | None) -> None:
-    """Raise ConfigError if out cannot become a run's directory: it holds a run already, or is a file."""
-    if out is None:
-        return
-    path = Path(out)
-    if not str(out):
-        raise ConfigError("out is empty; name a directory for the run, or leave --out away")
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"{path} is a file; choose another --out")
-    if any((path / name).exists() for name in ("config.json", "steps.csv", "epochs.csv", "model.safetensors")):
-        raise ConfigError(f"{path} already holds a run; choose another --out, or remove it first")
+class Training:
+    """What a configuration trains: data, model, loss and optimizer, on a backend.
 
-
-def make_run_dir(out: str | os.PathLike[str] | None, dataset: str) -> Path:
-    """Make the directory of a run: out, or runs/<dataset>-<n> with the first free n.
-
-    Raises ConfigError if out cannot be it, or cannot be made; nothing has been touched then.
+    Raises DataError if there is no data.
     """
-    check_out(out)
+
+    def __init__(self, config: Config, backend: Backend) -> None:
+        self.config, self.backend = config, backend
+        dataset: Any = DATASETS[config.dataset]
+        with backend.loading():
+            training_data, test_data = (
+                dataset(root=config.data_dir, train=part, download=True, transform=ToTensor()) for part in (True, False)
+            )
+        self.samples = len(training_data)
+        self._in_features, self._classes = training_data[0][0].numel(), len(training_data.classes)
+        manual_seed(config.seed)
+        self.model = backend.model(self.build)
+        self.train_dataloader = backend.dataloader(training_data, config.batch_size, config.shuffle)
+        self.test_dataloader = backend.dataloader(test_data, config.batch_size)
+        self.loss_fn = backend.loss_fn()
+        self.optimizer = backend.optimizer(config, self.model)
+
+    def build(self, nn: Any) -> Any:
+        """The model, of a framework's nn."""
+        return build_model(nn, self._in_features, self.config.hidden, self._classes)
+
+    def state(self, *, again: bool = False) -> dict[str, Any]:
+        """All that it takes to go on from here; again: with the batch that was given last."""
+        return {
+            "config": dataclasses.asdict(self.config),
+            "model": self.backend.state_dict(self.model),
+            "optimizer": self.backend.optimizer_state(self.optimizer),
+            "generator": Tensor(default_generator.get_state()),
+            "loader": self.train_dataloader.state_dict(again=again),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from there. Raises ValueError, KeyError or RuntimeError for a state that does not fit."""
+        self.backend.load_state_dict(self.model, state["model"])
+        self.backend.load_optimizer_state(self.optimizer, state["optimizer"])
+        for group in self.optimizer.param_groups:  # which the configuration may have changed
+            for name in group.keys() & {"lr", "momentum", "weight_decay"}:
+                group[name] = getattr(self.config, name)
+        default_generator.set_state(state["generator"].array)
+        self.train_dataloader.load_state_dict(state["loader"])
+
+    def run(self, observer: Stoppable, position: Mapping[str, Any]) -> None:
+        """The epochs that are left from there on."""
+        first_batch = position["batch"]
+        for epoch in range(position["epoch"], self.config.epochs + 1):
+            observer.begin_epoch(epoch, self.config.epochs)
+            self.backend.train(self.train_dataloader, self.model, self.loss_fn, self.optimizer, observer, first_batch)
+            first_batch = 0
+            self.backend.test(self.test_dataloader, self.model, self.loss_fn, observer)
+            observer.end_epoch()
+
+
+BEGINNING: dict[str, Any] = {
+    "epoch": 1,
+    "batch": 0,
+    "updates": 0,
+    "losses": [],
+    "under_way": False,
+    "seconds": 0.0,
+}
+
+# --- going on with a run ----------------------------------------------------------------------------------------------
+
+# What may differ from session to session without being another run: where and how it is computed, how long it goes on.
+FREE = {"data_dir", "epochs", "backend", "device", "compile", "checkpoint_every", "on_nan"}
+# What may be changed on purpose. Of the rest (data, order, shapes, the kind of optimizer) a run is made.
+OVERRIDABLE = {"lr", "momentum", "weight_decay", "precision"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumption:
+    """How a run goes on: its directory, the configuration from now on, and what was changed in it."""
+
+    run: Path
+    config: Config
+    changes: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+
+
+def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, override: bool = False) -> Resumption:
+    """How to go on with a run, with the options that were given anew. Nothing is changed yet.
+
+    Raises ConfigError for other hyperparameters than the run's, unless overridden, for a run that is complete, and
+    where there is no run; RunError if it cannot be read.
+    """
+    path = check_run(run)
+    last, _ = read_last_good(path)
     try:
-        if out is not None:
-            path = Path(out)
-            path.mkdir(parents=True, exist_ok=True)
-            return path
-        for n in itertools.count():
-            path = Path("runs") / f"{dataset}-{n}"
-            with contextlib.suppress(FileExistsError):  # also where another run took it just now
-                path.mkdir(parents=True)
-                break
-        return path
-    except OSError as error:
-        raise ConfigError(f"cannot make the directory {path} ({error.strerror}); choose another --out") from None
+        config = read_config(path)
+    except RunError as error:
+        if last is None:
+            raise
+        print(f"minitrain: {error}. It is written anew from {last.path}", file=sys.stderr)
+        config = last.config
+    changes = {name: [getattr(config, name), new] for name, new in given.items() if getattr(config, name) != new}
+    refused = {name: change for name, change in changes.items() if name not in FREE}
+    if refused and not (override and refused.keys() <= OVERRIDABLE):
+        raise ConfigError(f"{path} is a run with {_shown(refused)}; {_remedy(refused, override)}")
+    config = dataclasses.replace(config, **{name: new for name, (_, new) in changes.items()})
+    epoch = last.state["position"]["epoch"] if last is not None else 1
+    if epoch > config.epochs:
+        done = f"{epoch - 1} of {config.epochs} epochs are done"
+        if "epochs" in changes or (path / "model.safetensors").exists():
+            raise ConfigError(f"{path} is complete: {done}; to train on, say --epochs {config.epochs + 10}, or more")
+    return Resumption(path, config, changes)
 
 
-class RunObserver(Observer):
-    """Prints the tutorial's lines, and writes every step's loss and every epoch's result into the run's directory.
-
-    steps.csv: epoch and batch, each from 1 and 0 up as they are printed, samples seen in the epoch, the batch's loss.
-    epochs.csv: the test's accuracy (0 to 1) and mean loss, the seconds that training and testing took.
-    At the first loss that is not finite, explainer's report is printed on stderr.
-    """
-
-    def __init__(self, directory: Path, progress: Any, explainer: Explainer) -> None:
-        self.epoch = 0
-        self._progress = progress
-        self._explainer, self._explained = explainer, False
-        self._updates = 0
-        self._losses: list[float] = []  # the first and the last four
-        self._seen = 0
-        self._files = contextlib.ExitStack()
-        self._steps = self._table(directory / "steps.csv", ["epoch", "batch", "samples", "loss"])
-        self._epochs = self._table(directory / "epochs.csv", ["epoch", "accuracy", "loss", "seconds"])
-        self._began = time.perf_counter()
-
-    def _table(self, path: Path, columns: list[str]) -> tuple[Any, IO[str]]:
-        file = self._files.enter_context(path.open("x", newline="", encoding="utf-8"))
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        file.flush()
-        return writer, file
-
-    def close(self) -> None:
-        """Close the tables."""
-        self._files.close()
-
-    def line(self, text: str) -> None:
-        """Print a line of the log, above the progress bar where there is one."""
-        with self._progress.external_write_mode(sys.stdout):
-            super().line(text)
-
-    def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Say which epoch begins, of how many."""
-        self.epoch, self._seen, self._began = epoch, 0, time.perf_counter()
-        self._progress.set_description(f"Epoch {epoch}/{epochs}", refresh=False)
-        super().begin_epoch(epoch, epochs)
-
-    def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """Explain the first loss that is not finite, while the weights are those that gave it."""
-        value = loss.item()
-        if not math.isfinite(value) and not self._explained:
-            self._say(self._explainer.explain(self.epoch, batch, X, y, value, self._losses, self._updates))
-
-    def _say(self, text: str) -> None:
-        """Print on stderr, once in a run."""
-        self._explained = True
-        with self._progress.external_write_mode(sys.stderr):
-            print(f"{text}\n", file=sys.stderr, flush=True)
-
-    def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
-        """Print, record, show progress."""
-        super().after_update(batch, loss, current, size)
-        value = loss.item()
-        if not math.isfinite(value) and not self._explained:
-            self._say(self._explainer.too_late(self.epoch, batch, value))
-        self._updates += 1
-        self._losses.append(value)
-        if len(self._losses) > 5:
-            del self._losses[1]
-        writer, file = self._steps
-        writer.writerow([self.epoch, batch, current, value])
-        if batch % 100 == 0:
-            file.flush()
-        self._progress.update(current - self._seen)
-        self._seen = current
-
-    def after_test(self, accuracy: float, loss: float) -> None:
-        """Print, record."""
-        super().after_test(accuracy, loss)
-        writer, _ = self._epochs
-        writer.writerow([self.epoch, accuracy, loss, round(time.perf_counter() - self._began, 6)])
-        for _, table in (self._steps, self._epochs):
-            table.flush()
+def _shown(changes: Mapping[str, list[Any]]) -> str:
+    return ", ".join(
+        f"{name.replace('_', '-')} {_words(was)}, but {_words(new)} is given" for name, (was, new) in changes.items()
+    )
 
 
-class Silent(Observer):
-    """Of a process that computes for another one, which prints and writes."""
-
-    def line(self, text: str) -> None:
-        """Print nothing."""
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-@contextlib.contextmanager
-def _observing(directory: Path | None, total: int, explainer: Explainer) -> Iterator[Observer]:
-    """An observer that writes into the directory, if any, with a progress bar on stderr where that is a terminal."""
-    if directory is None:
-        yield Silent()
-        return
-    from tqdm import tqdm  # here, since importing minitrain should cost little more than importing NumPy
-
-    hidden = not sys.stderr.isatty()
-    with tqdm(total=total, unit=" samples", unit_scale=True, disable=hidden, leave=False, dynamic_ncols=True) as bar:
-        observer = RunObserver(directory, bar, explainer)
-        try:
-            yield observer
-        finally:
-            observer.close()
+def _remedy(refused: Mapping[str, Any], override: bool) -> str:
+    fixed = sorted(name.replace("_", "-") for name in refused.keys() - OVERRIDABLE)
+    if not fixed:
+        return "leave that out, or add --override to change it in the middle of the run"
+    also = ", not even with --override" if override else ""
+    return f"{', '.join(fixed)} cannot change within a run{also}: leave that out, or begin another run with --out"
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Backend | None = None) -> Path | None:
+def train(
+    config: Config,
+    out: str | os.PathLike[str] | None = None,
+    backend: Backend | None = None,
+    *,
+    resumption: Resumption | None = None,
+) -> Path | None:
     """Run it: print the tutorial's log on stdout, and leave a directory with all there is to know about the run.
 
-    config.json: the configuration and the versions it ran with. steps.csv, epochs.csv: the metrics, see RunObserver.
-    model.safetensors: the trained weights, for minitrain.load and safetensors' own readers.
-    A loss that is not finite is explained on stderr, once; the run goes on.
+    The directory's files are those of rundir.py. The state is saved before the first batch, after each epoch, and
+    every config.checkpoint_every steps. The first Ctrl-C, SIGTERM or SIGHUP saves it after the batch and ends the run.
+    A loss that is not finite is explained on stderr; the run then stops before the update, or goes on, as
+    config.on_nan says.
     backend: what computes; minitrain itself, if None.
+    resumption: the run to go on with, instead of beginning one; config is its configuration then.
     Returns the directory; None in a process that does not write, where several train together.
-    Raises DataError if there is no data, ConfigError if out holds a run.
+    Raises DataError if there is no data, ConfigError if out holds a run or cannot be written, RunError for a run that
+    is in use, damaged, or could not be saved, NonFiniteLossError, and Interrupted.
     """
     backend = backend or Backend()
-    if backend.writes:
-        check_out(out)  # before a long download
-    dataset: Any = DATASETS[config.dataset]
-    with backend.loading():
-        training_data, test_data = (
-            dataset(root=config.data_dir, train=part, download=True, transform=ToTensor()) for part in (True, False)
+    with contextlib.ExitStack() as stack:
+        directory = None
+        if resumption is not None and backend.writes:
+            directory = stack.enter_context(open_run(resumption.run))
+        elif backend.writes:
+            check_out(out)  # before a long download
+        training = Training(config, backend)
+        last, faults = (None, []) if resumption is None else read_last_good(resumption.run)
+        if last is not None:
+            _load(training, last)
+        position = BEGINNING if last is None else last.state["position"]
+        if resumption is None and backend.writes:
+            directory = stack.enter_context(make_run_dir(out, config.dataset))
+        interrupts = stack.enter_context(Interrupts())
+        if directory is None:
+            training.run(Silent(interrupts, position["epoch"], config.on_nan), position)
+            return None
+        for text in [*_begin(directory, config, backend, resumption, position), *_lines(directory, last, faults)]:
+            print(f"minitrain: {text}", file=sys.stderr)
+        explainer = Explainer(config, backend, training.build, training.model, training.optimizer)
+        recorder = Recorder(
+            directory, explainer, interrupts, training.state, position, stack.enter_context(_bar(training, position))
         )
-    sample, _ = training_data[0]
-    manual_seed(config.seed)
+        if last is None:
+            with _beginning(directory, discard=resumption is None):
+                directory.check_room(recorder.save())
+        try:
+            training.run(recorder, position)
+            recorder.line("Done!")
+            recorder.insist(lambda: directory.save_weights(backend.state_dict(training.model)))
+            recorder.insist(directory.flush)
+        except Interrupted as error:
+            error.run = directory.path
+            raise
+        return directory.path
 
-    def build(nn: Any) -> Any:
-        return build_model(nn, sample.numel(), config.hidden, len(training_data.classes))
 
-    model = backend.model(build)
-    train_dataloader = backend.dataloader(training_data, config.batch_size, config.shuffle)
-    test_dataloader = backend.dataloader(test_data, config.batch_size)
-    loss_fn = backend.loss_fn()
-    optimizer = backend.optimizer(config, model)
+def _load(training: Training, last: Checkpoint) -> None:
+    try:
+        training.load(last.state)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise RunError(f"{last.path} does not fit its own configuration: {error}") from error
 
-    directory = make_run_dir(out, config.dataset) if backend.writes else None
-    if directory is not None:
-        versions = {"minitrain": importlib.metadata.version("minitrain"), **backend.versions()}
-        description = {**dataclasses.asdict(config), "versions": versions}
-        (directory / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    explainer = Explainer(config, backend, build, model, optimizer)
-    with _observing(directory, config.epochs * len(training_data), explainer) as observer:
-        for epoch in range(1, config.epochs + 1):
-            observer.begin_epoch(epoch, config.epochs)
-            backend.train(train_dataloader, model, loss_fn, optimizer, observer)
-            backend.test(test_dataloader, model, loss_fn, observer)
-        observer.line("Done!")
-    if directory is not None:
-        save(backend.state_dict(model), directory / "model.safetensors")
-    return directory
+
+@contextlib.contextmanager
+def _beginning(directory: RunDirectory, *, discard: bool) -> Iterator[None]:
+    """Within it a session first writes into a directory; discard: where that fails, nothing is left of it."""
+    try:
+        yield
+    except OSError as error:
+        room = directory.room()
+        if discard:
+            directory.discard()
+        where = f": {error.filename}" if error.filename else ""
+        raise ConfigError(
+            f"cannot write the run in {directory.path} ({error.strerror}{where}; {room} are free); make room, or "
+            "choose another --out"
+        ) from None
+
+
+def _begin(
+    directory: RunDirectory,
+    config: Config,
+    backend: Backend,
+    resumption: Resumption | None,
+    position: Mapping[str, Any],
+) -> list[str]:
+    """Write down the configuration and this session; returns what there is to say about it."""
+    environment = describe(backend.versions())
+    said: list[str] = []
+    session: dict[str, Any] = {"began": datetime.now(UTC).isoformat(timespec="seconds")}
+    session |= {name: position[name] for name in ("epoch", "batch", "updates")}
+    if launch := os.environ.get("TORCHELASTIC_RUN_ID"):
+        session["launch"] = launch
+    if resumption is not None:
+        directory.clean()
+        session["changes"] = resumption.changes
+        with contextlib.suppress(RunError):  # which was said
+            directory.description = {"sessions": read_sessions(directory.path)}
+            before = directory.description["sessions"][-1]["environment"]
+            said += [f"not as in the session before: {line}" for line in differences(before, environment)]
+        said.append(f"going on with {directory.path} in epoch {position['epoch']}, batch {position['batch']}")
+    with _beginning(directory, discard=resumption is None):
+        directory.describe(config, environment, session)
+    return said
+
+
+def _lines(directory: RunDirectory, last: Checkpoint | None, faults: list[str]) -> list[str]:
+    """Open tables and log where the state belongs; returns what there is to say about it."""
+    said = [f"{fault}; taking the checkpoint before it" for fault in faults]
+    with _beginning(directory, discard=last is None):
+        return said + directory.begin_lines(None if last is None else last.places)
+
+
+def _bar(training: Training, position: Mapping[str, Any]) -> Any:
+    """A progress bar on stderr, where that is a terminal."""
+    from tqdm import tqdm  # here, since importing minitrain should cost little more than importing NumPy
+
+    done = (position["epoch"] - 1) * training.samples + position["batch"] * training.config.batch_size
+    return tqdm(
+        total=training.config.epochs * training.samples,
+        initial=done,
+        unit=" samples",
+        unit_scale=True,
+        disable=not sys.stderr.isatty(),
+        leave=False,
+        dynamic_ncols=True,
+    )
