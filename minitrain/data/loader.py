@@ -7,11 +7,14 @@ that after `manual_seed` the same program sees the same batches, and the stream 
 import copy
 import itertools
 import math
+import operator
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minitrain import random
 from minitrain.creation import as_tensor, stack, tensor
@@ -142,7 +145,13 @@ def random_split(
 
 
 class Sampler(Generic[T_co]):
-    """Chooses the order: iterating gives indices, or lists of them; `__len__` says how many."""
+    """Chooses the order: iterating gives indices, or lists of them; `__len__` says how many.
+
+    For `DataLoader.state_dict` in the middle of a pass, the iterator has two methods more, as torchdata names them:
+    `state_dict()` returns its place, made of what `minitrain.save` can write;
+    `load_state_dict(state)` goes there, and raises ValueError for a state that does not fit.
+    Such an iterator draws nothing before its first `next()`: one is made to be loaded into.
+    """
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__(self)")
@@ -155,7 +164,7 @@ class SequentialSampler(Sampler[int]):
         self.data_source = data_source
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self.data_source)))
+        return _InOrder(range(len(self.data_source)))
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -196,22 +205,34 @@ class RandomSampler(Sampler[int]):
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
-        n = len(self.data_source)
-        generator = self.generator
-        if generator is None:
-            generator = Generator().manual_seed(random.random_int64())
-        if self.replacement:
-            for drawn in range(0, self.num_samples, 32):  # in blocks of 32, as torch draws them
-                yield from random.randint(0, n, (min(32, self.num_samples - drawn),), generator=generator).tolist()
-            return
-        for _ in range(self.num_samples // n):
-            yield from random.randperm(n, generator=generator).tolist()
-        left = self.num_samples % n
-        if left or self.generator is not None:  # even for none left: torch draws here, and so moves a user's stream
-            yield from random.randperm(n, generator=generator)[:left].tolist()
+        return _Drawn(self, self.generator)
 
     def __len__(self) -> int:
         return self.num_samples
+
+    def _size(self, number: int) -> int | None:
+        """How many indices the block of this number has, of those that a pass draws in turn; None after the last."""
+        if self.replacement:
+            left = self.num_samples - 32 * number  # torch draws 32 at a time
+            return min(left, 32) if left > 0 else None
+        permutations, left = divmod(self.num_samples, len(self.data_source))
+        if number < permutations:
+            return len(self.data_source)
+        # Even for none left: torch draws here, and so moves a user's stream.
+        return left if number == permutations and (left or self.generator is not None) else None
+
+    def _draw(self, size: int, generator: Generator) -> NDArray[np.int64]:
+        n = len(self.data_source)
+        if self.replacement:
+            return random.randint(0, n, (size,), generator=generator)
+        return random.randperm(n, generator=generator)[:size]
+
+    def _indices(self, places: list[int]) -> list[int]:
+        return places
+
+    def _fits(self) -> dict[str, Any]:
+        length = len(self.data_source)
+        return {"length": length, "num_samples": self.num_samples, "replacement": self.replacement}
 
 
 class SubsetRandomSampler(Sampler[int]):
@@ -222,11 +243,22 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        for i in random.randperm(len(self.indices), generator=self.generator).tolist():
-            yield self.indices[i]
+        return _Drawn(self, self.generator or random.default_generator)
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def _size(self, number: int) -> int | None:
+        return len(self.indices) if number == 0 else None
+
+    def _draw(self, size: int, generator: Generator) -> NDArray[np.int64]:
+        return random.randperm(size, generator=generator)
+
+    def _indices(self, places: list[int]) -> list[int]:
+        return [self.indices[place] for place in places]
+
+    def _fits(self) -> dict[str, Any]:
+        return {"length": len(self.indices), "checksum": _checksum(list(self.indices)), "replacement": False}
 
 
 class BatchSampler(Sampler[list[int]]):
@@ -242,14 +274,248 @@ class BatchSampler(Sampler[list[int]]):
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
-        indices = iter(self.sampler)
-        while batch := list(itertools.islice(indices, self.batch_size)):
-            if len(batch) == self.batch_size or not self.drop_last:
-                yield batch
+        return _Batches(self)
 
     def __len__(self) -> int:
         samples = len(self.sampler)  # type: ignore[arg-type]
         return samples // self.batch_size if self.drop_last else math.ceil(samples / self.batch_size)
+
+
+# --- the samplers' iterators -----------------------------------------------------------------------------------
+
+
+class _Order(Iterator[Any]):
+    """An order's indices: a block of them, how many of these have been given, and perhaps blocks to follow."""
+
+    _block: Sequence[Any] = ()
+    _given = 0
+
+    def _next_block(self) -> bool:
+        """Make the next block the present one; False where there is none."""
+        return False
+
+    def __next__(self) -> Any:
+        while self._given == len(self._block):
+            if not self._next_block():
+                raise StopIteration
+        self._given += 1
+        return self._block[self._given - 1]
+
+    def take(self, count: int) -> list[Any]:
+        """The next `count` indices, or as many as there are: what islice gives, but a block's at once."""
+        taken: list[Any] = []
+        while len(taken) < count and (self._given < len(self._block) or self._next_block()):
+            more = self._block[self._given : self._given + count - len(taken)]
+            self._given += len(more)
+            taken += more
+        return taken
+
+
+class _InOrder(_Order):
+    """A list, tuple or range from front to back."""
+
+    def __init__(self, sequence: Sequence[Any]) -> None:
+        self._block = sequence
+
+    def _fits(self) -> dict[str, Any]:
+        return {"length": len(self._block), "checksum": _checksum(self._block)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**self._fits(), "given": self._given}
+
+    def load_state_dict(self, state: Any) -> None:
+        _require(state, self._fits(), "given")
+        self._given = _number_to(len(self._block), state, "given")
+
+
+class _Drawn(_Order):
+    """Blocks of places that a sampler draws, each when its first index is asked for.
+
+    Without a generator, the first block draws a seed from the default one, for a generator of this pass alone.
+    """
+
+    def __init__(self, sampler: RandomSampler | SubsetRandomSampler, generator: Generator | None) -> None:
+        self._sampler = sampler
+        self._generator = generator
+        self._private = generator is None
+        self._blocks = 0  # how many have been drawn
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)  # the last of them
+
+    def _next_block(self) -> bool:
+        size = self._sampler._size(self._blocks)
+        if size is None:
+            return False
+        if self._generator is None:
+            self._generator = Generator().manual_seed(random.random_int64())
+        self._order = self._sampler._draw(size, self._generator)
+        self._block, self._given = self._sampler._indices(self._order.tolist()), 0
+        self._blocks += 1
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        private = self._generator if self._private else None
+        return {
+            **self._sampler._fits(),
+            "blocks": self._blocks,
+            "order": Tensor(self._order.copy()),
+            "given": self._given,
+            "generator": None if private is None else Tensor(private.get_state()),
+        }
+
+    def load_state_dict(self, state: Any) -> None:
+        fits = self._sampler._fits()
+        _require(state, fits, "blocks", "order", "given", "generator")
+        blocks = _number_to(None, state, "blocks")
+        size = self._sampler._size(blocks - 1) if blocks else 0
+        order = state["order"].array if isinstance(state["order"], Tensor) else np.empty((), object)
+        if size is None or order.dtype != np.int64 or order.shape != (size,):
+            raise _unfit(f"the order of block {blocks} is {_short(state['order'])}, expected {size or 0} int64 indices")
+        if ((order < 0) | (order >= fits["length"])).any():
+            raise _unfit(f"its order has indices from {order.min()} to {order.max()}, there are {fits['length']}")
+        if not fits["replacement"] and len(np.unique(order)) < size:
+            raise _unfit("its order has an index twice")
+        given = _number_to(size, state, "given")
+        if self._private and blocks:
+            self._generator = _generator_at(state["generator"])
+        elif state["generator"] is not None:
+            raise _unfit("it has a generator of the pass alone, where none is used")
+        self._blocks, self._order, self._given = blocks, order.copy(), given
+        self._block = self._sampler._indices(order.tolist())
+
+
+class _Batches(Iterator[list[Any]]):
+    """Lists of a sampler's indices."""
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self._sampler = sampler
+        self._indices: Iterator[Any] | None = None  # until the first batch: what it draws comes after the base seed
+
+    def __next__(self) -> list[Any]:
+        if self._indices is None:
+            self._indices = _iterator(self._sampler.sampler)
+        size = self._sampler.batch_size
+        if isinstance(self._indices, _Order):
+            batch = self._indices.take(size)
+        else:
+            batch = list(itertools.islice(self._indices, size))
+        if not batch or (len(batch) < size and self._sampler.drop_last):
+            raise StopIteration
+        return batch
+
+    def _fits(self) -> dict[str, Any]:
+        return {"batch_size": self._sampler.batch_size, "drop_last": self._sampler.drop_last}
+
+    def state_dict(self) -> dict[str, Any]:
+        begun = self._indices is not None
+        return {**self._fits(), "indices": _state_of(self._indices, self._sampler.sampler) if begun else None}
+
+    def load_state_dict(self, state: Any) -> None:
+        _require(state, self._fits(), "indices")
+        begun = state["indices"] is not None
+        self._indices = _iterator_at(state["indices"], self._sampler.sampler) if begun else None
+
+
+class _Indices(Iterator[Any]):
+    """The indices of one pass over a DataLoader, which keeps the last pass's for the sake of its state."""
+
+    def __init__(self, iterator: Iterator[Any], again: Any = None) -> None:
+        self.iterator = iterator
+        self.again = again  # what is given before the rest
+        self.last: Any = None  # what was given last
+        self.exhausted = False
+
+    def __next__(self) -> Any:
+        if self.again is not None:
+            self.last, self.again = self.again, None
+            return self.last
+        try:
+            self.last = next(self.iterator)
+        except StopIteration:
+            self.exhausted, self.iterator = True, iter(())  # the order is not needed any more
+            raise
+        return self.last
+
+
+def _iterator(sampler: Iterable[Any]) -> Iterator[Any]:
+    """The sampler's iterator; one that knows its place, where a plain list stands for a sampler."""
+    return _InOrder(sampler) if type(sampler) in (list, tuple, range) else iter(sampler)  # type: ignore[arg-type]
+
+
+def _state_of(iterator: Any, sampler: Iterable[Any]) -> dict[str, Any]:
+    _require_methods(iterator, sampler)
+    return {"sampler": type(sampler).__name__, "state": iterator.state_dict()}
+
+
+def _iterator_at(state: Any, sampler: Iterable[Any]) -> Iterator[Any]:
+    """A new iterator of the sampler, at a place of _state_of's."""
+    _require(state, {"sampler": type(sampler).__name__}, "state")
+    iterator: Any = _iterator(sampler)
+    _require_methods(iterator, sampler)
+    iterator.load_state_dict(state["state"])
+    return iterator  # type: ignore[no-any-return]
+
+
+def _require_methods(iterator: Any, sampler: Iterable[Any]) -> None:
+    for name in ("state_dict", "load_state_dict"):
+        if not callable(getattr(iterator, name, None)):
+            raise TypeError(
+                f"the place in a pass cannot be told: the iterator of {type(sampler).__name__}, a "
+                f"{type(iterator).__name__}, has no {name}. Give it state_dict() and load_state_dict(state), see "
+                "minitrain.data.Sampler; or pass a list of indices as the sampler"
+            )
+
+
+# --- a state that may be another's -----------------------------------------------------------------------------
+
+
+def _require(state: Any, fits: dict[str, Any], *names: str) -> None:
+    """Raise ValueError unless the state is a dict of what fits, and of entries with these names."""
+    if not isinstance(state, dict) or set(state) != {*fits, *names}:
+        raise _unfit(f"{_short(state)} is not a dict of {', '.join([*fits, *names])}")
+    for name, here in fits.items():
+        if type(state[name]) is not type(here) or state[name] != here:
+            raise _unfit(f"its {name} is {_short(state[name])}, here it is {here!r}")
+
+
+def _number_to(largest: int | None, state: dict[str, Any], name: str) -> int:
+    """The entry, a whole number from 0 to the largest."""
+    number = state[name]
+    if type(number) is not int or number < 0 or (largest is not None and number > largest):
+        limit = "up" if largest is None else f"to {largest}"
+        raise _unfit(f"{name} is {_short(number)}, expected a whole number from 0 {limit}")
+    return number
+
+
+def _generator_at(state: Any) -> Generator:
+    """A new generator, at what get_state returned."""
+    generator = Generator()
+    try:
+        if not isinstance(state, Tensor):
+            raise TypeError(f"expected a Tensor, got {type(state).__name__}")
+        generator.set_state(state.array)
+    except (RuntimeError, TypeError) as error:
+        raise _unfit(f"the state of a generator: {error}") from None
+    return generator
+
+
+def _unfit(what: str) -> ValueError:
+    return ValueError(
+        f"the state does not fit this DataLoader: {what}. Load what state_dict() gave for a loader with the same "
+        "arguments, or load nothing, and the next pass begins anew"
+    )
+
+
+def _plain(index: Any) -> Any:
+    """An index as a number that can be saved, if it is a NumPy integer or a Tensor."""
+    return operator.index(index) if hasattr(index, "__index__") else index
+
+
+def _short(value: Any) -> str:
+    return f"{value!r:.100}"
+
+
+def _checksum(indices: Sequence[Any]) -> int:
+    return zlib.crc32(repr(indices).encode())
 
 
 # --- from samples to a batch -----------------------------------------------------------------------------------
@@ -377,6 +643,8 @@ class DataLoader(Generic[T_co]):
         generator: where all draws come from; the default generator if None. Each `iter()` draws one 64-bit word:
             torch's seed for its workers, of no use here, but the numbers after it must be torch's.
 
+    Where a pass is can be saved, and gone on with in another process: `state_dict()`, `load_state_dict(state)`.
+
     The other arguments of torch's steer worker processes and a GPU's memory; they are refused. A pass goes on
     after an exception: the next `next()` gives the next batch.
 
@@ -455,6 +723,8 @@ class DataLoader(Generic[T_co]):
         self.drop_last = drop_last
         self.generator = generator
         self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
+        self._pass: _Indices | None = None  # that begun last
+        self._goes_on = False  # whether the next pass is that one, from a state
 
     def __setattr__(self, name: str, value: Any) -> None:
         fixed = name in ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last") and name in vars(self)
@@ -476,9 +746,69 @@ class DataLoader(Generic[T_co]):
 
         It draws what a pass over the batches draws, so that either stands for the other.
         """
-        indices = iter(self._index_source)
-        random.random_int64(generator=self.generator)  # the base seed
-        return indices
+        if self._pass is None or not self._goes_on:
+            self._pass = _Indices(_iterator(self._index_source))
+            random.random_int64(generator=self.generator)  # the base seed
+        self._goes_on = False
+        return self._pass
+
+    def state_dict(self, *, again: bool = False) -> dict[str, Any]:
+        """The place in the pass that was begun last, if that is not exhausted, for load_state_dict.
+
+        It holds the order that was drawn, the place in it, and the states of the pass's own generator and of those
+        given to the loader and its samplers. The default generator is the program's: save its get_state() as well.
+        To be called between two batches, not in the data set.
+
+        again: tell the place before the batch that was given last, which then is given once more.
+
+        Raises TypeError for a sampler whose iterator cannot tell its place, see Sampler.
+        """
+        state = None
+        if self._pass is not None and not self._pass.exhausted:
+            ahead = self._pass.last if again and self._pass.last is not None else self._pass.again
+            if ahead is not None:
+                ahead = _plain(ahead) if self.batch_sampler is None else [_plain(index) for index in ahead]
+            state = {"indices": _state_of(self._pass.iterator, self._index_source), "again": ahead}
+        return {"pass": state, "generators": [Tensor(each.get_state()) for each in self._generators()]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next pass be the rest of that whose state this is: it draws nothing that the rest would not have.
+
+        The generators given to the loader and its samplers are set, too. Without a pass in the state, that is all.
+
+        Raises ValueError for a state that does not fit: from another kind of sampler, for another number of samples,
+        another batch_size or drop_last, or damaged. Nothing has changed then.
+        """
+        _require(state, {}, "pass", "generators")
+        loaded, given = None, state["pass"]
+        if given is not None:
+            _require(given, {}, "indices", "again")
+            loaded = _Indices(_iterator_at(given["indices"], self._index_source), given["again"])
+            if loaded.again is not None and not self._is_batch(loaded.again):
+                raise _unfit(f"the batch to be given again, {_short(loaded.again)}, is none of this data set")
+        generators, states = self._generators(), state["generators"]
+        if not isinstance(states, list) or len(states) != len(generators):
+            raise _unfit(f"generators is {_short(states)}, expected the states of {len(generators)} in a list")
+        for generator, at in zip(generators, [_generator_at(each) for each in states], strict=True):
+            generator.set_state(at.get_state())
+        self._pass, self._goes_on = loaded, loaded is not None
+
+    def _generators(self) -> list[Generator]:
+        """Those given to the loader and its samplers, each once; the default generator is not theirs."""
+        owners = (self, self.sampler, self.batch_sampler, getattr(self.batch_sampler, "sampler", None))
+        given = {id(each): each for each in (getattr(owner, "generator", None) for owner in owners)}
+        return [each for each in given.values() if isinstance(each, Generator) and each is not random.default_generator]
+
+    def _is_batch(self, indices: Any) -> bool:
+        """Whether the data set has these indices, as far as it can be told, and a batch may have as many."""
+        if self.batch_sampler is None:
+            indices = [indices]
+        elif not isinstance(indices, list) or len(indices) == 0 or len(indices) > (self.batch_size or len(indices)):
+            return False
+        if isinstance(self.dataset, Mapping):
+            return all(isinstance(index, int | float | str) and index in self.dataset for index in indices)
+        size = len(self.dataset) if hasattr(self.dataset, "__len__") else math.inf
+        return all(type(index) is int and -size <= index < size for index in indices)
 
     @property
     def _index_source(self) -> Iterable[Any]:
