@@ -268,7 +268,8 @@ def test_the_progress_file_can_be_read_by_a_person(workspace: Workspace) -> None
     workspace.record(ADAM, b"", passed=False)
     text = (workspace.folder / PROGRESS).read_text(encoding="utf-8")
     entry = '  "adam": {\n   "hints": 1,\n   "tries": 1\n  }'
-    assert text == f'{{\n "format": "{FORMAT}",\n "exercises": {{\n{entry}\n }}\n}}\n'
+    checksum = json.loads(text)["checksum"]
+    assert text == f'{{\n "format": "{FORMAT}",\n "exercises": {{\n{entry}\n }},\n "checksum": "{checksum}"\n}}\n'
 
 
 def test_names_and_entries_of_another_version_are_kept(workspace: Workspace) -> None:

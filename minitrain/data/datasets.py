@@ -9,6 +9,7 @@ import io
 import math
 import operator
 import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, ClassVar, NamedTuple
@@ -241,18 +242,9 @@ class Digits(_ImageDataset):
         target_transform: Callable[[Any], Any] | None = None,
         download: bool = False,
     ) -> None:
-        import hashlib
         from importlib import resources
 
-        content = resources.files("minitrain.data").joinpath(DIGITS.name).read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != DIGITS.sha256:
-            raise DataError(
-                f"minitrain/data/digits.npz is damaged: expected SHA-256 {DIGITS.sha256}, found {found}; install "
-                "minitrain anew"
-            )
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
+        images, labels = read_digits(resources.files("minitrain.data").joinpath(DIGITS.name))
         order = np.random.RandomState(0).permutation(len(images))
         chosen = order[:1500] if train else order[1500:]
         pixels = np.rint(images[chosen] * (255 / 16)).astype(np.uint8)
@@ -392,7 +384,10 @@ def _examine(path: str, file: File, files: Files) -> Status:
     """How the file at `path` is, that should be `file`; `files` are those it may have been swapped for."""
     size = None
     try:
-        size = os.path.getsize(path)
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            return Status(path, file, None, "no file, but a pipe, a socket or a device")  # reading would wait for it
+        size = found.st_size
         content = _identify(path, size, file, files)
     except FileNotFoundError:
         return Status(path, file, None, "no file")
@@ -430,6 +425,30 @@ def _digest(path: str, algorithm: str) -> str:
 # --- reading a file --------------------------------------------------------------------------------------------
 
 
+def read_digits(path: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The images (1797, 8, 8), of values 0 to 16, and the labels (1797,) in the package's file.
+
+    path: a Path, or what importlib.resources has in its place.
+    Raises DataError if the file is not there, or not the genuine one.
+    """
+    import hashlib
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(DIGITS.size + 1)
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror}); install minitrain anew") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != DIGITS.sha256:
+        size = f"{len(content):,}" if len(content) <= DIGITS.size else f"more than {DIGITS.size:,}"
+        raise DataError(
+            f"{path} is damaged: expected SHA-256 {DIGITS.sha256} of {DIGITS.size:,} bytes, found {found} of {size}; "
+            "install minitrain anew"
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return arrays["images"], arrays["labels"]
+
+
 def _load(folder: str, forms: tuple[File, File], files: Files) -> npt.NDArray[np.uint8]:
     """The array in the genuine file. Raises DataError if it is not there."""
     path, file = _check(folder, forms, files)
@@ -459,7 +478,8 @@ def read_idx(source: bytes | IO[bytes], shape: tuple[int, ...] | None = None) ->
 
     Args:
         source: the bytes, or a stream of them, of which one byte more is read than the header calls for at most.
-        shape: what the header must say, checked before there is memory for the data; any shape if None.
+        shape: what the header must say; any shape if None. Memory is taken as the data comes: a header that calls for
+            more than there is costs nothing.
 
     Raises:
         DataError: another format, type or shape, or more or less data than the header calls for.
@@ -479,16 +499,14 @@ def read_idx(source: bytes | IO[bytes], shape: tuple[int, ...] | None = None) ->
     if shape is not None and found != shape:
         raise DataError(f"an IDX file of shape {found}, not {shape}")
     expected = math.prod(found)
-    try:
-        array = np.empty(found, np.uint8)  # the system gives the memory when it is written to, not now
-    except (MemoryError, ValueError) as error:
-        raise DataError(f"an IDX file whose header calls for {expected:,} bytes of data ({error})") from error
-    data, filled = array.reshape(-1), 0
-    while block := stream.read(min(2**18, expected - filled)):
-        data[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
-        filled += len(block)
-    if filled < expected:
-        raise DataError(f"a truncated IDX file: it ends after {filled:,} of {expected:,} bytes of data")
+    data = bytearray()
+    while block := stream.read(min(2**18, expected - len(data))):
+        data += block
+    if len(data) < expected:
+        raise DataError(f"a truncated IDX file: it ends after {len(data):,} of {expected:,} bytes of data")
     if stream.read(1):
         raise DataError(f"an IDX file that goes on after the {expected:,} bytes of data its header calls for")
-    return array
+    try:
+        return np.frombuffer(data, np.uint8).reshape(found)
+    except ValueError as error:  # more axes than arrays have, or none of a size that they have
+        raise DataError(f"an IDX file of shape {found}, whose header calls for {expected:,} bytes ({error})") from error

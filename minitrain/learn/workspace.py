@@ -5,6 +5,7 @@ The progress file, .minitrain-learn.json, is one JSON object that a person can r
     format     "minitrain learn 1"
     exercises  {name: {tries, hints, passed, sha256}}: how many checks, how many hints were shown, when it passed
                (ISO 8601 in UTC) and the SHA-256 of the file that did. What is not there has not happened.
+    checksum   CRC-32 of all else, by which damage is noticed; who changes the file by hand takes this line out
 
 Names and entries that this version does not know are kept. It is read anew for each question and written whole,
 beside and then renamed, so that commands in two terminals see each other's work and a crash leaves the old file.
@@ -12,19 +13,21 @@ beside and then renamed, so that commands in two terminals see each other's work
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 import itertools
 import json
 import os
 import re
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from minitrain.training.atomic import write_atomically
 from minitrain.training.config import ConfigError
+from minitrain.training.reading import open_file, parse_json, read_file, shown
 
 if TYPE_CHECKING:
     from minitrain.learn.exercises import Exercise
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 PROGRESS = ".minitrain-learn.json"
 FORMAT = "minitrain learn 1"
 FOLDER = "minitrain-exercises"  # where nothing else is said
+LARGEST = 2**20  # bytes of a progress file; one with all exercises done has 10 kB
 
 Status = Literal["new", "tried", "done"]
 
@@ -91,7 +95,8 @@ class Workspace:
         """What the learner's file holds now; None if it is not there."""
         path = self.file(exercise)
         try:
-            return path.read_bytes()
+            with open_file(path) as file:
+                return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -113,8 +118,8 @@ class Workspace:
             path.parent.mkdir(parents=True, exist_ok=True)
             if content is not None and content != stub:
                 kept = _first_free(path)
-                _write(kept, content)
-            _write(path, stub)
+                write_atomically(kept, content)
+            write_atomically(path, stub)
         except OSError as error:
             raise LearnError(
                 f"cannot reset {exercise.name} in {self.shown(path.parent)} ({error.strerror}): nothing is lost; make "
@@ -192,7 +197,7 @@ class Workspace:
         """The progress file's content, each part of the type that it should have."""
         path = self.folder / PROGRESS
         try:
-            text = path.read_bytes()
+            return _parsed(read_file(path, LARGEST))
         except (FileNotFoundError, NotADirectoryError):
             raise LearnError(
                 f"{self.shown(path)} is gone; {_start_line(self)} makes a new one, and minitrain learn check --all "
@@ -200,9 +205,7 @@ class Workspace:
             ) from None
         except OSError as error:
             raise LearnError(f"cannot read {self.shown(path)} ({error.strerror}); make it readable") from None
-        try:
-            return _parsed(text)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise LearnError(
                 f"{self.shown(path)} is not a progress file that can be read ({error}). Your exercises are untouched. "
                 f"{_start_line(self)} puts it aside and begins a new one; minitrain learn check --all then finds what "
@@ -212,7 +215,7 @@ class Workspace:
     def _write(self, progress: dict[str, Any]) -> None:
         path = self.folder / PROGRESS
         try:
-            _write(path, (json.dumps(progress, indent=1) + "\n").encode())
+            write_atomically(path, _text(progress).encode())
         except OSError as error:
             raise LearnError(
                 f"cannot write {self.shown(path)} ({error.strerror}): this is not remembered, and what was remembered "
@@ -257,7 +260,7 @@ def start(folder: str | None, exercises: Mapping[str, Exercise]) -> Started:
             made += _write_new(workspace.file(exercise), exercise.stub())
         _write_new(place / "README.txt", _readme(workspace))
         aside = _put_aside_if_damaged(workspace)
-        _write_new(place / PROGRESS, json.dumps({"format": FORMAT, "exercises": {}}, indent=1) + "\n")
+        _write_new(place / PROGRESS, _text({"format": FORMAT, "exercises": {}}))
     except (FileExistsError, NotADirectoryError) as error:
         raise LearnUsageError(
             f"cannot make the folder {error.filename}: a file is in its way; choose another folder"
@@ -296,8 +299,8 @@ def _put_aside_if_damaged(workspace: Workspace) -> Path | None:
     if not os.path.lexists(path):
         return None
     try:
-        _parsed(path.read_bytes())
-    except (ValueError, RecursionError):
+        _parsed(read_file(path, LARGEST))
+    except ValueError:
         aside = _first_free(path)
         path.rename(aside)
         return aside
@@ -342,45 +345,42 @@ What you have done is remembered in {PROGRESS}.
 # --- the progress file's format ---------------------------------------------------------------------------------------
 
 
+def _text(progress: dict[str, Any]) -> str:
+    return json.dumps({**progress, "checksum": _checksum(progress)}, indent=1) + "\n"
+
+
+def _checksum(progress: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(progress, sort_keys=True).encode()):08x}"
+
+
 def _parsed(text: bytes) -> dict[str, Any]:
     """The content of a progress file. Raises ValueError, saying why, for anything that is none."""
-    content = json.loads(text)
+    content = parse_json(text)
     if not isinstance(content, dict) or not isinstance(content.get("format"), str):
         raise ValueError("it has no format")
     if content["format"] != FORMAT:
-        raise ValueError(f"its format is {content['format']!r}, and this minitrain reads {FORMAT!r}")
+        raise ValueError(f"its format is {shown(content['format'])}, and this minitrain reads {FORMAT!r}")
     if not isinstance(content.get("exercises"), dict):
         raise ValueError("it has no exercises")
+    if "checksum" in content and content.pop("checksum") != _checksum(content):
+        raise ValueError(
+            "its checksum does not fit: it was damaged, or changed by hand without taking the checksum out"
+        )
     for name, entry in content["exercises"].items():
         if not isinstance(entry, dict):
-            raise ValueError(f"what it says of {name!r} is no object")
+            raise ValueError(f"what it says of {shown(name)} is no object")
         for count in ("tries", "hints"):
             if type(entry.get(count, 0)) is not int or not 0 <= entry.get(count, 0) < 2**31:
-                raise ValueError(f"the {count} of {name!r} are no count")
+                raise ValueError(f"the {count} of {shown(name)} are no count")
         for text_ in ("passed", "sha256"):
             if not isinstance(entry.get(text_, ""), str):
-                raise ValueError(f"{text_} of {name!r} is no text")
+                raise ValueError(f"{text_} of {shown(name)} is no text")
         if ("passed" in entry) != ("sha256" in entry):
-            raise ValueError(f"of {name!r} it has one of passed and sha256 without the other")
+            raise ValueError(f"of {shown(name)} it has one of passed and sha256 without the other")
     return content
 
 
 # --- writing files ----------------------------------------------------------------------------------------------------
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole: beside, to the disk, renamed. Raises OSError; an older file is still there then."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
 
 
 def _write_new(path: Path, text: str) -> bool:
@@ -388,7 +388,7 @@ def _write_new(path: Path, text: str) -> bool:
     if os.path.lexists(path):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, text.encode())
+    write_atomically(path, text.encode())
     return True
 
 

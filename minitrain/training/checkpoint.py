@@ -84,7 +84,7 @@ def _load(file: IO[bytes], size: int, name: object) -> Any:
         if not any(key == _OURS or text.startswith(f'["{_OURS}"') for key, text in metadata.items()):
             # Another program's file. Ours says so twice, so that no damaged one is taken for another's.
             return OrderedDict((entry.name, Tensor(arrays[entry.name])) for entry in entries)
-        return _arranged(parse_json(metadata.get(_OURS, ""), constants=True), arrays)
+        return _arranged(parse_json(metadata.get(_OURS, ""), constants=True, levels=1000), arrays)
     except (ValueError, RecursionError) as error:
         # A pickle's first bytes; those of safetensors are a length below 2**24, whose upper bytes are 0.
         if head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and any(head[3:])):
@@ -153,8 +153,10 @@ def _parse_header(header: bytes, size: int) -> tuple[list[_Entry], dict[str, str
 
 def _parse_entry(name: str, about: Any) -> _Entry:
     """What the header says of one tensor, each part of the type that it should have."""
-    if not name.isascii() and "\\ud" in ascii(name):
-        raise ValueError(f"the name {shown(name)} has half a character")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{shown(name)} is no name: it has half a character") from None
     if not isinstance(about, dict) or about.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"of {shown(name)} its header does not say dtype, shape and data_offsets")
     dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
@@ -184,7 +186,9 @@ def _read_array(file: IO[bytes], entry: _Entry) -> Array:
     try:
         array: Array = np.empty(entry.shape, entry.dtype)
     except ValueError as error:
-        raise ValueError(f"{shown(entry.name)} has the shape {shown(entry.shape)}, which no array has ({error})") from None
+        raise ValueError(
+            f"{shown(entry.name)} has the shape {shown(entry.shape)}, which no array has ({error})"
+        ) from None
     values = array.reshape(-1).view(np.uint8)
     left = values.data
     while left:

@@ -43,14 +43,15 @@ def read_file(path: str | os.PathLike[str], at_most: int) -> bytes:
     return b"".join(parts)
 
 
-def parse_json(text: str | bytes, *, constants: bool = False) -> Any:
+def parse_json(text: str | bytes, *, constants: bool = False, levels: int = 100) -> Any:
     """The value of a JSON text in UTF-8.
 
     constants: whether NaN, Infinity and -Infinity, which JSON has not, but Python writes, may be there.
-    Raises ValueError, saying why: also for a name that stands twice in an object, and for nesting of some hundred deep.
+    levels: how many objects and arrays may lie in each other. Python's recursion limit holds as well.
+    Raises ValueError, saying why; also for a name that stands twice in an object.
     """
     try:
-        return json.loads(
+        value = json.loads(
             text.decode() if isinstance(text, bytes) else text,
             object_pairs_hook=_object,
             parse_constant=None if constants else _refuse_constant,
@@ -61,6 +62,17 @@ def parse_json(text: str | bytes, *, constants: bool = False) -> Any:
         raise ValueError(f"it is no JSON: {error}") from None
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
+    if _is_deeper(value, levels):
+        raise ValueError(f"its JSON is nested too deeply: more than {levels} levels")
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    within = [value]
+    for _ in range(levels):
+        containers = [part for part in within if isinstance(part, dict | list)]
+        within = [part for each in containers for part in (each.values() if isinstance(each, dict) else each)]
+    return any(isinstance(part, dict | list) for part in within)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
