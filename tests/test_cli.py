@@ -37,8 +37,11 @@ def test_train_prints_the_log_on_stdout_and_says_on_stderr_where_the_run_is(tmp_
     assert result.stdout.endswith("Done!\n")
     assert result.stderr == "The run is in runs/digits-0: config.json, steps.csv, epochs.csv, model.safetensors\n"
     assert sorted(path.name for path in (tmp_path / "runs" / "digits-0").iterdir()) == [
+        ".lock",
+        "checkpoints",
         "config.json",
         "epochs.csv",
+        "log.txt",
         "model.safetensors",
         "steps.csv",
     ]
@@ -91,7 +94,10 @@ def test_an_out_that_holds_a_run_is_refused(tmp_path: Path) -> None:
     assert minitrain(*SHORT, "--out", "mine", cwd=tmp_path).returncode == 0
     again = minitrain(*SHORT, "--out", "mine", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == "minitrain: error: mine already holds a run; choose another --out, or remove it first\n"
+    assert again.stderr == (
+        "minitrain: error: mine already holds a run; choose another --out, go on with it by --resume mine, or remove it "
+        "first\n"
+    )
 
 
 def test_data_shows_every_file_with_size_and_state(tmp_path: Path) -> None:
@@ -109,7 +115,7 @@ def test_data_verifies_the_genuine_files_where_the_environment_points(tmp_path: 
     assert result.stdout.count("ok") == 5
 
 
-def test_ctrl_c_ends_the_run_with_one_line_and_keeps_its_metrics(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_run_after_the_batch_and_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "minitrain", "train", "--dataset", "digits", "--epochs", "100000", "--out", "run"]
     with subprocess.Popen(
         command,
@@ -126,8 +132,11 @@ def test_ctrl_c_ends_the_run_with_one_line_and_keeps_its_metrics(tmp_path: Path)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.startswith("minitrain: interrupted")
-    assert errors.count("\n") == 1
+    stopping, ended, command_again = errors.strip().splitlines()
+    assert stopping == "minitrain: stopping after this batch, and saving; once more to stop at once"
+    assert ended.startswith("minitrain: interrupted after batch ")
+    assert ended.endswith(", and saved. Go on with:")
+    assert command_again.endswith("minitrain train --resume run")
     assert (tmp_path / "run" / "epochs.csv").read_text().count("\n") >= 3
 
 
@@ -137,7 +146,9 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
     assert (result.returncode, result.stdout) == (1, "Epoch 1\n")
-    assert result.stderr == "minitrain: stopped, since nobody reads its output any more\n"
+    assert result.stderr.startswith(
+        "minitrain: stopped, since nobody reads its output any more after batch 0 of epoch 1, and saved. Go on with:\n"
+    )
 
 
 def test_on_a_terminal_stderr_has_a_progress_bar_with_rate_and_time_left(tmp_path: Path) -> None:

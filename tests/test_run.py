@@ -5,6 +5,7 @@ import csv
 import inspect
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from minitrain.training.config import DIGITS, Config, ConfigError, default_confi
 from minitrain.training.explain import Explainer
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
-from minitrain.training.run import make_run_dir, train
+from minitrain.training.recorder import NonFiniteLossError
+from minitrain.training.run import plan_resumption, train
+from minitrain.training.rundir import make_run_dir, read_last_good
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
 
@@ -39,7 +42,7 @@ def test_the_directory_tells_the_configuration_the_metrics_and_the_weights(
 
     config = json.loads((directory / "config.json").read_text())
     assert (config["epochs"], config["hidden"], config["optimizer"]) == (2, [8], "sgd")
-    assert config["versions"]["numpy"] == np.__version__
+    assert config["environment"]["numpy"] == np.__version__
 
     steps, epochs = rows(directory / "steps.csv"), rows(directory / "epochs.csv")
     assert [(int(row["epoch"]), int(row["batch"])) for row in steps] == [(e, b) for e in (1, 2) for b in range(24)]
@@ -125,17 +128,20 @@ def test_what_cannot_be_run_is_refused(options: dict[str, Any], message: str) ->
 
 def test_a_directory_that_holds_a_run_is_refused_and_left_alone(tmp_path: Path) -> None:
     directory = train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run")
-    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     with pytest.raises(ConfigError, match="already holds a run; choose another --out"):
         train(Config(**SHORT), directory)
-    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
 
 
 def test_runs_are_numbered_from_the_first_free_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [make_run_dir(None, "digits") for _ in range(2)] == [Path("runs/digits-0"), Path("runs/digits-1")]
-    Path("runs/digits-0").rmdir()
-    assert make_run_dir(None, "digits") == Path("runs/digits-0")
+    for path in ("runs/digits-0", "runs/digits-1"):
+        with make_run_dir(None, "digits") as directory:
+            assert directory.path == Path(path)
+    shutil.rmtree("runs/digits-0")
+    with make_run_dir(None, "digits") as directory:
+        assert directory.path == Path("runs/digits-0")
 
 
 def test_without_data_no_directory_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,8 +284,8 @@ def test_the_built_in_model_is_the_same_on_both_frameworks(hidden: tuple[int, ..
 
 
 def explained(capsys: pytest.CaptureFixture[str], tmp_path: Path, **options: Any) -> str:
-    """What a short run prints on stderr."""
-    assert train(Config(**{**SHORT, **options}), tmp_path / "run") is not None
+    """What a short run, which goes on whatever the loss is, prints on stderr."""
+    assert train(Config(**{**SHORT, "on_nan": "continue", **options}), tmp_path / "run") is not None
     return capsys.readouterr().err
 
 
@@ -299,8 +305,31 @@ def test_a_learning_rate_that_is_too_high_is_explained_once(tmp_path: Path, caps
     assert "called at" not in report  # the caller is the command
     assert report.count("minitrain: the loss") == 1
     steps = rows(tmp_path / "run" / "steps.csv")
-    assert len(steps) == 48  # it goes on, as torch's does
+    assert len(steps) == 48
     assert steps[-1]["loss"] == "nan"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_update_and_what_was_before_it_is_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    straight = train(Config(**{**SHORT, "epochs": 1, "checkpoint_every": 3}), tmp_path / "straight")
+    assert straight is not None
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, batch 3 is nan\. The run has stopped before the update"):
+        train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run", Failing())
+    assert capsys.readouterr().err.count("minitrain: the loss of epoch 1, batch 3 is nan.") == 1
+    last, _ = read_last_good(tmp_path / "run")
+    assert last is not None
+    assert (last.state["position"]["epoch"], last.state["position"]["batch"], last.path.stem) == (1, 3, "000000003")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    first = rows(straight / "steps.csv")[:3]
+    assert rows(tmp_path / "run" / "steps.csv") == first
+
+    # Without what spoiled the loss it goes on with that very batch.
+    resumed = train(last.config, resumption=plan_resumption(tmp_path / "run", {}))
+    assert resumed is not None
+    assert (resumed / "steps.csv").read_bytes() == (straight / "steps.csv").read_bytes()
+    weights = [minitrain.load(run / "model.safetensors") for run in (straight, resumed)]
+    assert all(np.array_equal(weights[0][name].array, weights[1][name].array) for name in weights[0])
 
 
 def test_the_losses_that_grew_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -355,7 +384,7 @@ class Failing(Backend):
 
 
 def test_a_nan_that_does_not_come_back_is_said_not_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run", Failing())
+    directory = train(Config(**{**SHORT, "epochs": 1, "on_nan": "continue"}), tmp_path / "run", Failing())
     report = capsys.readouterr().err
     loss = float(rows(directory / "steps.csv")[2]["loss"]) if directory else 0.0
     assert "the loss of epoch 1, batch 3 is nan." in report
@@ -378,7 +407,7 @@ def test_what_the_update_would_have_done_is_looked_at_where_the_loss_comes_out_f
             optimizer.param_groups[0]["lr"] = 1e300
             super().copy_optimizer_state(optimizer, to)
 
-    train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run", Infinite())
+    train(Config(**{**SHORT, "epochs": 1, "on_nan": "continue"}), tmp_path / "run", Infinite())
     report = " ".join(capsys.readouterr().err.split())
     assert re.search(r"gives a loss of \S+: that of the run did not come back\. After it, under anomaly", report)
     assert "The update by SGD produced" in report
