@@ -94,7 +94,7 @@ def _weights(run: Path) -> tuple[Path, Mapping[str, Tensor]]:
         except OSError as error:
             raise RunError(f"cannot read {path} ({error.strerror})") from None
         except ValueError as error:
-            raise RunError(str(error)) from None
+            raise RunError(f"{error}; minitrain train --resume {run} writes it anew, from the last checkpoint") from None
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise RunError(f"{path} holds something else than a model's weights by name")
     return path, state

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from minitrain.training.config import ConfigError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # those that are data only, and that Pillow reads by itself
-MAX_PIXELS = 50_000_000  # what a file of a few bytes may unfold to: 200 MB, with 4 bytes for each
+MAX_PIXELS = 25_000_000  # a file of a few bytes may unfold to them, of 4 bytes each: 100 MB
 BRIGHT = 128  # a border that is at least as bright belongs to a picture that is dark on white
 FLAT = 32  # a picture shows nothing if its brightness varies by less; that of every training image varies by over 200
 
@@ -49,7 +49,8 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int], invert: b
     exactly this shape therefore stays as it is, pixel by pixel.
 
     invert: the picture is dark on white.
-    Raises PictureError.
+    Raises PictureError; for every damage to a PNG, which has checksums. Of the other formats, damage that leaves a
+    file readable goes unnoticed.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -87,14 +88,15 @@ def _grayscale(image: Any, background: int) -> Any:
     """A Pillow image in mode L, what is transparent in it blended into the background."""
     from PIL import Image
 
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):  # I;16, and I in older releases of Pillow
         if "transparency" in image.info:
             raise PictureError("it has 16 bits and transparency, which is not read; save it with 8 bits")
         # Pillow would cut off what is above 255. As many shades, spread as evenly: 65535 = 257 · 255.
         return Image.fromarray(np.rint(np.asarray(image, np.float32) / 257).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("L") if image.mode != "P" else image.convert("RGB").convert("L")
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
     return Image.composite(image.convert("L"), Image.new("L", image.size, background), image.getchannel("A"))
 
 
