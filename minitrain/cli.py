@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_predict(commands)
     _add_export(commands)
+    _add_verify(commands)
     _add_data(commands)
     _add_gradcheck(commands)
     _add_compare(commands)
@@ -232,6 +233,30 @@ def _export(arguments: argparse.Namespace) -> int:
     print(f"The weights are in {arguments.file}. With safetensors, torch loads them into the same model by")
     print(f"    model.load_state_dict(safetensors.torch.load_file({arguments.file!r}))")
     return 0
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+def _add_verify(commands: Any) -> None:
+    verify = _add_command(commands, "verify", _verify, "run a stretch of a run again, and compare every bit")
+    verify.epilog = "Exit status: 0 if all are the same, 1 if not (or for a failure, said on stderr), 2 for bad usage."
+    verify.add_argument("run_dir", metavar="RUN", help="the directory that train has left")
+    verify.add_argument(
+        "--from-start", action="store_true", help="the whole run (from its last checkpoint but one to its last)"
+    )
+    verify.add_argument("--data-dir", metavar="DIR", help="where the data is, if not where the run had it")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from minitrain.accelerated.choice import choose_backend
+    from minitrain.training.verify import find_stretch, verify
+
+    stretch = find_stretch(arguments.run_dir, from_start=arguments.from_start)
+    with choose_backend(stretch.config) as backend:
+        verified = verify(stretch, backend, arguments.data_dir)
+    print(verified)
+    return 0 if verified.ok else 1
 
 
 # --- data -------------------------------------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ def train(
         training = Training(config, backend)
         last, faults = (None, []) if resumption is None else read_last_good(resumption.run)
         if last is not None:
-            _load(training, last)
+            load_checkpoint(training, last)
         position = BEGINNING if last is None else last.state["position"]
         if resumption is None and backend.writes:
             directory = stack.enter_context(make_run_dir(out, config.dataset))
@@ -229,7 +229,8 @@ def train(
         return directory.path
 
 
-def _load(training: Training, last: Checkpoint) -> None:
+def load_checkpoint(training: Training, last: Checkpoint) -> None:
+    """Go on from a checkpoint. Raises RunError for one that does not fit."""
     try:
         training.load(last.state)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
