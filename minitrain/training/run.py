@@ -18,6 +18,7 @@ from minitrain.data.transforms import ToTensor
 from minitrain.random import default_generator, manual_seed
 from minitrain.tensor import Tensor
 from minitrain.training.backend import Backend
+from minitrain.training.checkpoint import load
 from minitrain.training.config import DATASETS, Config, ConfigError
 from minitrain.training.environment import describe, differences
 from minitrain.training.explain import Explainer
@@ -25,6 +26,7 @@ from minitrain.training.interrupts import Interrupted, Interrupts
 from minitrain.training.model import build_model
 from minitrain.training.recorder import Recorder, Silent, Stoppable
 from minitrain.training.rundir import (
+    WEIGHTS,
     Checkpoint,
     RunDirectory,
     RunError,
@@ -146,9 +148,17 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
     epoch = last.state["position"]["epoch"] if last is not None else 1
     if epoch > config.epochs:
         done = f"{epoch - 1} of {config.epochs} epochs are done"
-        if "epochs" in changes or (path / "model.safetensors").exists():
-            raise ConfigError(f"{path} is complete: {done}; to train on, say --epochs {config.epochs + 10}, or more")
+        if "epochs" in changes or _has_weights(path):
+            raise ConfigError(f"{path} is complete: {done}; to train on, say --epochs {epoch - 1 + 10}, or more")
     return Resumption(path, config, changes)
+
+
+def _has_weights(run: Path) -> bool:
+    try:
+        load(run / WEIGHTS)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _shown(changes: Mapping[str, list[Any]]) -> str:

@@ -28,6 +28,7 @@ from typing import Any, Literal, NamedTuple, Self, get_args, get_origin, get_typ
 from minitrain.training.atomic import PART, write_atomically
 from minitrain.training.checkpoint import load, save
 from minitrain.training.config import Config, ConfigError
+from minitrain.training.reading import parse_json, read_file
 
 FORMAT = 1  # of config.json and of checkpoints
 CONFIG, WEIGHTS, CHECKPOINTS = "config.json", "model.safetensors", "checkpoints"
@@ -351,14 +352,7 @@ def read_sessions(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
 def _read_description(run: Path) -> dict[str, Any]:
     path = run / CONFIG
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_CONFIG + 1)
-    except OSError as error:
-        raise RunError(f"cannot read {path} ({error.strerror})") from None
-    try:
-        if len(text) > LARGEST_CONFIG:
-            raise ValueError(f"it has more than {LARGEST_CONFIG} bytes")
-        content = json.loads(text)
+        content = parse_json(read_file(path, LARGEST_CONFIG))
         if not isinstance(content, dict):
             raise ValueError("it is no JSON object")
         if content.get("format") != FORMAT:
@@ -368,7 +362,9 @@ def _read_description(run: Path) -> dict[str, Any]:
             raise ValueError("its checksum does not fit: it was damaged, or changed by hand")
         if not isinstance(content.get("sessions"), list) or not all(isinstance(s, dict) for s in content["sessions"]):
             raise ValueError("it has no sessions")
-    except (ValueError, RecursionError) as error:
+    except OSError as error:
+        raise RunError(f"cannot read {path} ({error.strerror})") from None
+    except ValueError as error:
         raise RunError(f"{path} cannot be read as a run's configuration: {error}") from None
     return content
 

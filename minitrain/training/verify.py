@@ -18,6 +18,7 @@ from minitrain.training.backend import Backend
 from minitrain.training.config import Config, ConfigError
 from minitrain.training.environment import describe, differences
 from minitrain.training.interrupts import Interrupts
+from minitrain.training.reading import open_file
 from minitrain.training.recorder import Stoppable
 from minitrain.training.run import BEGINNING, Training, load_checkpoint
 from minitrain.training.rundir import (
@@ -220,7 +221,7 @@ def _words(position: Mapping[str, Any]) -> str:
 def _rows(path: Path, place: Place) -> list[str]:
     """The rows of a table, without its columns' names. Raises RunError if it does not hold what was recorded."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(place.length)
     except OSError as error:
         raise RunError(f"cannot read {path} ({error.strerror})") from None
