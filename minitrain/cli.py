@@ -203,19 +203,19 @@ def _add_predict(commands: Any) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from minitrain.training.evaluate import predict, shown
+    from minitrain.training.evaluate import one_line, predict
     from minitrain.training.pictures import PictureError
 
-    width = max(len(shown(file)) for file in arguments.images)
+    width = max(len(one_line(file)) for file in arguments.images)
     failures = 0
     for answer in predict(arguments.directory, arguments.images, arguments.invert):
         if isinstance(answer, PictureError):
             failures += 1
             print(f"minitrain: error: {answer}", file=sys.stderr)
             continue
-        print(f"{shown(answer.file):<{width}}  {answer}", flush=True)
+        print(f"{one_line(answer.file):<{width}}  {answer}", flush=True)
         for note in answer.notes:
-            print(f"minitrain: warning: {shown(answer.file)}: {note}", file=sys.stderr)
+            print(f"minitrain: warning: {one_line(answer.file)}: {note}", file=sys.stderr)
     return int(failures > 0)
 
 

@@ -21,7 +21,7 @@ from minitrain import nn
 from minitrain.data.datasets import DIGITS, FILES
 from minitrain.data.loader import DataLoader
 from minitrain.data.transforms import ToTensor
-from minitrain.random import default_generator
+from minitrain.random import Generator, default_generator
 from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
 from minitrain.training.checkpoint import load, save
@@ -29,7 +29,8 @@ from minitrain.training.config import DATASETS, Config, ConfigError
 from minitrain.training.loops import PRINT, Observer, test_loop
 from minitrain.training.model import build_model
 from minitrain.training.pictures import Picture, PictureError, read_picture, require_pillow
-from minitrain.training.rundir import WEIGHTS, RunError, check_run, read_config, read_last_good
+from minitrain.training.reading import shown
+from minitrain.training.rundir import WEIGHTS, RunError, check_run, read_config, read_last_good, resume_command
 
 SHAPES = {"fashion-mnist": FILES[0][0].shape[1:], "digits": DIGITS.shape[1:]}  # (H, W) of an image
 HEADING = 5  # characters of a class's name above a column: ten of them fit into 80 columns
@@ -61,16 +62,19 @@ def load_trained(run: str | os.PathLike[str]) -> Trained:
     # Before there is memory for them: the configuration of a stranger may call for any number.
     expected = sum((before + 1) * after for before, after in itertools.pairwise(sizes))
     found = sum(tensor.numel() for tensor in state.values())
-    called_for = f"the run's configuration ({config.dataset}, hidden {' '.join(map(str, config.hidden)) or 'none'})"
+    called_for = f"the run's configuration ({config.dataset}, hidden {shown(list(config.hidden))})"
     if found != expected:
         raise RunError(f"{where} has {found:,} weights, but {called_for} calls for {expected:,}: they do not fit")
-    before = default_generator.get_state()
+    generator_state = default_generator.get_state()
     model = build_model(nn, sizes[0], config.hidden, sizes[-1])
-    default_generator.set_state(before)  # the first weights are drawn, and needed by nobody
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise RunError(f"{where} does not fit {called_for}: {error}") from None
+    default_generator.set_state(generator_state)  # the first weights are drawn, and needed by nobody
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name, tensor in state.items():
+        if own.get(name) != tuple(tensor.shape):
+            raise RunError(
+                f"{where} has {shown(name)} of the shape {tuple(tensor.shape)}, which {called_for} does not call for"
+            )
+    model.load_state_dict(state)
     model.eval()
     return Trained(config, model, classes)
 
@@ -81,9 +85,7 @@ def _weights(run: Path) -> tuple[Path, Mapping[str, Tensor]]:
     if not path.exists():
         checkpoint, faults = read_last_good(run)
         if checkpoint is None:
-            raise RunError(
-                f"{run} has no {WEIGHTS}, and no checkpoint: go on with it by minitrain train --resume {run}"
-            )
+            raise RunError(f"{run} has no {WEIGHTS} and no checkpoint; {resume_command(run)} begins it anew")
         for fault in faults:
             print(f"minitrain: {fault}", file=sys.stderr)
         print(f"minitrain: the run is not complete; these are the weights in {checkpoint.path}", file=sys.stderr)
@@ -94,7 +96,7 @@ def _weights(run: Path) -> tuple[Path, Mapping[str, Tensor]]:
         except OSError as error:
             raise RunError(f"cannot read {path} ({error.strerror})") from None
         except ValueError as error:
-            raise RunError(f"{error}; minitrain train --resume {run} writes it anew, from the last checkpoint") from None
+            raise RunError(f"{error}; {resume_command(run)} writes it anew, from the last checkpoint") from None
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise RunError(f"{path} holds something else than a model's weights by name")
     return path, state
@@ -189,8 +191,9 @@ def evaluate(
         root=config.data_dir if data_dir is None else data_dir, train=False, transform=ToTensor()
     )
     loss_fn = _Counting(nn.CrossEntropyLoss(), len(classes))
+    dataloader = DataLoader(data, min(config.batch_size, len(data)), generator=Generator())  # draws, but shuffles not
     with no_grad():
-        accuracy, loss = test_loop(DataLoader(data, min(config.batch_size, len(data))), model, loss_fn, observer)
+        accuracy, loss = test_loop(dataloader, model, loss_fn, observer)
     return Evaluation(classes, accuracy, loss, loss_fn.confusion)
 
 
@@ -237,13 +240,13 @@ def predict(
             if not np.isfinite(likely).all():
                 raise PictureError("the model's answer is nan: its training has diverged")
         except PictureError as error:
-            yield PictureError(f"{shown(file)}: {error}")
+            yield PictureError(f"{one_line(file)}: {error}")
             continue
         order = np.argsort(-likely, kind="stable")  # the first of equals first, as argmax
         yield Prediction(file, [(trained.classes[i], float(likely[i])) for i in order], picture.notes)
 
 
-def shown(file: str) -> str:
+def one_line(file: str) -> str:
     """A file's name, on one line, whatever is in it."""
     return file if file.isprintable() else repr(file)
 
