@@ -28,8 +28,11 @@ class Observer:
             self.line(f"loss: {loss.item():>7f}  [{current:>5d}/{size:>5d}]")
 
     def settles_after(self, batch: int) -> bool:
-        """Whether settled is to be called after this batch. A loop that hears of its losses late asks beforehand."""
-        return True
+        """Whether settled must be called after this batch.
+
+        train_loop calls it after each. A loop that computes ahead of what it tells asks beforehand, and waits there.
+        """
+        return False
 
     def settled(self, batch: int) -> None:
         """Called after after_update, when model, optimizer and data loader are exactly as after this batch.
