@@ -1,4 +1,4 @@
-"""Two hypothesis profiles, and one thread pool setting for every test.
+"""Two hypothesis profiles, one thread pool setting for every test, and the table of faults at the end.
 
 `pytest` runs the derandomized profile: the same examples every time. The thorough one draws new examples:
 HYPOTHESIS_PROFILE=thorough pytest.
@@ -6,10 +6,22 @@ HYPOTHESIS_PROFILE=thorough pytest.
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import fault_table
 
 settings.register_profile(
     "ci", derandomize=True, max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print which faults the tests caused, how often, and what was lost."""
+    lines = fault_table.recorded()
+    if lines:
+        terminalreporter.section("faults")
+        for line in lines:
+            terminalreporter.write_line(line)

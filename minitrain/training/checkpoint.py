@@ -131,7 +131,7 @@ def _header(file: IO[bytes], head: bytes, size: int) -> bytes:
 
 def _parse_header(header: bytes, size: int) -> tuple[list[_Entry], dict[str, str]]:
     """The tensors, which fill the file's bytes without a gap or an overlap, and the metadata."""
-    content = parse_json(header)
+    content = parse_json(header, levels=3)
     if not isinstance(content, dict) or not header.startswith(b"{"):
         raise ValueError("its header is no JSON object")
     metadata = content.pop(_METADATA, {})
