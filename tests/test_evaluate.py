@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -317,6 +318,34 @@ def test_a_name_with_a_line_break_stays_on_one_line(
     assert "\x1b" not in printed.out + printed.err
 
 
+def test_readme_shows_what_comes_out(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    Path("runs/digits-0").symlink_to(trained)
+    for i in range(3):
+        Image.fromarray(Digits(train=False).data.array[i]).save(f"digit-{i}.png")
+    shown = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    section = shown[shown.index("## Use what was trained") :].partition("\n## ")[0]
+    blocks = re.findall(r"^    \$ minitrain (.*)\n((?:    .*\n|\n(?=    ))+)", section, re.MULTILINE)
+    assert [command.split()[0] for command, _ in blocks] == ["evaluate", "predict"]
+    for command, block in blocks:
+        assert main(command.split()) == 0
+        printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        for part in block.split("    ...\n"):
+            lines = [line[4:] for line in part.splitlines()]
+            assert any(similar(printed[i : i + len(lines)], lines) for i in range(len(printed))), part
+
+
+def similar(lines: list[str], shown: list[str]) -> bool:
+    """Whether they are the same but for the last digits, which are the BLAS's."""
+    numbers = re.compile(r"\d+\.\d+")
+    ours, theirs = "\n".join(lines), "\n".join(shown)
+    found, expected = ([float(number) for number in numbers.findall(text)] for text in (ours, theirs))
+    return numbers.sub("#", ours) == numbers.sub("#", theirs) and found == pytest.approx(expected, abs=0.1001)
+
+
 # --- a run that cannot be used ----------------------------------------------------------------------------------------
 
 
@@ -364,7 +393,8 @@ def turned_weights(path: Path) -> Path:
         (lambda path: with_weights(path, b"PK\x03\x04" + bytes(99)), 1, "model.safetensors is a pickle"),
         (without_weights, 1, "has no model.safetensors and no checkpoint; "),
         (lambda path: a_run(path, hidden=(10**9,)), 1, "has 610 weights, but the run's configuration"),
-        (lambda path: a_run(path, hidden=(10**9,) * 1000), 1, "they do not fit"),
+        (lambda path: a_run(path, hidden=(10**9,) * 1000), 1, "calls for over 10**18: they do not fit"),
+        (lambda path: a_run(path, hidden=(10**4000,) * 2), 1, "calls for over 10**18: they do not fit"),
         (lambda path: a_run(path, hidden=()), 1, "has 610 weights, but"),
         (lambda path: a_run(path, hidden=(8, 8)), 1, "has 610 weights, but"),
         (lambda path: a_run(path, dataset="fashion-mnist"), 1, "(fashion-mnist, hidden [8]) calls for 6,370"),

@@ -64,7 +64,8 @@ def load_trained(run: str | os.PathLike[str]) -> Trained:
     found = sum(tensor.numel() for tensor in state.values())
     called_for = f"the run's configuration ({config.dataset}, hidden {shown(list(config.hidden))})"
     if found != expected:
-        raise RunError(f"{where} has {found:,} weights, but {called_for} calls for {expected:,}: they do not fit")
+        wanted = f"{expected:,}" if expected < 10**18 else "over 10**18"
+        raise RunError(f"{where} has {found:,} weights, but {called_for} calls for {wanted}: they do not fit")
     generator_state = default_generator.get_state()
     model = build_model(nn, sizes[0], config.hidden, sizes[-1])
     default_generator.set_state(generator_state)  # the first weights are drawn, and needed by nobody
