@@ -22,6 +22,7 @@ import shlex
 import shutil
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
@@ -35,7 +36,8 @@ CONFIG, WEIGHTS, CHECKPOINTS = "config.json", "model.safetensors", "checkpoints"
 COLUMNS = {"steps.csv": "epoch,batch,samples,loss", "epochs.csv": "epoch,accuracy,loss,seconds"}
 LINES = (*COLUMNS, "log.txt")
 KEPT = 2  # checkpoints
-LARGEST_CONFIG = 2**20  # bytes; a real one has 2 kB and some more for each session
+SESSIONS = 1000  # the last of them are kept
+LARGEST_CONFIG = 2**22  # bytes; a real one has 2 kB, and 1 kB for each session
 
 
 class RunError(RuntimeError):
@@ -156,7 +158,8 @@ class RunDirectory:
 
     def describe(self, config: Config, environment: Mapping[str, Any], session: Mapping[str, Any]) -> None:
         """Write the configuration, with another session that runs it, in this environment."""
-        sessions = [*self.description.get("sessions", []), {**session, "environment": dict(environment)}]
+        before = self.description.get("sessions", [])[-SESSIONS + 1 :]
+        sessions = [*before, {**session, "environment": dict(environment)}]
         self.description = {**dataclasses.asdict(config), "environment": dict(environment), "sessions": sessions}
         self._write_description()
 
@@ -193,7 +196,10 @@ class RunDirectory:
     def flush(self) -> dict[str, Place]:
         """Write all lines to the disk; returns how much there is of each file."""
         for lines in self.lines.values():
-            lines.flush(to_disk=True)
+            lines.flush()
+        # All at once: the disk writes them together, in a fourth of the time.
+        with ThreadPoolExecutor(len(LINES)) as threads:
+            list(threads.map(Lines.sync, self.lines.values()))
         return {name: lines.place for name, lines in self.lines.items()}
 
     # --- checkpoints ---
@@ -247,10 +253,10 @@ class RunDirectory:
 
     def clean(self) -> None:
         """Remove what a process that was killed while it wrote has left unfinished."""
-        for folder in (self.path, self.path / CHECKPOINTS):
-            for part in folder.glob(f"*{PART}"):
-                with contextlib.suppress(OSError):
-                    part.unlink()
+        names = (CONFIG, WEIGHTS, *LINES, f"{CHECKPOINTS}/*.safetensors")  # no one else's: a user may have other files
+        for part in itertools.chain.from_iterable(self.path.glob(f"{name}.*{PART}") for name in names):
+            with contextlib.suppress(OSError):
+                part.unlink()
 
     def room(self) -> str:
         """How much room there is, in words."""
@@ -293,7 +299,11 @@ class Lines:
         """Add a line, to be written by the next flush."""
         self._waiting += f"{line}\n".encode()
 
-    def flush(self, *, to_disk: bool = False) -> None:
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        os.fsync(self._file.fileno())
+
+    def flush(self) -> None:
         """Write the lines that wait. Raises OSError; the file then ends with a whole line, and they wait on."""
         if not self._is_there():
             self._make_anew()
@@ -309,8 +319,6 @@ class Lines:
                 raise
             self.place = Place(self.place.length + len(self._waiting), zlib.crc32(self._waiting, self.place.crc))
             self._waiting.clear()
-        if to_disk:
-            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Write what waits, if it can be written, and close the file."""
