@@ -231,8 +231,8 @@ def train(
         try:
             training.run(recorder, position)
             recorder.line("Done!")
+            recorder.insist(directory.flush)  # before the weights, which say that the run is complete
             recorder.insist(lambda: directory.save_weights(backend.state_dict(training.model)))
-            recorder.insist(directory.flush)
         except Interrupted as error:
             error.run = directory.path
             raise
@@ -277,8 +277,8 @@ def _begin(
     session |= {name: position[name] for name in ("epoch", "batch", "updates")}
     if launch := os.environ.get("TORCHELASTIC_RUN_ID"):
         session["launch"] = launch
+    directory.clean()
     if resumption is not None:
-        directory.clean()
         session["changes"] = resumption.changes
         with contextlib.suppress(RunError):  # which was said
             directory.description = {"sessions": read_sessions(directory.path)}
