@@ -326,3 +326,19 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
             )
     axis = as_axis(dim, tensors[0].ndim + 1)
     return cat([x.unsqueeze(axis) for x in tensors], axis)
+
+
+# --- the random stream's state ----------------------------------------------------------------------------------------
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator, as torch.get_rng_state: a uint8 Tensor, (5056,), bit for bit torch's."""
+    return Tensor(random.default_generator.get_state())
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Let the default generator go on from there: from what get_rng_state returned, here or in torch.
+
+    Raises TypeError for another dtype than uint8, RuntimeError for what is no such state.
+    """
+    random.default_generator.set_state(new_state)

@@ -15,6 +15,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import minitrain
 from minitrain import random
 from minitrain.random import Generator
 
@@ -595,3 +596,18 @@ def test_integers_are_asked_for(bad: Any) -> None:
         random.randint(0, bad, (3,))
     with pytest.raises(TypeError):
         random.randperm(bad)
+
+
+def test_the_default_generators_state_is_torchs_and_can_be_put_back() -> None:
+    minitrain.manual_seed(3)
+    torch.manual_seed(3)
+    assert minitrain.rand(5).tolist() == torch.rand(5).tolist()
+    state = minitrain.get_rng_state()
+    assert state.tolist() == torch.get_rng_state().tolist()
+    drawn = minitrain.rand(4).tolist()
+    minitrain.set_rng_state(state)
+    assert minitrain.rand(4).tolist() == drawn
+    with pytest.raises(TypeError, match="uint8"):
+        minitrain.set_rng_state(minitrain.zeros(5056))
+    with pytest.raises(RuntimeError, match="size 5056"):
+        minitrain.set_rng_state(state[1:])

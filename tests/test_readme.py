@@ -2,11 +2,13 @@
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +123,47 @@ def test_an_operation_of_ones_own_runs() -> None:
     exec(program_with("class Cube"), names)
     names["y"].backward()  # type: ignore[attr-defined]
     assert names["x"].grad.tolist() == [12.0]  # type: ignore[attr-defined]
+
+
+def test_the_state_that_it_saves_is_all_that_a_run_needs_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import minitrain as mt
+    from minitrain import nn, optim
+    from minitrain.data import DataLoader, TensorDataset
+
+    monkeypatch.chdir(tmp_path)
+    X, y = mt.randn(40, 3, generator=mt.Generator().manual_seed(0)), mt.arange(40) % 2
+
+    def parts() -> dict[str, Any]:
+        model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 2))
+        optimizer = optim.Adam(model.parameters())
+        loader = DataLoader(TensorDataset(X, y), batch_size=4, shuffle=True)
+        return {"torch": mt, "model": model, "optimizer": optimizer, "dataloader": loader}
+
+    def steps(names: dict[str, Any], batches: Any) -> list[float]:
+        losses = []
+        for x, t in batches:
+            loss = nn.functional.cross_entropy(names["model"](x), t)
+            losses.append(loss.item())
+            loss.backward()
+            names["optimizer"].step()
+            names["optimizer"].zero_grad()
+        return losses
+
+    saving, loading = re.split(r"\n\n(?=state = torch.load)", program_with("state.safetensors"))
+    mt.manual_seed(0)
+    straight = parts()
+    batches = iter(straight["dataloader"])
+    steps(straight, itertools.islice(batches, 3))
+    exec(saving, straight)
+    rest = steps(straight, batches)
+
+    mt.manual_seed(1)
+    resumed = parts()
+    exec(loading, resumed)
+    assert steps(resumed, resumed["dataloader"]) == rest
+    assert len(rest) == 7
 
 
 def test_the_numbers_of_the_exercises_and_of_the_zoo_are_right() -> None:

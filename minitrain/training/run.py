@@ -146,10 +146,10 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
         raise ConfigError(f"{path} is a run with {_shown(refused)}; {_remedy(refused, override)}")
     config = dataclasses.replace(config, **{name: new for name, (_, new) in changes.items()})
     epoch = last.state["position"]["epoch"] if last is not None else 1
-    if epoch > config.epochs:
-        done = f"{epoch - 1} of {config.epochs} epochs are done"
-        if "epochs" in changes or _has_weights(path):
-            raise ConfigError(f"{path} is complete: {done}; to train on, say --epochs {epoch - 1 + 10}, or more")
+    if epoch > config.epochs and "epochs" in changes:
+        raise ConfigError(f"{path} has done {epoch - 1} epochs already; --epochs {config.epochs} has none to add")
+    if epoch > config.epochs and _has_weights(path):
+        raise ConfigError(f"{path} is complete: {epoch - 1} epochs are done; for more, add --epochs {epoch + 9}")
     return Resumption(path, config, changes)
 
 
