@@ -1,7 +1,10 @@
 """The run on torch is the run on NumPy: its log, its weights, in turn with it, captured or not."""
 
 import copy
+import dataclasses
+import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +18,7 @@ import torch
 import minitrain
 from minitrain import nn, optim
 from minitrain.accelerated.backend import OnDevice, TorchBackend, find_device
-from minitrain.accelerated.captured import CapturedLoop, NonFiniteLossError
+from minitrain.accelerated.captured import CapturedLoop
 from minitrain.accelerated.choice import check_writable, choose_backend
 from minitrain.accelerated.crossing import load_optimizer_state, to_minitrain, to_torch
 from minitrain.data import DataLoader, ToTensor
@@ -23,9 +26,12 @@ from minitrain.data.datasets import Digits
 from minitrain.training.backend import Backend
 from minitrain.training.config import DATASETS, Config, ConfigError
 from minitrain.training.explain import Explainer
+from minitrain.training.interrupts import Interrupted
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
-from minitrain.training.run import train
+from minitrain.training.recorder import NonFiniteLossError
+from minitrain.training.run import plan_resumption, train
+from minitrain.training.rundir import read_last_good
 from tests.comparing import assert_same_log
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (16,), "lr": 0.05}
@@ -99,8 +105,9 @@ def test_the_log_on_torch_is_the_log_on_numpy(
     config = Config(**settings, backend="torch")
     directory = train(config, tmp_path / "torch", choose_backend(config))
     assert_same_log(capsys.readouterr().out, mine)
-    names = ["config.json", "epochs.csv", "model.safetensors", "steps.csv"]
-    assert sorted(path.name for path in directory.iterdir()) == names if directory else False
+    assert directory is not None
+    names = [{path.name for path in (tmp_path / framework).iterdir()} for framework in ("numpy", "torch")]
+    assert names[0] == names[1] > {"config.json", "epochs.csv", "log.txt", "model.safetensors", "steps.csv"}
     weights = [minitrain.load(tmp_path / framework / "model.safetensors") for framework in ("numpy", "torch")]
     for name, tensor in weights[0].items():
         np.testing.assert_allclose(weights[1][name].array, tensor.array, atol=2e-5)
@@ -496,7 +503,8 @@ def test_torchs_nan_is_explained_on_numpy(
     reports = []
     for backend in (Backend(), on_torch()):
         name = "torch" if isinstance(backend, TorchBackend) else "numpy"
-        train(Config(**{**SHORT, **optimizer}, backend=name), tmp_path / name, backend)  # type: ignore[arg-type]
+        with pytest.raises(NonFiniteLossError, match=r"the loss of epoch 1, batch 1 is nan\. The run has stopped"):
+            train(Config(**{**SHORT, **optimizer}, backend=name), tmp_path / name, backend)  # type: ignore[arg-type]
         reports.append(capsys.readouterr().err)
     for report in reports:
         assert report.startswith("minitrain: the loss of epoch 1, batch 1 is nan.")
@@ -519,7 +527,7 @@ def test_a_nan_of_torchs_own_is_said_not_to_come_back(
             usual, calls = torch.nn.CrossEntropyLoss(), iter(range(10**6))
             return lambda pred, y: usual(pred, y) * (np.nan if next(calls) == 3 else 1.0)
 
-    config = Config(**{**SHORT, "epochs": 1}, backend="torch", device="cpu", precision=precision)
+    config = Config(**{**SHORT, "epochs": 1}, backend="torch", device="cpu", precision=precision, on_nan="continue")
     train(config, tmp_path / "run", Failing(config))
     report = capsys.readouterr().err
     assert "the loss of epoch 1, batch 3 is nan." in report
@@ -559,23 +567,147 @@ def test_the_captured_loop_shows_the_batch_whose_loss_is_not_finite_with_the_wei
     assert all(np.array_equal(now, then) for now, then in zip(pair.weights(), weights, strict=True))
 
 
+class Capturing(TorchBackend):
+    """Trains as on a GPU, but step by step, on the CPU; the picture number `spoiled` is nan."""
+
+    loop: CapturedLoop | None = None
+    spoiled: int | None = None
+
+    def dataloader(self, dataset: Any, batch_size: int, shuffle: bool = False) -> Any:
+        kept = OnDevice(dataset, self.device)
+        everything = dataset.collated_batch([*range(len(dataset))])
+        kept.tensors = tuple(torch.from_numpy(part.array) for part in everything)
+        if self.spoiled is not None and len(dataset) > self.spoiled:
+            kept.tensors[0][self.spoiled] = np.nan
+        return DataLoader(kept, batch_size=batch_size, shuffle=shuffle)
+
+    def train(
+        self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0
+    ) -> None:
+        self.loop = self.loop or CapturedLoop(model, loss_fn, optimizer, capture=False)
+        self.loop.train(dataloader, observer, first_batch)
+
+
 def test_a_captured_run_is_explained_before_it_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Capturing(TorchBackend):
-        """As on a GPU, but step by step, on the CPU."""
-
-        def dataloader(self, dataset: Any, batch_size: int, shuffle: bool = False) -> Any:
-            kept = OnDevice(dataset, self.device)
-            everything = dataset.collated_batch([*range(len(dataset))])
-            kept.tensors = tuple(torch.from_numpy(part.array) for part in everything)
-            return DataLoader(kept, batch_size=batch_size, shuffle=shuffle)
-
-        def train(self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Observer) -> None:
-            CapturedLoop(model, loss_fn, optimizer, capture=False).train(dataloader, observer)
-
     config = Config(**{**SHORT, "lr": 1e25, "shuffle": True}, backend="torch", device="cpu")
-    with pytest.raises(NonFiniteLossError, match="the loss of batch 1 is nan"):
+    with pytest.raises(NonFiniteLossError, match="the loss of epoch 1, batch 1 is nan"):
         train(config, tmp_path / "run", Capturing(config))
     report = capsys.readouterr().err
     assert report.startswith("minitrain: the loss of epoch 1, batch 1 is nan.")
     assert "Function 'Linear' produced" in report
     assert report.count("minitrain: the loss") == 1
+
+
+# --- broken off, and gone on with -------------------------------------------------------------------------------------
+
+
+# 125 batches in an epoch: more than the captured loop tells of at once.
+LONG: dict[str, Any] = {**SHORT, "batch_size": 12, "shuffle": True, "backend": "torch", "device": "cpu"}
+
+
+class CrashError(Exception):
+    """What no run is prepared for: nothing is saved."""
+
+
+def crash() -> None:
+    raise CrashError
+
+
+def terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+def doing(backend: Backend, what: Callable[[], None], after: int) -> Any:
+    """The backend, which does this instead of, or before, the loss of the training's or a test's batch number after."""
+    usual, calls = backend.loss_fn(), itertools.count(1)
+
+    def loss_fn(pred: Any, y: Any) -> Any:
+        if next(calls) == after:
+            what()
+        return usual(pred, y)
+
+    backend.loss_fn = lambda: loss_fn  # type: ignore[method-assign]
+    return backend
+
+
+def go_on(run: Path, backend: Callable[[Config], Backend] = choose_backend, **given: Any) -> Any:
+    """The arguments with which train goes on with a run."""
+    resumption = plan_resumption(run, given)
+    return {"config": resumption.config, "backend": backend(resumption.config), "resumption": resumption}
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """All that a run leaves, but the seconds that it took."""
+    epochs = [line.rpartition(",")[0] for line in (run / "epochs.csv").read_text().splitlines()]
+    files = {name: (run / name).read_bytes() for name in ("steps.csv", "log.txt", "model.safetensors")}
+    return {**files, "epochs.csv": epochs}
+
+
+def losses(run: Path) -> Any:
+    return np.genfromtxt(run / "steps.csv", delimiter=",", skip_header=1)
+
+
+@pytest.mark.parametrize(
+    ("every", "crashed"), [(1, 60), (30, 115), (130, 190)], ids=["every step", "every 30", "every 130"]
+)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_captured_run_that_was_broken_off_goes_on_as_if_nothing_had_been(
+    optimizer: dict[str, Any], every: int, crashed: int, tmp_path: Path
+) -> None:
+    config = Config(**{**LONG, **optimizer})
+    train(config, tmp_path / "straight", Capturing(config))
+    often = dataclasses.replace(config, checkpoint_every=every)
+    with pytest.raises(CrashError):
+        train(often, tmp_path / "run", doing(Capturing(often), crash, crashed))
+    last, _ = read_last_good(tmp_path / "run")
+    assert last is not None
+    position = last.state["position"]
+    assert position["updates"] % every == 0 < position["batch"]
+    train(**go_on(tmp_path / "run", Capturing, checkpoint_every=0))
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
+
+
+# A test pass has 25 batches. The losses of the warm-ups before the first epoch are computed, too.
+@pytest.mark.parametrize(
+    ("came", "stopped"),
+    [
+        (3 + 1, "after batch 99 of epoch 1"),
+        (3 + 101, "after batch 124 of epoch 1"),
+        (3 + 126, "before epoch 2"),
+        (3 + 151, "after batch 99 of epoch 2"),
+    ],
+)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_captured_run_that_is_told_to_stop_does_so_where_model_and_loader_agree(
+    optimizer: dict[str, Any], came: int, stopped: str, tmp_path: Path
+) -> None:
+    config = Config(**{**LONG, **optimizer})
+    train(config, tmp_path / "straight", Capturing(config))
+    with pytest.raises(Interrupted, match=stopped) as caught:
+        train(config, tmp_path / "run", doing(Capturing(config), terminate, came))
+    assert (caught.value.signal, caught.value.saved) == (signal.SIGTERM, True)
+    train(**go_on(tmp_path / "run", Capturing))
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "batch"), [(2, 10), (1, 99), (3, 117)], ids=["early", "the hundredth", "of the second hundred"]
+)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_captured_run_that_a_nan_has_stopped_meets_it_again_and_without_it_is_the_run_that_never_had_it(
+    optimizer: dict[str, Any], spoiled: int, batch: int, tmp_path: Path
+) -> None:
+    config = Config(**{**LONG, **optimizer})
+    train(config, tmp_path / "straight", Capturing(config))
+
+    def with_a_nan(config: Config) -> TorchBackend:
+        backend = Capturing(config)
+        backend.spoiled = spoiled
+        return backend
+
+    with pytest.raises(NonFiniteLossError, match=f"the loss of epoch 1, batch {batch} is nan"):
+        train(config, tmp_path / "run", with_a_nan(config))
+    with pytest.raises(NonFiniteLossError, match=f"the loss of epoch 1, batch {batch} is nan"):
+        train(**go_on(tmp_path / "run", with_a_nan))
+    train(**go_on(tmp_path / "run", Capturing))
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from minitrain.random import default_generator
 from minitrain.training.loops import Observer
 from minitrain.training.recorder import NonFiniteLossError
 
@@ -61,32 +62,32 @@ class CapturedLoop:
         with warnings.catch_warnings():
             # The short last batch is an update that is not captured, of an optimizer that could be.
             warnings.filterwarnings("ignore", message=".*capturable=True")
-            begin, batches = first_batch, [None]
-            while batches:
-                ahead = range(begin, begin + READ_EVERY)
-                settling = next((batch for batch in ahead if observer.settles_after(batch)), ahead[-1])
-                loader = dataloader.state_dict()
-                batches = [*itertools.islice(indices, settling + 1 - begin)]
-                self._run(begin, batches)
-                end = begin + len(batches)
-                tell = self._reading(begin, end, dataloader, loader, observer)
+            begin, count = first_batch, len(dataloader)
+            while begin < count:
+                ahead = range(begin, min(begin + READ_EVERY, count))
+                last = next((batch for batch in ahead if observer.settles_after(batch)), ahead[-1])
+                back = _way_back(dataloader)
+                self._run(begin, [*itertools.islice(indices, last + 1 - begin)])
+                tell = self._reading(begin, last + 1, dataloader, back, observer)
                 if told is not None:
                     told()  # of the hundred before these, while the GPU computes these
                 told = tell
-                if batches and observer.settles_after(end - 1):
+                if observer.settles_after(last):
                     tell()
                     told = None
-                    observer.settled(end - 1)
-                begin = end
+                    observer.settled(last)
+                begin = last + 1
+            if told is not None:
+                told()
+        next(indices, None)  # the end of the pass, at which a loader's own generator draws
         self._optimizer.zero_grad()
         self._known = self._what_it_depends_on(dataloader)
         self._held = self._tensors()  # so that no other tensor can have the id, or the memory, of one of these
 
     def _run(self, begin: int, batches: list[Any]) -> None:
         """The steps of these batches, the first of which has the number begin."""
-        if batches:
-            rows = np.fromiter(itertools.chain.from_iterable(batches), np.int64)
-            self._upload(begin * self._batch_size, rows)
+        rows = np.fromiter(itertools.chain.from_iterable(batches), np.int64)
+        self._upload(begin * self._batch_size, rows)
         for number, batch in enumerate(batches, start=begin):
             if len(batch) == self._batch_size:
                 if self._replay is None:
@@ -188,11 +189,11 @@ class CapturedLoop:
         return params + [value for value in states if isinstance(value, torch.Tensor)]
 
     def _reading(
-        self, begin: int, end: int, dataloader: Any, loader: dict[str, Any], observer: Observer
+        self, begin: int, end: int, dataloader: Any, back: Callable[[], None], observer: Observer
     ) -> Callable[[], None]:
         """Begin to read the losses of these batches; the result waits for them and tells the observer.
 
-        loader: the data loader's state before them, to which it returns if one of them has gone wrong.
+        back: takes the data loader back to before them, for when one of them has gone wrong.
         """
         losses = self._losses[begin:end].to("cpu", non_blocking=True)  # torch makes it pinned memory
         read = torch.cuda.Event() if self._losses.is_cuda else None  # type: ignore[no-untyped-call]
@@ -208,7 +209,7 @@ class CapturedLoop:
                     first = batch * dataloader.batch_size
                     rows = self._order[first : min(first + dataloader.batch_size, size)]
                     X, y = self._images.index_select(0, rows), self._labels.index_select(0, rows)
-                    dataloader.load_state_dict(loader)
+                    back()
                     for _ in itertools.islice(dataloader.indices(), batch + 1 - begin):
                         pass
                     observer.before_update(batch, X, y, loss)
@@ -219,3 +220,14 @@ class CapturedLoop:
                 observer.after_update(batch, loss, min((batch + 1) * dataloader.batch_size, size), size)
 
         return tell
+
+
+def _way_back(dataloader: Any) -> Callable[[], None]:
+    """What takes the data loader, and the default generator that it draws from, back to where they are now."""
+    loader, generator = dataloader.state_dict(), default_generator.get_state()
+
+    def back() -> None:
+        default_generator.set_state(generator)
+        dataloader.load_state_dict(loader)
+
+    return back
