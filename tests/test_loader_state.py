@@ -2,6 +2,7 @@
 
 import copy
 import io
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -129,11 +130,14 @@ def plain(batch: Any) -> Any:
     return batch.tolist() if isinstance(batch, Tensor) else batch
 
 
-def through_a_file(state: Any) -> Any:
+def in_bytes(state: Any) -> bytes:
     file = io.BytesIO()
     save(state, file)
-    file.seek(0)
-    return load(file)
+    return file.getvalue()
+
+
+def through_a_file(state: Any) -> Any:
+    return load(io.BytesIO(in_bytes(state)))
 
 
 # --- in any order of events ------------------------------------------------------------------------------------
@@ -326,6 +330,26 @@ def test_a_loader_is_caught_that(fault: str) -> None:
         run_state_machine_as_test(Broken, settings=profile)
 
 
+@settings(max_examples=2 * settings().max_examples)
+@given(recipe=recipes, seed=seeds, other_seed=seeds)
+def test_from_every_place_in_a_pass_the_rest_is_that_of_the_straight_run(
+    recipe: Recipe, seed: int, other_seed: int
+) -> None:
+    random.manual_seed(seed)
+    world = World(recipe, DataLoader, seed)
+    world.do("begin", 0)
+    checkpoints, given = [], []
+    while world.batches is not None:
+        checkpoints.append(world.saved(again=False))
+        given.append(world.do("next", 0))
+    generators = world.generators()
+    for place, checkpoint in enumerate(checkpoints):
+        random.manual_seed(other_seed)
+        world.restore(checkpoint, recipe.made(DataLoader, other_seed), begun=True)
+        assert [world.do("next", 0) for _ in given[place:]] == given[place:]
+        assert world.generators() == generators
+
+
 # --- one thing at a time ---------------------------------------------------------------------------------------
 
 
@@ -371,16 +395,17 @@ def test_a_state_is_of_its_moment() -> None:
     batches = iter(loader)
     next(batches)
     state = loader.state_dict()
-    before = through_a_file(state)
+    before = in_bytes(state)
     list(batches)
     list(loader)
-    assert str(through_a_file(state)) == str(before)
+    assert in_bytes(state) == before, "the loader has gone on, the state has not"
     loader.load_state_dict(state)
     for where, key in list(entries(state)):
         if isinstance(where[key], Tensor):
             where[key].array[...] = 0
+    assert in_bytes(loader.state_dict()) == before, "the state has changed, the loader has not"
     expected = shuffled(generator=Generator())
-    expected.load_state_dict(before)
+    expected.load_state_dict(load(io.BytesIO(before)))
     assert rest(loader) == rest(expected)
 
 
@@ -459,6 +484,22 @@ def test_tensors_go_on_as_whole_batches() -> None:
     straight = [[part.tolist() for part in batch] for batch in batches]
     loader.load_state_dict(state)
     assert [[part.tolist() for part in batch] for batch in loader] == straight
+
+
+def test_an_exhausted_pass_lets_go_of_its_order() -> None:
+    made = []
+
+    class Watched(EveryOther):
+        def __iter__(self) -> Iterator[int]:
+            iterator = EveryOtherIterator(self.length)
+            made.append(weakref.ref(iterator))
+            return iterator
+
+    loader = DataLoader(range(4), sampler=Watched(4))  # type: ignore[arg-type]
+    batches = iter(loader)
+    assert [batch.tolist() for batch in batches] == [[0], [2]]
+    assert made[0]() is None
+    assert list(batches) == []
 
 
 def test_a_sampler_that_cannot_tell_its_place_is_named() -> None:
@@ -561,6 +602,25 @@ def test_what_is_wrong_in_a_state_is_named(name: str, value: Any, message: str) 
         loader.load_state_dict(state)
 
 
+@pytest.mark.parametrize("place", [-1, 11, None, "1", 1.0])
+def test_a_place_outside_the_order_is_refused(place: Any) -> None:
+    loader = DataLoader(range(10), batch_size=None)  # type: ignore[arg-type]
+    next(iter(loader))
+    state = loader.state_dict()
+    state["pass"]["indices"]["state"]["given"] = place
+    with pytest.raises(ValueError, match=f"given is {place!r}, expected a whole number from 0 to 10"):
+        loader.load_state_dict(state)
+
+
+def test_a_generator_of_the_pass_alone_is_refused_where_none_is_used() -> None:
+    loader = shuffled(generator=Generator())
+    next(iter(loader))
+    state = loader.state_dict()
+    state["pass"]["indices"]["state"]["indices"]["state"]["generator"] = state["generators"][0]
+    with pytest.raises(ValueError, match="has a generator of the pass alone, where none is used"):
+        loader.load_state_dict(state)
+
+
 @pytest.mark.parametrize("state", [None, [], {}, {"pass": None}, {"pass": None, "generators": [], "more": 0}])
 def test_what_is_no_state_is_refused(state: Any) -> None:
     with pytest.raises(ValueError, match="is not a dict of pass, generators"):
@@ -607,11 +667,11 @@ def test_a_damaged_state_is_refused_or_gives_a_pass(recipe: Recipe, seed: int, d
     note(str(state))
     loader = recipe.made(DataLoader, seed)
     iter(loader)
-    before = str(loader.state_dict())
+    before = in_bytes(loader.state_dict())
     try:
         loader.load_state_dict(state)
     except ValueError:
-        assert str(loader.state_dict()) == before, "nothing has changed"
+        assert in_bytes(loader.state_dict()) == before, "nothing has changed"
     else:
         list(loader)
         list(loader)
