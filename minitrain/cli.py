@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
+from minitrain.training.interrupts import Interrupted, discard_output, end_at_once, ignore, stop_at_once
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line."""
@@ -22,29 +24,31 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status: 0, 1 for a failure, 2 for bad usage, 128 + n when ended by signal n."""
-    arguments = _parser().parse_args(argv)
+    debug = False
     try:
-        from minitrain.training.interrupts import stop_at_once
-
         stop_at_once()
+        arguments = _parser().parse_args(argv)
+        debug = arguments.debug
         return int(arguments.run(arguments))
     except KeyboardInterrupt as error:
+        ignore()  # more of them, of an impatient user
         return _interrupted(error)
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("minitrain: stopped, since nobody reads its output any more", file=sys.stderr)
+        discard_output()
+        _say("minitrain: stopped, since nobody reads its output any more")
         return 1
     except Exception as error:
-        if arguments.debug:
+        if debug:
             raise
-        print(f"minitrain: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        _say(f"minitrain: error: {' '.join(str(error).split()) or type(error).__name__}")
         return 2 if _is_usage(error) else 1
+    finally:
+        if argv is None:  # the process is about to end, and an exception in that would be a traceback
+            end_at_once()
 
 
 def _interrupted(error: KeyboardInterrupt) -> int:
     """Say that a signal has ended the command, and how to go on; returns the exit status."""
-    from minitrain.training.interrupts import Interrupted
     from minitrain.training.rundir import resume_command
 
     number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
@@ -53,9 +57,14 @@ def _interrupted(error: KeyboardInterrupt) -> int:
     if isinstance(error, Interrupted) and error.run is not None:
         text += f" {error}, and saved. Go on with:" if error.saved else " at once. Go on from the last checkpoint with:"
         text += f"\n    {resume_command(error.run)}"
-    with contextlib.suppress(OSError):
-        print(f"minitrain: {text}", file=sys.stderr, flush=True)
+    _say(f"minitrain: {text}")
     return 1 if unread else 128 + number
+
+
+def _say(text: str) -> None:
+    """Print on stderr, if it can be written."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _is_usage(error: Exception) -> bool:
@@ -165,7 +174,7 @@ def _train(arguments: argparse.Namespace) -> int:
     with choose_backend(config) as backend:
         directory = train(config, arguments.out, backend, resumption=resumption)
     if directory is not None:
-        print(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors", file=sys.stderr)
+        _say(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors")
     backend.end()
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,24 @@ class Interrupted(KeyboardInterrupt):
 def stop_at_once() -> None:
     """Have a signal that asks to end raise Interrupted from now on, as Ctrl-C raises KeyboardInterrupt."""
     _handle(_raise)
+
+
+def ignore() -> None:
+    """Have a signal that asks to end change nothing from now on, while its end is told of."""
+    _handle(_do_nothing)
+
+
+def end_at_once() -> None:
+    """Have a signal that asks to end do so from now on as the system does it, without an exception."""
+    _handle(signal.SIG_DFL)
+
+
+def discard_output() -> None:
+    """Let what is printed from now on go nowhere: nobody reads it, or it cannot be written."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class Interrupts(contextlib.AbstractContextManager["Interrupts"]):
@@ -56,6 +75,10 @@ class Interrupts(contextlib.AbstractContextManager["Interrupts"]):
         self.signal = number
         with contextlib.suppress(OSError):  # not print, which the signal may have interrupted
             os.write(2, b"\nminitrain: stopping after this batch, and saving; once more to stop at once\n")
+
+
+def _do_nothing(number: int, frame: Any) -> None:
+    pass
 
 
 def _raise(number: int, frame: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minitrain.training.explain import Explainer
-from minitrain.training.interrupts import Interrupted, Interrupts
+from minitrain.training.interrupts import Interrupted, Interrupts, discard_output
 from minitrain.training.loops import Observer
 from minitrain.training.rundir import RunDirectory, RunError, resume_command
 
@@ -105,7 +106,7 @@ class Recorder(Stoppable):
         self._every = explainer.config.checkpoint_every
         self._explained = self._printing_failed = False
         self._failure: str | None = None
-        self._seen = 0
+        self._seen = position["batch"] * explainer.config.batch_size
         self._began = time.perf_counter() - position["seconds"]
 
     # --- what is told ---
@@ -118,18 +119,18 @@ class Recorder(Stoppable):
         try:
             with self._progress.external_write_mode(sys.stdout):
                 super().line(text)
-        except BrokenPipeError:
-            self._printing_failed = True
-            self.interrupts.signal = self.interrupts.signal or SIGPIPE
         except OSError as error:
             self._printing_failed = True
-            self.say(
-                f"minitrain: cannot print ({error.strerror}); the log goes on in {self._directory.path / 'log.txt'}"
-            )
+            discard_output()
+            if isinstance(error, BrokenPipeError):
+                self.interrupts.signal = self.interrupts.signal or SIGPIPE
+                return
+            log = self._directory.path / "log.txt"
+            self.say(f"minitrain: cannot print ({error.strerror}); the lines are in {log}, to which more are added")
 
     def say(self, text: str) -> None:
         """Print on stderr."""
-        with self._progress.external_write_mode(sys.stderr):
+        with contextlib.suppress(OSError), self._progress.external_write_mode(sys.stderr):
             print(text, file=sys.stderr, flush=True)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
@@ -199,7 +200,7 @@ class Recorder(Stoppable):
 
     def interruption(self) -> Interrupted:
         """What says that a signal has ended the run, whose state is saved."""
-        where = f"after batch {self._done - 1} of epoch {self.epoch}" if self._done else f"before epoch {self.epoch}"
+        where = f"after batch {self._done - 1} of epoch {self.epoch}" if self._done else f"after epoch {self.epoch - 1}"
         return Interrupted(self.signal, where, run=self._directory.path, saved=True)
 
     def loss_error(self, batch: int, loss: float) -> NonFiniteLossError:

@@ -225,10 +225,10 @@ def train(
         recorder = Recorder(
             directory, explainer, interrupts, training.state, position, stack.enter_context(_bar(training, position))
         )
-        if last is None:
-            with _beginning(directory, discard=resumption is None):
-                directory.check_room(recorder.save())
         try:
+            if last is None:
+                with _beginning(directory, discard=resumption is None):
+                    directory.check_room(recorder.save())
             training.run(recorder, position)
             recorder.line("Done!")
             recorder.insist(directory.flush)  # before the weights, which say that the run is complete
