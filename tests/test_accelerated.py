@@ -630,10 +630,10 @@ def doing(backend: Backend, what: Callable[[], None], after: int) -> Any:
     return backend
 
 
-def go_on(run: Path, backend: Callable[[Config], Backend] = choose_backend, **given: Any) -> Any:
+def go_on(run: Path, choose: Callable[[Config], Backend] = choose_backend, **given: Any) -> Any:
     """The arguments with which train goes on with a run."""
     resumption = plan_resumption(run, given)
-    return {"config": resumption.config, "backend": backend(resumption.config), "resumption": resumption}
+    return {"config": resumption.config, "backend": choose(resumption.config), "resumption": resumption}
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -711,3 +711,74 @@ def test_a_captured_run_that_a_nan_has_stopped_meets_it_again_and_without_it_is_
         train(**go_on(tmp_path / "run", with_a_nan))
     train(**go_on(tmp_path / "run", Capturing))
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_on_torch_that_was_broken_off_goes_on_as_if_nothing_had_been(
+    optimizer: dict[str, Any], precision: Any, tmp_path: Path
+) -> None:
+    config = Config(**{**LONG, **optimizer}, precision=precision, checkpoint_every=30)
+    train(dataclasses.replace(config, checkpoint_every=0), tmp_path / "straight", TorchBackend(config))
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "run", doing(TorchBackend(config), crash, 190))
+    last, _ = read_last_good(tmp_path / "run")
+    assert last is not None
+    assert (last.state["position"]["epoch"], last.state["position"]["batch"]) == (2, 25)
+    train(**go_on(tmp_path / "run"))
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_goes_on_torch_and_comes_back_amid_epochs(
+    optimizer: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(**{**LONG, **optimizer, "backend": "numpy"}, checkpoint_every=50)
+    train(dataclasses.replace(config, checkpoint_every=0), tmp_path / "straight")
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "run", doing(Backend(), crash, 60))
+    resumed = go_on(tmp_path / "run", backend="torch")
+    assert isinstance(resumed["backend"], TorchBackend)
+    doing(resumed["backend"], crash, 75 + 25 + 60)
+    with pytest.raises(CrashError):
+        train(**resumed)
+    train(**go_on(tmp_path / "run", backend="numpy"))
+    said = capsys.readouterr().err
+    assert "in epoch 1, batch 50" in said
+    assert "in epoch 2, batch 25" in said
+    logs = [(tmp_path / name / "log.txt").read_text() for name in ("run", "straight")]
+    assert_same_log(*logs)
+    np.testing.assert_allclose(losses(tmp_path / "run"), losses(tmp_path / "straight"), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_state_comes_back_into_torchs_optimizer_as_it_was(optimizer: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(Config(**{**SHORT, **optimizer}), on_torch())
+    run.epoch(Heard())
+    minitrain.save(run.backend.optimizer_state(run.optimizer), tmp_path / "state")
+    other = Run(Config(**{**SHORT, **optimizer}), on_torch())
+    other.backend.load_optimizer_state(other.optimizer, minitrain.load(tmp_path / "state"))
+    assert other.optimizer.param_groups[0].keys() == run.optimizer.param_groups[0].keys()
+    for mine, theirs in zip(other.optimizer.state.values(), run.optimizer.state.values(), strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, value in theirs.items():
+            assert type(mine[name]) is type(value)
+            if isinstance(value, torch.Tensor):
+                assert (mine[name].dtype, mine[name].device) == (value.dtype, value.device)
+                assert mine[name].stride() == value.stride()
+                np.testing.assert_array_equal(mine[name].numpy(), value.numpy())
+
+
+def test_a_run_on_torch_goes_on_where_there_is_no_torch(tmp_path: Path) -> None:
+    config = Config(**{**LONG, "optimizer": "adam", "lr": 1e-3}, checkpoint_every=50)
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "run", doing(TorchBackend(config), crash, 60))
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "train", "--resume", "run", "--backend", "numpy"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(losses(tmp_path / "run")) == 250
