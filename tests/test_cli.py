@@ -96,8 +96,8 @@ def test_an_out_that_holds_a_run_is_refused(tmp_path: Path) -> None:
     again = minitrain(*SHORT, "--out", "mine", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr == (
-        "minitrain: error: mine already holds a run; choose another --out, go on with it by --resume mine, or remove it "
-        "first\n"
+        "minitrain: error: mine already holds a run; choose another --out, go on with it by --resume mine, or remove "
+        "it first\n"
     )
 
 
@@ -149,8 +149,8 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (1, "Epoch 1\n")
     # At the second line or, where head was slow to leave, at the next one.
     assert re.match(
-        r"minitrain: stopped, since nobody reads its output any more after (batch 0 of )?epoch 1, and saved. Go on with:\n"
-        r"    .*minitrain train --resume runs/digits-0\n$",
+        r"minitrain: stopped, since nobody reads its output any more after (batch 0 of )?epoch 1, and saved. Go on "
+        r"with:\n    .*minitrain train --resume runs/digits-0\n$",
         result.stderr,
     )
 
