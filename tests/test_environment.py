@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,19 @@ def test_instructions_that_numpy_may_not_use_are_told() -> None:
 def test_the_doctor_tells_the_same_blas() -> None:
     assert f"BLAS {describe({})['BLAS']}" in str(doctor._numpy())
     assert numpy_blas().kernels in str(doctor._numpy())
+
+
+def test_of_several_blas_numpys_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = [
+        {"user_api": "openmp", "filepath": "/numpy/libgomp.so", "num_threads": 8},
+        {"user_api": "blas", "filepath": "/scipy.libs/openblas.so", "num_threads": 4, "architecture": "Zen"},
+        {"user_api": "blas", "filepath": "/numpy.libs/openblas.so", "num_threads": 2, "architecture": "Haswell"},
+    ]
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: pools)
+    assert numpy_blas()[2:] == ("Haswell", 2)
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: pools[:1])
+    assert numpy_blas()[2:] == ("", None)
+    assert not {"BLAS kernels", "BLAS threads"} & describe({}).keys()
 
 
 # --- differences ------------------------------------------------------------------------------------------------------
