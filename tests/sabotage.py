@@ -133,7 +133,8 @@ def main() -> int:
     sabotage(Rules(rules))
     from minitrain import cli
 
-    return cli.main(sys.argv[2:])
+    del sys.argv[1]
+    return cli.main()
 
 
 if __name__ == "__main__":
