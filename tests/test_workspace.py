@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from minitrain.learn import workspace as module
 from minitrain.learn.workspace import (
+    EARLIER,
     FOLDER,
     FORMAT,
     PROGRESS,
@@ -223,7 +224,7 @@ def test_hints_are_counted_up_to_their_number(workspace: Workspace) -> None:
     assert workspace.standing(RELU).status == "new"
     path = workspace.folder / PROGRESS
     assert json.loads(path.read_text())["exercises"]["relu"]["hints"] == 3
-    path.write_text(json.dumps({"format": FORMAT, "exercises": {"relu": {"hints": 7}}}))  # when there were more
+    path.write_text(json.dumps({"format": EARLIER, "exercises": {"relu": {"hints": 7}}}))  # when there were more
     assert workspace.standing(RELU).hints == 3
 
 
@@ -275,7 +276,7 @@ def test_the_progress_file_can_be_read_by_a_person(workspace: Workspace) -> None
 def test_names_and_entries_of_another_version_are_kept(workspace: Workspace) -> None:
     path = workspace.folder / PROGRESS
     theirs = {"tries": 3, "stars": 5}
-    path.write_text(json.dumps({"format": FORMAT, "exercises": {"gone-\ud800": theirs}, "more": [1]}))
+    path.write_text(json.dumps({"format": EARLIER, "exercises": {"gone-\ud800": theirs}, "more": [1]}))
     workspace.record(RELU, b"", passed=True)
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["exercises"]["gone-\ud800"] == theirs
@@ -294,20 +295,23 @@ def passed(**changes: Any) -> dict[str, Any]:
         [],
         {},
         {"format": 1, "exercises": {}},
-        {"format": "minitrain learn 2", "exercises": {}},
-        {"format": FORMAT},
-        {"format": FORMAT, "exercises": []},
-        {"format": FORMAT, "exercises": {"relu": []}},
-        {"format": FORMAT, "exercises": {"relu": passed(tries=True)}},
-        {"format": FORMAT, "exercises": {"relu": passed(tries=-1)}},
-        {"format": FORMAT, "exercises": {"relu": passed(tries=1e400)}},
-        {"format": FORMAT, "exercises": {"relu": passed(hints="1")}},
-        {"format": FORMAT, "exercises": {"relu": passed(hints=10**30)}},
-        {"format": FORMAT, "exercises": {"relu": passed(passed=None)}},
-        {"format": FORMAT, "exercises": {"relu": passed(passed=...)}},
-        {"format": FORMAT, "exercises": {"relu": passed(sha256=...)}},
-        {"format": FORMAT, "exercises": {"relu": passed(sha256=7)}},
-        {"format": FORMAT, "exercises": {"of another version": passed(tries=None)}},
+        {"format": "minitrain learn 3", "exercises": {}},
+        {"format": FORMAT, "exercises": {}},
+        {"format": FORMAT, "exercises": {}, "checksum": "00000000"},
+        {"format": EARLIER, "exercises": {}, "checksum": None},
+        {"format": EARLIER},
+        {"format": EARLIER, "exercises": []},
+        {"format": EARLIER, "exercises": {"relu": []}},
+        {"format": EARLIER, "exercises": {"relu": passed(tries=True)}},
+        {"format": EARLIER, "exercises": {"relu": passed(tries=-1)}},
+        {"format": EARLIER, "exercises": {"relu": passed(tries=1e400)}},
+        {"format": EARLIER, "exercises": {"relu": passed(hints="1")}},
+        {"format": EARLIER, "exercises": {"relu": passed(hints=10**30)}},
+        {"format": EARLIER, "exercises": {"relu": passed(passed=None)}},
+        {"format": EARLIER, "exercises": {"relu": passed(passed=...)}},
+        {"format": EARLIER, "exercises": {"relu": passed(sha256=...)}},
+        {"format": EARLIER, "exercises": {"relu": passed(sha256=7)}},
+        {"format": EARLIER, "exercises": {"of another version": passed(tries=None)}},
     ],
 )
 def test_a_progress_file_with_anything_else_in_it_is_refused_with_the_remedy(
@@ -333,9 +337,22 @@ def every_question(workspace: Workspace) -> list[Callable[[], Any]]:
 
 
 def test_another_versions_format_is_named(workspace: Workspace) -> None:
-    (workspace.folder / PROGRESS).write_text('{"format": "minitrain learn 2", "exercises": {}}')
-    with pytest.raises(LearnError, match="format is 'minitrain learn 2', and this minitrain reads 'minitrain learn 1'"):
+    (workspace.folder / PROGRESS).write_text('{"format": "minitrain learn 3", "exercises": {}}')
+    with pytest.raises(LearnError, match="format is 'minitrain learn 3', and this minitrain reads 'minitrain learn 2'"):
         workspace.next()
+
+
+def test_an_earlier_versions_file_is_read_and_gets_a_checksum(workspace: Workspace) -> None:
+    path = workspace.folder / PROGRESS
+    path.write_text(json.dumps({"format": EARLIER, "exercises": {"relu": passed(tries=3), "adam": {"hints": 2}}}))
+    assert workspace.standing(RELU)[:2] == ("done", 3)
+    workspace.record_hint(ADAM)
+    assert (workspace.standing(RELU).tries, workspace.standing(ADAM).hints) == (3, 3)
+    content = json.loads(path.read_text())
+    assert content["format"] == FORMAT
+    path.write_text(json.dumps({**content, "exercises": {}}))
+    with pytest.raises(LearnError, match="its checksum does not fit"):
+        workspace.standings()
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b"9" * 5000])
@@ -354,7 +371,7 @@ def test_start_puts_a_damaged_progress_file_aside_and_begins_a_new_one(damaged: 
 
 
 WHOLE = json.dumps(
-    {"format": FORMAT, "exercises": {"relu": passed(), "adam": {"hints": 2}, "gone": passed(tries=9)}}, indent=1
+    {"format": EARLIER, "exercises": {"relu": passed(), "adam": {"hints": 2}, "gone": passed(tries=9)}}, indent=1
 ).encode()
 
 

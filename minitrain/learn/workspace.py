@@ -2,10 +2,10 @@
 
 The progress file, .minitrain-learn.json, is one JSON object that a person can read:
 
-    format     "minitrain learn 1"
+    format     "minitrain learn 2"; files of "minitrain learn 1", which had no checksum, are read too
     exercises  {name: {tries, hints, passed, sha256}}: how many checks, how many hints were shown, when it passed
                (ISO 8601 in UTC) and the SHA-256 of the file that did. What is not there has not happened.
-    checksum   CRC-32 of all else, by which damage is noticed; who changes the file by hand takes this line out
+    checksum   CRC-32 of all else, by which damage is noticed
 
 Names and entries that this version does not know are kept. It is read anew for each question and written whole,
 beside and then renamed, so that commands in two terminals see each other's work and a crash leaves the old file.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from minitrain.learn.exercises import Exercise
 
 PROGRESS = ".minitrain-learn.json"
-FORMAT = "minitrain learn 1"
+FORMAT, EARLIER = "minitrain learn 2", "minitrain learn 1"
 FOLDER = "minitrain-exercises"  # where nothing else is said
 LARGEST = 2**20  # bytes of a progress file; one with all exercises done has 10 kB
 
@@ -346,6 +346,7 @@ What you have done is remembered in {PROGRESS}.
 
 
 def _text(progress: dict[str, Any]) -> str:
+    progress = {**progress, "format": FORMAT}
     return json.dumps({**progress, "checksum": _checksum(progress)}, indent=1) + "\n"
 
 
@@ -358,14 +359,13 @@ def _parsed(text: bytes) -> dict[str, Any]:
     content = parse_json(text)
     if not isinstance(content, dict) or not isinstance(content.get("format"), str):
         raise ValueError("it has no format")
-    if content["format"] != FORMAT:
+    if content["format"] not in (FORMAT, EARLIER):
         raise ValueError(f"its format is {shown(content['format'])}, and this minitrain reads {FORMAT!r}")
     if not isinstance(content.get("exercises"), dict):
         raise ValueError("it has no exercises")
-    if "checksum" in content and content.pop("checksum") != _checksum(content):
-        raise ValueError(
-            "its checksum does not fit: it was damaged, or changed by hand without taking the checksum out"
-        )
+    checked = content["format"] == FORMAT or "checksum" in content
+    if checked and content.pop("checksum", None) != _checksum(content):
+        raise ValueError("its checksum does not fit: it was damaged, or changed by hand")
     for name, entry in content["exercises"].items():
         if not isinstance(entry, dict):
             raise ValueError(f"what it says of {shown(name)} is no object")
