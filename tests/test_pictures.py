@@ -158,6 +158,13 @@ def test_a_picture_that_is_the_wrong_way_round_is_doubted(image: Any, invert: bo
     assert note in found
 
 
+def test_a_border_is_bright_from_the_middle_of_the_scale_up(tmp_path: Path) -> None:
+    for shade, doubted in {100: False, 127: False, 128: True, 200: True}.items():
+        framed = Image.new("L", (8, 8), shade)
+        framed.paste(Image.new("L", (4, 4), 0), (2, 2))
+        assert bool(read_picture(written(framed, tmp_path), (8, 8)).notes) == doubted
+
+
 def test_no_genuine_digit_is_doubted_and_every_inverted_one_is(tmp_path: Path) -> None:
     for pixels in Digits(train=False).data.array[:50]:
         assert read_picture(written(Image.fromarray(pixels), tmp_path), (8, 8)).notes == []

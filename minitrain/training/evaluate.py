@@ -192,7 +192,8 @@ def evaluate(
         root=config.data_dir if data_dir is None else data_dir, train=False, transform=ToTensor()
     )
     loss_fn = _Counting(nn.CrossEntropyLoss(), len(classes))
-    dataloader = DataLoader(data, min(config.batch_size, len(data)), generator=Generator())  # draws, but shuffles not
+    # A generator of its own, since it draws from the default one even where it does not shuffle.
+    dataloader = DataLoader(data, config.batch_size, generator=Generator())
     with no_grad():
         accuracy, loss = test_loop(dataloader, model, loss_fn, observer)
     return Evaluation(classes, accuracy, loss, loss_fn.confusion)

@@ -88,13 +88,13 @@ def _grayscale(image: Any, background: int) -> Any:
     """A Pillow image in mode L, what is transparent in it blended into the background."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # I;16, and I in older releases of Pillow
+    if image.mode.startswith("I"):  # I;16; other releases of Pillow have I for the same
         if "transparency" in image.info:
             raise PictureError("it has 16 bits and transparency, which is not read; save it with 8 bits")
         # Pillow would cut off what is above 255. As many shades, spread as evenly: 65535 = 257 · 255.
         return Image.fromarray(np.rint(np.asarray(image, np.float32) / 257).astype(np.uint8))
     if not image.has_transparency_data:
-        return image.convert("L") if image.mode != "P" else image.convert("RGB").convert("L")
+        return image.convert("L")
     if image.mode != "RGBA":
         image = image.convert("RGBA")
     return Image.composite(image.convert("L"), Image.new("L", image.size, background), image.getchannel("A"))
