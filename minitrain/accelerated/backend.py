@@ -75,7 +75,8 @@ class TorchBackend(Backend):
     def versions(self) -> dict[str, str]:
         """torch's version, and what it computes on."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
-        return {**super().versions(), "torch": str(torch.__version__), "device": name}
+        versions = {**super().versions(), "torch": str(torch.__version__), "device": name}
+        return versions | ({"processes": str(self.processes.count)} if self.processes.count > 1 else {})
 
     def loading(self) -> contextlib.AbstractContextManager[None]:
         """The first process loads first, so that one alone downloads what is missing."""
@@ -120,6 +121,7 @@ class TorchBackend(Backend):
             self._captured.train(dataloader, observer, first_batch)
             return
         with self.processes.together():
+            self.processes.check_same(model, first_batch)
             of_the_whole = self.processes.observer(dataloader, observer)
             train_loop(dataloader, model, loss_fn, optimizer, of_the_whole, first_batch)
 
@@ -164,8 +166,8 @@ class TorchBackend(Backend):
         self.processes.end()
 
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
-        """Part from the other processes."""
-        self.processes.part(finished=error_type is None)
+        """Part from the other processes; where all stop for the same reason, all but the first end here."""
+        self.processes.part(error)
 
 
 def _unwrapped(model: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minitrain.training.backend import Backend
 from minitrain.training.config import Config, ConfigError
-from minitrain.training.rundir import of_launch
+from minitrain.training.rundir import launch, of_launch
 
 
 def require_torch(what: str) -> None:
@@ -56,6 +56,7 @@ def earlier_attempt(out: str | None, dataset: str) -> Path | None:
 
     A run that had not begun to write is begun.
     """
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) == 0:
+    started_by = launch()
+    if started_by is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) == 0:
         return None
-    return of_launch(os.environ["TORCHELASTIC_RUN_ID"], out, dataset)
+    return of_launch(started_by, out, dataset)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,7 +25,7 @@ import torch.distributed as dist
 from minitrain.data.loader import DataLoader
 from minitrain.training.interrupts import SIGNALS
 from minitrain.training.loops import Observer
-from minitrain.training.recorder import Stoppable
+from minitrain.training.recorder import NonFiniteLossError, Stoppable
 
 PATIENCE = timedelta(minutes=30)  # with a process that downloads, or is silent; one that ended is noticed at once
 
@@ -32,17 +34,23 @@ class WorkerLostError(RuntimeError):
     """Another process of this run has ended, or does not answer."""
 
 
+class OutOfStepError(RuntimeError):
+    """The processes of this run do not train the same model. All of them raise it."""
+
+
 class Processes:
     """Those that train together; a single one, without torchrun.
 
     rank: this one's number, from 0; 0 prints and writes. count: how many there are.
     rows: how many the batch has, of which this process computes a slice; set by Slices for WholeMean.
+    agreed: the signal that all of them stop for; 0 for none.
     """
 
     def __init__(self, rank: int, count: int, device: torch.device) -> None:
         self.rank, self.count, self.device = rank, count, device
-        self.rows = 0
+        self.rows = self.agreed = 0
         self._work: Any = None
+        self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
 
     @staticmethod
     def started(device: torch.device) -> Processes:
@@ -110,18 +118,48 @@ class Processes:
         """The observer, told of the whole batches instead of this process's slices."""
         return observer if self.count == 1 else _OfTheWhole(self, dataloader, observer)
 
+    def check_same(self, model: torch.nn.Module, *numbers: int) -> None:
+        """Raise OutOfStepError unless all processes have the same parameters and the same numbers."""
+        if self.count == 1:
+            return
+        weights = 0
+        for param in model.parameters():
+            weights = zlib.crc32(param.detach().cpu().contiguous().numpy().data, weights)
+        mine = torch.tensor([*numbers, weights], dtype=torch.float64, device=self.device)
+        largest = torch.stack([mine, -mine])  # of the negative numbers, the largest is the smallest number's
+        self._hold(dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True)).wait()
+        if not torch.equal(largest[0], -largest[1]):
+            raise OutOfStepError(
+                f"the {self.count} processes of this run do not have the same weights at the same place in the data: "
+                "they have gone on from different checkpoints. Let all of them see the same directory, as it is now"
+            )
+
+    def launcher_is_gone(self) -> bool:
+        """Whether torchrun has ended, and left this process alone."""
+        return self._launcher is not None and os.getppid() != self._launcher
+
     def total(self, *numbers: Any) -> list[torch.Tensor]:
         """The sums of each number over all processes."""
         sums = torch.stack([torch.as_tensor(number, dtype=torch.float64).to(self.device) for number in numbers])
         self._hold(dist.all_reduce(sums, async_op=True)).wait()
         return list(sums)
 
-    def part(self, *, finished: bool) -> None:
-        """Let go of the others: once all have finished, since gloo aborts when a connection ends under its thread."""
-        if dist.is_initialized():
-            if finished:
+    def part(self, error: BaseException | None) -> None:
+        """Let go of the others, all together if all of them end here: gloo aborts under a connection that ends.
+
+        error: what has ended this process's part of the run; None if nothing has. Where all stop for the same reason,
+        the first process tells it, and the others end here, well, so that torchrun disturbs none that still writes.
+        """
+        if not dist.is_initialized():
+            return
+        alike = self.agreed != 0 or isinstance(error, NonFiniteLossError | OutOfStepError)
+        try:
+            if error is None or alike:
                 self._wait()
             dist.destroy_process_group()
+        finally:
+            if alike and self.rank > 0:
+                self.end()
 
     def end(self) -> None:
         """End this process now, well, where there are several: its interpreter's own end could be aborted, see _hold.
@@ -206,8 +244,13 @@ class _OfTheWhole(Observer):
 
     def _total(self, *numbers: Any) -> list[torch.Tensor]:
         """The sums over all processes; and the signals that any of them has had."""
-        asked = [float(self._observer.interrupts.signal == number) for number in SIGNALS]
+        interrupts = self._observer.interrupts
+        if interrupts.signal == 0 and self._processes.launcher_is_gone():
+            interrupts.signal = signal.SIGTERM
+            if self._processes.rank == 0:
+                print("minitrain: torchrun has ended; stopping after this batch, and saving", file=sys.stderr)
+        asked = [float(interrupts.signal == number) for number in SIGNALS]
         totals = self._processes.total(*numbers, *asked)
         came = [number for number, count in zip(SIGNALS, totals[len(numbers) :], strict=True) if count.item()]
-        self._observer.agreed = came[0] if came else 0
+        self._processes.agreed = self._observer.agreed = came[0] if came else 0
         return totals[: len(numbers)]

@@ -52,13 +52,13 @@ def discard_output() -> None:
 class Interrupts(contextlib.AbstractContextManager["Interrupts"]):
     """Within it the first signal is only noted, so that a run can finish its batch; each further one raises.
 
-    signal: the number of the one that was noted, or 0.
+    signal: the number of the one that was noted, or 0. says: whether it tells of that on stderr.
     What a process was told to ignore (nohup, a shell's background job) stays ignored. Handlers belong to the main
     thread; in another one nothing is caught.
     """
 
-    def __init__(self) -> None:
-        self.signal = 0
+    def __init__(self, *, says: bool = True) -> None:
+        self.signal, self._says = 0, says
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -73,6 +73,8 @@ class Interrupts(contextlib.AbstractContextManager["Interrupts"]):
         if self.signal:
             _raise(number, frame)
         self.signal = number
+        if not self._says:
+            return
         with contextlib.suppress(OSError):  # not print, which the signal may have interrupted
             os.write(2, b"\nminitrain: stopping after this batch, and saving; once more to stop at once\n")
 

@@ -32,6 +32,7 @@ from minitrain.training.rundir import (
     RunError,
     check_out,
     check_run,
+    launch,
     make_run_dir,
     open_run,
     read_config,
@@ -215,7 +216,7 @@ def train(
         position = BEGINNING if last is None else last.state["position"]
         if resumption is None and backend.writes:
             directory = stack.enter_context(make_run_dir(out, config.dataset))
-        interrupts = stack.enter_context(Interrupts())
+        interrupts = stack.enter_context(Interrupts(says=backend.writes))
         if directory is None:
             training.run(Silent(interrupts, position["epoch"], config.on_nan), position)
             return None
@@ -275,8 +276,8 @@ def _begin(
     said: list[str] = []
     session: dict[str, Any] = {"began": datetime.now(UTC).isoformat(timespec="seconds")}
     session |= {name: position[name] for name in ("epoch", "batch", "updates")}
-    if launch := os.environ.get("TORCHELASTIC_RUN_ID"):
-        session["launch"] = launch
+    if (started_by := launch()) is not None:
+        session["launch"] = started_by
     directory.clean()
     if resumption is not None:
         session["changes"] = resumption.changes

@@ -115,9 +115,22 @@ def check_run(run: str | os.PathLike[str]) -> Path:
 
 
 def resume_command(run: Path) -> str:
-    """The command that goes on with a run."""
+    """The command that goes on with a run, in as many processes as torchrun has started."""
     command = "minitrain" if shutil.which("minitrain") else "python -m minitrain"
+    if launch() is not None:
+        torchrun = "torchrun" if shutil.which("torchrun") else "python -m torch.distributed.run"
+        here, everywhere = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+        options = f"--standalone --nproc-per-node {here}" if here == everywhere else "(on each machine, as before)"
+        command = f"{torchrun} {options} -m minitrain"
     return f"{command} train --resume {shlex.quote(str(run))}"
+
+
+def launch() -> str | None:
+    """What names this launch of torchrun's, the same in all its attempts, no other's; None without torchrun."""
+    # The run's id need not be another one each time, but torchrun makes a new folder for the errors of its processes:
+    # torchelastic_*/<id>_*/attempt_<n>/<process>/error.json
+    errors = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    return None if errors is None else str(Path(errors).parents[2])
 
 
 # --- the directory ----------------------------------------------------------------------------------------------------
@@ -224,14 +237,15 @@ class RunDirectory:
         self.recover()
         save(weights, self.path / WEIGHTS)
 
-    def recover(self) -> None:
-        """Make the directory anew, with all but the checkpoints, if it has vanished."""
+    def recover(self) -> bool:
+        """Make the directory anew, with all but the checkpoints, if it has vanished; returns whether it had."""
         if self.path.is_dir() and (self.path / CONFIG).exists():
-            return
+            return False
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock.release()
         self._lock = _lock(self.path)
         self._write_description()
+        return True
 
     def discard(self) -> None:
         """Remove a run that could not begin."""
@@ -322,9 +336,10 @@ class Lines:
 
     def close(self) -> None:
         """Write what waits, if it can be written, and close the file."""
-        with contextlib.suppress(OSError):
-            self.flush()
-        self._file.close()
+        if not self._file.closed:
+            with contextlib.suppress(OSError):
+                self.flush()
+            self._file.close()
 
     def _is_there(self) -> bool:
         try:
