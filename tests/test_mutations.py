@@ -301,19 +301,22 @@ def try_damages(kind: Kind, folder: Path, tries: int, seed: int = 0) -> list[Cas
     content = kind.read(path)
     rng = random.Random(f"{kind.name} {seed}")
     cases = []
+    tracemalloc.start()  # once: it must not begin or end while faulthandler's thread does
     for number in range(tries):
         damage = [*DAMAGES][number % len(DAMAGES)]
         damaged = DAMAGES[damage](good, rng)
         path.write_bytes(damaged)
         loss = loss_of(kind, path, damaged, content)
         cases.append(Case(damage, loss and f"{kind.name}, case {number} of seed {seed}, {damage}: {loss}"))
+    tracemalloc.stop()
     return cases
 
 
 def loss_of(kind: Kind, path: Path, damaged: bytes, content: Any) -> str:
     """What goes wrong when the damaged file is read, in words; "" if nothing does."""
     faulthandler.dump_traceback_later(SECONDS, exit=True)
-    tracemalloc.start()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
     try:
         read = kind.read(path)
     except kind.error as error:
@@ -322,10 +325,9 @@ def loss_of(kind: Kind, path: Path, damaged: bytes, content: Any) -> str:
         return f"{type(error).__name__}, not {kind.error.__name__}: {error}"
     finally:
         _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
         faulthandler.cancel_dump_traceback_later()
-        if peak > 10 * len(damaged) + 2**21:
-            return f"{peak} bytes of memory for a file of {len(damaged)}"  # noqa: B012  # it outweighs the rest
+        if peak - before > 10 * len(damaged) + 2**21:
+            return f"{peak - before} bytes of memory for a file of {len(damaged)}"  # noqa: B012  # it outweighs the rest
     return "" if read == content or kind.right(damaged, read) else "it was read, and wrong"
 
 
