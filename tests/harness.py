@@ -42,9 +42,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, **paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def start(*arguments: str, cwd: Path, rules: Sequence[Rule] = (), **options: Any) -> subprocess.Popen[str]:
-    """Start minitrain."""
-    return child(command(*arguments, rules=rules), cwd, **options)
+def start(
+    *arguments: str, cwd: Path, rules: Sequence[Rule] = (), prefix: Sequence[str] = (), **options: Any
+) -> subprocess.Popen[str]:
+    """Start minitrain; prefix: a command that starts it."""
+    return child([*prefix, *command(*arguments, rules=rules)], cwd, **options)
 
 
 def child(line: list[str], cwd: Path, **options: Any) -> subprocess.Popen[str]:

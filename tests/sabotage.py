@@ -13,7 +13,8 @@ remove      a file is about to be removed
 
 The actions: a signal's name, or several joined by "+", sends this process itself those signals; "pause:FILE" makes
 FILE and waits until it is removed again. ["break", what, 0, ""] makes a resumed run forget something, for tests that
-show that this is noticed.
+show that this is noticed. ["wait", seconds, 0, ""] is how long the run waits for room. ["flip", text, n, ""] is a disk
+that gives back another bit of the n-th file on such a path.
 """
 
 import collections
@@ -32,6 +33,11 @@ class Rules:
 
     def __init__(self, rules: list[Any]) -> None:
         self._rules, self._counts = rules, collections.Counter[int]()
+        self.pause = next((float(text) for event, text, *_ in rules if event == "wait"), 0.1)
+
+    def about(self, event: str, path: object) -> bool:
+        """Whether something is to happen at such an event on this path, some time."""
+        return any(name == event and text in str(path) for name, text, *_ in self._rules)
 
     def hit(self, event: str, path: object = "") -> None:
         """Say that an event has come."""
@@ -39,7 +45,7 @@ class Rules:
             if name == event and text in str(path):
                 self._counts[i] += 1
                 if self._counts[i] == number:
-                    _act(action)
+                    _flip(path) if event == "flip" else _act(action)
 
 
 def _act(action: str) -> None:
@@ -54,6 +60,14 @@ def _act(action: str) -> None:
         time.sleep(0.01)  # in which the handler runs
 
 
+def _flip(path: object) -> None:
+    with open(str(path), "r+b") as file:
+        file.seek(100)
+        byte = file.read(1)[0]
+        file.seek(100)
+        file.write(bytes([byte ^ 1]))
+
+
 class Halved(io.FileIO):
     """A file that is written in halves, with an event between them."""
 
@@ -61,13 +75,25 @@ class Halved(io.FileIO):
         super().__init__(path, mode)
         self._rules = rules
 
+    def close(self) -> None:
+        """Close it, after which the disk may do what it likes."""
+        if not self.closed:
+            self._rules.hit("flip", self.name)
+        super().close()
+
     def write(self, data: Any) -> int:
         """Write all of it, if the disk has room for it."""
-        first = len(data) // 2
-        count = super().write(data[:first])
-        if count == first:
+        half = len(data) // 2 if self._rules.about("half", self.name) else 0
+        count = self._write(data[:half])
+        if count == half:
             self._rules.hit("half", self.name)
-            count += super().write(data[first:])
+            count += self._write(data[half:])
+        return count
+
+    def _write(self, data: Any) -> int:
+        count = super().write(data)
+        while 0 < count < len(data) and not self.readable():  # as Python's buffer does it, of a new file
+            count += super().write(data[count:])
         return count
 
 
@@ -77,7 +103,7 @@ def sabotage(rules: Rules) -> None:
     from minitrain.training import recorder
     from minitrain.training.backend import Backend
 
-    recorder.PAUSES = (0.1, 0.1, 0.1)  # type: ignore[assignment]  # the tests shall not wait for long
+    recorder.PAUSES = (rules.pause,) * 3  # type: ignore[assignment]  # the tests shall not wait for long
 
     def tell(owner: Any, name: str, before: str, after: str = "", path: Any = lambda *args: "") -> None:
         usual = getattr(owner, name)

@@ -125,9 +125,12 @@ def check_from_outside(folder: Path, count: int, seed: int) -> None:
         moment = generator.uniform(0, straight().seconds)
         ended = signalled_from_outside(place, number, moment, times)
         case = f"{number.name}, {times} times, after {moment:.3f} s: {ended}"
-        if (place / "run").exists():  # before that Python may not have come to minitrain's first line
-            assert "Traceback" not in ended.err, case
-        assert ended.status in (0, 128 + number, -number), case
+        # Before minitrain's first line is reached, it is Python that answers.
+        assert not re.search(r'cli.py", line \d+, in main', ended.err), case
+        if "Traceback" in ended.err:
+            assert not (place / "run").exists(), case
+        else:
+            assert ended.status in (0, 128 + number, -number), case
         record("signals at a random moment", 1, 0)
         if (place / "run" / "model.safetensors").exists() and ended.status == 0:
             pass
@@ -146,7 +149,7 @@ def test_signals_at_random_moments(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_signals_at_many_random_moments(tmp_path: Path) -> None:
-    check_from_outside(tmp_path, 300, 7)
+    check_from_outside(tmp_path, 60, 7)
 
 
 def test_what_is_to_be_ignored_is_ignored(tmp_path: Path) -> None:

@@ -1,0 +1,354 @@
+"""A disk that is full, a folder that cannot be written or is gone: the run says so, and loses nothing that it had."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from minitrain.training.rundir import checkpoints, read_checkpoint, read_last_good
+from tests import harness
+from tests.fault_table import record
+from tests.harness import BATCHES, TRAIN, Rule, outcome, paused, printed_command, resume, run, shell, straight, wait
+
+# A run of TRAIN needs 120 kB at its largest: two checkpoints, one that is written, metrics, weights.
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system in memory, of 1 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(disk: Path, room: int = 0) -> Path:
+    """Fill a file system but for so many bytes, to the page; returns the file that does it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    os.truncate(filler, max(filler.stat().st_size - room, 0))
+    return filler
+
+
+def good(run: Path) -> list[str]:
+    """The names of the checkpoints that are there, each of which is whole."""
+    return [read_checkpoint(path).path.stem for path in checkpoints(run)]
+
+
+@pytest.mark.parametrize("room", [0, 4096, 8192, 16384, 40960, 65536])
+def test_a_disk_that_is_full_at_the_start_is_found_out_before_training_and_nothing_is_left(
+    room: int, disk: Path
+) -> None:
+    fill(disk, room)
+    ended = run(*TRAIN, "--out", "run", cwd=disk)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("minitrain: error: cannot write the run in run (") or "cannot make" in ended.err, ended
+    assert "make room" in ended.err or "cannot make" in ended.err, ended
+    assert ended.err.count("\n") == 1
+    assert [path.name for path in disk.iterdir()] == ["filler"]
+    record("a disk full before training", 1, 0)
+
+
+def test_what_was_in_the_folder_stays_where_a_run_cannot_begin_in_it(disk: Path) -> None:
+    (disk / "run").mkdir()
+    (disk / "run" / "notes.part").write_text("mine")
+    fill(disk)
+    assert run(*TRAIN, "--out", "run", cwd=disk).status == 2
+    assert [path.name for path in (disk / "run").iterdir()] == ["notes.part"]
+
+
+@pytest.mark.parametrize("room", [0, 4096, 20480])
+def test_a_disk_that_fills_up_and_empties_again_costs_nothing(room: int, disk: Path, tmp_path: Path) -> None:
+    full, empty = tmp_path / "full", tmp_path / "empty"
+    rules: list[Rule] = [("batch", "", 30, f"pause:{full}"), ("batch", "", 70, f"pause:{empty}")]
+    process = harness.start(*TRAIN, "--out", "run", cwd=disk, rules=rules)
+    with paused(full, process):
+        before = good(disk / "run")
+        filler = fill(disk, room)
+    with paused(empty, process):
+        assert good(disk / "run")[-1] >= before[-1]
+        assert harness.no_parts(disk / "run")
+        assert harness.whole_lines(disk / "run")
+        filler.unlink()
+    ended = wait(process)
+    assert (ended.status, ended.out) == (0, straight().out)
+    # Once for a reason, not at each save; and that it is over.
+    assert 1 <= ended.err.count("cannot write in run (No space left on device") <= 2, ended
+    assert "The run goes on and tries again; the last checkpoint is untouched" in ended.err
+    assert "run can be written again; nothing is missing there" in ended.err
+    assert outcome(disk / "run") == straight().outcome
+    record("a disk full for a while", 1, 0)
+
+
+def test_a_disk_that_stays_full_ends_the_run_and_its_checkpoint_goes_on_once_there_is_room(
+    disk: Path, tmp_path: Path
+) -> None:
+    full = tmp_path / "full"
+    process = harness.start(*TRAIN, "--out", "run", cwd=disk, rules=[("batch", "", 30, f"pause:{full}")])
+    with paused(full, process):
+        before = good(disk / "run")
+        filler = fill(disk)
+    ended = wait(process)
+    assert (ended.status, ended.err.count("Trying again in")) == (1, 3), ended
+    assert "cannot save in run (No space left on device; there is 0.0 MB). The checkpoint before is" in ended.err
+    assert ended.out == straight().out
+    assert good(disk / "run") == before
+    assert harness.no_parts(disk / "run")
+    assert harness.whole_lines(disk / "run")
+    filler.unlink()
+    resume(disk)
+    assert outcome(disk / "run") == straight().outcome
+    record("a disk full to the end", 1, 0)
+
+
+@pytest.mark.parametrize("signals", ["SIGINT", "SIGINT+SIGTERM"])
+def test_a_signal_on_a_full_disk_leaves_the_last_checkpoint(signals: str, disk: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    rules: list[Rule] = [("batch", "", 30, f"pause:{full}"), ("batch", "", 34, signals)]
+    process = harness.start(*TRAIN, "--out", "run", cwd=disk, rules=rules)
+    with paused(full, process):
+        before = good(disk / "run")
+        filler = fill(disk)
+    ended = wait(process)
+    assert ended.status == (1 if signals == "SIGINT" else 143), ended
+    assert good(disk / "run") == before
+    filler.unlink()
+    resume(disk)
+    assert outcome(disk / "run") == straight().outcome
+    record("a signal on a full disk", 1, 0)
+
+
+def test_a_signal_ends_the_waiting_for_room(disk: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    # The third try waits for ten minutes, so that the signal comes within it.
+    rules: list[Rule] = [("batch", "", 30, f"pause:{full}"), ("wait", "600", 0, "")]
+    process = harness.start(*TRAIN, "--out", "run", cwd=disk, rules=rules)
+    with paused(full, process):
+        filler = fill(disk)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Ctrl-C gives up" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    ended = wait(process)
+    assert (ended.status, "interrupted at once. Go on from the last checkpoint with:" in ended.err) == (143, True), (
+        ended
+    )
+    filler.unlink()
+    assert shell(printed_command(ended.err), disk).status == 0
+    assert outcome(disk / "run") == straight().outcome
+    record("a signal on a full disk", 1, 0)
+
+
+def test_room_that_comes_while_the_run_waits_for_it_is_used(disk: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    process = harness.start(
+        *TRAIN, "--out", "run", cwd=disk, rules=[("batch", "", 30, f"pause:{full}"), ("wait", "1", 0, "")]
+    )
+    with paused(full, process):
+        filler = fill(disk)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Ctrl-C gives up" in line:
+            break
+    filler.unlink()
+    assert wait(process).status == 0
+    assert outcome(disk / "run") == straight().outcome
+    record("a disk full for a while", 1, 0)
+
+
+def test_a_disk_that_is_full_when_a_run_goes_on_leaves_it_as_it_was(disk: Path) -> None:
+    assert run(*TRAIN, "--out", "run", cwd=disk, rules=[("batch", "", 60, "SIGKILL")]).status == -9
+    filler = fill(disk)
+    before = good(disk / "run")
+    ended = run("train", "--resume", "run", cwd=disk)
+    assert (ended.status, ended.out) == (2, ""), ended
+    assert "cannot write the run in run (No space left on device" in ended.err
+    assert good(disk / "run") == before
+    filler.unlink()
+    resume(disk)
+    assert outcome(disk / "run") == straight().outcome
+    record("a disk full when a run goes on", 1, 0)
+
+
+def test_whoever_reads_metrics_while_the_run_goes_on_finds_whole_lines(tmp_path: Path) -> None:
+    process, looks = harness.start(*TRAIN, "--out", "run", cwd=tmp_path), 0
+    while process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            assert (tmp_path / "run" / "steps.csv").read_bytes()[-1:] == b"\n"
+            looks += 1
+    assert (wait(process).status, looks > 0) == (0, True)
+
+
+# --- a largest size of a file, which any user can set -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1000, 1501, 2017, 6000, 10000])
+def test_a_file_that_may_not_grow_is_a_disk_that_is_full(size: int, tmp_path: Path) -> None:
+    limited, free = tmp_path / "limited", tmp_path / "free"
+    rules: list[Rule] = [("batch", "", 37, f"pause:{limited}"), ("batch", "", 70, f"pause:{free}")]
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules)
+    with paused(limited, process):
+        before = good(tmp_path / "run")
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    with paused(free, process):
+        assert good(tmp_path / "run") == before
+        assert harness.no_parts(tmp_path / "run")
+        assert harness.whole_lines(tmp_path / "run")
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    ended = wait(process)
+    assert (ended.status, "cannot write in run (File too large" in ended.err) == (0, True), ended
+    assert outcome(tmp_path / "run") == straight().outcome
+    record("a file that may not grow", 1, 0)
+
+
+def test_a_file_that_may_not_grow_from_the_start_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # noqa: E731
+    ended = run(*TRAIN, "--out", "run", cwd=tmp_path, preexec_fn=limit)
+    assert (ended.status, ended.out, "File too large" in ended.err) == (2, "", True), ended
+    assert [*tmp_path.iterdir()] == []
+    record("a file that may not grow", 1, 0)
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [30, 36, BATCHES, 120])
+def test_a_folder_that_vanishes_comes_back_whole(number: int, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", number, f"pause:{mark}")])
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run")
+    ended = wait(process)
+    assert ended.status == 0, ended
+    assert "run had vanished, and is made anew" in ended.err, ended
+    assert outcome(tmp_path / "run") == straight().outcome
+    assert len(good(tmp_path / "run")) >= 1
+    assert "is complete" in run("train", "--resume", "run", cwd=tmp_path).err
+    record("a folder that vanishes", 1, 0)
+
+
+@pytest.mark.parametrize("name", ["steps.csv", "log.txt", "config.json", "checkpoints", ".lock"])
+def test_a_file_that_vanishes_comes_back_whole(name: str, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", 60, f"pause:{mark}")])
+    with paused(mark, process):
+        path = tmp_path / "run" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    ended = wait(process)
+    assert ended.status == 0, ended
+    assert outcome(tmp_path / "run") == straight().outcome
+    assert "is complete" in run("train", "--resume", "run", cwd=tmp_path).err
+    record("a file that vanishes", 1, 0)
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_said_and_is_no_end(tmp_path: Path) -> None:
+    mark, mended = tmp_path / "mark", tmp_path / "mended"
+    rules: list[Rule] = [("batch", "", 30, f"pause:{mark}"), ("batch", "", 70, f"pause:{mended}")]
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules)
+    folder = tmp_path / "run" / "checkpoints"
+    with paused(mark, process):
+        folder.rename(tmp_path / "moved")
+        folder.write_text("I am a file")
+    with paused(mended, process):
+        assert folder.read_text() == "I am a file"
+        folder.unlink()
+        (tmp_path / "moved").rename(folder)
+    ended = wait(process)
+    assert (ended.status, "cannot write in run (" in ended.err, "run/checkpoints" in ended.err) == (0, True, True), (
+        ended
+    )
+    assert outcome(tmp_path / "run") == straight().outcome
+    record("a file in a folder's place", 1, 0)
+
+
+# --- permissions ------------------------------------------------------------------------------------------------------
+
+# Root may write everywhere, unless it is without that right.
+PLAIN = [] if os.geteuid() else ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+
+
+@pytest.fixture
+def plain() -> list[str]:
+    """A command's prefix, with which it may write only where permissions say so."""
+    if PLAIN and subprocess.run([*PLAIN, "true"], check=False).returncode:
+        pytest.skip("cannot start a command without root's rights here")
+    return PLAIN
+
+
+def test_a_folder_without_permission_is_found_out_before_training(tmp_path: Path, plain: list[str]) -> None:
+    (tmp_path / "run").mkdir()
+    for mode, out in ((0o555, "run"), (0o555, "run/below"), (0o000, "run")):
+        os.chmod(tmp_path / "run", mode)
+        ended = run(*TRAIN, "--out", out, cwd=tmp_path, prefix=plain)
+        assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1), ended
+        assert "Permission denied" in ended.err
+    os.chmod(tmp_path / "run", 0o777)
+    assert [*(tmp_path / "run").iterdir()] == []
+    record("a folder without permission", 3, 0)
+
+
+def test_permission_that_is_taken_and_given_again_costs_nothing(tmp_path: Path, plain: list[str]) -> None:
+    taken, given = tmp_path / "taken", tmp_path / "given"
+    rules: list[Rule] = [("batch", "", 30, f"pause:{taken}"), ("batch", "", 70, f"pause:{given}")]
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules, prefix=plain)
+    with paused(taken, process):
+        for folder in ("run", "run/checkpoints"):
+            os.chmod(tmp_path / folder, 0o555)
+    with paused(given, process):
+        assert [int(name) for name in good(tmp_path / "run")] == [21, 28]
+        for folder in ("run", "run/checkpoints"):
+            os.chmod(tmp_path / folder, 0o777)
+    ended = wait(process)
+    assert (ended.status, "cannot write in run (Permission denied" in ended.err) == (0, True), ended
+    assert "can be written again" in ended.err
+    assert outcome(tmp_path / "run") == straight().outcome
+    record("a folder without permission", 1, 0)
+
+
+def test_a_run_that_may_not_be_written_does_not_go_on(tmp_path: Path, plain: list[str]) -> None:
+    rules: list[Rule] = [("batch", "", 60, "SIGKILL")]
+    assert run(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules, prefix=plain).status == -9
+    os.chmod(tmp_path / "run", 0o555)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    ended = run("train", "--resume", "run", cwd=tmp_path, prefix=plain)
+    assert (ended.status in (1, 2), ended.out, ended.err.count("\n")) == (True, "", 1), ended
+    assert "Permission denied" in ended.err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    os.chmod(tmp_path / "run", 0o777)
+    assert run("train", "--resume", "run", cwd=tmp_path, prefix=plain).status == 0
+    assert outcome(tmp_path / "run") == straight().outcome
+    record("a folder without permission", 1, 0)
+
+
+def test_a_file_system_that_can_only_be_read(disk: Path) -> None:
+    assert run(*TRAIN, "--out", "run", cwd=disk, rules=[("batch", "", 60, "SIGKILL")]).status == -9
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    for arguments in ([*TRAIN, "--out", "other"], ["train", "--resume", "run"]):
+        ended = run(*arguments, cwd=disk)
+        assert (ended.status in (1, 2), ended.out, ended.err.count("\n")) == (True, "", 1), ended
+        assert "Read-only file system" in ended.err
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    resume(disk)
+    assert outcome(disk / "run") == straight().outcome
+    record("a file system that can only be read", 2, 0)
+
+
+def test_a_checkpoint_on_a_disk_that_gives_back_other_bytes_is_not_taken(tmp_path: Path) -> None:
+    ended = run(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("flip", "checkpoints", 5, "")])
+    assert (ended.status, "what was written there is not what is read back" in ended.err) == (0, True), ended
+    assert outcome(tmp_path / "run") == straight().outcome
+    last, faults = read_last_good(tmp_path / "run")
+    assert (last is not None, faults) == (True, [])
+    record("a disk that gives back other bytes", 1, 0)
