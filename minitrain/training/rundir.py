@@ -54,7 +54,11 @@ def check_out(out: str | os.PathLike[str] | None) -> None:
     path = Path(out)
     if not str(out):
         raise ConfigError("out is empty; name a directory for the run, or leave --out away")
-    if path.exists() and not path.is_dir():
+    try:
+        is_there = path.exists()
+    except OSError as error:  # such as that its name is too long
+        raise ConfigError(f"--out cannot be {str(out)!r} ({error.strerror}); choose another one") from None
+    if is_there and not path.is_dir():
         raise ConfigError(f"{path} is a file; choose another --out")
     if any(os.path.lexists(path / name) for name in (CONFIG, WEIGHTS, CHECKPOINTS, *LINES)):
         raise ConfigError(
@@ -105,7 +109,7 @@ def open_run(run: str | os.PathLike[str]) -> RunDirectory:
 def check_run(run: str | os.PathLike[str]) -> Path:
     """The path of a run's directory. Raises ConfigError if there is no run."""
     path = Path(run)
-    if not str(run) or not path.is_dir():
+    if not str(run) or not os.path.isdir(path):
         raise ConfigError(
             f"there is no run in {str(run)!r}: it is no directory; name one that minitrain train has left"
         )
