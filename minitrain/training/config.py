@@ -64,6 +64,8 @@ class Config:
         for name, numbers in (("epochs", [self.epochs]), ("batch_size", [self.batch_size]), ("hidden", self.hidden)):
             if any(number < 1 for number in numbers):
                 raise ConfigError(f"{name} must be at least 1, but got {' '.join(map(str, numbers))}")
+            if any(number >= 2**63 for number in numbers):
+                raise ConfigError(f"{name} must be below 2**63, but got {' '.join(map(str, numbers))}")
         if self.checkpoint_every < 0:
             raise ConfigError(
                 f"checkpoint_every must be a number of steps, or 0 for epochs alone, but got {self.checkpoint_every}"
