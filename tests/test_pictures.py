@@ -206,6 +206,7 @@ def png_that_claims(width: int, height: int) -> bytes:
         (encoded(GRAY, "EPS"), "it is no PNG"),  # a program, which Pillow would have run
         (encoded(GRAY, "PNG")[:-60], "it cannot be read"),
         (png_that_claims(5001, 5000), "its 5001 x 5000 pixels are more than 25,000,000"),
+        (png_that_claims(10_000, 9_500), "its 10000 x 9500 pixels"),  # of which Pillow warns
         (png_that_claims(10**5, 10**5), "it has more than 25,000,000 pixels"),
         (png_that_claims(5000, 5000), "it cannot be read: image file is truncated"),
         (png_that_claims(0, 5), "it "),
