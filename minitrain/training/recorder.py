@@ -266,18 +266,19 @@ class Recorder(Stoppable):
                         f"{said}. The checkpoint before is untouched; make room, then go on from it with "
                         f"{resume_command(self._directory.path)}"
                     ) from error
+                before = self.interrupts.signal  # after this one, a signal is an answer to what is said now
                 self.say(f"minitrain: {said}; make room. Trying again in {pause} s, Ctrl-C gives up")
-                self._wait(pause)
+                self._wait(pause, before)
             else:
                 return
 
-    def _wait(self, seconds: float) -> None:
-        """Sleep, unless a signal comes that was not there before."""
-        before, until = self.interrupts.signal, time.monotonic() + seconds
+    def _wait(self, seconds: float, before: int) -> None:
+        """Sleep, unless a signal comes, or has come, that is not the one before."""
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
-            time.sleep(0.05)
             if self.interrupts.signal != before:
                 raise Interrupted(self.interrupts.signal)
+            time.sleep(0.05)
 
 
 def _reason(error: OSError) -> str:
