@@ -14,7 +14,7 @@ from typing import Any
 from minitrain.training.explain import Explainer
 from minitrain.training.interrupts import Interrupted, Interrupts, discard_output
 from minitrain.training.loops import Observer
-from minitrain.training.rundir import RunDirectory, RunError, resume_command
+from minitrain.training.rundir import RunDirectory, RunError, checkpoints, resume_command
 
 PAUSES = (1, 2, 4, 8)  # seconds between the tries to save a state that must not be lost
 SIGPIPE = getattr(signal, "SIGPIPE", 13)
@@ -205,10 +205,12 @@ class Recorder(Stoppable):
 
     def loss_error(self, batch: int, loss: float) -> NonFiniteLossError:
         """What says that a loss has ended the run, and how it can go on."""
+        resume = resume_command(self._directory.path)
         return NonFiniteLossError(
             f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run has stopped before the update, and the "
-            f"state before it is saved. {resume_command(self._directory.path)} goes on there: with --lr, --momentum or "
-            "--weight-decay and --override with other settings, with --on-nan continue without stopping."
+            f"state before it is saved in {checkpoints(self._directory.path)[-1]}. From there this loss comes again, "
+            f"whatever --lr is: to go back to the checkpoint before, remove that file, then {resume} with --override "
+            f"and --lr, --momentum or --weight-decay. To go on all the same: {resume} --on-nan continue."
         )
 
     # --- saving ---
