@@ -24,7 +24,7 @@ from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.recorder import NonFiniteLossError
 from minitrain.training.run import plan_resumption, train
-from minitrain.training.rundir import make_run_dir, read_last_good
+from minitrain.training.rundir import RunError, make_run_dir, read_last_good
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
 
@@ -330,6 +330,37 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update_and_what_was_
     assert (resumed / "steps.csv").read_bytes() == (straight / "steps.csv").read_bytes()
     weights = [minitrain.load(run / "model.safetensors") for run in (straight, resumed)]
     assert all(np.array_equal(weights[0][name].array, weights[1][name].array) for name in weights[0])
+
+
+def test_epochs_are_added_to_a_complete_run_whose_weights_are_those_of_its_end_again(tmp_path: Path) -> None:
+    straight = train(Config(**SHORT), tmp_path / "straight")
+    run = train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run")
+    assert straight is not None
+    assert run is not None
+    with pytest.raises(ConfigError, match=r"is complete: 1 epochs are done; for more, add --epochs 11"):
+        plan_resumption(run, {})
+    with pytest.raises(ConfigError, match=r"has done 1 epochs already; --epochs 1 has none to add|is complete"):
+        plan_resumption(run, {"epochs": 1})
+    resumption = plan_resumption(run, {"epochs": 2})
+
+    class Stopped(Backend):
+        def train(self, *args: Any, **kwargs: Any) -> None:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):  # however it ends, the old weights do not stand for the longer run
+        train(resumption.config, backend=Stopped(), resumption=resumption)
+    assert not (run / "model.safetensors").exists()
+    train(resumption.config, resumption=plan_resumption(run, {}))
+    for name in ("model.safetensors", "steps.csv", "log.txt"):
+        assert (run / name).read_bytes() == (straight / name).read_bytes()
+
+
+def test_a_complete_run_without_checkpoints_is_not_trained_anew(tmp_path: Path) -> None:
+    run = train(Config(**SHORT), tmp_path / "run")
+    assert run is not None
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(RunError, match="has no checkpoints any more"):
+        plan_resumption(run, {"epochs": 3})
 
 
 def test_the_losses_that_grew_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,6 +146,8 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
     if refused and not (override and refused.keys() <= OVERRIDABLE):
         raise ConfigError(f"{path} is a run with {_shown(refused)}; {_remedy(refused, override)}")
     config = dataclasses.replace(config, **{name: new for name, (_, new) in changes.items()})
+    if last is None and _has_weights(path):
+        raise RunError(f"{path} is complete, and has no checkpoints any more from which it could go on")
     epoch = last.state["position"]["epoch"] if last is not None else 1
     if epoch > config.epochs and "epochs" in changes:
         raise ConfigError(f"{path} has done {epoch - 1} epochs already; --epochs {config.epochs} has none to add")
@@ -288,6 +290,8 @@ def _begin(
         said.append(f"going on with {directory.path} in epoch {position['epoch']}, batch {position['batch']}")
     with _beginning(directory, discard=resumption is None):
         directory.describe(config, environment, session)
+        # Of a complete run to which epochs are added: these weights are in its last checkpoint, too.
+        (directory.path / WEIGHTS).unlink(missing_ok=True)
     return said
 
 
