@@ -149,7 +149,7 @@ def test_signals_at_random_moments(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_signals_at_many_random_moments(tmp_path: Path) -> None:
-    check_from_outside(tmp_path, 60, 7)
+    check_from_outside(tmp_path, 150, 7)
 
 
 def test_what_is_to_be_ignored_is_ignored(tmp_path: Path) -> None:
@@ -191,17 +191,6 @@ def test_where_nobody_reads_errors_either_it_ends_all_the_same(tmp_path: Path) -
         resume(place)
         assert outcome(place / "run") == straight().outcome
         record("an output that nobody reads", 1, 0)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_where_the_log_cannot_be_printed_it_goes_on_in_its_file(tmp_path: Path) -> None:
-    with open("/dev/full", "w") as full:
-        ended = run(*TRAIN, "--out", "run", cwd=tmp_path, stdout=full)
-    assert ended.status == 0, ended
-    told = "minitrain: cannot print (No space left on device); the lines are in run/log.txt, to which more are added\n"
-    assert ended.err.startswith(told), ended
-    assert outcome(tmp_path / "run") == straight().outcome
-    record("a full disk under the output", 1, 0)
 
 
 def test_the_command_is_quoted_for_a_shell(tmp_path: Path) -> None:

@@ -109,12 +109,12 @@ def test_killed_while_it_writes_a_run_ends_with_the_bits_of_one_never_killed(tmp
 
 @pytest.mark.slow
 def test_killed_at_many_random_moments(tmp_path: Path) -> None:
-    check("SIGKILL at a random moment", timed(300, 3), tmp_path)
+    check("SIGKILL at a random moment", timed(250, 3), tmp_path)
 
 
 @pytest.mark.slow
 def test_killed_at_many_moments_while_it_writes(tmp_path: Path) -> None:
-    check("SIGKILL while a file is written", while_writing(300, 4), tmp_path)
+    check("SIGKILL while a file is written", while_writing(250, 4), tmp_path)
 
 
 def kill_again_and_again(folder: Path, kills: int, seed: int) -> None:
