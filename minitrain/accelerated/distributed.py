@@ -21,6 +21,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from minitrain.data.loader import DataLoader
 from minitrain.training.interrupts import SIGNALS
@@ -57,10 +59,27 @@ class Processes:
         """Those that torchrun has started, connected; this one alone if it has not."""
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return Processes(0, 1, device)
+        processes = Processes(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
         if not dist.is_initialized():
-            gpu = device.type == "cuda"
-            dist.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE, device_id=device if gpu else None)
-        return Processes(dist.get_rank(), dist.get_world_size(), device)
+            with processes.together():
+                processes._connect()
+        return processes
+
+    def _connect(self) -> None:
+        gpu = self.device.type == "cuda"
+        store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+        if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+            # torchrun's store is the same in all its attempts, and still holds the addresses of processes that have
+            # ended (https://github.com/pytorch/pytorch/issues/135712). Of several machines each counts its own.
+            store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        dist.init_process_group(
+            "nccl" if gpu else "gloo",
+            timeout=PATIENCE,
+            store=store,
+            rank=rank,
+            world_size=count,
+            device_id=self.device if gpu else None,
+        )
 
     @contextlib.contextmanager
     def first_process_first(self) -> Iterator[None]:
