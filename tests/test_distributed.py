@@ -1,12 +1,15 @@
 """Two processes train as one does: the gradients are those of the whole batch, the log is the same, no one hangs."""
 
+import csv
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +17,17 @@ import pytest
 import minitrain
 from minitrain import nn
 from minitrain.training.model import build_model
+from minitrain.training.rundir import open_run, read_last_good, read_sessions
 from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ON_TORCH = ["--backend", "torch", "--device", "cpu"]
 RUN = ["-m", "minitrain", "train", "--dataset", "digits", "--hidden", "16", "--lr", "0.05"]
+
+
+# 1500 samples in batches of 77: 20 batches, of which the last has 37, and none can be halved.
+OPTIONS = ["--epochs", "3", "--batch-size", "77", "--shuffle", "--momentum", "0.9", "--checkpoint-every", "7"]
 
 
 def environment() -> dict[str, str]:
@@ -32,20 +40,44 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_log_of_two_processes_is_the_log_of_one(tmp_path: Path) -> None:
-    # 1500 samples in batches of 77: the last batch has 37, and no batch can be halved.
-    options = ["--epochs", "2", "--batch-size", "77", "--shuffle", "--momentum", "0.9"]
-    one = run([sys.executable, *RUN, *options, "--out", "one"], tmp_path)
-    two = run([*TORCHRUN, *RUN, *options, *ON_TORCH, "--out", "two"], tmp_path)
-    assert (one.returncode, two.returncode) == (0, 0), two.stderr
-    assert_same_log(two.stdout, one.stdout)
-    assert two.stderr.count("The run is in") == 1
-    tables = [np.genfromtxt(tmp_path / name / "steps.csv", delimiter=",", skip_header=1) for name in ("one", "two")]
-    np.testing.assert_allclose(tables[1], tables[0], atol=2e-5)
-    weights = [minitrain.load(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+def outcome(run: Path) -> dict[str, Any]:
+    """All that a run leaves, but the seconds that it took."""
+    with (run / "epochs.csv").open(newline="", encoding="utf-8") as file:
+        epochs = [row[:-1] for row in csv.reader(file)]
+    return {
+        "epochs.csv": epochs,
+        **{name: (run / name).read_bytes() for name in ("steps.csv", "log.txt", "model.safetensors")},
+    }
+
+
+def assert_nearly_the_same(run: Path, other: Path) -> None:
+    """The same log, and losses within 2e-5."""
+    assert_same_log((run / "log.txt").read_text(), (other / "log.txt").read_text())
+    tables = [np.genfromtxt(folder / "steps.csv", delimiter=",", skip_header=1) for folder in (run, other)]
+    np.testing.assert_allclose(*tables, rtol=0, atol=2e-5)
+    weights = [minitrain.load(folder / "model.safetensors") for folder in (run, other)]
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
-        np.testing.assert_allclose(weights[1][name].array, tensor.array, atol=2e-5)
+        np.testing.assert_allclose(tensor.array, weights[1][name].array, rtol=0, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run that two processes have made and nothing has happened to; its output is beside it."""
+    folder = tmp_path_factory.mktemp("straight")
+    result = run([*TORCHRUN, *RUN, *OPTIONS, *ON_TORCH, "--out", "run"], folder)
+    assert result.returncode == 0, result.stderr
+    (folder / "stdout").write_text(result.stdout)
+    (folder / "stderr").write_text(result.stderr)
+    return folder / "run"
+
+
+def test_the_log_of_two_processes_is_the_log_of_one(straight: Path, tmp_path: Path) -> None:
+    one = run([sys.executable, *RUN, *OPTIONS, "--out", "run"], tmp_path)
+    assert one.returncode == 0, one.stderr
+    assert_same_log((straight.parent / "stdout").read_text(), one.stdout)
+    assert (straight.parent / "stderr").read_text().count("The run is in") == 1
+    assert_nearly_the_same(straight, tmp_path / "run")
 
 
 GRADIENTS = """
@@ -158,3 +190,139 @@ def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
     result = run([*TORCHRUN, *RUN, *ON_TORCH, "--out", "file"], tmp_path)
     assert result.returncode == 1
     assert result.stderr.count("file is a file; choose another --out") == 1
+
+
+# --- broken off, and gone on with -------------------------------------------------------------------------------------
+
+
+# With a batch at which something is done, in the process of a rank, in torchrun's first attempt alone.
+EVENTFUL = """
+import os, signal, sys, time
+from minitrain.accelerated import distributed
+from minitrain.cli import main
+
+rank, batch, what = sys.argv[1:4]
+usual, computed = distributed.WholeMean.__call__, 0
+here = (rank, "0") == (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"])
+
+
+def eventful(self, pred, y):
+    global computed
+    computed += 1
+    if here and computed == int(batch):
+        name, _, launcher = what.partition(" to ")
+        os.kill(os.getppid() if launcher else os.getpid(), signal.Signals[name])
+    return usual(self, pred, y)
+
+
+distributed.WholeMean.__call__ = eventful
+if os.environ["TORCHELASTIC_RESTART_COUNT"] != "0" and os.environ["RANK"] == rank:
+    time.sleep(1)  # in which the other one could connect to the process that has ended
+sys.exit(main(sys.argv[4:]))
+"""
+EPOCH = 20 + 4  # losses that are computed in an epoch: of the batches, and of the test's
+
+
+def eventful(rank: int, batch: int, what: str, folder: Path, *arguments: str, launch: list[str] = TORCHRUN) -> Any:
+    """Two processes that train; when the process of a rank computes the loss of this number, from 1, what happens."""
+    (folder / "program.py").write_text(EVENTFUL)
+    return run([*launch, "program.py", str(rank), str(batch), what, *RUN[2:], *ON_TORCH, *arguments], folder)
+
+
+def where(run: Path) -> tuple[int, int]:
+    """The epoch and the batch at which a run goes on."""
+    last, faults = read_last_good(run)
+    assert last is not None
+    assert not faults
+    return last.state["position"]["epoch"], last.state["position"]["batch"]
+
+
+def wait_until_free(run: Path) -> None:
+    """Wait until no process runs it any more."""
+    for _ in range(600):
+        try:
+            open_run(run).close()
+        except RuntimeError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"{run} is in use still")
+
+
+def test_a_signal_to_torchrun_stops_all_after_the_same_batch_and_what_is_printed_goes_on(
+    straight: Path, tmp_path: Path
+) -> None:
+    result = eventful(1, EPOCH + 11, "SIGTERM to launcher", tmp_path, *OPTIONS, "--out", "run")
+    assert result.returncode == 1, result.stderr  # torchrun's
+    epoch, batch = where(tmp_path / "run")
+    assert f"minitrain: interrupted after batch {batch - 1} of epoch {epoch}, and saved. Go on with:" in result.stderr
+    assert result.stderr.count("minitrain:") == 2  # stopping, interrupted
+    assert "exitcode" not in result.stderr  # of a process that was killed
+    printed = shlex.split(next(line for line in result.stderr.splitlines() if "--resume" in line))
+    assert Path(printed[0]).name == "torchrun"
+    result = run([*TORCHRUN[:3], *printed[1:]], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert outcome(tmp_path / "run") == outcome(straight)
+
+
+def test_torchrun_starts_a_run_again_that_has_lost_a_process_and_it_goes_on_by_itself(
+    straight: Path, tmp_path: Path
+) -> None:
+    again = [*TORCHRUN, "--max-restarts", "2"]
+    result = eventful(1, EPOCH + 11, "SIGKILL", tmp_path, *OPTIONS, launch=again)
+    assert result.returncode == 0, result.stderr
+    assert "minitrain: going on with runs/digits-0 in epoch 2, batch 8" in result.stderr
+    assert len(read_sessions(tmp_path / "runs" / "digits-0")) == 2
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits-0"]
+    assert outcome(tmp_path / "runs" / "digits-0") == outcome(straight)
+
+
+def test_a_run_of_one_process_goes_on_in_two(straight: Path, tmp_path: Path) -> None:
+    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", "run"], tmp_path)
+    assert one.returncode == 0, one.stderr
+    two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
+    assert two.returncode == 0, two.stderr
+    assert "not as in the session before: processes: nothing then, 2 now" in two.stderr
+    assert_nearly_the_same(tmp_path / "run", straight)
+
+
+def test_a_run_that_is_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
+    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", "--out", "run"], tmp_path)
+    assert one.returncode == 0, one.stderr
+    before = outcome(tmp_path / "run")
+    with open_run(tmp_path / "run"):
+        two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3", *ON_TORCH], tmp_path)
+    assert two.returncode == 1
+    assert two.stderr.count("minitrain: error: run is in use by another process") == 1
+    assert outcome(tmp_path / "run") == before
+    assert len(read_sessions(tmp_path / "run")) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 1])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_that_has_lost_a_process_goes_on_in_two_and_in_one(
+    rank: int, processes: int, straight: Path, tmp_path: Path
+) -> None:
+    result = eventful(rank, EPOCH + 11, "SIGKILL", tmp_path, *OPTIONS, "--out", "run")
+    assert result.returncode == 1
+    assert f"minitrain: error: process {1 - rank} of 2 stops" in result.stderr
+    assert where(tmp_path / "run") == (2, 8)
+    launch = TORCHRUN if processes == 2 else [sys.executable]
+    result = run([*launch, *RUN[:3], "--resume", "run"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert_nearly_the_same(tmp_path / "run", straight)
+    if processes == 2:
+        assert outcome(tmp_path / "run") == outcome(straight)
+
+
+@pytest.mark.slow
+def test_processes_whose_torchrun_was_killed_stop_and_save(straight: Path, tmp_path: Path) -> None:
+    result = eventful(1, EPOCH + 11, "SIGKILL to launcher", tmp_path, *OPTIONS, "--out", "run")
+    assert result.returncode == -signal.SIGKILL
+    wait_until_free(tmp_path / "run")
+    assert "minitrain: torchrun has ended; stopping after this batch, and saving" in result.stderr
+    assert (2, 11) <= where(tmp_path / "run") < (4, 0)
+    result = run([*TORCHRUN, *RUN[:3], "--resume", "run"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert outcome(tmp_path / "run") == outcome(straight)
