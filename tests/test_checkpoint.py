@@ -1,10 +1,12 @@
 """minitrain.save and load: what is saved comes back, other programs can read it, and no damage goes unnoticed."""
 
+import errno
 import io
 import json
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -327,20 +329,34 @@ def test_a_refused_save_leaves_the_file(tmp_path: Path) -> None:
     assert minitrain.load(tmp_path / "run") == {"epoch": 1}
 
 
-@pytest.mark.parametrize("failing", ["write_bytes", "replace"])
+def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minitrain.training.checkpoint._LONGEST_HEADER", 1000)
+    minitrain.save({"losses": [0.5] * 10}, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"may take 1,000: save large lists of numbers as a Tensor"):
+        minitrain.save({"losses": [0.5] * 100}, tmp_path / "run")
+    assert minitrain.load(tmp_path / "run") == {"losses": [0.5] * 10}
+
+
+def no_space_left(*args: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "failing"),
+    [
+        (os, "fsync", no_space_left),
+        (Path, "replace", no_space_left),
+        (Path, "read_bytes", lambda path: b"what a broken disk gives"),
+    ],
+)
 def test_a_failed_save_leaves_the_file_and_nothing_else(
-    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Any, name: str, failing: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     minitrain.save({"epoch": 1}, tmp_path / "run")
-
-    def no_space_left(self: Path, what: Any) -> None:
-        self.touch()
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(Path, failing, no_space_left)
-    with pytest.raises(OSError, match="No space left"):
-        minitrain.save({"epoch": 2}, tmp_path / "run")
-    monkeypatch.undo()
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, failing)
+        with pytest.raises(OSError, match="No space left|not what is read back"):
+            minitrain.save({"epoch": 2}, tmp_path / "run")
     assert minitrain.load(tmp_path / "run") == {"epoch": 1}
     assert os.listdir(tmp_path) == ["run"]
 

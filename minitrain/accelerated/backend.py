@@ -72,11 +72,16 @@ class TorchBackend(Backend):
         if self.processes.count > 1:
             self.part_of_batch = f"the slice of process {self.processes.rank} of {self.processes.count}"
 
-    def versions(self) -> dict[str, str]:
-        """torch's version, and what it computes on."""
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
-        versions = {**super().versions(), "torch": str(torch.__version__), "device": name}
-        return versions | ({"processes": str(self.processes.count)} if self.processes.count > 1 else {})
+    def versions(self) -> dict[str, str | int]:
+        """torch's version, what it computes on, with which code, and in how many processes."""
+        return {
+            **super().versions(),
+            "torch": str(torch.__version__),
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
+            "torch CPU kernels": torch.backends.cpu.get_cpu_capability(),
+            "torch threads": torch.get_num_threads(),
+            "processes": self.processes.count,
+        }
 
     def loading(self) -> contextlib.AbstractContextManager[None]:
         """The first process loads first, so that one alone downloads what is missing."""

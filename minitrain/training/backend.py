@@ -31,8 +31,8 @@ class Backend:
     writes = True  # of several processes that train together, one alone prints and writes
     part_of_batch = ""  # which part of each batch this process computes, in words; "" for all of it
 
-    def versions(self) -> dict[str, str]:
-        """The versions of the packages that compute."""
+    def versions(self) -> dict[str, str | int]:
+        """What the bits of a run depend on in the packages that compute, see environment.describe."""
         return {"numpy": np.__version__}
 
     def loading(self) -> contextlib.AbstractContextManager[None]:

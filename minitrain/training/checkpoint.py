@@ -39,13 +39,19 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
 
     f: a path, or a file opened for writing bytes. At a path, a file that is there stays until the new one is whole and
     on the disk.
-    Raises TypeError for anything else, such as a whole Module: save its state_dict().
+    Raises TypeError for anything else, such as a whole Module: save its state_dict(). Raises ValueError where all but
+    the Tensors' values takes more than 100 MB: that is what the format has for it.
     """
     import safetensors.numpy  # here, since importing minitrain should cost little more than importing NumPy
 
     arrays: dict[str, Array] = {}
     outline = _outline_of(obj, "", arrays)
     data = safetensors.numpy.save(arrays, {_OURS: json.dumps([_OURS, _checksum(outline, arrays), outline])})
+    if (length := int.from_bytes(data[:8], "little")) > _LONGEST_HEADER:
+        raise ValueError(
+            f"names, numbers and strings would take {length:,} bytes, and may take {_LONGEST_HEADER:,}: save large lists "
+            "of numbers as a Tensor"
+        )
     if not isinstance(f, str | os.PathLike):
         f.write(data)
         return

@@ -198,7 +198,7 @@ class RunDirectory:
             content = f"{COLUMNS[name]}\n".encode() if name in COLUMNS else b""
             if places is not None:
                 place = places[name]
-                found = path.read_bytes()[: place.length] if path.is_file() else b""
+                found = _beginning_of(path, place.length)
                 if Place(len(found), zlib.crc32(found)) == place:
                     content = found
                 else:
@@ -295,6 +295,14 @@ def _lock(path: Path) -> Any:
             f"{path} is in use by another process, which runs it; wait until that has ended, or stop it"
         ) from None
     return lock
+
+
+def _beginning_of(path: Path, length: int) -> bytes:
+    """So many bytes of a file, or fewer; none if there is no file."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(length)
 
 
 def _free_name(path: Path) -> Path:
