@@ -355,7 +355,7 @@ def test_a_failed_save_leaves_the_file_and_nothing_else(
     minitrain.save({"epoch": 1}, tmp_path / "run")
     with monkeypatch.context() as broken:
         broken.setattr(owner, name, failing)
-        with pytest.raises(OSError, match="No space left|not what is read back"):
+        with pytest.raises(OSError, match=r"No space left|not what is read back"):
             minitrain.save({"epoch": 2}, tmp_path / "run")
     assert minitrain.load(tmp_path / "run") == {"epoch": 1}
     assert os.listdir(tmp_path) == ["run"]

@@ -49,8 +49,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     data = safetensors.numpy.save(arrays, {_OURS: json.dumps([_OURS, _checksum(outline, arrays), outline])})
     if (length := int.from_bytes(data[:8], "little")) > _LONGEST_HEADER:
         raise ValueError(
-            f"names, numbers and strings would take {length:,} bytes, and may take {_LONGEST_HEADER:,}: save large lists "
-            "of numbers as a Tensor"
+            f"names, numbers and strings would take {length:,} bytes, and may take {_LONGEST_HEADER:,}: save large "
+            "lists of numbers as a Tensor"
         )
     if not isinstance(f, str | os.PathLike):
         f.write(data)
