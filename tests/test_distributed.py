@@ -16,8 +16,11 @@ import pytest
 
 import minitrain
 from minitrain import nn
+from minitrain.accelerated.choice import earlier_attempt
+from minitrain.training.config import Config
 from minitrain.training.model import build_model
-from minitrain.training.rundir import open_run, read_last_good, read_sessions
+from minitrain.training.run import train
+from minitrain.training.rundir import open_run, read_last_good, read_sessions, resume_command
 from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
@@ -282,7 +285,7 @@ def test_a_run_of_one_process_goes_on_in_two(straight: Path, tmp_path: Path) -> 
     assert one.returncode == 0, one.stderr
     two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 0, two.stderr
-    assert "not as in the session before: processes: nothing then, 2 now" in two.stderr
+    assert "not as in the session before: processes: 1 then, 2 now" in two.stderr
     assert_nearly_the_same(tmp_path / "run", straight)
 
 
@@ -296,6 +299,78 @@ def test_a_run_that_is_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert two.stderr.count("minitrain: error: run is in use by another process") == 1
     assert outcome(tmp_path / "run") == before
     assert len(read_sessions(tmp_path / "run")) == 1
+
+
+FORGETFUL = """
+import os, sys
+from minitrain.accelerated.backend import TorchBackend
+from minitrain.cli import main
+
+if os.environ["RANK"] == "1":
+    TorchBackend.load_state_dict = lambda self, model, state: None
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_processes_that_go_on_from_different_states_are_stopped(tmp_path: Path) -> None:
+    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", "run"], tmp_path)
+    assert one.returncode == 0, one.stderr
+    lines = (tmp_path / "run" / "log.txt").read_text().removesuffix("Done!\n")
+    (tmp_path / "program.py").write_text(FORGETFUL)
+    two = run([*TORCHRUN, "program.py", "train", "--resume", "run", "--epochs", "3"], tmp_path)
+    assert two.returncode == 1
+    assert two.stderr.count("minitrain: error: the 2 processes of this run do not have the same weights") == 1
+    assert where(tmp_path / "run") == (2, 0)
+    assert (tmp_path / "run" / "log.txt").read_text().startswith(lines)
+
+
+def launched_by(launcher: str, attempt: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torchrun tells each process; its id is the same for all launchers, as where a user has chosen it."""
+    names = {
+        "RUN_ID": "job",
+        "RESTART_COUNT": str(attempt),
+        "ERROR_FILE": f"/tmp/torchelastic_{launcher}/job_{launcher}/attempt_{attempt}/0/error.json",
+    }
+    for name, value in names.items():
+        monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
+
+
+@pytest.mark.parametrize("out", [None, "run"])
+def test_an_attempt_goes_on_with_the_run_of_its_own_launch_alone(
+    out: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert earlier_attempt(out, "digits") is None
+    launched_by("one", 0, monkeypatch)
+    assert earlier_attempt(out, "digits") is None
+    directory = train(Config(dataset="digits", epochs=1, hidden=()), out)
+    assert earlier_attempt(out, "digits") is None
+    launched_by("one", 1, monkeypatch)
+    assert earlier_attempt(out, "digits") == directory
+    launched_by("another", 1, monkeypatch)
+    assert earlier_attempt(out, "digits") is None
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "options"), [("2", "--standalone --nproc-per-node 2"), ("4", "(on each machine, as before)")]
+)
+def test_the_command_that_goes_on_starts_as_many_processes(
+    everywhere: str, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "torch" not in resume_command(Path("a run"))
+    launched_by("one", 0, monkeypatch)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", everywhere)
+    assert resume_command(Path("a run")).endswith(f" {options} -m minitrain train --resume 'a run'")
+
+
+@pytest.mark.slow
+def test_a_run_of_a_given_name_is_started_again_as_often_as_it_takes(straight: Path, tmp_path: Path) -> None:
+    again = [*TORCHRUN, "--max-restarts", "2"]
+    result = eventful(0, 3, "SIGKILL", tmp_path, *OPTIONS, "--out", "run", launch=again)
+    assert result.returncode == 0, result.stderr
+    assert "minitrain: going on with run in epoch 1, batch 0" in result.stderr
+    assert outcome(tmp_path / "run") == outcome(straight)
 
 
 @pytest.mark.slow
