@@ -673,7 +673,7 @@ def test_a_captured_run_that_was_broken_off_goes_on_as_if_nothing_had_been(
     [
         (3 + 1, "after batch 99 of epoch 1"),
         (3 + 101, "after batch 124 of epoch 1"),
-        (3 + 126, "before epoch 2"),
+        (3 + 126, "after epoch 1"),
         (3 + 151, "after batch 99 of epoch 2"),
     ],
 )
