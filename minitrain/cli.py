@@ -140,7 +140,9 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--checkpoint-every", type=int, metavar="N", help="save the state every N steps, too (after each epoch)"
     )
-    train.add_argument("--resume", metavar="RUN", help="go on with the run in this directory, from its last checkpoint")
+    train.add_argument(
+        "--resume", metavar="RUN", help="go on with the run in this directory, or from this checkpoint of it"
+    )
     train.add_argument(
         "--override", action="store_true", help="with --resume: change --lr, --momentum, --weight-decay or --precision"
     )

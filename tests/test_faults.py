@@ -341,12 +341,12 @@ def test_to_continue_at_such_a_loss_is_a_choice(tmp_path: Path) -> None:
 def test_where_the_weights_have_grown_the_checkpoint_before_goes_on_with_other_settings(tmp_path: Path) -> None:
     ended = run(*TRAIN, "--momentum", "5", "--checkpoint-every", "0", "--out", "run", cwd=tmp_path)
     assert ended.status == 1
-    found = re.search(r"the state before it is saved in (\S+\.safetensors)\.", ended.err)
+    found = re.search(r"To go back before that: .*train --resume (\S+\.safetensors) --override, and --lr", ended.err)
     assert found is not None
     settings = ("--momentum", "0.9", "--checkpoint-every", str(EVERY), "--override")
     again = run("train", "--resume", "run", *settings, cwd=tmp_path)
     assert (again.status, "stopped before the update" in again.err) == (1, True), again  # other settings alone
-    (tmp_path / found.group(1)).unlink()
-    resume(tmp_path, *settings)
+    back = run("train", "--resume", found.group(1), *settings, cwd=tmp_path)
+    assert (back.status, "Done!" in back.out) == (0, True), back
     assert outcome(tmp_path / "run")["model.safetensors"] == straight().outcome["model.safetensors"]
     record("a loss that is not finite", 1, 0)

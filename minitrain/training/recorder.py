@@ -205,12 +205,15 @@ class Recorder(Stoppable):
 
     def loss_error(self, batch: int, loss: float) -> NonFiniteLossError:
         """What says that a loss has ended the run, and how it can go on."""
-        resume = resume_command(self._directory.path)
+        path = self._directory.path
+        *earlier, last = checkpoints(path)
+        back = (
+            f" To go back before that: {resume_command(earlier[-1])} --override, and --lr or others." if earlier else ""
+        )
         return NonFiniteLossError(
-            f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run has stopped before the update, and the "
-            f"state before it is saved in {checkpoints(self._directory.path)[-1]}. From there this loss comes again, "
-            f"whatever --lr is: to go back to the checkpoint before, remove that file, then {resume} with --override "
-            f"and --lr, --momentum or --weight-decay. To go on all the same: {resume} --on-nan continue."
+            f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run has stopped before the update; the "
+            f"state before it is saved in {last}, from which this loss comes again, whatever --lr is.{back} To go on "
+            f"all the same: {resume_command(path)} --on-nan continue."
         )
 
     # --- saving ---

@@ -35,9 +35,11 @@ from minitrain.training.rundir import (
     launch,
     make_run_dir,
     open_run,
+    read_checkpoint,
     read_config,
     read_last_good,
     read_sessions,
+    split_checkpoint,
 )
 
 # --- the parts of a run -----------------------------------------------------------------------------------------------
@@ -119,21 +121,32 @@ OVERRIDABLE = {"lr", "momentum", "weight_decay", "precision"}
 
 @dataclasses.dataclass(frozen=True)
 class Resumption:
-    """How a run goes on: its directory, the configuration from now on, and what was changed in it."""
+    """How a run goes on: its directory, the configuration from now on, and what was changed in it.
+
+    checkpoint: where it goes on from; None for the last good one.
+    """
 
     run: Path
     config: Config
     changes: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    checkpoint: Path | None = None
+
+    def read(self) -> tuple[Checkpoint | None, list[str]]:
+        """Where it goes on from, as read_last_good."""
+        return read_last_good(self.run) if self.checkpoint is None else (read_checkpoint(self.checkpoint), [])
 
 
 def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, override: bool = False) -> Resumption:
     """How to go on with a run, with the options that were given anew. Nothing is changed yet.
 
+    run: its directory; or one of its checkpoints, to go back there.
+
     Raises ConfigError for other hyperparameters than the run's, unless overridden, for a run that is complete, and
     where there is no run; RunError if it cannot be read.
     """
-    path = check_run(run)
-    last, _ = read_last_good(path)
+    directory, checkpoint = split_checkpoint(run)
+    path = check_run(directory)
+    last, _ = Resumption(path, Config(), checkpoint=checkpoint).read()
     try:
         config = read_config(path)
     except RunError as error:
@@ -153,7 +166,7 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
         raise ConfigError(f"{path} has done {epoch - 1} epochs already; --epochs {config.epochs} has none to add")
     if epoch > config.epochs and _has_weights(path):
         raise ConfigError(f"{path} is complete: {epoch - 1} epochs are done; for more, add --epochs {epoch + 9}")
-    return Resumption(path, config, changes)
+    return Resumption(path, config, changes, checkpoint)
 
 
 def _has_weights(run: Path) -> bool:
@@ -212,7 +225,7 @@ def train(
         elif backend.writes:
             check_out(out)  # before a long download
         training = Training(config, backend)
-        last, faults = (None, []) if resumption is None else read_last_good(resumption.run)
+        last, faults = (None, []) if resumption is None else resumption.read()
         if last is not None:
             load_checkpoint(training, last)
         position = BEGINNING if last is None else last.state["position"]
@@ -292,6 +305,8 @@ def _begin(
         directory.describe(config, environment, session)
         # Of a complete run to which epochs are added: these weights are in its last checkpoint, too.
         (directory.path / WEIGHTS).unlink(missing_ok=True)
+        if resumption is not None and resumption.checkpoint is not None:
+            directory.forget_after(resumption.checkpoint)
     return said
 
 

@@ -118,8 +118,14 @@ def check_run(run: str | os.PathLike[str]) -> Path:
     return path
 
 
+def split_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, Path | None]:
+    """The run that is meant, and the checkpoint of it, where the path is a checkpoint's."""
+    run = Path(path)
+    return (run.parents[1], run) if run.parent.name == CHECKPOINTS and run.is_file() else (run, None)
+
+
 def resume_command(run: Path) -> str:
-    """The command that goes on with a run, in as many processes as torchrun has started."""
+    """The command that goes on with a run, or from a checkpoint of it, in as many processes as torchrun has started."""
     command = "minitrain" if shutil.which("minitrain") else "python -m minitrain"
     if launch() is not None:
         torchrun = "torchrun" if shutil.which("torchrun") else "python -m torch.distributed.run"
@@ -235,6 +241,12 @@ class RunDirectory:
             with contextlib.suppress(OSError):
                 other.unlink()
         return path
+
+    def forget_after(self, checkpoint: Path) -> None:
+        """Remove the checkpoints that come after this one."""
+        for later in checkpoints(self.path):
+            if later > checkpoint:
+                later.unlink()
 
     def save_weights(self, weights: Any) -> None:
         """Write the trained weights."""
