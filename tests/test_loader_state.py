@@ -421,6 +421,7 @@ def test_no_pass_under_way_is_a_state_too() -> None:
     other = shuffled(generator=Generator().manual_seed(2))
     iter(other)
     other.load_state_dict(state)
+    assert other.state_dict()["pass"] is None, "the pass that was under way has been left"
     assert rest(other) == rest(loader), "the generator has been set, and a pass begins"
 
 
@@ -530,6 +531,27 @@ def test_a_sampler_that_cannot_tell_its_place_is_named() -> None:
             loader.state_dict()
 
 
+def test_a_list_with_an_order_of_its_own_is_followed() -> None:
+    class Backwards(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            return iter(self[::-1])
+
+    loader = DataLoader(range(3), sampler=Backwards([0, 1, 2]))  # type: ignore[arg-type]
+    assert rest(loader) == [[2], [1], [0]]
+
+
+def test_what_a_sampler_draws_for_its_iterator_comes_after_the_base_seed_as_in_torch() -> None:
+    class Eager(Sampler[int]):
+        def __iter__(self) -> Iterator[int]:
+            return iter(random.randperm(10).tolist())
+
+    random.manual_seed(0)
+    random.random_int64()
+    expected = random.randperm(10).tolist()
+    random.manual_seed(0)
+    assert rest(DataLoader(range(10), 10, sampler=Eager())) == [expected]  # type: ignore[arg-type]
+
+
 # --- states that do not fit ------------------------------------------------------------------------------------
 
 begun: Any = {
@@ -612,6 +634,20 @@ def test_what_is_wrong_in_a_state_is_named(name: str, value: Any, message: str) 
     where[name] = value
     with pytest.raises(ValueError, match=message):
         loader.load_state_dict(state)
+
+
+def test_of_a_refused_state_nothing_is_taken() -> None:
+    first, second = Generator().manual_seed(1), Generator().manual_seed(2)
+    loader = shuffled(shuffle=None, sampler=RandomSampler(range(10), generator=first), generator=second)
+    iter(loader)
+    state = loader.state_dict()
+    assert len(state["generators"]) == 2
+    next(iter(loader))
+    before = in_bytes(loader.state_dict())
+    state["generators"][1] = tensor([1])
+    with pytest.raises(ValueError, match="the state of a generator"):
+        loader.load_state_dict(state)
+    assert in_bytes(loader.state_dict()) == before
 
 
 @pytest.mark.parametrize("place", [-1, 11, None, "1", 1.0])
