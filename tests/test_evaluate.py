@@ -73,7 +73,7 @@ def a_run(path: Path, weights: Any = None, **options: Any) -> Path:
     config = Config(**{**SHORT, **options})
     path.mkdir()
     with RunDirectory(path) as directory:
-        directory.describe(config, {}, {})
+        directory.describe(config, {}, {"updates": 0})
         directory.save_weights(small_weights() if weights is None else weights)
     return path
 
@@ -426,7 +426,7 @@ def test_a_run_that_cannot_be_used_is_refused_in_one_line(
 def edited(run: Path, **values: Any) -> Path:
     """A run whose config.json says something else, in a file that is whole."""
     with RunDirectory(run) as directory:
-        directory.describe(Config(**SHORT), {}, {})
+        directory.describe(Config(**SHORT), {}, {"updates": 0})
         directory.description |= values
         directory._write_description()
     return run
@@ -451,6 +451,13 @@ def edited(run: Path, **values: Any) -> Path:
 def test_a_configuration_of_wrong_types_or_values_is_refused(values: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(RunError, match=rf"configuration of .* {next(iter(values))}"):
         load_trained(edited(a_run(tmp_path / "run"), **values))
+
+
+@pytest.mark.parametrize("session", [None, 1, {}, {"updates": "0"}, {"updates": 0, "changes": []}])
+def test_sessions_of_wrong_types_are_refused(session: Any, tmp_path: Path) -> None:
+    sessions = [] if session is None else [{"environment": {}, **session} if isinstance(session, dict) else session]
+    with pytest.raises(RunError, match="session"):
+        load_trained(edited(a_run(tmp_path / "run"), sessions=sessions))
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

@@ -142,6 +142,26 @@ def test_a_resumed_run_is_verified_from_its_start(tmp_path: Path) -> None:
     assert verified(path, from_start=True).ok
 
 
+def test_a_run_whose_table_was_damaged_and_began_anew_is_verified_from_there_on_only(tmp_path: Path) -> None:
+    path = run(tmp_path / "run", epochs=1)
+    for name in ("steps.csv", "epochs.csv"):
+        (path / name).write_text("")
+    resumption = plan_resumption(path, {"epochs": 2})
+    train(resumption.config, resumption=resumption)
+    found = verified(path)
+    assert (found.ok, found.updates, found.lines) == (True, 24, {"steps.csv": (24, None), "epochs.csv": (1, None)})
+    with pytest.raises(RunError, match=r"steps\.csv begins amid .*: verify the last stretch, not --from-start"):
+        find_stretch(path, from_start=True)
+
+
+@pytest.mark.parametrize("place", [[10**12, 0], [10**30, 0], [-1, 0], [2.5, 0], [float("inf"), 0], [1, 2, 3], "ab", 7])
+def test_a_file_that_claims_long_tables_gets_no_memory_for_them(place: Any, tmp_path: Path) -> None:
+    path = run(tmp_path / "run", epochs=1)
+    spoil(path, lambda state: state["lines"].update({"steps.csv": place}))
+    with pytest.raises(RunError, match=r"safetensors is no checkpoint|steps\.csv was changed or damaged"):
+        find_stretch(path)
+
+
 def test_a_run_whose_settings_were_changed_is_verified_from_there_on_only(tmp_path: Path) -> None:
     path = run(tmp_path / "run", epochs=1)
     resumption = plan_resumption(path, {"epochs": 2, "lr": 0.01}, override=True)

@@ -33,13 +33,19 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 def read_file(path: str | os.PathLike[str], at_most: int) -> bytes:
     """The file's bytes. Raises OSError as open_file does, ValueError if there are more than at_most."""
+    content = read_beginning(path, at_most + 1)
+    if len(content) > at_most:
+        raise ValueError(f"it has more than the {at_most:,} bytes that such a file can have")
+    return content
+
+
+def read_beginning(path: str | os.PathLike[str], length: int) -> bytes:
+    """So many bytes of a file, or all if it has fewer: memory for those that are there. Raises OSError as open_file."""
+    parts, left = [], length
     with open_file(path) as file:
-        parts, left = [], at_most + 1
         while left and (part := file.read(min(left, 2**20))):
             parts.append(part)
             left -= len(part)
-    if not left:
-        raise ValueError(f"it has more than the {at_most:,} bytes that such a file can have")
     return b"".join(parts)
 
 

@@ -29,7 +29,7 @@ from typing import Any, Literal, NamedTuple, Self, get_args, get_origin, get_typ
 from minitrain.training.atomic import PART, write_atomically
 from minitrain.training.checkpoint import load, save
 from minitrain.training.config import Config, ConfigError
-from minitrain.training.reading import parse_json, read_file
+from minitrain.training.reading import parse_json, read_beginning, read_file, shown
 
 FORMAT = 1  # of config.json and of checkpoints
 CONFIG, WEIGHTS, CHECKPOINTS = "config.json", "model.safetensors", "checkpoints"
@@ -204,7 +204,7 @@ class RunDirectory:
             content = f"{COLUMNS[name]}\n".encode() if name in COLUMNS else b""
             if places is not None:
                 place = places[name]
-                found = _beginning_of(path, place.length)
+                found = read_beginning(path, place.length) if path.is_file() else b""
                 if Place(len(found), zlib.crc32(found)) == place:
                     content = found
                 else:
@@ -309,14 +309,6 @@ def _lock(path: Path) -> Any:
     return lock
 
 
-def _beginning_of(path: Path, length: int) -> bytes:
-    """So many bytes of a file, or fewer; none if there is no file."""
-    if not path.is_file():
-        return b""
-    with path.open("rb") as file:
-        return file.read(length)
-
-
 def _free_name(path: Path) -> Path:
     """steps.damaged-1.csv beside steps.csv, or the first such number that is free."""
     names = (path.with_name(f"{path.stem}.damaged-{n}{path.suffix}") for n in itertools.count(1))
@@ -407,13 +399,21 @@ def _read_description(run: Path) -> dict[str, Any]:
         checksum = content.pop("checksum", None)
         if checksum != _checksum(content):
             raise ValueError("its checksum does not fit: it was damaged, or changed by hand")
-        if not isinstance(content.get("sessions"), list) or not all(isinstance(s, dict) for s in content["sessions"]):
+        if not isinstance(content.get("sessions"), list) or not content["sessions"]:
             raise ValueError("it has no sessions")
+        if not all(map(_is_session, content["sessions"])):
+            raise ValueError("a session in it is not as minitrain writes them")
     except OSError as error:
         raise RunError(f"cannot read {path} ({error.strerror})") from None
     except ValueError as error:
         raise RunError(f"{path} cannot be read as a run's configuration: {error}") from None
     return content
+
+
+def _is_session(session: Any) -> bool:
+    if not isinstance(session, dict) or not isinstance(session.get("environment"), dict):
+        return False
+    return type(session.get("updates")) is int and isinstance(session.get("changes", {}), dict)
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -464,7 +464,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             found = state.get("format") if isinstance(state, dict) else None
             raise ValueError(f"its format is {found!r}, and this minitrain reads {FORMAT}")
-        places = {name: Place(*map(int, state["lines"][name])) for name in LINES}
+        places = {name: Place(*state["lines"][name]) for name in LINES}
+        if any(type(number) is not int or number < 0 for place in places.values() for number in place):
+            raise ValueError(f"its places in the files of lines are no numbers of bytes: {shown(state['lines'])}")
         _check_position(state["position"])
         return Checkpoint(path, _config_of(state["config"], path), state, places)
     except OSError as error:
@@ -477,7 +479,7 @@ def _check_position(position: dict[str, Any]) -> None:
     kinds = {"epoch": int, "batch": int, "updates": int, "losses": list, "under_way": bool, "seconds": float}
     wrong = [name for name, kind in kinds.items() if type(position[name]) is not kind]
     if wrong or min(position["epoch"] - 1, position["batch"], position["updates"]) < 0:
-        raise ValueError(f"it is at no possible position: {dict(position)}")
+        raise ValueError(f"it is at no possible position: {shown(dict(position))}")
 
 
 def read_last_good(run: Path) -> tuple[Checkpoint | None, list[str]]:

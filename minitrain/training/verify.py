@@ -18,7 +18,7 @@ from minitrain.training.backend import Backend
 from minitrain.training.config import Config, ConfigError
 from minitrain.training.environment import describe, differences
 from minitrain.training.interrupts import Interrupts
-from minitrain.training.reading import open_file
+from minitrain.training.reading import read_beginning
 from minitrain.training.recorder import Stoppable
 from minitrain.training.run import BEGINNING, Training, load_checkpoint
 from minitrain.training.rundir import (
@@ -107,14 +107,14 @@ def find_stretch(run: str | os.PathLike[str], *, from_start: bool = False) -> St
     sessions = read_sessions(path)
     if begin is None and any(session.get("changes", {}).keys() & _COUNTING for session in sessions):
         raise ConfigError(f"the settings of {path} were changed on the way; verify the last stretch, not --from-start")
-    first = _position(begin)["updates"]
-    if end.state["position"]["updates"] == first:
+    updates, epochs = (end.state["position"][name] - _position(begin)[name] for name in ("updates", "epoch"))
+    if updates == 0:
         raise RunError(f"{path} has made no update yet: there is nothing to verify")
-    ran = [session for session in sessions if session.get("updates", 0) <= first] or sessions
-    steps = _rows(path / "steps.csv", end.places["steps.csv"])[first : end.state["position"]["updates"]]
-    epochs = _rows(path / "epochs.csv", end.places["epochs.csv"])[_position(begin)["epoch"] - 1 :]
-    lines = {"steps.csv": steps, "epochs.csv": [row.rpartition(",")[0] for row in epochs]}
-    return Stretch(path, begin, end, lines, ran[-1].get("environment", {}))
+    ran = [session for session in sessions if session["updates"] <= _position(begin)["updates"]] or sessions
+    steps = _last_rows(path / "steps.csv", end.places["steps.csv"], updates)
+    tests = _last_rows(path / "epochs.csv", end.places["epochs.csv"], epochs)
+    lines = {"steps.csv": steps, "epochs.csv": [row.rpartition(",")[0] for row in tests]}
+    return Stretch(path, begin, end, lines, ran[-1]["environment"])
 
 
 # Changes after which a run cannot be run again from its start in one go.
@@ -218,16 +218,21 @@ def _words(position: Mapping[str, Any]) -> str:
     return f"batch {position['batch'] - 1} of epoch {position['epoch']}"
 
 
-def _rows(path: Path, place: Place) -> list[str]:
-    """The rows of a table, without its columns' names. Raises RunError if it does not hold what was recorded."""
+def _last_rows(path: Path, place: Place, count: int) -> list[str]:
+    """The last rows of a table, so many. Raises RunError if it does not hold what was recorded."""
     try:
-        with open_file(path) as file:
-            content = file.read(place.length)
+        content = read_beginning(path, place.length)
     except OSError as error:
         raise RunError(f"cannot read {path} ({error.strerror})") from None
     if Place(len(content), zlib.crc32(content)) != place:
         raise RunError(f"{path} was changed or damaged since the run wrote it: it cannot be verified")
-    return content.decode().splitlines()[1:]
+    rows = content.decode(errors="replace").splitlines()[1:]
+    if not 0 <= count <= len(rows):
+        raise RunError(
+            f"{path} begins amid what is to be verified, since it was damaged and began anew: verify the last stretch, "
+            "not --from-start"
+        )
+    return rows[len(rows) - count :]
 
 
 def _first_apart(recorded: list[str], now: list[str]) -> tuple[str, str] | None:
