@@ -119,8 +119,8 @@ recipes = st.builds(
     batch_size=st.none() | st.integers(1, 5),
     drop_last=st.booleans(),
     order=st.sampled_from(ORDERS),
-    num_samples=st.none() | st.integers(1, 70),
-    owner=st.sampled_from(["nobody", "nobody", "nobody", "both", "one for all", "the sampler", "default"]),
+    num_samples=st.none() | st.integers(1, 70) | st.integers(20, 70),  # the more, the more is drawn in a pass
+    owner=st.sampled_from(["nobody"] * 4 + ["both", "one for all", "the sampler", "default"]),
     subset=st.booleans(),
     by_indices=st.booleans(),
 )
@@ -223,7 +223,10 @@ class Restored(RuleBasedStateMachine):
     @precondition(lambda self: self.saves)
     @rule(which=st.integers(0, 9), fresh=st.booleans(), other_seed=seeds)
     def restore(self, which: int, fresh: bool, other_seed: int) -> None:
-        since, begun, again, checkpoint = self.saves[-1 - which % len(self.saves)]
+        self.go_back(self.saves[-1 - which % len(self.saves)], fresh, other_seed)
+
+    def go_back(self, saved: tuple[int, bool, Any, Any], fresh: bool, other_seed: int) -> None:
+        since, begun, again, checkpoint = saved
         generators = self.world.generators()
         random.manual_seed(other_seed)
         loader = self.recipe.made(self.loader_class, other_seed) if fresh else self.world.loader
@@ -238,7 +241,9 @@ class Restored(RuleBasedStateMachine):
         assert self.world.generators() == generators, "the generators' places"
 
     def teardown(self) -> None:
-        """The straight run: the whole program, and never a restore."""
+        """From every save once more; then the straight run: the whole program, and never a restore."""
+        for saved in self.saves:
+            self.go_back(saved, True, self.seed + 1)
         generators = self.world.generators()
         random.manual_seed(self.seed)
         self.world = World(self.recipe, DataLoader, self.seed)
