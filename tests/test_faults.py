@@ -105,7 +105,7 @@ def test_a_whole_checkpoint_that_does_not_fit_its_configuration_is_named(folder:
     of_another_shape(newest)
     ended = run("train", "--resume", "run", cwd=folder)
     assert (ended.status, ended.err.count("\n")) == (1, 1), ended
-    assert f"{newest.relative_to(folder)} does not fit its own configuration" in ended.err
+    assert f"{newest.relative_to(folder)} does not fit the run's configuration" in ended.err
     record("a checkpoint of other shapes", 1, 0)
 
 

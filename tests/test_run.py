@@ -2,10 +2,13 @@
 
 import ast
 import csv
+import dataclasses
 import inspect
 import json
+import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,10 @@ import pytest
 
 import minitrain
 from minitrain import nn
+from minitrain.accelerated.choice import choose_backend
 from minitrain.data import DataError, DataLoader, TensorDataset
 from minitrain.data.datasets import Digits
-from minitrain.training import loops
+from minitrain.training import loops, rundir
 from minitrain.training.backend import Backend, make_optimizer
 from minitrain.training.config import DIGITS, Config, ConfigError, default_config
 from minitrain.training.explain import Explainer
@@ -24,7 +28,8 @@ from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.recorder import NonFiniteLossError
 from minitrain.training.run import plan_resumption, train
-from minitrain.training.rundir import RunError, make_run_dir, read_last_good
+from minitrain.training.rundir import RunDirectory, RunError, checkpoints, make_run_dir, read_last_good
+from minitrain.training.verify import find_stretch, verify
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
 
@@ -353,6 +358,121 @@ def test_epochs_are_added_to_a_complete_run_whose_weights_are_those_of_its_end_a
     train(resumption.config, resumption=plan_resumption(run, {}))
     for name in ("model.safetensors", "steps.csv", "log.txt"):
         assert (run / name).read_bytes() == (straight / name).read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
+def test_momentum_may_be_added_on_either_backend(optimizer: str, tmp_path: Path) -> None:
+    losses = {}
+    for backend in ("numpy", "torch"):
+        run = tmp_path / backend
+        config = Config(**{**SHORT, "lr": 0.001}, optimizer=optimizer, backend=backend, device="cpu")
+        with choose_backend(config) as computes:
+            train(config, run, computes)
+        resumption = plan_resumption(run, {"epochs": config.epochs + 1, "momentum": 0.9}, override=True)
+        with choose_backend(resumption.config) as computes:
+            train(resumption.config, None, computes, resumption=resumption)
+        losses[backend] = [float(line.split(",")[-1]) for line in (run / "steps.csv").read_text().splitlines()[1:]]
+    assert losses["numpy"] == pytest.approx(losses["torch"], abs=2e-5)
+
+
+def go_on(run: Path, **options: Any) -> None:
+    """Resume a run with these options."""
+    resumption = plan_resumption(run, options)
+    train(resumption.config, resumption=resumption)
+
+
+CHANGES: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda state: state["config"].update(seed=5), "it is of a run with seed 5, not 0"),
+    (lambda state: state["model"].popitem(), "weights, but .* are called for"),
+    (lambda state: state["model"].update(more=1), "has no attribute 'numel'"),
+    (lambda state: state["position"].update(updates=10**300), "it is at no position of this run"),
+    (lambda state: state["position"].update(batch=10**12), "it is at no position of this run"),
+    (lambda state: state["position"].update(epoch=1), "it is at no position of this run"),
+    (lambda state: state["position"].update(losses=["x"]), "it is at no possible position"),
+    (lambda state: state["position"].update(seconds=math.nan), "it is at no possible position"),
+    (lambda state: state.update(position=7), "is no checkpoint that can be read"),
+    (lambda state: state.update(optimizer=7), "does not fit"),
+    (lambda state: state["optimizer"].update(state={0: {"momentum_buffer": "x"}}), "does not fit"),
+    (lambda state: state["optimizer"].update(state={0: {"step": 10**400}}), "does not fit"),
+    (lambda state: state.update(generator=7), "does not fit"),
+    (lambda state: state.update(loader={"pass": 7, "generators": []}), "does not fit"),
+]
+
+
+@pytest.mark.parametrize(("change", "told"), CHANGES)
+def test_a_whole_checkpoint_of_anything_else_is_named_and_nothing_is_changed(
+    change: Callable[[Any], Any], told: str, tmp_path: Path
+) -> None:
+    train(Config(**SHORT), tmp_path / "run")
+    for path in checkpoints(tmp_path / "run"):
+        state = minitrain.load(path)
+        change(state)
+        minitrain.save(state, path)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=rf"checkpoints/\d+\.safetensors .*{told}"):
+        go_on(tmp_path / "run", epochs=9)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_a_run_is_read_whose_checkpoints_are_replaced_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(Config(**SHORT), tmp_path / "run")
+    older, newest = checkpoints(tmp_path / "run")
+    later = newest.with_name("000000072.safetensors")
+
+    def replaced(path: Path) -> Any:
+        if newest.exists():
+            older.unlink()
+            newest.rename(later)
+        return minitrain.load(path)
+
+    monkeypatch.setattr(rundir, "load", replaced)
+    last, faults = read_last_good(tmp_path / "run")
+    assert last is not None
+    assert (last.path, faults) == (later, [])
+
+
+def test_an_epoch_whose_order_is_gone_is_not_begun_again(tmp_path: Path) -> None:
+    train(Config(**SHORT, checkpoint_every=1), tmp_path / "run")
+    before, last = checkpoints(tmp_path / "run")
+    last.unlink()
+    state = minitrain.load(before)
+    state["loader"]["pass"] = None
+    minitrain.save(state, before)
+    with pytest.raises(RunError, match="it is amid an epoch whose order it does not have"):
+        go_on(tmp_path / "run")
+
+
+def test_the_optimizers_options_are_the_configurations_whatever_a_checkpoint_has(tmp_path: Path) -> None:
+    results = []
+    for name, option in (("as it is", {}), ("changed", {"maximize": True, "dampening": "x", "nesterov": True})):
+        train(Config(**SHORT), tmp_path / name)
+        for path in checkpoints(tmp_path / name):
+            state = minitrain.load(path)
+            state["optimizer"]["param_groups"][0].update(option)
+            minitrain.save(state, path)
+        go_on(tmp_path / name, epochs=SHORT["epochs"] + 1)
+        results.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("hidden", [(10**6, 10**6), (2**62,) * 3])
+def test_a_configuration_that_calls_for_a_larger_model_than_there_is_gets_no_memory(
+    hidden: tuple[int, ...], tmp_path: Path
+) -> None:
+    train(Config(**SHORT), tmp_path / "run")
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.describe(dataclasses.replace(Config(**SHORT), hidden=hidden), {}, {"updates": 0})
+    for path in checkpoints(tmp_path / "run"):
+        state = minitrain.load(path)
+        state["config"]["hidden"] = hidden
+        minitrain.save(state, path)
+    resumption = plan_resumption(tmp_path / "run", {"epochs": 9})
+    with pytest.raises(RunError, match=r"weights, but .* are called for"):
+        train(resumption.config, resumption=resumption)
+    with pytest.raises(RunError, match=r"weights, but .* are called for"):
+        verify(find_stretch(tmp_path / "run", from_start=True), Backend())
 
 
 def test_a_complete_run_without_checkpoints_is_not_trained_anew(tmp_path: Path) -> None:

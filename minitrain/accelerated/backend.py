@@ -156,6 +156,9 @@ class TorchBackend(Backend):
     def load_optimizer_state(self, optimizer: Any, state: dict[str, Any]) -> None:
         """The same, back into torch's optimizer, which keeps its own choices."""
         load_optimizer_state(optimizer, state)
+        if isinstance(optimizer, torch.optim.RMSprop) and optimizer.param_groups[0]["momentum"]:
+            for param, remembered in optimizer.state.items():  # torch makes the buffers at the first step alone
+                remembered.setdefault("momentum_buffer", torch.zeros_like(param))
 
     def as_minitrain(self, tensor: Any) -> Tensor:
         """A copy, in the computer's memory."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Collection
 from typing import Literal
 
-from minitrain.data.datasets import Digits, FashionMNIST
+from minitrain.data.datasets import DIGITS as DIGITS_FILE
+from minitrain.data.datasets import FILES, Digits, FashionMNIST
 
 DATASETS = {"fashion-mnist": FashionMNIST, "digits": Digits}
+SHAPES = {"fashion-mnist": FILES[0][0].shape[1:], "digits": DIGITS_FILE.shape[1:]}  # (H, W) of an image
 OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adam": "Adam"}  # as both frameworks call them
 
 
@@ -85,6 +88,16 @@ class Config:
                 raise ConfigError(f"--{what} needs torch, but the backend is numpy; add --backend torch")
         if not -(2**63) <= self.seed < 2**64:
             raise ConfigError(f"seed must lie between -2**63 and 2**64 - 1, but got {self.seed}")
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of the model's layers: how many values an image has, the hidden ones, how many classes there are."""
+        return [math.prod(SHAPES[self.dataset]), *self.hidden, len(DATASETS[self.dataset].classes)]
+
+    @property
+    def parameters(self) -> int:
+        """How many weights and biases the model has."""
+        return sum((before + 1) * after for before, after in itertools.pairwise(self.sizes))
 
 
 # What digits needs instead: on the smaller images it reaches over 95 % in a few seconds.

@@ -6,7 +6,6 @@ All of it is computed by NumPy, whichever backend the run had.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import os
 import sys
@@ -18,21 +17,19 @@ import numpy as np
 import numpy.typing as npt
 
 from minitrain import nn
-from minitrain.data.datasets import DIGITS, FILES
 from minitrain.data.loader import DataLoader
 from minitrain.data.transforms import ToTensor
 from minitrain.random import Generator, default_generator
 from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
 from minitrain.training.checkpoint import load, save
-from minitrain.training.config import DATASETS, Config, ConfigError
+from minitrain.training.config import DATASETS, SHAPES, Config, ConfigError
 from minitrain.training.loops import PRINT, Observer, test_loop
 from minitrain.training.model import build_model
 from minitrain.training.pictures import Picture, PictureError, read_picture, require_pillow
 from minitrain.training.reading import shown
 from minitrain.training.rundir import WEIGHTS, RunError, check_run, read_config, read_last_good, resume_command
 
-SHAPES = {"fashion-mnist": FILES[0][0].shape[1:], "digits": DIGITS.shape[1:]}  # (H, W) of an image
 HEADING = 5  # characters of a class's name above a column: ten of them fit into 80 columns
 
 
@@ -58,16 +55,15 @@ def load_trained(run: str | os.PathLike[str]) -> Trained:
     config = read_config(run)
     classes = DATASETS[config.dataset].classes
     where, state = _weights(check_run(run))
-    sizes = [math.prod(SHAPES[config.dataset]), *config.hidden, len(classes)]
     # Before there is memory for them: the configuration of a stranger may call for any number.
-    expected = sum((before + 1) * after for before, after in itertools.pairwise(sizes))
+    expected = config.parameters
     found = sum(tensor.numel() for tensor in state.values())
     called_for = f"the run's configuration ({config.dataset}, hidden {shown(list(config.hidden))})"
     if found != expected:
         wanted = f"{expected:,}" if expected < 10**18 else "over 10**18"
         raise RunError(f"{where} has {found:,} weights, but {called_for} calls for {wanted}: they do not fit")
     generator_state = default_generator.get_state()
-    model = build_model(nn, sizes[0], config.hidden, sizes[-1])
+    model = build_model(nn, config.sizes[0], config.hidden, config.sizes[-1])
     default_generator.set_state(generator_state)  # the first weights are drawn, and needed by nobody
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for name, tensor in state.items():

@@ -24,6 +24,7 @@ from minitrain.training.environment import describe, differences
 from minitrain.training.explain import Explainer
 from minitrain.training.interrupts import Interrupted, Interrupts
 from minitrain.training.model import build_model
+from minitrain.training.reading import shown
 from minitrain.training.recorder import Recorder, Silent, Stoppable
 from minitrain.training.rundir import (
     WEIGHTS,
@@ -83,11 +84,16 @@ class Training:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from there. Raises ValueError, KeyError or RuntimeError for a state that does not fit."""
+        position, batches = state["position"], len(self.train_dataloader)
+        if position["updates"] != (position["epoch"] - 1) * batches + position["batch"] or position["batch"] > batches:
+            raise ValueError(f"it is at no position of this run, whose epochs have {batches} batches: {dict(position)}")
+        if position["batch"] > 0 and state["loader"]["pass"] is None:
+            raise ValueError("it is amid an epoch whose order it does not have")
         self.backend.load_state_dict(self.model, state["model"])
-        self.backend.load_optimizer_state(self.optimizer, state["optimizer"])
-        for group in self.optimizer.param_groups:  # which the configuration may have changed
-            for name in group.keys() & {"lr", "momentum", "weight_decay"}:
-                group[name] = getattr(self.config, name)
+        # What it remembers of each parameter; the options are the configuration's, which may have changed.
+        options = self.backend.optimizer_state(self.optimizer)["param_groups"]
+        remembered = {"state": state["optimizer"]["state"], "param_groups": options}
+        self.backend.load_optimizer_state(self.optimizer, remembered)
         default_generator.set_state(state["generator"].array)
         self.train_dataloader.load_state_dict(state["loader"])
 
@@ -224,10 +230,8 @@ def train(
             directory = stack.enter_context(open_run(resumption.run))
         elif backend.writes:
             check_out(out)  # before a long download
-        training = Training(config, backend)
         last, faults = (None, []) if resumption is None else resumption.read()
-        if last is not None:
-            load_checkpoint(training, last)
+        training = Training(config, backend) if last is None else training_from(last, config, backend)
         position = BEGINNING if last is None else last.state["position"]
         if resumption is None and backend.writes:
             directory = stack.enter_context(make_run_dir(out, config.dataset))
@@ -255,12 +259,34 @@ def train(
         return directory.path
 
 
-def load_checkpoint(training: Training, last: Checkpoint) -> None:
-    """Go on from a checkpoint. Raises RunError for one that does not fit."""
+def training_from(checkpoint: Checkpoint, config: Config, backend: Backend) -> Training:
+    """What the configuration trains, as it is at the checkpoint. Raises RunError for one that does not fit."""
+    check_fits(checkpoint, config)
+    training = Training(config, backend)
+    with _fitting(checkpoint):
+        training.load(checkpoint.state)
+    return training
+
+
+def check_fits(checkpoint: Checkpoint, config: Config) -> None:
+    """Raise RunError for a checkpoint of another run, or of another size: before there is memory for that model."""
+    with _fitting(checkpoint):
+        for name in [field.name for field in dataclasses.fields(Config) if field.name not in FREE | OVERRIDABLE]:
+            was, is_ = getattr(checkpoint.config, name), getattr(config, name)
+            if was != is_:
+                raise ValueError(f"it is of a run with {name.replace('_', '-')} {_words(was)}, not {_words(is_)}")
+        found = sum(tensor.numel() for tensor in checkpoint.state["model"].values())
+        if found != config.parameters:
+            raise ValueError(f"it has {found:,} weights, but {shown(config.parameters)} are called for")
+
+
+@contextlib.contextmanager
+def _fitting(checkpoint: Checkpoint) -> Iterator[None]:
+    """Within it a checkpoint is used, all of whose parts may be of any kind."""
     try:
-        training.load(last.state)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise RunError(f"{last.path} does not fit its own configuration: {error}") from error
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
+        raise RunError(f"{checkpoint.path} does not fit the run's configuration: {error}") from error
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import dataclasses
 import errno
 import itertools
 import json
+import math
 import os
 import re
 import shlex
@@ -477,8 +478,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _check_position(position: dict[str, Any]) -> None:
     kinds = {"epoch": int, "batch": int, "updates": int, "losses": list, "under_way": bool, "seconds": float}
-    wrong = [name for name, kind in kinds.items() if type(position[name]) is not kind]
-    if wrong or min(position["epoch"] - 1, position["batch"], position["updates"]) < 0:
+    fits = all(type(position[name]) is kind for name, kind in kinds.items())
+    fits = fits and all(type(loss) is float for loss in position["losses"]) and math.isfinite(position["seconds"])
+    if not fits or min(position["epoch"] - 1, position["batch"], position["updates"]) < 0:
         raise ValueError(f"it is at no possible position: {shown(dict(position))}")
 
 
@@ -488,11 +490,14 @@ def read_last_good(run: Path) -> tuple[Checkpoint | None, list[str]]:
     Raises RunError if there are checkpoints, but none is whole.
     """
     faults: list[str] = []
-    for path in reversed(checkpoints(run)):
+    found = checkpoints(run)
+    for path in reversed(found):
         try:
             return read_checkpoint(path), faults
         except RunError as error:
             faults.append(str(error))
+    if checkpoints(run) != found:  # the process that runs it has written others meanwhile
+        return read_last_good(run)
     if faults:
         raise RunError(f"no checkpoint in {run} is whole: {'; '.join(faults)}")
     return None, faults

@@ -20,7 +20,7 @@ from minitrain.training.environment import describe, differences
 from minitrain.training.interrupts import Interrupts
 from minitrain.training.reading import read_beginning
 from minitrain.training.recorder import Stoppable
-from minitrain.training.run import BEGINNING, Training, load_checkpoint
+from minitrain.training.run import BEGINNING, Training, check_fits, training_from
 from minitrain.training.rundir import (
     Checkpoint,
     Place,
@@ -128,9 +128,9 @@ def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None) -> V
     Raises DataError if there is no data, RunError for a checkpoint that does not fit.
     """
     config = stretch.config if data_dir is None else dataclasses.replace(stretch.config, data_dir=data_dir)
-    training = Training(config, backend)
-    if stretch.begin is not None:
-        load_checkpoint(training, stretch.begin)
+    check_fits(stretch.end, config)
+    begins = stretch.begin
+    training = Training(config, backend) if begins is None else training_from(begins, config, backend)
     begin, end = _position(stretch.begin), stretch.end.state["position"]
     watcher = _Watcher(begin, end, training.state)
     with contextlib.suppress(_Reached):
