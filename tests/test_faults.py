@@ -175,6 +175,48 @@ def test_without_checkpoints_a_run_begins_again(folder: Path) -> None:
     record("all checkpoints gone", 1, 0)
 
 
+def test_without_checkpoints_the_lines_of_what_is_gone_are_kept_aside(folder: Path) -> None:
+    shutil.rmtree(folder / "run" / "checkpoints")
+    before = contents(folder / "run")
+    ended = resume(folder)
+    for name in ("steps.csv", "epochs.csv", "log.txt"):
+        kept = (folder / "run" / name).with_name(name.replace(".", ".damaged-1."))
+        assert f"run/{name} has lines of a state that is gone, and begins anew; what it holds is kept as" in ended.err
+        assert kept.read_bytes() == before[name]
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again_without_a_word_on_its_lines(
+    tmp_path: Path,
+) -> None:
+    rules = [("rename", "000000000.safetensors", 1, "SIGKILL")]
+    assert run(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules).status == -9
+    assert "begins anew" not in resume(tmp_path).err
+    assert outcome(tmp_path / "run") == straight().outcome
+
+
+@pytest.mark.parametrize("where", [".", "run", "run/checkpoints"])
+def test_a_run_goes_back_to_a_checkpoint_from_wherever_it_is_named(where: str, folder: Path) -> None:
+    older, newest = checkpoints(folder / "run")
+    named = os.path.relpath(older, folder / where)
+    rules = [("batch", "", 1, "SIGKILL")]
+    assert run("train", "--resume", named, cwd=folder / where, rules=rules).status == -9
+    assert checkpoints(folder / "run") == [older]  # so that the run goes on from there, whatever happens
+    assert not newest.exists()
+    resume(folder)
+    assert outcome(folder / "run") == straight().outcome
+
+
+@pytest.mark.parametrize("name", ["run/checkpoints/best.safetensors", "run/config.json", "copy.safetensors"])
+def test_another_file_is_no_checkpoint_to_go_back_to(name: str, folder: Path) -> None:
+    if not (folder / name).exists():
+        shutil.copy(checkpoints(folder / "run")[0], folder / name)
+    before = contents(folder)
+    ended = run("train", "--resume", name, cwd=folder)
+    assert (ended.status, ended.out) == (2, ""), ended
+    assert f"{name} is no checkpoint that train has left" in ended.err
+    assert contents(folder) == before
+
+
 # --- other hyperparameters, complete runs -----------------------------------------------------------------------------
 
 

@@ -239,7 +239,9 @@ def train(
         if directory is None:
             training.run(Silent(interrupts, position["epoch"], config.on_nan), position)
             return None
-        for text in [*_begin(directory, config, backend, resumption, position), *_lines(directory, last, faults)]:
+        is_new = resumption is None
+        said = _begin(directory, config, backend, resumption, position)
+        for text in [*said, *_lines(directory, last, faults, discard=is_new)]:
             print(f"minitrain: {text}", file=sys.stderr)
         explainer = Explainer(config, backend, training.build, training.model, training.optimizer)
         recorder = Recorder(
@@ -247,7 +249,7 @@ def train(
         )
         try:
             if last is None:
-                with _beginning(directory, discard=resumption is None):
+                with _beginning(directory, discard=is_new):
                     directory.check_room(recorder.save())
             training.run(recorder, position)
             recorder.line("Done!")
@@ -299,9 +301,9 @@ def _beginning(directory: RunDirectory, *, discard: bool) -> Iterator[None]:
         if discard:
             directory.discard()
         where = f": {error.filename}" if error.filename else ""
+        remedy = "make room, or choose another --out" if discard else "make room"
         raise ConfigError(
-            f"cannot write the run in {directory.path} ({error.strerror}{where}; {room} are free); make room, or "
-            "choose another --out"
+            f"cannot write the run in {directory.path} ({error.strerror}{where}; {room} are free); {remedy}"
         ) from None
 
 
@@ -336,10 +338,10 @@ def _begin(
     return said
 
 
-def _lines(directory: RunDirectory, last: Checkpoint | None, faults: list[str]) -> list[str]:
+def _lines(directory: RunDirectory, last: Checkpoint | None, faults: list[str], *, discard: bool) -> list[str]:
     """Open tables and log where the state belongs; returns what there is to say about it."""
     said = [f"{fault}; taking the checkpoint before it" for fault in faults]
-    with _beginning(directory, discard=last is None):
+    with _beginning(directory, discard=discard):
         return said + directory.begin_lines(None if last is None else last.places)
 
 

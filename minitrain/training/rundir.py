@@ -120,9 +120,18 @@ def check_run(run: str | os.PathLike[str]) -> Path:
 
 
 def split_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, Path | None]:
-    """The run that is meant, and the checkpoint of it, where the path is a checkpoint's."""
-    run = Path(path)
-    return (run.parents[1], run) if run.parent.name == CHECKPOINTS and run.is_file() else (run, None)
+    """The run that is meant, and the checkpoint of it, where the path is a checkpoint's.
+
+    Raises ConfigError for any other file.
+    """
+    given = Path(path)
+    if not os.path.isfile(given):
+        return given, None
+    run = given.parents[1] if len(given.parents) > 1 else Path("..")
+    checkpoint = run / CHECKPOINTS / given.name
+    if checkpoint not in checkpoints(run):
+        raise ConfigError(f"{given} is no checkpoint that train has left; name one, or a run's directory")
+    return run, checkpoint
 
 
 def resume_command(run: Path) -> str:
@@ -203,17 +212,21 @@ class RunDirectory:
         for name in LINES:
             path = self.path / name
             content = f"{COLUMNS[name]}\n".encode() if name in COLUMNS else b""
-            if places is not None:
-                place = places[name]
-                found = read_beginning(path, place.length) if path.is_file() else b""
-                if Place(len(found), zlib.crc32(found)) == place:
-                    content = found
-                else:
-                    said.append(f"{path} does not hold what the run has written into it, and begins anew")
-                    if os.path.lexists(path):
-                        aside = _free_name(path)
-                        path.rename(aside)
-                        said[-1] += f"; what it holds is kept as {aside}"
+            if places is None:
+                found = read_beginning(path, len(content) + 1) if path.is_file() else b""
+                fits = found in (b"", content)
+                fault = "has lines of a state that is gone"
+            else:
+                found = read_beginning(path, places[name].length) if path.is_file() else b""
+                fits = Place(len(found), zlib.crc32(found)) == places[name]
+                fault = "does not hold what the run has written into it"
+                content = found if fits else content
+            if not fits:
+                said.append(f"{path} {fault}, and begins anew")
+                if os.path.lexists(path):
+                    aside = _free_name(path)
+                    path.rename(aside)
+                    said[-1] += f"; what it holds is kept as {aside}"
             self.lines[name] = Lines(path, content)
         return said
 
