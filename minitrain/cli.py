@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        _say(f"minitrain: error: {' '.join(str(error).split()) or type(error).__name__}")
+        text = " ".join(filter(None, map(str.strip, str(error).splitlines())))  # not within: a name may have two spaces
+        _say(f"minitrain: error: {text or type(error).__name__}")
         return 2 if _is_usage(error) else 1
     finally:
         if argv is None:  # the process is about to end, and an exception in that would be a traceback
@@ -153,7 +154,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--device", choices=["auto", "cpu", "cuda", "mps"], help="torch's; auto takes the fastest that is there (auto)"
     )
-    train.add_argument("--compile", action="store_true", default=None, help="have torch compile the model")
+    train.add_argument("--compile", action=argparse.BooleanOptionalAction, help="have torch compile the model (no)")
     train.add_argument("--precision", choices=["float32", "tf32", "bf16"], help="of torch's matrix products (float32)")
 
 

@@ -366,3 +366,12 @@ def test_a_save_replaces_the_file(tmp_path: Path) -> None:
         minitrain.save({"epoch": epoch}, tmp_path / "run")
     assert minitrain.load(tmp_path / "run") == {"epoch": 2}
     assert os.listdir(tmp_path) == ["run"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="It is no file, but a pipe, a socket or a device"):
+        minitrain.save({"a": minitrain.zeros(2)}, pipe)
+    assert pipe.is_fifo()

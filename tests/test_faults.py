@@ -371,6 +371,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(options: tupl
     record("a loss that is not finite", 3, 0)
 
 
+@pytest.mark.parametrize("name", ["run", "-run", "two  spaces", "qu'o\"te", "ü"])
+def test_the_command_that_goes_on_all_the_same_can_be_pasted_whatever_the_runs_name(name: str, tmp_path: Path) -> None:
+    ended = run(*TRAIN, "--lr", "1e25", f"--out={name}", cwd=tmp_path)
+    assert ended.status == 1, ended
+    line = ended.err.splitlines()[-1].rpartition("To go on all the same: ")[2]
+    pasted = harness.shell(line, tmp_path)
+    assert (pasted.status, "Done!" in pasted.out) == (0, True), pasted
+
+
 def test_to_continue_at_such_a_loss_is_a_choice(tmp_path: Path) -> None:
     assert run(*TRAIN, "--lr", "1e25", "--out", "run", cwd=tmp_path).status == 1
     resume(tmp_path, "--on-nan", "continue")

@@ -259,7 +259,7 @@ def export(run: str | os.PathLike[str], file: str | os.PathLike[str], force: boo
     Returns what was written. Raises ConfigError if the file cannot be written, and as load_trained.
     """
     path = Path(file)
-    if not str(file) or path.is_dir():
+    if not str(file) or (path.exists() and not path.is_file()):
         raise ConfigError(f"name a file for the weights; {str(file)!r} is none")
     if os.path.lexists(path) and not force:
         raise ConfigError(f"{path} is there already; choose another name, or add --force to replace it")

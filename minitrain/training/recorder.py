@@ -213,7 +213,7 @@ class Recorder(Stoppable):
         return NonFiniteLossError(
             f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run has stopped before the update; the "
             f"state before it is saved in {last}, from which this loss comes again, whatever --lr is.{back} To go on "
-            f"all the same: {resume_command(path)} --on-nan continue."
+            f"all the same: {resume_command(path)} --on-nan continue"
         )
 
     # --- saving ---

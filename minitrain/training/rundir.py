@@ -136,13 +136,14 @@ def split_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, Path | None]:
 
 def resume_command(run: Path) -> str:
     """The command that goes on with a run, or from a checkpoint of it, in as many processes as torchrun has started."""
+    name = f"./{run}" if str(run).startswith("-") else str(run)  # which would be taken for an option
     command = "minitrain" if shutil.which("minitrain") else "python -m minitrain"
     if launch() is not None:
         torchrun = "torchrun" if shutil.which("torchrun") else "python -m torch.distributed.run"
         here, everywhere = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
         options = f"--standalone --nproc-per-node {here}" if here == everywhere else "(on each machine, as before)"
         command = f"{torchrun} {options} -m minitrain"
-    return f"{command} train --resume {shlex.quote(str(run))}"
+    return f"{command} train --resume {shlex.quote(name)}"
 
 
 def launch() -> str | None:
