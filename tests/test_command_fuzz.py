@@ -25,14 +25,16 @@ RUN = Config(dataset="digits", epochs=1, batch_size=500, hidden=(4,))
 # Small, wrong, or far too large; nothing that would be begun in earnest and take all memory or all day.
 INTEGERS = ["0", "1", "3", "-1", "9" * 30, str(10**13), "1.5", "", "x", "1e3", "٣", "1_0"]
 FLOATS = ["0", "0.5", "-1", "nan", "inf", "-inf", "1e999", "1e-400", "1e30", "", "x", "1,5", "0x10"]
-NAMES = ["", ".", "..", "-", "a b", "\n", "ü", "\ud800", "x" * 300, "/", "/dev/null/x", "nowhere", "new", "new/deep"]
+NAMES = ["", ".", "..", "-", "a b", "\n", "ü", "\ud800", "x" * 300, "/dev/null/x", "nowhere", "new", "new/deep"]
+WITHIN = st.characters(exclude_characters="/")  # what is written is to stay in the folder
 THERE = ["run", "damaged", "empty", "file", "run/config.json", "run/checkpoints", "picture.png"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, a damaged one, an empty one, a file and something like a picture."""
-    folder = tmp_path_factory.mktemp("fuzz")
+    folder = tmp_path_factory.mktemp("fuzz") / "folder"
+    folder.mkdir()
     with contextlib.redirect_stdout(io.StringIO()):
         train(RUN, folder / "run")
     shutil.copytree(folder / "run", folder / "damaged")
@@ -86,7 +88,7 @@ def values(action: argparse.Action) -> st.SearchStrategy[list[str]]:
     elif action.type is float:
         one = st.sampled_from(FLOATS) | st.floats().map(repr)
     else:
-        one = st.sampled_from(["run", "run", *THERE]) | st.sampled_from(NAMES) | st.text(max_size=5)
+        one = st.sampled_from(["run", "run", *THERE]) | st.sampled_from(NAMES) | st.text(WITHIN, max_size=5)
     several = action.nargs in ("*", "+")
     return st.lists(one, max_size=3) if several else one.map(lambda value: [value])
 
@@ -117,8 +119,8 @@ def ended(line: list[str], folder: Path) -> tuple[int, str, str]:
     """The status and what was printed, of a command line run in a copy of the folder."""
     out, err = io.StringIO(), io.StringIO()
     here = Path.cwd()
-    work = folder.with_name(f"{folder.name}-work")
-    shutil.rmtree(work, ignore_errors=True)
+    work = folder / ".." / "parent" / "work"  # a parent of its own, since .. is among the names
+    shutil.rmtree(work.parent, ignore_errors=True)
     shutil.copytree(folder, work)
     os.chdir(work)
     try:
@@ -156,7 +158,7 @@ def test_every_command_line_ends_in_words(command: tuple[str, ...], folder: Path
             assert errors.startswith("minitrain"), (line, errors)
             assert errors.count("\n") == 1, (line, errors)
         if status != 0 and "--force" not in line and "--resume" not in line:
-            work = folder.with_name(f"{folder.name}-work")
+            work = folder / ".." / "parent" / "work"
             assert all((work / path.relative_to(folder)).read_bytes() == content for path, content in run.items()), line
 
     check()
