@@ -18,6 +18,7 @@ import pytest
 import minitrain
 from minitrain import nn
 from minitrain.accelerated.choice import choose_backend
+from minitrain.cli import main
 from minitrain.data import DataError, DataLoader, TensorDataset
 from minitrain.data.datasets import Digits
 from minitrain.training import loops, rundir
@@ -379,6 +380,15 @@ def go_on(run: Path, **options: Any) -> None:
     """Resume a run with these options."""
     resumption = plan_resumption(run, options)
     train(resumption.config, resumption=resumption)
+
+
+def test_a_run_that_torch_has_compiled_goes_on_on_numpy(tmp_path: Path) -> None:
+    train(Config(**SHORT), tmp_path / "run")
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.describe(Config(**SHORT, backend="torch", compile=True), {}, {"updates": 0})
+    more = ["train", "--resume", str(tmp_path / "run"), "--epochs", "3", "--backend", "numpy"]
+    assert main(more) == 2
+    assert main([*more, "--no-compile"]) == 0
 
 
 CHANGES: list[tuple[Callable[[Any], Any], str]] = [

@@ -60,9 +60,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     if path.is_dir():
         raise IsADirectoryError(f"cannot save to {path}: it is a directory; name a file in it")
     if path.exists() and not path.is_file():  # whose place a file would take, /dev/null's for one
-        raise OSError(
-            errno.EINVAL, "It is no file, but a pipe, a socket or a device; open it, and pass that", str(path)
-        )
+        raise OSError(errno.EINVAL, "It is a pipe, a socket or a device: open it, and pass that", str(path))
     write_atomically(path, data)
 
 
