@@ -257,6 +257,57 @@ def test_a_folder_that_vanishes_comes_back_whole(number: int, tmp_path: Path) ->
     record("a folder that vanishes", 1, 0)
 
 
+def test_a_run_that_was_moved_away_leaves_another_that_ended_in_its_place_alone(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", 10, f"pause:{mark}")])
+    with paused(mark, process):
+        (tmp_path / "run").rename(tmp_path / "moved")
+        assert run(*TRAIN, "--seed", "1", "--out", "run", cwd=tmp_path).status == 0
+        other = contents(tmp_path / "run")
+    ended = wait(process)
+    assert (ended.status, "another run has begun in its place" in ended.err) == (1, True), ended
+    assert contents(tmp_path / "run") == other
+    (tmp_path / "run").rename(tmp_path / "other")
+    (tmp_path / "moved").rename(tmp_path / "run")
+    resume(tmp_path)
+    assert outcome(tmp_path / "run") == straight().outcome
+    record("a run that another has displaced", 1, 0)
+
+
+def test_a_run_whose_folder_was_removed_leaves_another_that_runs_in_its_place_alone(tmp_path: Path) -> None:
+    marks = [tmp_path / "first", tmp_path / "second"]
+    first, second = ([("batch", "", 10, f"pause:{mark}")] for mark in marks)
+    displaced = harness.start(*TRAIN, "--seed", "1", "--out", "run", cwd=tmp_path, rules=first)
+    with paused(marks[0], displaced):
+        shutil.rmtree(tmp_path / "run")
+        other = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=second)
+        with paused(marks[1], other):
+            marks[0].unlink()
+            ended = wait(displaced)
+            marks[0].touch()
+        assert wait(other).status == 0
+    assert (ended.status, "in use by another process" in ended.err) == (1, True), ended
+    assert outcome(tmp_path / "run") == straight().outcome
+    record("a run that another has displaced", 1, 0)
+
+
+def test_a_lock_that_was_removed_is_locked_again(tmp_path: Path) -> None:
+    marks = [tmp_path / "first", tmp_path / "second"]
+    rules = [("batch", "", number, f"pause:{mark}") for number, mark in zip((10, 20), marks, strict=True)]
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules)
+    with paused(marks[0], process):
+        (tmp_path / "run" / ".lock").unlink()
+    with paused(marks[1], process):
+        assert "in use by another process" in run("train", "--resume", "run", cwd=tmp_path).err
+    assert wait(process).status == 0
+    assert outcome(tmp_path / "run") == straight().outcome
+
+
+def contents(run: Path) -> dict[Path, bytes]:
+    """All that is in a directory."""
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("name", ["steps.csv", "log.txt", "config.json", "checkpoints", ".lock"])
 def test_a_file_that_vanishes_comes_back_whole(name: str, tmp_path: Path) -> None:
     mark = tmp_path / "mark"

@@ -231,11 +231,15 @@ class Recorder(Stoppable):
             "under_way": self._under_way,
             "seconds": time.perf_counter() - self._began if self._under_way else 0.0,
         }
-        if self._directory.recover():
-            self.say(f"minitrain: {self._directory.path} had vanished, and is made anew, with the state as it is now")
+        self._recover()
         return self._directory.save_checkpoint({"position": position, **self._state(again=again)}, self._updates)
 
+    def _recover(self) -> None:
+        if self._directory.recover():
+            self.say(f"minitrain: {self._directory.path} had vanished, and is made anew, with the state as it is now")
+
     def _flush(self) -> None:
+        self._recover()
         for lines in self._directory.lines.values():
             lines.flush()
 

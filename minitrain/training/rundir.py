@@ -36,6 +36,7 @@ FORMAT = 1  # of config.json and of checkpoints
 CONFIG, WEIGHTS, CHECKPOINTS = "config.json", "model.safetensors", "checkpoints"
 COLUMNS = {"steps.csv": "epoch,batch,samples,loss", "epochs.csv": "epoch,accuracy,loss,seconds"}
 LINES = (*COLUMNS, "log.txt")
+LOCK = ".lock"
 KEPT = 2  # checkpoints
 SESSIONS = 1000  # the last of them are kept
 LARGEST_CONFIG = 2**22  # bytes; a real one has 2 kB, and 1 kB for each session
@@ -174,13 +175,25 @@ class RunDirectory:
         self.path = path
         self.lines: dict[str, Lines] = {}
         self.description: dict[str, Any] = {}
-        self._lock = _lock(path)
+        self._take()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _take(self) -> None:
+        """Lock the directory that is there now."""
+        self._lock = _lock(self.path)
+        self._locked = (self.path / LOCK).stat()
+
+    def _has_it(self) -> bool:
+        """Whether the directory that is there now is the one that was locked."""
+        try:
+            return os.path.samestat((self.path / LOCK).stat(), self._locked)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -198,9 +211,13 @@ class RunDirectory:
         self._write_description()
 
     def _write_description(self) -> None:
+        write_atomically(self.path / CONFIG, self._written())
+
+    def _written(self) -> bytes:
+        """What config.json holds."""
         content = {"format": FORMAT, **self.description}
         content["checksum"] = _checksum(content)
-        write_atomically(self.path / CONFIG, (json.dumps(content, indent=2) + "\n").encode())
+        return (json.dumps(content, indent=2) + "\n").encode()
 
     # --- lines ---
 
@@ -233,6 +250,7 @@ class RunDirectory:
 
     def flush(self) -> dict[str, Place]:
         """Write all lines to the disk; returns how much there is of each file."""
+        self.recover()
         for lines in self.lines.values():
             lines.flush()
         # All at once: the disk writes them together, in a fourth of the time.
@@ -244,7 +262,6 @@ class RunDirectory:
 
     def save_checkpoint(self, state: dict[str, Any], updates: int) -> Path:
         """Write a state; once it is proven to be on the disk, all checkpoints go but this and the one before it."""
-        self.recover()
         places = {name: list(place) for name, place in self.flush().items()}
         folder = self.path / CHECKPOINTS
         folder.mkdir(exist_ok=True)
@@ -269,19 +286,32 @@ class RunDirectory:
         save(weights, self.path / WEIGHTS)
 
     def recover(self) -> bool:
-        """Make the directory anew, with all but the checkpoints, if it has vanished; returns whether it had."""
-        if self.path.is_dir() and (self.path / CONFIG).exists():
-            return False
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock.release()
-        self._lock = _lock(self.path)
+        """Make the directory anew, with all but the checkpoints, if it has vanished; returns whether it had.
+
+        Raises RunError if another run has begun in its place.
+        """
+        config = self.path / CONFIG
+        if self._has_it():
+            if config.exists():
+                return False
+        else:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.release()
+            self._take()
+            if config.exists():
+                if config.read_bytes() == self._written():
+                    return False  # the lock alone was removed
+                raise RunError(
+                    f"{self.path} was removed or moved away, and another run has begun in its place; this one stops. "
+                    "Where it was moved to, it goes on from its last checkpoint there"
+                )
         self._write_description()
         return True
 
     def discard(self) -> None:
         """Remove a run that could not begin."""
         self.close()
-        for path in (*checkpoints(self.path), *(self.path / name for name in (CONFIG, *LINES, ".lock"))):
+        for path in (*checkpoints(self.path), *(self.path / name for name in (CONFIG, *LINES, LOCK))):
             with contextlib.suppress(OSError):
                 path.unlink()
         for folder in (self.path / CHECKPOINTS, self.path):
@@ -314,7 +344,7 @@ class RunDirectory:
 def _lock(path: Path) -> Any:
     import filelock  # here, since importing minitrain should cost little more than importing NumPy
 
-    lock = filelock.FileLock(path / ".lock", thread_local=False)
+    lock = filelock.FileLock(path / LOCK, thread_local=False)
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
@@ -366,10 +396,11 @@ class Lines:
             self._waiting.clear()
 
     def close(self) -> None:
-        """Write what waits, if it can be written, and close the file."""
+        """Write what waits, if it can be written and the file is still there, and close it."""
         if not self._file.closed:
             with contextlib.suppress(OSError):
-                self.flush()
+                if self._is_there():
+                    self.flush()
             self._file.close()
 
     def _is_there(self) -> bool:
