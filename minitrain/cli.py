@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = False
     try:
         stop_at_once()
+        _open_closed_streams()
         arguments = _parser().parse_args(argv)
         debug = arguments.debug
         return int(arguments.run(arguments))
@@ -46,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if argv is None:  # the process is about to end, and an exception in that would be a traceback
             end_at_once()
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed go nowhere where the caller has closed a stream (2>&-), and no other file take its number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _interrupted(error: KeyboardInterrupt) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -215,6 +216,12 @@ def test_another_file_is_no_checkpoint_to_go_back_to(name: str, folder: Path) ->
     assert (ended.status, ended.out) == (2, ""), ended
     assert f"{name} is no checkpoint that train has left" in ended.err
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_run_whose_streams_are_closed_is_a_run(closed: str, tmp_path: Path) -> None:
+    assert harness.shell(f"{shlex.join(harness.command(*TRAIN, '--out', 'run'))} {closed}", tmp_path).status == 0
+    assert outcome(tmp_path / "run") == straight().outcome
 
 
 # --- other hyperparameters, complete runs -----------------------------------------------------------------------------
