@@ -169,21 +169,28 @@ def _add_train(commands: Any) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     from minitrain.accelerated.choice import choose_backend, earlier_attempt
     from minitrain.training.config import ConfigError, default_config
-    from minitrain.training.run import plan_resumption, train
+    from minitrain.training.resuming import plan_resumption
+    from minitrain.training.run import resume, train
 
     given = _given(arguments)
+    if "data_dir" in given:  # where a run goes on, the current directory may be another one
+        given["data_dir"] = os.path.abspath(os.path.expanduser(given["data_dir"]))
     dataset = arguments.dataset or "fashion-mnist"
-    resume = arguments.resume
-    if resume is None:
+    run = arguments.resume
+    if run is None:
         if arguments.override:
             raise ConfigError("--override changes a run that goes on; add --resume RUN")
-        resume = earlier_attempt(arguments.out, dataset)
+        run = earlier_attempt(arguments.out, dataset)
     elif arguments.out is not None:
-        raise ConfigError(f"--resume goes on in {resume}; leave --out {arguments.out} away")
-    resumption = None if resume is None else plan_resumption(resume, given, override=arguments.override)
-    config = dataclasses.replace(default_config(dataset), **given) if resumption is None else resumption.config
-    with choose_backend(config) as backend:
-        directory = train(config, arguments.out, backend, resumption=resumption)
+        raise ConfigError(f"--resume goes on in {run}; leave --out {arguments.out} away")
+    if run is None:
+        config = dataclasses.replace(default_config(dataset), **given)
+        with choose_backend(config) as backend:
+            directory = train(config, arguments.out, backend)
+    else:
+        resumption = plan_resumption(run, given, override=arguments.override)
+        with choose_backend(resumption.config) as backend:
+            directory = resume(resumption, backend)
     if directory is not None:
         _say(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors")
     backend.end()

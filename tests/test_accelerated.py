@@ -30,7 +30,8 @@ from minitrain.training.interrupts import Interrupted
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.recorder import NonFiniteLossError
-from minitrain.training.run import plan_resumption, train
+from minitrain.training.resuming import plan_resumption
+from minitrain.training.run import resume, train
 from minitrain.training.rundir import read_last_good
 from tests.comparing import assert_same_log
 
@@ -633,7 +634,7 @@ def doing(backend: Backend, what: Callable[[], None], after: int) -> Any:
 def go_on(run: Path, choose: Callable[[Config], Backend] = choose_backend, **given: Any) -> Any:
     """The arguments with which train goes on with a run."""
     resumption = plan_resumption(run, given)
-    return {"config": resumption.config, "backend": choose(resumption.config), "resumption": resumption}
+    return {"resumption": resumption, "backend": choose(resumption.config)}
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -663,7 +664,7 @@ def test_a_captured_run_that_was_broken_off_goes_on_as_if_nothing_had_been(
     assert last is not None
     position = last.state["position"]
     assert position["updates"] % every == 0 < position["batch"]
-    train(**go_on(tmp_path / "run", Capturing, checkpoint_every=0))
+    resume(**go_on(tmp_path / "run", Capturing, checkpoint_every=0))
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
 
 
@@ -686,7 +687,7 @@ def test_a_captured_run_that_is_told_to_stop_does_so_where_model_and_loader_agre
     with pytest.raises(Interrupted, match=stopped) as caught:
         train(config, tmp_path / "run", doing(Capturing(config), terminate, came))
     assert (caught.value.signal, caught.value.saved) == (signal.SIGTERM, True)
-    train(**go_on(tmp_path / "run", Capturing))
+    resume(**go_on(tmp_path / "run", Capturing))
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
 
 
@@ -708,8 +709,8 @@ def test_a_captured_run_that_a_nan_has_stopped_meets_it_again_and_without_it_is_
     with pytest.raises(NonFiniteLossError, match=f"the loss of epoch 1, batch {batch} is nan"):
         train(config, tmp_path / "run", with_a_nan(config))
     with pytest.raises(NonFiniteLossError, match=f"the loss of epoch 1, batch {batch} is nan"):
-        train(**go_on(tmp_path / "run", with_a_nan))
-    train(**go_on(tmp_path / "run", Capturing))
+        resume(**go_on(tmp_path / "run", with_a_nan))
+    resume(**go_on(tmp_path / "run", Capturing))
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
 
 
@@ -725,7 +726,7 @@ def test_a_run_on_torch_that_was_broken_off_goes_on_as_if_nothing_had_been(
     last, _ = read_last_good(tmp_path / "run")
     assert last is not None
     assert (last.state["position"]["epoch"], last.state["position"]["batch"]) == (2, 25)
-    train(**go_on(tmp_path / "run"))
+    resume(**go_on(tmp_path / "run"))
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
 
 
@@ -741,8 +742,8 @@ def test_a_run_goes_on_torch_and_comes_back_amid_epochs(
     assert isinstance(resumed["backend"], TorchBackend)
     doing(resumed["backend"], crash, 75 + 25 + 60)
     with pytest.raises(CrashError):
-        train(**resumed)
-    train(**go_on(tmp_path / "run", backend="numpy"))
+        resume(**resumed)
+    resume(**go_on(tmp_path / "run", backend="numpy"))
     said = capsys.readouterr().err
     assert "in epoch 1, batch 50" in said
     assert "in epoch 2, batch 25" in said

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from minitrain import cli
 from minitrain.data import DataError
 from minitrain.training.config import Config
-from minitrain.training.run import Training, train
+from minitrain.training.parts import Training
+from minitrain.training.run import train
 from tests.fault_table import record
 
 RUN = Config(dataset="digits", epochs=1, batch_size=500, hidden=(4,))

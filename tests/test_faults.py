@@ -152,7 +152,7 @@ def test_without_a_configuration_that_can_be_read_that_of_the_checkpoint_goes_on
     damage(folder / "run" / "config.json")
     ended = resume(folder)
     assert "run/config.json" in ended.err
-    assert "It is written anew from run/checkpoints/" in ended.err
+    assert "it is written anew from run/checkpoints/" in ended.err
     assert outcome(folder / "run") == straight().outcome
     assert json.loads((folder / "run" / "config.json").read_text())["momentum"] == 0.9
     record("a damaged configuration", 1, 0)

@@ -28,7 +28,8 @@ from minitrain.training.explain import Explainer
 from minitrain.training.loops import Observer, train_loop
 from minitrain.training.model import build_model
 from minitrain.training.recorder import NonFiniteLossError
-from minitrain.training.run import plan_resumption, train
+from minitrain.training.resuming import plan_resumption
+from minitrain.training.run import resume, train
 from minitrain.training.rundir import RunDirectory, RunError, checkpoints, make_run_dir, read_last_good
 from minitrain.training.verify import find_stretch, verify
 
@@ -331,7 +332,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update_and_what_was_
     assert rows(tmp_path / "run" / "steps.csv") == first
 
     # Without what spoiled the loss it goes on with that very batch.
-    resumed = train(last.config, resumption=plan_resumption(tmp_path / "run", {}))
+    resumed = resume(plan_resumption(tmp_path / "run", {}))
     assert resumed is not None
     assert (resumed / "steps.csv").read_bytes() == (straight / "steps.csv").read_bytes()
     weights = [minitrain.load(run / "model.safetensors") for run in (straight, resumed)]
@@ -354,9 +355,9 @@ def test_epochs_are_added_to_a_complete_run_whose_weights_are_those_of_its_end_a
             raise MemoryError
 
     with pytest.raises(MemoryError):  # however it ends, the old weights do not stand for the longer run
-        train(resumption.config, backend=Stopped(), resumption=resumption)
+        resume(resumption, Stopped())
     assert not (run / "model.safetensors").exists()
-    train(resumption.config, resumption=plan_resumption(run, {}))
+    resume(plan_resumption(run, {}))
     for name in ("model.safetensors", "steps.csv", "log.txt"):
         assert (run / name).read_bytes() == (straight / name).read_bytes()
 
@@ -371,7 +372,7 @@ def test_momentum_may_be_added_on_either_backend(optimizer: str, tmp_path: Path)
             train(config, run, computes)
         resumption = plan_resumption(run, {"epochs": config.epochs + 1, "momentum": 0.9}, override=True)
         with choose_backend(resumption.config) as computes:
-            train(resumption.config, None, computes, resumption=resumption)
+            resume(resumption, computes)
         losses[backend] = [float(line.split(",")[-1]) for line in (run / "steps.csv").read_text().splitlines()[1:]]
     assert losses["numpy"] == pytest.approx(losses["torch"], abs=2e-5)
 
@@ -379,7 +380,7 @@ def test_momentum_may_be_added_on_either_backend(optimizer: str, tmp_path: Path)
 def go_on(run: Path, **options: Any) -> None:
     """Resume a run with these options."""
     resumption = plan_resumption(run, options)
-    train(resumption.config, resumption=resumption)
+    resume(resumption)
 
 
 def test_a_run_that_torch_has_compiled_goes_on_on_numpy(tmp_path: Path) -> None:
@@ -480,7 +481,7 @@ def test_a_configuration_that_calls_for_a_larger_model_than_there_is_gets_no_mem
         minitrain.save(state, path)
     resumption = plan_resumption(tmp_path / "run", {"epochs": 9})
     with pytest.raises(RunError, match=r"weights, but .* are called for"):
-        train(resumption.config, resumption=resumption)
+        resume(resumption)
     with pytest.raises(RunError, match=r"weights, but .* are called for"):
         verify(find_stretch(tmp_path / "run", from_start=True), Backend())
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from minitrain.training.config import Config
-from minitrain.training.run import plan_resumption, train
+from minitrain.training.resuming import plan_resumption
+from minitrain.training.run import resume, train
 
 pytestmark = pytest.mark.slow
 MB = 2**20
@@ -36,7 +37,7 @@ def test_thousands_of_runs_one_after_another_leave_no_memory_behind(
         run = train(config, tmp_path / "run")
         assert run is not None
         resumption = plan_resumption(run, {"epochs": 2})
-        train(resumption.config, resumption=resumption)
+        resume(resumption)
         shutil.rmtree(run)
         if number % 500 == 0:
             capsys.readouterr()  # which keeps all that was printed

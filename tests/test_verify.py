@@ -16,7 +16,8 @@ from minitrain.accelerated.choice import choose_backend
 from minitrain.training.checkpoint import save
 from minitrain.training.config import Config, ConfigError
 from minitrain.training.recorder import NonFiniteLossError
-from minitrain.training.run import plan_resumption, train
+from minitrain.training.resuming import plan_resumption
+from minitrain.training.run import resume, train
 from minitrain.training.rundir import RunError, checkpoints
 from minitrain.training.verify import Verification, find_stretch, verify
 
@@ -138,7 +139,7 @@ def test_a_stretch_that_ends_amid_an_epoch_or_at_a_nan_is_verified_too(tmp_path:
 def test_a_resumed_run_is_verified_from_its_start(tmp_path: Path) -> None:
     path = run(tmp_path / "run", epochs=1)
     resumption = plan_resumption(path, {"epochs": 2})
-    train(resumption.config, resumption=resumption)
+    resume(resumption)
     assert verified(path, from_start=True).ok
 
 
@@ -147,7 +148,7 @@ def test_a_run_whose_table_was_damaged_and_began_anew_is_verified_from_there_on_
     for name in ("steps.csv", "epochs.csv"):
         (path / name).write_text("")
     resumption = plan_resumption(path, {"epochs": 2})
-    train(resumption.config, resumption=resumption)
+    resume(resumption)
     found = verified(path)
     assert (found.ok, found.updates, found.lines) == (True, 24, {"steps.csv": (24, None), "epochs.csv": (1, None)})
     with pytest.raises(RunError, match=r"steps\.csv begins amid .*: verify the last stretch, not --from-start"):
@@ -165,7 +166,7 @@ def test_a_file_that_claims_long_tables_gets_no_memory_for_them(place: Any, tmp_
 def test_a_run_whose_settings_were_changed_is_verified_from_there_on_only(tmp_path: Path) -> None:
     path = run(tmp_path / "run", epochs=1)
     resumption = plan_resumption(path, {"epochs": 2, "lr": 0.01}, override=True)
-    train(resumption.config, resumption=resumption)
+    resume(resumption)
     assert verified(path).ok
     with pytest.raises(ConfigError, match="were changed on the way; verify the last stretch, not --from-start"):
         find_stretch(path, from_start=True)

@@ -219,6 +219,15 @@ class RunDirectory:
         content["checksum"] = _checksum(content)
         return (json.dumps(content, indent=2) + "\n").encode()
 
+    def set_aside(self, name: str) -> Path | None:
+        """Give a damaged file another name, and return that; None if there is no file."""
+        path = self.path / name
+        if not os.path.lexists(path):
+            return None
+        kept = _free_name(path)
+        path.rename(kept)
+        return kept
+
     # --- lines ---
 
     def begin_lines(self, places: Mapping[str, Place] | None = None) -> list[str]:
@@ -241,10 +250,8 @@ class RunDirectory:
                 content = found if fits else content
             if not fits:
                 said.append(f"{path} {fault}, and begins anew")
-                if os.path.lexists(path):
-                    aside = _free_name(path)
-                    path.rename(aside)
-                    said[-1] += f"; what it holds is kept as {aside}"
+                if (kept := self.set_aside(name)) is not None:
+                    said[-1] += f"; what it holds is kept as {kept}"
             self.lines[name] = Lines(path, content)
         return said
 
@@ -267,9 +274,9 @@ class RunDirectory:
         folder.mkdir(exist_ok=True)
         path = folder / f"{updates:09d}.safetensors"
         save({"format": FORMAT, **state, "lines": places}, path)
-        earlier = [other for other in checkpoints(self.path) if other < path]
-        later = [other for other in checkpoints(self.path) if other > path]  # of a session before this, damaged
-        for other in (*earlier[: 1 - KEPT], *later):
+        there = checkpoints(self.path)
+        place = there.index(path)  # after it may come others, of a session before this, damaged
+        for other in (*there[: max(0, place + 1 - KEPT)], *there[place + 1 :]):
             with contextlib.suppress(OSError):
                 other.unlink()
         return path
@@ -277,7 +284,7 @@ class RunDirectory:
     def forget_after(self, checkpoint: Path) -> None:
         """Remove the checkpoints that come after this one."""
         for later in checkpoints(self.path):
-            if later > checkpoint:
+            if _updates(later) > _updates(checkpoint):
                 later.unlink()
 
     def save_weights(self, weights: Any) -> None:
@@ -500,7 +507,12 @@ class Checkpoint(NamedTuple):
 
 def checkpoints(run: Path) -> list[Path]:
     """The run's checkpoints, oldest first."""
-    return sorted(path for path in (run / CHECKPOINTS).glob("*.safetensors") if re.fullmatch(r"\d{9,}", path.stem))
+    found = [path for path in (run / CHECKPOINTS).glob("*.safetensors") if re.fullmatch(r"\d{9,}", path.stem)]
+    return sorted(found, key=_updates)
+
+
+def _updates(checkpoint: Path) -> int:
+    return int(checkpoint.stem)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -18,9 +18,10 @@ from minitrain.training.backend import Backend
 from minitrain.training.config import Config, ConfigError
 from minitrain.training.environment import describe, differences
 from minitrain.training.interrupts import Interrupts
+from minitrain.training.parts import BEGINNING, Training
 from minitrain.training.reading import read_beginning
 from minitrain.training.recorder import Stoppable
-from minitrain.training.run import BEGINNING, Training, check_fits, training_from
+from minitrain.training.resuming import check_fits, training_from
 from minitrain.training.rundir import (
     Checkpoint,
     Place,
