@@ -285,7 +285,7 @@ def test_a_run_of_one_process_goes_on_in_two(straight: Path, tmp_path: Path) -> 
     assert one.returncode == 0, one.stderr
     two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 0, two.stderr
-    assert "not as in the session before: processes: 1 then, 2 now" in two.stderr
+    assert "not as before: processes: 1 then, 2 now" in two.stderr
     assert_nearly_the_same(tmp_path / "run", straight)
 
 
