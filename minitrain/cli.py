@@ -36,13 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _interrupted(error)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         discard_output()
-        _say("minitrain: stopped, since nobody reads its output any more")
+        _say("minitrain: nobody reads the output any more: stopped")
         return 1
     except Exception as error:
         if debug:
             raise
         text = " ".join(filter(None, map(str.strip, str(error).splitlines())))  # not within: a name may have two spaces
         _say(f"minitrain: error: {text or type(error).__name__}")
+        for note in getattr(error, "__notes__", ()):  # how to go on
+            _say(note)
         return 2 if _is_usage(error) else 1
     finally:
         if argv is None:  # the process is about to end, and an exception in that would be a traceback
@@ -62,7 +64,7 @@ def _interrupted(error: KeyboardInterrupt) -> int:
 
     number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
     unread = number == getattr(signal, "SIGPIPE", None)
-    text = "stopped, since nobody reads its output any more" if unread else "interrupted"
+    text = "nobody reads the output any more: stopped" if unread else "interrupted"
     if isinstance(error, Interrupted) and error.run is not None:
         text += f" {error}, and saved. Go on with:" if error.saved else " at once. Go on from the last checkpoint with:"
         text += f"\n    {resume_command(error.run)}"
@@ -132,7 +134,7 @@ def _add_train(commands: Any) -> None:
         "--data-dir", metavar="DIR", help="the folder that holds FashionMNIST/raw (default: $MINITRAIN_DATA, or ./data)"
     )
     # Without a default here: those left out take their data set's own.
-    train.add_argument("--epochs", type=int, metavar="N", help="passes over the training data (10; digits 30)")
+    train.add_argument("--epochs", type=int, metavar="N", help="passes over the training data, in all (10; digits 30)")
     train.add_argument("--batch-size", type=int, metavar="N", help="samples in a batch (64; digits 16)")
     train.add_argument("--lr", type=float, metavar="RATE", help="the learning rate (1e-3; digits 0.1)")
     train.add_argument("--optimizer", choices=["sgd", "rmsprop", "adam"], help="the update rule (sgd)")
@@ -168,13 +170,15 @@ def _add_train(commands: Any) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     from minitrain.accelerated.choice import choose_backend, earlier_attempt
+    from minitrain.data.datasets import data_root
     from minitrain.training.config import ConfigError, default_config
     from minitrain.training.resuming import plan_resumption
     from minitrain.training.run import resume, train
 
     given = _given(arguments)
-    if "data_dir" in given:  # where a run goes on, the current directory may be another one
-        given["data_dir"] = os.path.abspath(os.path.expanduser(given["data_dir"]))
+    if "data_dir" in given or (arguments.resume is None and arguments.dataset != "digits"):
+        # Where a run goes on, the current directory and the environment may be others.
+        given["data_dir"] = os.path.abspath(data_root(given.get("data_dir")))
     dataset = arguments.dataset or "fashion-mnist"
     run = arguments.resume
     if run is None:
@@ -192,7 +196,7 @@ def _train(arguments: argparse.Namespace) -> int:
         with choose_backend(resumption.config) as backend:
             directory = resume(resumption, backend)
     if directory is not None:
-        _say(f"The run is in {directory}: config.json, steps.csv, epochs.csv, model.safetensors")
+        _say(f"The run is in {directory}: config.json, steps.csv, epochs.csv, log.txt, model.safetensors")
     backend.end()
     return 0
 

@@ -36,7 +36,9 @@ def test_train_prints_the_log_on_stdout_and_says_on_stderr_where_the_run_is(tmp_
     assert result.returncode == 0
     assert result.stdout.startswith("Epoch 1\n-------------------------------\nloss: ")
     assert result.stdout.endswith("Done!\n")
-    assert result.stderr == "The run is in runs/digits-0: config.json, steps.csv, epochs.csv, model.safetensors\n"
+    assert (
+        result.stderr == "The run is in runs/digits-0: config.json, steps.csv, epochs.csv, log.txt, model.safetensors\n"
+    )
     assert sorted(path.name for path in (tmp_path / "runs" / "digits-0").iterdir()) == [
         ".lock",
         "checkpoints",
@@ -149,7 +151,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (1, "Epoch 1\n")
     # At the second line or, where head was slow to leave, at the next one.
     assert re.match(
-        r"minitrain: stopped, since nobody reads its output any more after (batch 0 of )?epoch 1, and saved. Go on "
+        r"minitrain: nobody reads the output any more: stopped after (batch 0 of )?epoch 1, and saved. Go on "
         r"with:\n    .*minitrain train --resume runs/digits-0\n$",
         result.stderr,
     )

@@ -294,7 +294,7 @@ def test_a_wrong_file_is_named_with_what_it_is_and_the_remedy(folder: Path, tmp_
     if content is not None:
         path.write_bytes(content)
     expected = rf"{path}: expected Fashion-MNIST's {TRAIN_IMAGES} \([\d,]+ bytes, SHA-256 \w+\.\.\.\), "
-    remedy = r"\. Fetch it with `minitrain data fetch` or download=True\. By hand: .*digits"
+    remedy = r"\. Name the folder .* or fetch it with `minitrain data fetch` .*\. By hand: .*digits"
     with pytest.raises(DataError, match=expected + f"found (.* bytes, )?({found}).*" + remedy):
         Small(tmp_path)
     with pytest.raises(DataError, match=f"found .*({found})"):
@@ -630,7 +630,7 @@ def test_control_c_leaves_no_broken_file(folder: Path, tmp_path: Path, mirror: M
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match=r"raw cannot be written \(Not a directory\): choose another root"):
+    with pytest.raises(DataError, match=r"raw cannot be written \(Not a directory\): choose another folder"):
         fetch(tmp_path / "file", files=SMALL, mirrors=["http://127.0.0.1:9/"])
 
 

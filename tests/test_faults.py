@@ -238,7 +238,7 @@ def test_a_run_whose_streams_are_closed_is_a_run(closed: str, tmp_path: Path) ->
         (("--optimizer", "adam", "--override"), "optimizer sgd, but adam is given; optimizer cannot change"),
         (("--no-shuffle",), "shuffle True, but False is given"),
         (("--dataset", "fashion-mnist"), "dataset digits, but fashion-mnist is given"),
-        (("--epochs", "1"), "--epochs 1 has none to add"),
+        (("--epochs", "1"), "--epochs counts them all, and 1 adds none"),
         (("--epochs", "0"), "epochs must be at least 1"),
         (("--out", "other"), "--resume goes on in run; leave --out other away"),
     ],
@@ -399,7 +399,10 @@ def test_to_continue_at_such_a_loss_is_a_choice(tmp_path: Path) -> None:
 def test_where_the_weights_have_grown_the_checkpoint_before_goes_on_with_other_settings(tmp_path: Path) -> None:
     ended = run(*TRAIN, "--momentum", "5", "--checkpoint-every", "0", "--out", "run", cwd=tmp_path)
     assert ended.status == 1
-    found = re.search(r"To go back before that: .*train --resume (\S+\.safetensors) --override, and --lr", ended.err)
+    found = re.search(
+        r"To go back to the checkpoint before:\n    .*train --resume (\S+\.safetensors) --override --momentum 0.9\n",
+        ended.err,
+    )
     assert found is not None
     settings = ("--momentum", "0.9", "--checkpoint-every", str(EVERY), "--override")
     again = run("train", "--resume", "run", *settings, cwd=tmp_path)

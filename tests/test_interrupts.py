@@ -170,7 +170,7 @@ def test_where_nobody_reads_on_the_run_is_saved_and_goes_on_to_the_same_end(tmp_
     line = f"{' '.join(harness.command(*TRAIN, '--out', 'run'))} | head -n 3; exit ${{PIPESTATUS[0]}}"
     ended = shell(line, tmp_path)
     assert (ended.status, ended.out.splitlines()) == (1, straight().out.splitlines()[:3])
-    told = r"minitrain: stopped, since nobody reads its output any more after (batch \d+ of )?epoch \d, and saved"
+    told = r"minitrain: nobody reads the output any more: stopped after (batch \d+ of )?epoch \d, and saved"
     assert re.match(told, ended.err), ended
     assert shell(printed_command(ended.err), tmp_path).status == 0
     assert outcome(tmp_path / "run") == straight().outcome

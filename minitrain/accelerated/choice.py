@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minitrain.training.backend import Backend
 from minitrain.training.config import Config, ConfigError
-from minitrain.training.rundir import launch, of_launch
+from minitrain.training.rundir import check_not_of_a_run, launch, of_launch
 
 
 def require_torch(what: str) -> None:
@@ -32,6 +32,7 @@ def check_writable(path: str, option: str) -> None:
     file = Path(path)
     if not path or file.is_dir():
         raise ConfigError(f"{option} must name a file, but got {path!r}")
+    check_not_of_a_run(file)
     folder = file.absolute().parent
     if not folder.is_dir():
         raise ConfigError(f"there is no directory {folder} for {option} {path}; make it first")

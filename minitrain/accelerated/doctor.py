@@ -122,10 +122,18 @@ def _torchvision(torch_version: str) -> Finding:
         says = f"{version}, which belongs to torch {wanted[1]}, not to {torch_version}"
         return Finding("torchvision", says, install, fault=True)
     try:
+        import torch
+
         import_torchvision()
     except Exception as error:
         return Finding("torchvision", f"{version} cannot be imported: {error}", install, fault=True)
-    return Finding("torchvision", f"{version}, matches torch")
+    remedy = ""
+    if not torch._C._dispatch_has_kernel_for_dispatch_key("torchvision::nms", "CPU"):
+        remedy = (
+            "but its compiled operators do not load beside this torch, and a program's `import torchvision` fails; "
+            "install both for CPUs, or both for CUDA"
+        )
+    return Finding("torchvision", f"{version}, matches torch", remedy)
 
 
 def _matplotlib() -> Finding:

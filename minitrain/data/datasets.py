@@ -346,7 +346,7 @@ def _download(
                 return
             failures.append(f"{mirror} (sent {sent})")
     except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror}): choose another root") from error
+        raise DataError(f"{folder} cannot be written ({error.strerror}): choose another folder (--data-dir)") from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)
@@ -368,7 +368,8 @@ def _check(folder: str, forms: tuple[File, File], files: Files) -> tuple[str, Fi
     if fault is not None:
         raise DataError(
             f"{path}: expected Fashion-MNIST's {file.name} ({file.size:,} bytes, SHA-256 {file.sha256[:16]}...), "
-            f"found {fault}. Fetch it with `minitrain data fetch` or download=True. {_by_hand(folder, files)}"
+            f"found {fault}. Name the folder that has it (--data-dir, MINITRAIN_DATA), or fetch it with "
+            f"`minitrain data fetch` (in a program, download=True). {_by_hand(folder, files)}"
         )
     return path, file
 

@@ -28,7 +28,15 @@ from minitrain.training.loops import PRINT, Observer, test_loop
 from minitrain.training.model import build_model
 from minitrain.training.pictures import Picture, PictureError, read_picture, require_pillow
 from minitrain.training.reading import shown
-from minitrain.training.rundir import WEIGHTS, RunError, check_run, read_config, read_last_good, resume_command
+from minitrain.training.rundir import (
+    WEIGHTS,
+    RunError,
+    check_not_of_a_run,
+    check_run,
+    read_config,
+    read_last_good,
+    resume_command,
+)
 
 HEADING = 5  # characters of a class's name above a column: ten of them fit into 80 columns
 
@@ -261,6 +269,7 @@ def export(run: str | os.PathLike[str], file: str | os.PathLike[str], force: boo
     path = Path(file)
     if not str(file) or (path.exists() and not path.is_file()):
         raise ConfigError(f"name a file for the weights; {str(file)!r} is none")
+    check_not_of_a_run(path)
     if os.path.lexists(path) and not force:
         raise ConfigError(f"{path} is there already; choose another name, or add --force to replace it")
     if not path.absolute().parent.is_dir():

@@ -74,15 +74,28 @@ class Explainer:
         """Which setting makes losses and weights grow, and what to try."""
         config = self.config
         if config.momentum >= 1:
-            return f"with a momentum of {config.momentum:g} steps never grow shorter by themselves. Try --momentum 0.9"
-        if config.optimizer == "sgd" and config.lr * config.weight_decay > 2:
-            return (
+            reason = f"with a momentum of {config.momentum:g} steps never grow shorter by themselves"
+        elif self._decays_too_much():
+            reason = (
                 f"with a learning rate of {config.lr:g} and a weight decay of {config.weight_decay:g}, whose product "
-                f"is above 2, each step turns the weights round and lengthens them. Try --lr "
-                f"{0.1 / config.weight_decay:g}"
+                "is above 2, each step turns the weights round and lengthens them"
             )
+        else:
+            reason = f"the learning rate, {config.lr:g}, is too high"
+        return f"{reason}. Try {self.remedy()}"
+
+    def remedy(self) -> str:
+        """The option to try where losses have grown."""
+        config = self.config
+        if config.momentum >= 1:
+            return "--momentum 0.9"
+        if self._decays_too_much():
+            return f"--lr {0.1 / config.weight_decay:g}"
         usual = default_config(config.dataset).lr if config.optimizer == "sgd" else 1e-3
-        return f"the learning rate, {config.lr:g}, is too high. Try --lr {min(usual, config.lr / 10):g}"
+        return f"--lr {min(usual, config.lr / 10):g}"
+
+    def _decays_too_much(self) -> bool:
+        return self.config.optimizer == "sgd" and self.config.lr * self.config.weight_decay > 2
 
     def _bad_weights(self, weights: dict[str, Array], losses: Sequence[float]) -> str:
         """Which parameters were nan or infinite before the batch; "" if none was."""

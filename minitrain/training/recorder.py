@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import signal
 import sys
@@ -105,7 +106,7 @@ class Recorder(Stoppable):
         self._directory, self._explainer, self._state, self._progress = directory, explainer, state, progress
         self._every = explainer.config.checkpoint_every
         self._explained = self._printing_failed = False
-        self._failure: str | None = None
+        self._failing: dict[str, int | None] = {}  # what could not be written when it was tried last, and why not
         self._seen = position["batch"] * explainer.config.batch_size
         self._began = time.perf_counter() - position["seconds"]
 
@@ -169,7 +170,7 @@ class Recorder(Stoppable):
             del self._losses[1]
         self._directory.lines["steps.csv"].append(f"{self.epoch},{batch},{current},{value}")
         if batch % 100 == 0:
-            self._attempt(self._flush)
+            self._attempt("lines", self._flush)
         self._progress.update(current - self._seen)
         self._seen = current
 
@@ -183,7 +184,7 @@ class Recorder(Stoppable):
         if self.signal:
             self.insist(lambda: self._save(batch + 1))
         elif self.settles_after(batch):
-            self._attempt(lambda: self._save(batch + 1))
+            self._attempt("state", lambda: self._save(batch + 1))
         self.stop_if_asked()
 
     def after_test(self, accuracy: float, loss: float) -> None:
@@ -195,7 +196,10 @@ class Recorder(Stoppable):
     def end_epoch(self) -> None:
         """Save the state; stop where it was asked for."""
         self.epoch, self._done, self._under_way, self._seen = self.epoch + 1, 0, False, 0
-        (self.insist if self.signal else self._attempt)(lambda: self._save(0))
+        if self.signal:
+            self.insist(lambda: self._save(0))
+        else:
+            self._attempt("state", lambda: self._save(0))
         self.stop_if_asked()
 
     def interruption(self) -> Interrupted:
@@ -207,14 +211,15 @@ class Recorder(Stoppable):
         """What says that a loss has ended the run, and how it can go on."""
         path = self._directory.path
         *earlier, last = checkpoints(path)
-        back = (
-            f" To go back before that: {resume_command(earlier[-1])} --override, and --lr or others." if earlier else ""
-        )
-        return NonFiniteLossError(
+        stopped = NonFiniteLossError(
             f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run has stopped before the update; the "
-            f"state before it is saved in {last}, from which this loss comes again, whatever --lr is.{back} To go on "
-            f"all the same: {resume_command(path)} --on-nan continue"
+            f"state before it is saved in {last}, and gives this loss again."
         )
+        if earlier:
+            command = f"{resume_command(earlier[-1])} --override {self._explainer.remedy()}"
+            stopped.add_note(f"To go back to the checkpoint before:\n    {command}")
+        stopped.add_note(f"To go on all the same:\n    {resume_command(path)} --on-nan continue")
+        return stopped
 
     # --- saving ---
 
@@ -243,22 +248,24 @@ class Recorder(Stoppable):
         for lines in self._directory.lines.values():
             lines.flush()
 
-    def _attempt(self, write: Callable[[], Any]) -> None:
-        """Write; where that fails, say so, once: the run goes on, and the next time it is tried again."""
+    def _attempt(self, what: str, write: Callable[[], Any]) -> None:
+        """Write; where that fails, say so, once: the run goes on, and the next time it is tried again.
+
+        what: the "state", or the "lines", which are written with every state, too.
+        """
         try:
             write()
         except OSError as error:
-            said = _reason(error)
-            if said != self._failure:
+            if what not in self._failing or self._failing[what] != error.errno:
                 self.say(
-                    f"minitrain: cannot write in {self._directory.path} ({said}; there is {self._directory.room()}). "
-                    "The run goes on and tries again; the last checkpoint is untouched"
+                    f"minitrain: cannot write in {self._directory.path} ({self._reason(error)}). The run goes on and "
+                    "tries again; the last checkpoint is untouched"
                 )
-            self._failure = said
+            self._failing[what] = error.errno
         else:
-            if self._failure is not None:
+            if what == "state" and self._failing:
                 self.say(f"minitrain: {self._directory.path} can be written again; nothing is missing there")
-            self._failure = None
+                self._failing.clear()
 
     def insist(self, write: Callable[[], Any]) -> None:
         """Write what must not be lost: where that fails, wait, and try again for a while.
@@ -269,7 +276,7 @@ class Recorder(Stoppable):
             try:
                 write()
             except OSError as error:
-                said = f"cannot save in {self._directory.path} ({_reason(error)}; there is {self._directory.room()})"
+                said = f"cannot save in {self._directory.path} ({self._reason(error)})"
                 if pause is None:
                     raise RunError(
                         f"{said}. The checkpoint before is untouched; make room, then go on from it with "
@@ -289,6 +296,8 @@ class Recorder(Stoppable):
                 raise Interrupted(self.interrupts.signal)
             time.sleep(0.05)
 
-
-def _reason(error: OSError) -> str:
-    return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror or error)
+    def _reason(self, error: OSError) -> str:
+        """Why something could not be written, and how much room there is, if that is the reason."""
+        reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror or error)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f"{reason}; {self._directory.room()} are free" if full else reason

@@ -18,6 +18,7 @@ from minitrain.training.rundir import (
     WEIGHTS,
     Checkpoint,
     RunError,
+    UnreadableError,
     check_run,
     read_checkpoint,
     read_config,
@@ -61,8 +62,8 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
     last, _ = _read(path, checkpoint)
     try:
         config = read_config(path)
-    except RunError:
-        if last is None:
+    except RunError as error:
+        if last is None or isinstance(error, UnreadableError):
             raise
         config = last.config  # resume tells of it
     changes = {name: [getattr(config, name), new] for name, new in given.items() if getattr(config, name) != new}
@@ -74,9 +75,13 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
         raise RunError(f"{path} is complete, and has no checkpoints any more from which it could go on")
     epoch = last.state["position"]["epoch"] if last is not None else 1
     if epoch > config.epochs and "epochs" in changes:
-        raise ConfigError(f"{path} has done {epoch - 1} epochs already; --epochs {config.epochs} has none to add")
+        raise ConfigError(
+            f"{path} has done {epoch - 1} epochs already; --epochs counts them all, and {config.epochs} adds none"
+        )
     if epoch > config.epochs and _has_weights(path):
-        raise ConfigError(f"{path} is complete: {epoch - 1} epochs are done; for more, add --epochs {epoch + 9}")
+        raise ConfigError(
+            f"{path} is complete: {epoch - 1} epochs are done; for more, add --epochs {epoch + 9} (it counts them all)"
+        )
     return Resumption(path, config, changes, checkpoint)
 
 

@@ -132,7 +132,10 @@ def _begin(
                 kept = directory.set_aside(CONFIG)
                 source = "" if last is None else f" from {last.path}"
                 said.append(f"{error}; it is written anew{source}" + ("" if kept is None else f", and kept as {kept}"))
-            said.append(f"going on with {directory.path} in epoch {position['epoch']}, batch {position['batch']}")
+            where = (
+                f"in epoch {position['epoch']}, batch {position['batch']}" if last is not None else "from its beginning"
+            )
+            said.append(f"going on with {directory.path} {where}")
             if resumption.checkpoint is not None:
                 directory.forget_after(resumption.checkpoint)
         directory.describe(training.config, environment, session)

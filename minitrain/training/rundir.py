@@ -46,6 +46,10 @@ class RunError(RuntimeError):
     """A run's directory is in use, damaged, or cannot be written."""
 
 
+class UnreadableError(RunError):
+    """A file is there, but may not be read, or the disk does not give it."""
+
+
 # --- making one -------------------------------------------------------------------------------------------------------
 
 
@@ -113,11 +117,23 @@ def check_run(run: str | os.PathLike[str]) -> Path:
     path = Path(run)
     if not str(run) or not os.path.isdir(path):
         raise ConfigError(
-            f"there is no run in {str(run)!r}: it is no directory; name one that minitrain train has left"
+            f"there is no run in {str(run)!r}: there is no such directory; name one that minitrain train has left"
         )
+    for folder in (path, path / CHECKPOINTS):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise UnreadableError(f"cannot read {folder}: no permission")
     if not any(os.path.lexists(path / name) for name in (CONFIG, CHECKPOINTS)):
         raise ConfigError(f"there is no run in {path}: it has no {CONFIG}; name a directory that minitrain train left")
     return path
+
+
+def check_not_of_a_run(path: str | os.PathLike[str]) -> None:
+    """Raise ConfigError if what is to be written at this path would replace one of a run's own files."""
+    file = Path(os.path.realpath(path))
+    folder = file.parents[1] if file.parent.name == CHECKPOINTS else file.parent
+    own = file.parent.name == CHECKPOINTS or file.name in (CONFIG, WEIGHTS, ".lock", *LINES)
+    if own and (folder / CONFIG).exists() and file.exists():
+        raise ConfigError(f"{path} belongs to the run in {folder}; choose another name")
 
 
 def split_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, Path | None]:
@@ -127,6 +143,9 @@ def split_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, Path | None]:
     """
     given = Path(path)
     if not os.path.isfile(given):
+        if given.suffix == ".safetensors" and not given.exists():
+            there = ", ".join(path.name for path in checkpoints(given.parents[1])) or "none"
+            raise ConfigError(f"there is no checkpoint {given}; there are in {given.parent}: {there}")
         return given, None
     run = given.parents[1] if len(given.parents) > 1 else Path("..")
     checkpoint = run / CHECKPOINTS / given.name
@@ -447,8 +466,10 @@ def _read_description(run: Path) -> dict[str, Any]:
         content = parse_json(read_file(path, LARGEST_CONFIG))
         if not isinstance(content, dict):
             raise ValueError("it is no JSON object")
-        if content.get("format") != FORMAT:
-            raise ValueError(f"its format is {content.get('format')!r}, and this minitrain reads {FORMAT}")
+        if "format" not in content:
+            raise ValueError("it has no format: it is another program's, or of an older minitrain")
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {shown(content['format'])}, and this minitrain reads {FORMAT}")
         checksum = content.pop("checksum", None)
         if checksum != _checksum(content):
             raise ValueError("its checksum does not fit: it was damaged, or changed by hand")
@@ -456,8 +477,10 @@ def _read_description(run: Path) -> dict[str, Any]:
             raise ValueError("it has no sessions")
         if not all(map(_is_session, content["sessions"])):
             raise ValueError("a session in it is not as minitrain writes them")
+    except FileNotFoundError:
+        raise RunError(f"there is no {path}") from None
     except OSError as error:
-        raise RunError(f"cannot read {path} ({error.strerror})") from None
+        raise UnreadableError(f"cannot read {path} ({error.strerror})") from None
     except ValueError as error:
         raise RunError(f"{path} cannot be read as a run's configuration: {error}") from None
     return content
