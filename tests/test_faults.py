@@ -387,6 +387,27 @@ def test_the_command_that_goes_on_all_the_same_can_be_pasted_whatever_the_runs_n
     assert (pasted.status, "Done!" in pasted.out) == (0, True), pasted
 
 
+def test_a_checkpoint_that_is_not_there_is_named_with_those_that_are(folder: Path) -> None:
+    for name in ("run/checkpoints/000000001.safetensors", "x.safetensors"):
+        ended = run("train", "--resume", name, cwd=folder)
+        assert ended.status == 2
+        assert ended.err.startswith(f"minitrain: error: there is no checkpoint {name}; in "), ended
+    there = sorted(path.name for path in (folder / "run" / "checkpoints").iterdir())
+    assert (
+        f"in run/checkpoints there are: {', '.join(there)}\n"
+        in run("train", "--resume", "run/checkpoints/000000001.safetensors", cwd=folder).err
+    )
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "checkpoints/000000021.safetensors", ".lock"])
+def test_no_other_command_writes_a_runs_own_files(name: str, folder: Path) -> None:
+    before = {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()}
+    for command in (["evaluate", "run", "--json", f"run/{name}"], ["export", "--force", "run", f"run/{name}"]):
+        ended = run(*command, cwd=folder)
+        assert (ended.status, f"run/{name} belongs to the run in" in ended.err) == (2, True), ended
+    assert {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()} == before
+
+
 def test_to_continue_at_such_a_loss_is_a_choice(tmp_path: Path) -> None:
     assert run(*TRAIN, "--lr", "1e25", "--out", "run", cwd=tmp_path).status == 1
     resume(tmp_path, "--on-nan", "continue")

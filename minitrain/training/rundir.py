@@ -113,7 +113,7 @@ def open_run(run: str | os.PathLike[str]) -> RunDirectory:
 
 
 def check_run(run: str | os.PathLike[str]) -> Path:
-    """The path of a run's directory. Raises ConfigError if there is no run."""
+    """The path of a run's directory. Raises ConfigError if there is no run, UnreadableError if it may not be read."""
     path = Path(run)
     if not str(run) or not os.path.isdir(path):
         raise ConfigError(
@@ -128,11 +128,11 @@ def check_run(run: str | os.PathLike[str]) -> Path:
 
 
 def check_not_of_a_run(path: str | os.PathLike[str]) -> None:
-    """Raise ConfigError if what is to be written at this path would replace one of a run's own files."""
+    """Raise ConfigError if what is to be written at this path would be taken for one of a run's own files."""
     file = Path(os.path.realpath(path))
     folder = file.parents[1] if file.parent.name == CHECKPOINTS else file.parent
-    own = file.parent.name == CHECKPOINTS or file.name in (CONFIG, WEIGHTS, ".lock", *LINES)
-    if own and (folder / CONFIG).exists() and file.exists():
+    own = file.parent.name == CHECKPOINTS or file.name in (CONFIG, WEIGHTS, LOCK, *LINES)
+    if own and (folder / CONFIG).exists():
         raise ConfigError(f"{path} belongs to the run in {folder}; choose another name")
 
 
@@ -142,12 +142,12 @@ def split_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, Path | None]:
     Raises ConfigError for any other file.
     """
     given = Path(path)
-    if not os.path.isfile(given):
-        if given.suffix == ".safetensors" and not given.exists():
-            there = ", ".join(path.name for path in checkpoints(given.parents[1])) or "none"
-            raise ConfigError(f"there is no checkpoint {given}; there are in {given.parent}: {there}")
-        return given, None
     run = given.parents[1] if len(given.parents) > 1 else Path("..")
+    if not os.path.isfile(given):
+        if given.suffix == ".safetensors" and not os.path.lexists(given):
+            there = ", ".join(checkpoint.name for checkpoint in checkpoints(run)) or "none"
+            raise ConfigError(f"there is no checkpoint {given}; in {run / CHECKPOINTS} there are: {there}")
+        return given, None
     checkpoint = run / CHECKPOINTS / given.name
     if checkpoint not in checkpoints(run):
         raise ConfigError(f"{given} is no checkpoint that train has left; name one, or a run's directory")
