@@ -125,8 +125,9 @@ class Optimizer:
                 # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
                 options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
                 for param in group["params"]:
-                    if param.grad is not None:
-                        self.update(param.array, param.grad.array, self.state[param], options)
+                    grad = param.grad
+                    if grad is not None:
+                        self.update(param.array, grad.array, self.state[param], options)
                         increment_version(param)
         if watcher is not None:
             watcher.after_step(self)

@@ -157,9 +157,10 @@ class Version:
 
 
 class Variable(Protocol):
-    """What the tape knows of a Tensor: its array, and that it takes the gradient that the walk brings."""
+    """What the tape knows of a Tensor: its array, how often that was written, and that it takes a gradient."""
 
     array: Array
+    _version: Version
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """Add grad to .grad; an owned array is nobody else's and may be kept."""
@@ -192,7 +193,7 @@ class Node(Context):
 
     result_shape: tuple[int, ...]
     result_dtype: np.dtype[Any]
-    _versions: tuple[tuple[Version, int, str], ...] = ()
+    _versions: Sequence[tuple[Version, int, int]] = ()
     _freed = False
     _retain_for: weakref.ref[Variable] | None = None
     _call: Any = None  # what a Watcher has noted of the forward
@@ -210,16 +211,16 @@ class Node(Context):
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 
-    def guard(self, inputs: Sequence[tuple[Array, Version] | None], result: tuple[Array, Version]) -> None:
+    def guard(self, inputs: Sequence[Variable | None], result: Variable) -> None:
         """Remember the version of each input, and of the result, that forward saved: backward needs its values."""
-        for saved in self._saved:
-            if saved is None:
+        versions: list[tuple[Version, int, int]] = []
+        for place, known in enumerate((result, *inputs)):
+            if known is None:
                 continue
-            if saved is result[0]:
-                self._versions += ((result[1], result[1].number, "the result"),)
-            for i, known in enumerate(inputs):
-                if known is not None and known[0] is saved:
-                    self._versions += ((known[1], known[1].number, f"input {i}"),)
+            for saved in self._saved:
+                if saved is known.array:
+                    versions.append((known._version, known._version.number, place))
+        self._versions = versions
 
     @property
     def saved_arrays(self) -> tuple[Any, ...]:
@@ -229,8 +230,9 @@ class Node(Context):
                 f"Trying to backward through the graph a second time: what {self.name()} saved is freed once "
                 "backward has used it. Call backward(retain_graph=True) the first time, or run the forward again."
             )
-        for version, number, what in self._versions:
+        for version, number, place in self._versions:
             if version.number != number:
+                what = "the result" if place == 0 else f"input {place - 1}"
                 raise RuntimeError(
                     f"A tensor needed for gradient computation has been modified by an inplace operation: {what} of "
                     f"{self.name()}, saved when the operation ran, is at version {version.number}; expected version "
@@ -272,6 +274,19 @@ class Node(Context):
         return result
 
 
+def _memory(array: Array) -> object:
+    """What the array's elements lie in: the array itself, or what it is a view of."""
+    return array if array.base is None else array.base
+
+
+def _is_alone(array: Array, arrays: Sequence[Array | None]) -> bool:
+    """Whether it may be written to and, of the arrays, which it is one of, none but itself lies in its memory."""
+    memory = _memory(array)
+    if not (array.flags.writeable and isinstance(memory, np.ndarray) and memory.base is None):
+        return False  # a broadcast one, or somebody else's memory
+    return sum([other is not None and _memory(other) is memory for other in arrays]) == 1
+
+
 # --- the walk back ----------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +311,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
         input_gradients = node.input_gradients(grad) if watcher is None else watcher.input_gradients(node, grad)
         if not retain_graph:
             node.free()
-        for i, ((edge, _), input_grad) in enumerate(zip(node.next_functions, input_gradients, strict=True)):
+        for (edge, _), input_grad in zip(node.next_functions, input_gradients, strict=True):
             if edge is None or input_grad is None:
                 continue
             if edge in pending:  # the value was used more than once: its gradients add up
@@ -309,9 +324,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
             if isinstance(edge, Node):
                 heapq.heappush(newest_first, (-edge.sequence_nr, edge))
             else:
-                others = [x for x in (grad, *input_gradients[:i], *input_gradients[i + 1 :]) if x is not None]
-                shared = any(np.may_share_memory(input_grad, x) for x in others)
-                owned[edge] = not shared and input_grad.flags.writeable  # a broadcast one is not
+                owned[edge] = _is_alone(input_grad, [grad, *input_gradients])
     for variable, grad in retained:
         variable.receive_grad(grad, owned=False)
     for leaf, grad in pending.items():

@@ -53,17 +53,22 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory where forward returned a view.
     """
-    tensors = [x if isinstance(x, Tensor) else None for x in inputs]
+    recording = is_grad_enabled()
+    tensors: list[Tensor | None] = []
+    arrays: list[Any] = []
     edges: list[Node | AccumulateGrad | None] = []
-    if is_grad_enabled():
-        for x in tensors:
-            if x is not None and x._base is not None:
-                x._refuse_outdated_view()
-            edges.append(x._edge() if x is not None and x._requires_grad else None)
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            tensors.append(None)
+            arrays.append(x)
+            edges.append(None)
+            continue
+        if recording and x._base is not None:
+            x._refuse_outdated_view()
+        tensors.append(x)
+        arrays.append(x.array if compute_dtype is None else x.array.astype(compute_dtype, copy=False))
+        edges.append(x._edge() if recording and x._requires_grad else None)
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
-    arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
-    if compute_dtype is not None:
-        arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = function.forward(ctx, *arrays, **options)
     if type(y) is not np.ndarray:
@@ -76,7 +81,7 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
             result._become_view_of(x)
     if isinstance(ctx, Node):
         ctx.result_shape, ctx.result_dtype = y.shape, y.dtype
-        ctx.guard([(x.array, x._version) if x is not None else None for x in tensors], (y, result._version))
+        ctx.guard(tensors, result)
         result._requires_grad, result.grad_fn = True, ctx
     if anomaly_mode.watcher is not None:
         anomaly_mode.watcher.after_forward(function, ctx, inputs, options, result)
@@ -405,7 +410,7 @@ class Tensor(_Conversions):
                     f"grad can be implicitly created only for scalar outputs, but this Tensor has shape "
                     f"{list(self.shape)}; reduce it first (.sum() or .mean()), or pass gradient=."
                 )
-            grad = np.ones_like(self.array)
+            grad = np.ones(self.array.shape, self.array.dtype)
         else:
             if not isinstance(gradient, Tensor):
                 raise TypeError(f"gradient must be a Tensor or None, but got {type(gradient).__name__}")
@@ -759,10 +764,12 @@ class Tensor(_Conversions):
         return result
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """The axes start_dim to end_dim made one."""
+        """The axes start_dim to end_dim made one; self, where that is one axis already."""
         start, end = as_axis(start_dim, self.ndim), as_axis(end_dim, self.ndim)
         if start > end:
             raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+        if start == end and self.ndim > 0:
+            return self
         return apply(ops.Flatten, self, start_dim=start, end_dim=end)
 
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import math
 import pickle
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -313,7 +313,23 @@ def test_a_second_graph_adds_to_grad_in_place() -> None:
     assert first == 5
 
 
-def test_gradients_that_share_an_array_are_kept_apart() -> None:
+def over_one_buffer(grad_y: Array) -> tuple[Array, Array]:
+    """Two arrays that know nothing of each other."""
+    buffer = bytearray(grad_y.tobytes())
+    return np.frombuffer(buffer, grad_y.dtype), np.frombuffer(buffer, grad_y.dtype)
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        lambda grad_y: (grad_y, grad_y),
+        lambda grad_y: (grad_y * 1,) * 2,
+        lambda grad_y: (grad_y[:], grad_y * 1),
+        lambda grad_y: np.lib.stride_tricks.sliding_window_view(grad_y.repeat(2)[:3], 2, writeable=True),
+        over_one_buffer,
+    ],
+)
+def test_gradients_that_share_memory_are_kept_apart(share: Callable[[Array], Sequence[Array]]) -> None:
     class Sum(Function):
         @staticmethod
         def forward(ctx: Context, a: Array, b: Array) -> Array:
@@ -321,13 +337,30 @@ def test_gradients_that_share_an_array_are_kept_apart() -> None:
 
         @staticmethod
         def backward(ctx: Context, grad_y: Array) -> Any:
-            once = grad_y * 1
-            return once, once
+            return tuple(share(grad_y))
 
-    a, b = leaf(1.0), leaf(1.0)
-    apply(Sum, a, b).backward()
+    a, b, gradient = leaf(1.0, 1.0), leaf(1.0, 1.0), tensor([1.0, 1.0])
+    apply(Sum, a, b).backward(gradient)
     a.grad.zero_()
-    assert b.grad == 1
+    assert b.grad.tolist() == gradient.tolist() == [1, 1]
+
+
+def test_a_gradient_made_for_a_leaf_alone_is_kept_as_it_is() -> None:
+    made = []
+
+    class Twice(Function):
+        @staticmethod
+        def forward(ctx: Context, x: Array) -> Array:
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx: Context, grad_y: Array) -> Array:
+            made.append((2 * grad_y.T).T)
+            return made[0]
+
+    x = leaf(1.0, 2.0)
+    apply(Twice, x).sum().backward()
+    assert np.shares_memory(x.grad.array, made[0])
 
 
 def test_the_gradient_that_was_passed_stays_the_callers() -> None:

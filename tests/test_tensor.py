@@ -536,6 +536,8 @@ def test_conversions_are_torchs(line: str) -> None:
         "torch.ones(6).reshape(-1, -1)",
         "torch.ones(2, 3).flatten(start_dim=1, end_dim=-1)",
         "torch.ones(2, 3).flatten(1, 0)",
+        "(lambda x: x.flatten(1) is x)(torch.ones(2, 3))",
+        "(lambda x: x.flatten() is x)(torch.ones(()))",
         "torch.ones(2, 3).transpose(dim0=0, dim1=1)",
         "torch.ones(1, 2, 1).squeeze(dim=0)",
         "torch.ones(1, 2, 1).squeeze((0, 2))",

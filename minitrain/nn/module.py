@@ -113,9 +113,10 @@ class Module:
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
+        attributes = self.__dict__
         for kind in ("_parameters", "_buffers", "_modules"):
-            if name in self.__dict__.get(kind, {}):
-                return self.__dict__[kind][name]
+            if kind in attributes and name in attributes[kind]:  # before super().__init__() no kind is there
+                return attributes[kind][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
