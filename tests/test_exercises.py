@@ -190,12 +190,13 @@ PLAIN = {
         return {"none": squares, "sum": squares.sum(), "mean": squares.mean()}[reduction]
     """,
     "nll-forward": """
-        w = np.zeros(len(labels), x.dtype)
+        w = np.ones(len(labels), x.dtype)
         losses = np.zeros(len(labels), x.dtype)
         for i, label in enumerate(labels):
-            if kept[i]:
-                w[i] = 1 if weight is None else weight[label]
-                losses[i] = -w[i] * rows[i, label]
+            if weight is not None:
+                w[i] = weight[label]
+            losses[i] = -w[i] * rows[kept[i], label]
+        total = w.sum()
     """,
     "relu-backward": "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0)",
     "sum-backward": """
@@ -228,11 +229,13 @@ PLAIN = {
     "linear-input-gradient": "grad_x = (grad_rows @ weight).reshape(ctx.shape)",
     "linear-weight-gradient": "grad_weight = grad_rows.T @ _rows(x)",
     "nll-backward": """
-        labels, kept, w = ctx.saved_arrays
+        kept, labels, w, total = ctx.saved_arrays
         if ctx.reduction == "mean":
-            w = w / w.sum()
+            w = w / total
+        if ctx.reduction == "none":
+            grad_y = grad_y[kept]
         grad_x = np.zeros(ctx.shape)
-        grad_x[np.arange(labels.size), labels] = np.where(kept, -w * grad_y, 0)
+        grad_x[kept, labels] = -w * grad_y
         return grad_x, None, None
     """,
     "receive-grad": """

@@ -261,22 +261,24 @@ _FORWARD = (
         target="ops.NLLLoss.forward",
         minutes=10,
         why="Of all the log-probabilities in a row, the loss looks at one: that of the right class.",
-        task="Two lines are missing: w, the weight of each row (N,), and losses, each row's loss (N,). A row that is "
-        "not kept has weight 0 and loss 0; labels holds a harmless class for it. Without class weights (weight is "
-        "None) every kept row counts 1.",
+        task="kept (K,) has the numbers of the rows that count, labels (K,) their classes. Three lines are missing: w, "
+        "the weights of these rows (K,), or 1 without class weights (weight is None); total, the sum of their weights, "
+        "by which the mean divides; and losses, what each of them loses (K,).",
         hints=(
-            "rows[np.arange(labels.size), labels] takes one element from each row: the one that its label names.",
-            "The loss of a row is -w times that element. np.where(kept, ..., 0) makes the others 0.",
-            "w = kept.astype(x.dtype) without weights; else np.where(kept, weight[labels], 0).",
-            "losses = np.where(kept, -w * rows[np.arange(labels.size), labels], 0)",
+            "rows[kept, labels] takes one element from each row that counts: the one that its label names.",
+            "The loss of a row is -w times that element.",
+            "weight[labels] is the weight of each label's class. Without weights every row counts 1, and total is how "
+            "many there are.",
+            "w, total = (1, kept.size) if weight is None else (weight[labels], weight[labels].sum()); "
+            "losses = -w * rows[kept, labels]",
         ),
-        gap=("w = kept", "losses ="),
+        gap=("w = 1 if", "losses ="),
         probes=(cases.NLL,),
         program=programs.classify,
         faults=(
             ("-w * rows", "w * rows"),
             ("weight[labels]", "weight[0]"),
-            ("w = kept.astype(x.dtype) if", "w = np.ones(labels.size, x.dtype) if"),
+            ("total = kept.size if", "total = target.size if"),
         ),
     ),
 )
@@ -637,20 +639,20 @@ _BACKWARD = (
         minutes=15,
         why="The loss looked at one number in each row, so one number in each row gets a gradient.",
         task="Return (dL/dx, None, None): the labels and the class weights have none. x is (N, C). forward has saved "
-        "labels (N,), kept (N,), which is false for rows that do not count, and w (N,), the weight of each row. The "
-        "mean divides by the sum of w.",
+        "kept (K,), the numbers of the rows that count; labels (K,), their classes; w, their weights (K,), or 1 for "
+        "all; and total, the sum of these, by which the mean divides. ctx.reduction says what y is; ctx.shape is x's.",
         hints=(
-            "Begin with zeros (N, C), where N is labels.size and C is ctx.shape[1].",
-            "grad_x[np.arange(N), labels] is the one place in each row: -w times dL/dy of that row.",
-            "For the mean use w / w.sum() in w's place. grad_y is 0-d for the mean and the sum, (N,) for none: "
-            "broadcasting makes that one case.",
-            "grad_x[np.arange(labels.size), labels] = np.where(kept, -w * grad_y, 0); return grad_x, None, None",
+            "Begin with zeros of ctx.shape: a row that does not count, and a class that was not looked at, get 0.",
+            "grad_x[kept, labels] is the one place in each row that counts: -w times dL/dy of that row.",
+            "grad_y is 0-d for the mean and the sum, and the mean's is to be divided by total. It is (N,) for none: "
+            "grad_y[kept] has the rows that count.",
+            "grad_x[kept, labels] = -w * grad_y; return grad_x, None, None",
         ),
         probes=(cases.NLL,),
         program=programs.classify,
         faults=(
-            ("np.where(kept, -w * grad_y", "np.where(kept, w * grad_y"),
-            ("w = w / w.sum()", "w = w / w.size"),
+            ("= -w * grad_y", "= w * grad_y"),
+            ("grad_y = grad_y / total", "grad_y = grad_y / ctx.shape[0]"),
             ('if ctx.reduction == "mean":', 'if ctx.reduction == "sum":'),
         ),
     ),
@@ -733,7 +735,7 @@ _TAPE = (
         faults=(
             ("heapq.heappop(newest_first)", "newest_first.pop()"),
             ("np.asarray(pending[edge] + input_grad)", "input_grad"),
-            ("if edge is None or input_grad is None", "if edge is None or input_grad is None or i > 0"),
+            ("if edge is None or input_grad is None", "if input_grad is not input_gradients[0]"),
         ),
     ),
     Exercise(

@@ -1078,10 +1078,12 @@ def nll_mean_forgotten(ctx: Context, grad_y: Array) -> Gradients:
     The loss is a mean over the batch, but its gradient is that of a sum: N times too large. The loss printed is right;
     only the steps are, as if the learning rate were N times what it is.
     """
-    labels, kept, w = ctx.saved_arrays
+    kept, labels, w, _ = ctx.saved_arrays
+    if ctx.reduction == "none":
+        grad_y = grad_y.reshape(-1)[kept]
     classes = ctx.shape[ctx.class_dim]
-    grad_rows = np.zeros((labels.size, classes), grad_y.dtype)
-    grad_rows[np.arange(labels.size), labels] = np.where(kept, -w * grad_y.reshape(-1), 0)
+    grad_rows = np.zeros((math.prod(ctx.target_shape), classes), grad_y.dtype)
+    grad_rows[kept, labels] = -w * grad_y
     if len(ctx.shape) == 2:
         return grad_rows, None, None
     return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
@@ -1093,12 +1095,14 @@ def nll_mean_over_the_classes(ctx: Context, grad_y: Array) -> Gradients:
     The mean runs over the samples, not over all entries of x: of the C entries in a row only one counts. Divided by
     their number, too, the gradient is C times too small.
     """
-    labels, kept, w = ctx.saved_arrays
+    kept, labels, w, total = ctx.saved_arrays
     classes = ctx.shape[ctx.class_dim]
     if ctx.reduction == "mean":
-        w = w / (w.sum() * classes)
-    grad_rows = np.zeros((labels.size, classes), grad_y.dtype)
-    grad_rows[np.arange(labels.size), labels] = np.where(kept, -w * grad_y.reshape(-1), 0)
+        grad_y = grad_y / (total * classes)
+    elif ctx.reduction == "none":
+        grad_y = grad_y.reshape(-1)[kept]
+    grad_rows = np.zeros((math.prod(ctx.target_shape), classes), grad_y.dtype)
+    grad_rows[kept, labels] = -w * grad_y
     if len(ctx.shape) == 2:
         return grad_rows, None, None
     return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
@@ -1110,12 +1114,14 @@ def nll_sign(ctx: Context, grad_y: Array) -> Gradients:
     The N in NLL is a minus sign: the loss falls as the right class's log-probability rises. Without it the network
     learns to avoid the right answer, and its accuracy falls below chance.
     """
-    labels, kept, w = ctx.saved_arrays
+    kept, labels, w, total = ctx.saved_arrays
     if ctx.reduction == "mean":
-        w = w / w.sum()
+        grad_y = grad_y / total
+    elif ctx.reduction == "none":
+        grad_y = grad_y.reshape(-1)[kept]
     classes = ctx.shape[ctx.class_dim]
-    grad_rows = np.zeros((labels.size, classes), grad_y.dtype)
-    grad_rows[np.arange(labels.size), labels] = np.where(kept, w * grad_y.reshape(-1), 0)
+    grad_rows = np.zeros((math.prod(ctx.target_shape), classes), grad_y.dtype)
+    grad_rows[kept, labels] = w * grad_y
     if len(ctx.shape) == 2:
         return grad_rows, None, None
     return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
@@ -1127,12 +1133,14 @@ def nll_counts_classes_from_one(ctx: Context, grad_y: Array) -> Gradients:
     Classes are counted from 0; taken as counted from 1, each gradient lands one class too low, and class 0's at the
     last one, since Python's index -1 is the last. No index is out of range, and so nothing complains.
     """
-    labels, kept, w = ctx.saved_arrays
+    kept, labels, w, total = ctx.saved_arrays
     if ctx.reduction == "mean":
-        w = w / w.sum()
+        grad_y = grad_y / total
+    elif ctx.reduction == "none":
+        grad_y = grad_y.reshape(-1)[kept]
     classes = ctx.shape[ctx.class_dim]
-    grad_rows = np.zeros((labels.size, classes), grad_y.dtype)
-    grad_rows[np.arange(labels.size), labels - 1] = np.where(kept, -w * grad_y.reshape(-1), 0)
+    grad_rows = np.zeros((math.prod(ctx.target_shape), classes), grad_y.dtype)
+    grad_rows[kept, labels - 1] = -w * grad_y
     if len(ctx.shape) == 2:
         return grad_rows, None, None
     return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
@@ -1143,15 +1151,16 @@ def nll_rows_missing(ctx: Context, grad_y: Array) -> Gradients:
 
     The loop over the samples starts at 1, so that the first sample of each batch gets no gradient.
     """
-    labels, kept, w = ctx.saved_arrays
+    kept, labels, w, total = ctx.saved_arrays
     if ctx.reduction == "mean":
-        w = w / w.sum()
+        grad_y = grad_y / total
+    elif ctx.reduction == "none":
+        grad_y = grad_y.reshape(-1)[kept]
     classes = ctx.shape[ctx.class_dim]
-    grad_losses = np.broadcast_to(grad_y.reshape(-1), labels.shape)
-    grad_rows = np.zeros((labels.size, classes), grad_y.dtype)
-    for i in range(1, labels.size):
-        if kept[i]:
-            grad_rows[i, labels[i]] = -w[i] * grad_losses[i]
+    grad_rows = np.zeros((math.prod(ctx.target_shape), classes), grad_y.dtype)
+    grad_losses = np.broadcast_to(-w * grad_y, kept.shape)
+    for i in range(1, kept.size):
+        grad_rows[kept[i], labels[i]] = grad_losses[i]
     if len(ctx.shape) == 2:
         return grad_rows, None, None
     return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
