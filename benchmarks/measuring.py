@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
     *("NPROC", "NUM_CPU_THREADS"),
 )
+
+PAUSE = 0.1  # seconds: the threads of a BLAS keep a CPU busy for some time after their last product, waiting for more
 
 # Source text: a measured process prints its peak memory in MB. Linux's ru_maxrss would count the parent's, too.
 PEAK_MEMORY = """
@@ -133,6 +136,11 @@ class Worker:
             raise MeasuringError(f"the process of {self._name} failed:\n{self._errors.read().strip()}")
         result: dict[str, Any] = json.loads(answer)
         return result
+
+    def measure(self, do: str, **request: Any) -> dict[str, Any]:
+        """ask, once the threads of whoever was measured before have gone to sleep."""
+        time.sleep(PAUSE)
+        return self.ask(do, **request)
 
     def __enter__(self) -> "Worker":
         return self

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.measuring import Options, Worker, in_turn, ratios, require_close, started
 from benchmarks.report import Report
-from benchmarks.step import LOSSES, SIZES, TOLERANCE, TURNS, begin, write_case
+from benchmarks.step import LOSSES, SIZES, TOLERANCE, TURNS, add_caches, begin, cache_slowdown, write_case
 
 BATCH_SIZE = 64
 UPDATES = 10  # with gradients given, after which the parameters are compared
@@ -40,15 +40,18 @@ def settings(options: Options) -> dict[str, Any]:
 def measure(options: Options, report: Report) -> None:
     """Compare the parameters after some updates, then time the update and the whole step."""
     times: dict[tuple[str, str, str], list[float]] = {}
+    slowdowns: list[float | None] = []
     with tempfile.TemporaryDirectory() as folder:
         case = write_case(Path(folder, "case.npz"), BATCH_SIZE, "float32")
         for number in range(options.rounds):
+            slowdowns.append(cache_slowdown())
             with started(CONTENDERS, options.threads) as workers:
                 for rule in RULES:
                     there = {who: worker for who, worker in workers.items() if (who, rule) not in NOT_OFFERED}
                     _compare(there, rule, case, Path(folder))
                     for (who, what), seconds in _one_round(there, options.turn, number).items():
                         times.setdefault((rule, who, what), []).append(seconds)
+    add_caches(report, slowdowns)
     for rule in RULES:
         there = [who for who in CONTENDERS if (rule, who, WHATS[0]) in times]
         for who in there:
@@ -93,6 +96,6 @@ def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tup
             worker.ask(request, seconds=turn / 3)  # a warm-up
         for i in range(TURNS):
             for who in in_turn(list(workers), number + i):
-                turns[who].append(workers[who].ask(request, seconds=turn)["seconds"])
+                turns[who].append(workers[who].measure(request, seconds=turn)["seconds"])
         times.update({(who, what): median(values) for who, values in turns.items()})
     return times

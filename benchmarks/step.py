@@ -19,6 +19,7 @@ LOSSES = 10  # steps whose losses are compared before any time is taken
 LR = 0.01  # large enough for a wrong one to show in their losses
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 TURNS = 3  # of each contender in a round
+APART = 2.5  # a slowdown of writes, above which two cores share no cache
 PHASES = ("forward", "loss", "backward", "optimizer")
 
 CONTENDERS: dict[str, tuple[str, ...]] = {"torch": ("steps", "torch"), "minitrain": ("steps", "minitrain")}
@@ -86,12 +87,14 @@ def measure(options: Options, report: Report) -> None:
     trained = {**CONTENDERS, **more}
     cases = [(dtype, batch_size) for dtype in options.dtypes for batch_size in options.batch_sizes]
     times: dict[tuple[str, int, str, str], list[float]] = {}
+    slowdowns: list[float | None] = []
     with tempfile.TemporaryDirectory() as folder:
         files = {
             (dtype, batch_size): write_case(Path(folder, f"{dtype}-{batch_size}.npz"), batch_size, dtype)
             for dtype, batch_size in cases
         }
         for number in range(options.rounds):
+            slowdowns.append(cache_slowdown())
             with started({**trained, **FLOOR}, options.threads) as workers:
                 for dtype, batch_size in cases:
                     case = files[dtype, batch_size]
@@ -101,6 +104,7 @@ def measure(options: Options, report: Report) -> None:
                         workers[who].ask("begin", batch_size=batch_size, sizes=SIZES, dtype=dtype)
                     for (who, what), seconds in _one_round(workers, options.turn, number).items():
                         times.setdefault((dtype, batch_size, who, what), []).append(seconds)
+    add_caches(report, slowdowns)
     for dtype, batch_size in cases:
         _add(report, batch_size, dtype, list(trained), times)
     report.notes += [
@@ -112,6 +116,26 @@ def measure(options: Options, report: Report) -> None:
     ]
 
 
+def cache_slowdown() -> float | None:
+    """See programs/caches.py."""
+    with Worker("caches", threads=1) as worker:
+        slowdown: float | None = worker.ask("measure")["slowdown"]
+    return slowdown
+
+
+def add_caches(report: Report, slowdowns: Sequence[float | None]) -> None:
+    """The figure of every round's beginning, where all could tell, and what it means."""
+    told = [slowdown for slowdown in slowdowns if slowdown is not None]
+    if len(told) < len(slowdowns):
+        return
+    figure = report.add("caches", "writing what another core has read / what none has", "", "times", told)
+    if max(figure.values) > APART:
+        report.notes.append(
+            f"Above {APART} (caches): two of this machine's cores share no cache, for a while at least, if it is a "
+            "virtual one. An update by one thread, as NumPy's is, then takes several times as long."
+        )
+
+
 def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tuple[str, str], float]:
     """The median seconds of the whole step, turn about, and of each phase."""
     wholes: dict[str, list[float]] = {who: [] for who in workers}
@@ -119,10 +143,10 @@ def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tup
         worker.ask("whole", seconds=turn / 3)  # a warm-up
     for i in range(TURNS):
         for who in in_turn(list(workers), number + i):
-            wholes[who].append(workers[who].ask("whole", seconds=turn)["seconds"])
+            wholes[who].append(workers[who].measure("whole", seconds=turn)["seconds"])
     times = {(who, "whole step"): median(values) for who, values in wholes.items()}
     for who in in_turn([who for who in workers if who in CONTENDERS], number):
-        for phase, seconds in workers[who].ask("phases", seconds=turn).items():
+        for phase, seconds in workers[who].measure("phases", seconds=turn).items():
             times[who, phase] = seconds
     return times
 

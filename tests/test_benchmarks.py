@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from benchmarks.measuring import (
     started,
 )
 from benchmarks.programs import tutorial
+from benchmarks.programs.caches import slowdown
 from benchmarks.programs.gemms import floating_point_operations, products
 from benchmarks.programs.gradchecks import CASES, ON_ARRAYS, Gradchecks, GradchecksOnArrays, operations
 from benchmarks.report import Figure, Report, changes, differences
@@ -186,6 +188,30 @@ def test_a_ratio_is_taken_in_each_round_before_the_median() -> None:
 
 def test_the_order_alternates() -> None:
     assert [in_turn(["a", "b"], number) for number in range(3)] == [["a", "b"], ["b", "a"], ["a", "b"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be kept on a core here")
+def test_what_cores_share_is_measured_where_there_are_two_and_leaves_them_all() -> None:
+    cores = os.sched_getaffinity(0)
+    with started({"two": ("caches",)}, threads=1) as workers:
+        told = workers["two"].ask("measure")["slowdown"]
+        assert told > 0 if len(cores) > 1 else told is None
+    slowdown()
+    assert os.sched_getaffinity(0) == cores
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert slowdown() is None
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.parametrize(
+    ("slowdowns", "lines", "notes"), [([1.3, None], 0, 0), ([1.3, 1.9], 1, 0), ([1.3, step.APART + 1, 1.9], 1, 1)]
+)
+def test_cores_that_share_no_cache_are_told_of(slowdowns: list[float | None], lines: int, notes: int) -> None:
+    report = Report("step", MACHINE, {}, len(slowdowns))
+    step.add_caches(report, slowdowns)
+    assert (len(report.figures), len(report.notes)) == (lines, notes)
 
 
 @given(st.floats(-2, 3), st.floats(0.01, 100))
