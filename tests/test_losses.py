@@ -196,6 +196,17 @@ def test_class_weights_divide_by_their_own_sum() -> None:
     assert with_gradient(loss, [[-2.0, 0.0], [0.0, -4.0]], [0, 1]) == ((2 + 12) / 4, [[-0.25, 0.0], [0.0, -0.75]])
 
 
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 3.0]])
+def test_each_row_that_counts_gets_its_own_gradient(weight: list[float] | None) -> None:
+    def gradient(torch: Any) -> list[list[float]]:
+        x = torch.zeros(4, 3, requires_grad=True)
+        loss = torch.nn.NLLLoss(weight=weight and torch.tensor(weight), reduction="none")
+        loss(x, torch.tensor([-100, 2, -100, 0])).backward(torch.tensor([1.0, 2.0, 4.0, 8.0]))
+        return x.grad.tolist()  # type: ignore[no-any-return]
+
+    assert gradient(minitrain) == gradient(torch)
+
+
 @pytest.mark.parametrize("loss", [nn.NLLLoss(), nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.5)])
 def test_when_all_labels_are_ignored_the_loss_is_nan_and_the_gradient_zero(loss: nn.Module) -> None:
     value, gradient = with_gradient(loss, [[-1.0, -2.0], [-3.0, -4.0]], [-100, -100])

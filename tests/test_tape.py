@@ -485,6 +485,20 @@ def test_a_second_walk_through_a_shared_part_is_refused() -> None:
         (shared * 3).backward()
 
 
+@pytest.mark.parametrize(
+    ("saved", "place"),
+    [(0, "input 0 of MulBackward0"), (1, "input 1 of MulBackward0"), (2, "the result of ExpBackward0")],
+)
+def test_what_was_changed_since_it_was_saved_is_named(saved: int, place: str) -> None:
+    a, b = leaf(1.0) + 1, leaf(2.0) + 1
+    product = a * b
+    values = (a, b, product.exp())
+    with no_grad():
+        values[saved].zero_()
+    with pytest.raises(RuntimeError, match=f"by an inplace operation: {place}, saved"):
+        (product + values[2]).backward()
+
+
 def test_a_walk_that_raises_changes_no_grad() -> None:
     x, w = leaf(1.0), leaf(2.0)
     w.grad = tensor([7.0])
