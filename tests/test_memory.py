@@ -1,4 +1,4 @@
-"""Memory that is freed is kept: a step takes no new pages from the system for arrays that the last step freed."""
+"""Where arrays lie: a step takes no new pages for what the last one freed; weights begin at a line of the cache."""
 
 import os
 import platform
@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from minitrain import nn
+from minitrain.memory import LINE, empty_at_line
 
 PROGRAM = """
 import resource
@@ -51,3 +55,20 @@ def test_what_is_kept_lies_in_large_pages() -> None:
     for first, expected in (("import numpy", "False\n"), ("import minitrain", "True\n")):
         program = [sys.executable, "-c", LARGE_PAGES.format(first=first)]
         assert subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1, 1), (5, 7), (17, 3, 2)])
+def test_an_array_at_a_line_is_like_any_other(shape: tuple[int, ...], dtype: str) -> None:
+    arrays = [empty_at_line(shape, dtype) for _ in range(10)]
+    for value, array in enumerate(arrays):
+        array.fill(value)
+    for value, array in enumerate(arrays):
+        assert array.size == 0 or array.ctypes.data % LINE == 0
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, np.dtype(dtype), True)
+        assert (array == value).all()
+
+
+def test_a_layers_weight_begins_at_a_line() -> None:
+    layers = [nn.Linear(5, size) for size in range(1, 20)]
+    assert {layer.weight.array.ctypes.data % LINE for layer in layers} == {0}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from minitrain.arguments import FLOAT, as_dtype
 from minitrain.device import device as Device
+from minitrain.memory import empty_at_line
 from minitrain.nn import functional as F
 from minitrain.nn import init
 from minitrain.nn.module import Module, Parameter
@@ -42,7 +43,7 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         float_type = FLOAT if dtype is None else as_dtype(dtype)
         # In memory the weight lies as (in, out): BLAS multiplies faster by it, forward and backward.
-        self.weight = Parameter(Tensor(np.empty((in_features, out_features), float_type).T))
+        self.weight = Parameter(Tensor(empty_at_line((in_features, out_features), float_type).T))
         if bias:
             self.bias = Parameter(Tensor(np.empty(out_features, float_type)))
         else:
