@@ -67,7 +67,9 @@ def measure(options: Options, report: Report) -> None:
                 there = {who: worker for who, worker in workers.items() if case in ONLY.get(who, (case,))}
                 _compare(there, case, entries)
                 for who in in_turn(list(there), number):
-                    times.setdefault((case, who), []).append(there[who].ask("whole", seconds=options.turn)["seconds"])
+                    times.setdefault((case, who), []).append(
+                        there[who].measure("whole", seconds=options.turn)["seconds"]
+                    )
         with Worker(*CONTENDERS["minitrain"], threads=options.threads) as worker:
             checked = worker.ask("operations")
             times.setdefault((OPERATIONS, "minitrain"), []).append(checked["seconds"])

@@ -43,7 +43,7 @@ def measure(options: Options, report: Report) -> None:
                         require_same_checksum(order, {who: answer["checksum"] for who, answer in answers.items()})
                     for who in in_turn(list(workers), number):
                         workers[who].ask("begin", shuffle=shuffle)
-                        seconds = workers[who].ask("whole")["seconds"]
+                        seconds = workers[who].measure("whole")["seconds"]
                         times.setdefault((order, who), []).append(seconds)
     for order in ORDERS:
         for who in CONTENDERS:

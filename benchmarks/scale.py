@@ -66,7 +66,7 @@ def _measure_steps(options: Options, report: Report) -> None:
                         case = write_case(Path(folder, "case.npz"), batch_size, "float32", sizes)
                         begin(workers, f"{name} {x}", case, TOLERANCE["float32"])
                         for who in in_turn(list(workers), number):
-                            turn = workers[who].ask("whole", seconds=min(options.turn, STEPS_TURN))
+                            turn = workers[who].measure("whole", seconds=min(options.turn, STEPS_TURN))
                             times.setdefault((name, x, who), []).append(turn["seconds"])
     for name, values in series(options).items():
         for x in values:

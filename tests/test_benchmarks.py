@@ -1,5 +1,6 @@
 """The benchmarks compare only what is equal, count as they say, and keep what they found. Nothing here is timed."""
 
+import itertools
 import json
 import math
 import os
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from benchmarks import ddp, epoch, gpu, gradcheck, loader, step
 from benchmarks.__main__ import main
 from benchmarks.measuring import (
+    PAUSE,
     MeasuringError,
     UnequalError,
     Worker,
@@ -203,6 +205,23 @@ def test_what_cores_share_is_measured_where_there_are_two_and_leaves_them_all() 
         assert slowdown() is None
     finally:
         os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.skipif(slowdown() is None, reason="there is one core, or threads cannot be kept on one")
+def test_the_slowdown_is_of_what_the_other_core_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of two turns the second is of memory that was read: a clock by which the first takes 1 second and the second 3.
+    ticks = itertools.accumulate(itertools.cycle([0, 1, 0, 3]))
+    monkeypatch.setattr("benchmarks.programs.caches.time.perf_counter", lambda: next(ticks))
+    assert slowdown() == 3
+
+
+def test_whoever_was_measured_before_falls_asleep_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[Any] = []
+    monkeypatch.setattr("benchmarks.measuring.time.sleep", order.append)
+    monkeypatch.setattr(Worker, "ask", lambda self, do, **request: order.append((do, request)) or {})
+    with Worker("gemms", threads=1) as worker:
+        assert worker.measure("whole", seconds=1) == {}
+    assert order == [PAUSE, ("whole", {"seconds": 1})]
 
 
 @pytest.mark.parametrize(
