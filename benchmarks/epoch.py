@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.measuring import PEAK_MEMORY, Options, in_turn, ratios, require_close, run_command, run_python
 from benchmarks.programs import tutorial
 from benchmarks.report import Report
-from minitrain.accelerated.choice import find_compiler
 from minitrain.data import datasets
+from minitrain.with_torch.choose_backend import find_compiler
 
 CASE = "the tutorial's program"
 TOLERANCE = 2e-5

@@ -9,19 +9,6 @@ The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loo
 from math import inf, nan, pi
 
 from minitrain import autograd, data, nn, optim
-from minitrain.arguments import BOOL as bool
-from minitrain.arguments import DOUBLE as double
-from minitrain.arguments import DOUBLE as float64
-from minitrain.arguments import FLOAT as float
-from minitrain.arguments import FLOAT as float32
-from minitrain.arguments import INT as int
-from minitrain.arguments import INT as int32
-from minitrain.arguments import INT8 as int8
-from minitrain.arguments import INT16 as int16
-from minitrain.arguments import LONG as int64
-from minitrain.arguments import LONG as long
-from minitrain.arguments import UINT8 as uint8
-from minitrain.arguments import Size
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     arange,
@@ -49,12 +36,25 @@ from minitrain.creation import (
     zeros,
     zeros_like,
 )
-from minitrain.device import accelerator, backends, cuda, device
-from minitrain.memory import keep_freed_memory
-from minitrain.random import Generator, default_generator, initial_seed, manual_seed, seed
+from minitrain.layout import keep_freed_memory
+from minitrain.serialization import load, save
 from minitrain.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.tensor import Tensor, where
-from minitrain.training.checkpoint import load, save
+from minitrain.torchlike.arguments import BOOL as bool
+from minitrain.torchlike.arguments import DOUBLE as double
+from minitrain.torchlike.arguments import DOUBLE as float64
+from minitrain.torchlike.arguments import FLOAT as float
+from minitrain.torchlike.arguments import FLOAT as float32
+from minitrain.torchlike.arguments import INT as int
+from minitrain.torchlike.arguments import INT as int32
+from minitrain.torchlike.arguments import INT8 as int8
+from minitrain.torchlike.arguments import INT16 as int16
+from minitrain.torchlike.arguments import LONG as int64
+from minitrain.torchlike.arguments import LONG as long
+from minitrain.torchlike.arguments import UINT8 as uint8
+from minitrain.torchlike.arguments import Size
+from minitrain.torchlike.device import accelerator, backends, cuda, device
+from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from minitrain.training.interrupts import Interrupted, discard_output, end_at_once, ignore, stop_at_once
+from minitrain.runs.interrupts import Interrupted, discard_output, end_at_once, ignore, stop_at_once
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,7 +60,7 @@ def _open_closed_streams() -> None:
 
 def _interrupted(error: KeyboardInterrupt) -> int:
     """Say that a signal has ended the command, and how to go on; returns the exit status."""
-    from minitrain.training.rundir import resume_command
+    from minitrain.runs.directory import resume_command
 
     number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
     unread = number == getattr(signal, "SIGPIPE", None)
@@ -79,7 +79,7 @@ def _say(text: str) -> None:
 
 
 def _is_usage(error: Exception) -> bool:
-    from minitrain.training.config import ConfigError
+    from minitrain.runs.config import ConfigError
 
     return isinstance(error, ConfigError)
 
@@ -115,7 +115,7 @@ def _add_command(commands: Any, name: str, run: Any, help: str) -> argparse.Argu
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """Those of a Config's values that the command line gives."""
-    from minitrain.training.config import Config
+    from minitrain.runs.config import Config
 
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
@@ -169,11 +169,11 @@ def _add_train(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from minitrain.accelerated.choice import choose_backend, earlier_attempt
     from minitrain.data.datasets import data_root
-    from minitrain.training.config import ConfigError, default_config
-    from minitrain.training.resuming import plan_resumption
-    from minitrain.training.run import resume, train
+    from minitrain.runs.config import ConfigError, default_config
+    from minitrain.runs.resume import plan_resumption
+    from minitrain.runs.run import resume, train
+    from minitrain.with_torch.choose_backend import choose_backend, earlier_attempt
 
     given = _given(arguments)
     if "data_dir" in given or (arguments.resume is None and arguments.dataset != "digits"):
@@ -212,8 +212,8 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from minitrain.accelerated.choice import check_writable
-    from minitrain.training.evaluate import evaluate
+    from minitrain.runs.evaluate import evaluate
+    from minitrain.with_torch.choose_backend import check_writable
 
     if arguments.json is not None:
         check_writable(arguments.json, "--json")
@@ -234,8 +234,8 @@ def _add_predict(commands: Any) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from minitrain.training.evaluate import one_line, predict
-    from minitrain.training.pictures import PictureError
+    from minitrain.runs.evaluate import one_line, predict
+    from minitrain.runs.pictures import PictureError
 
     width = max(len(one_line(file)) for file in arguments.images)
     failures = 0
@@ -258,7 +258,7 @@ def _add_export(commands: Any) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from minitrain.training.evaluate import export
+    from minitrain.runs.evaluate import export
 
     export(arguments.directory, arguments.file, arguments.force)
     print(f"The weights are in {arguments.file}. With safetensors, torch loads them into the same model by")
@@ -280,8 +280,8 @@ def _add_verify(commands: Any) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from minitrain.accelerated.choice import choose_backend
-    from minitrain.training.verify import find_stretch, verify
+    from minitrain.runs.verify import find_stretch, verify
+    from minitrain.with_torch.choose_backend import choose_backend
 
     stretch = find_stretch(arguments.run_dir, from_start=arguments.from_start)
     with choose_backend(stretch.config) as backend:
@@ -355,10 +355,10 @@ def _add_gradcheck(commands: Any) -> None:
 
 
 def _gradcheck(arguments: argparse.Namespace) -> int:
-    from minitrain.accelerated.choice import check_writable
-    from minitrain.accelerated.faults import FAULTS
-    from minitrain.training import gradients
-    from minitrain.training.config import ConfigError, default_config
+    from minitrain.runs import check_gradients as gradients
+    from minitrain.runs.config import ConfigError, default_config
+    from minitrain.with_torch.choose_backend import check_writable
+    from minitrain.with_torch.faults import FAULTS
 
     faults = {name: fault for name, fault in FAULTS.items() if (fault.step, fault.phase) == (1, "gradient")}
     if arguments.list_faults:
@@ -423,9 +423,9 @@ def _add_compare(commands: Any) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from minitrain.accelerated import compare, drift, faults
-    from minitrain.accelerated.choice import check_writable, require_torch
-    from minitrain.training.config import ConfigError, default_config
+    from minitrain.runs.config import ConfigError, default_config
+    from minitrain.with_torch import compare, drift, faults
+    from minitrain.with_torch.choose_backend import check_writable, require_torch
 
     if arguments.list_faults:
         print("\n\n".join(str(fault) for fault in faults.FAULTS.values()))
@@ -490,7 +490,7 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from minitrain.accelerated.doctor import examine
+    from minitrain.with_torch.doctor import examine
 
     faults = 0
     for finding in examine(arguments.data_dir):
@@ -593,7 +593,7 @@ def _learn_check(arguments: argparse.Namespace) -> int:
 
 def _learn_watch(arguments: argparse.Namespace) -> int:
     from minitrain.learn.checking import check
-    from minitrain.learn.watching import watch
+    from minitrain.learn.watch import watch
 
     workspace, screen = _workspace(arguments)
     watch(workspace, arguments.name, screen, check)
@@ -625,8 +625,12 @@ def _learn_reset(arguments: argparse.Namespace) -> int:
 
 
 def _learn_zoo(arguments: argparse.Namespace) -> int:
-    from minitrain.learn.zoo_table import describe, table
+    from minitrain.learn.workspace import LearnUsageError
+    from minitrain.mistakes.table import describe, table
 
-    for line in table() if arguments.name is None else [describe(arguments.name)]:
-        print(line)
+    try:
+        for line in table() if arguments.name is None else [describe(arguments.name)]:
+            print(line)
+    except LookupError as error:
+        raise LearnUsageError(str(error)) from None
     return 0

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minitrain import ops, random
-from minitrain.arguments import (
+from minitrain import ops
+from minitrain.ops import Array
+from minitrain.tensor import Tensor, apply
+from minitrain.torchlike import random
+from minitrain.torchlike.arguments import (
     FLOAT,
     LONG,
     Scalar,
@@ -20,10 +23,8 @@ from minitrain.arguments import (
     dtype_of_number,
     promote_types,
 )
-from minitrain.device import device as Device
-from minitrain.ops import Array
-from minitrain.random import Generator
-from minitrain.tensor import Tensor, apply
+from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.random import Generator
 
 
 def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
@@ -197,7 +198,7 @@ def eye(
     return _finished(np.eye(n, m, dtype=FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
 
 
-# --- random: torch's stream, see minitrain.random on which are torch's bits -------------------------------------------
+# --- random: torch's stream, see torchlike/random.py on which are torch's bits ----------------------------------------
 
 
 def rand(

@@ -16,8 +16,11 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from minitrain import ops, random
-from minitrain.arguments import (
+from minitrain import ops
+from minitrain.ops import Array, Context, Function
+from minitrain.tape import AccumulateGrad, Node, Version, anomaly_mode, is_grad_enabled, walk_back
+from minitrain.torchlike import random
+from minitrain.torchlike.arguments import (
     BOOL,
     FLOAT,
     LONG,
@@ -37,11 +40,9 @@ from minitrain.arguments import (
     promote_types,
     refuse_empty,
 )
-from minitrain.device import CPU
-from minitrain.device import device as Device
-from minitrain.formatting import format_tensor
-from minitrain.ops import Array, Context, Function
-from minitrain.tape import AccumulateGrad, Node, Version, anomaly_mode, is_grad_enabled, walk_back
+from minitrain.torchlike.device import CPU
+from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.printing import format_tensor
 
 
 def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:

@@ -100,8 +100,8 @@ class Halved(io.FileIO):
 def sabotage(rules: Rules) -> None:
     """Have the functions that a run goes through tell the rules of it."""
     from minitrain.data.datasets import Digits
-    from minitrain.training import recorder
-    from minitrain.training.backend import Backend
+    from minitrain.runs import recorder
+    from minitrain.runs.backend import Backend
 
     recorder.PAUSES = (rules.pause,) * 3  # type: ignore[assignment]  # the tests shall not wait for long
 
@@ -137,8 +137,8 @@ def sabotage(rules: Rules) -> None:
 def break_resuming(what: str) -> None:
     """Have a resumed run forget something."""
     from minitrain.data.loader import DataLoader
-    from minitrain.random import Generator
-    from minitrain.training.backend import Backend
+    from minitrain.runs.backend import Backend
+    from minitrain.torchlike.random import Generator
 
     owner, name = {
         "place in the epoch": (DataLoader, "load_state_dict"),

@@ -17,22 +17,22 @@ import torch
 
 import minitrain
 from minitrain import nn, optim
-from minitrain.accelerated.backend import OnDevice, TorchBackend, find_device
-from minitrain.accelerated.captured import CapturedLoop
-from minitrain.accelerated.choice import check_writable, choose_backend
-from minitrain.accelerated.crossing import load_optimizer_state, to_minitrain, to_torch
 from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits
-from minitrain.training.backend import Backend
-from minitrain.training.config import DATASETS, Config, ConfigError
-from minitrain.training.explain import Explainer
-from minitrain.training.interrupts import Interrupted
-from minitrain.training.loops import Observer, train_loop
-from minitrain.training.model import build_model
-from minitrain.training.recorder import NonFiniteLossError
-from minitrain.training.resuming import plan_resumption
-from minitrain.training.run import resume, train
-from minitrain.training.rundir import read_last_good
+from minitrain.loops import Observer, train_loop
+from minitrain.runs.backend import Backend
+from minitrain.runs.config import DATASETS, Config, ConfigError
+from minitrain.runs.directory import read_last_good
+from minitrain.runs.interrupts import Interrupted
+from minitrain.runs.model import build_model
+from minitrain.runs.nonfinite_loss import Explainer
+from minitrain.runs.recorder import NonFiniteLossError
+from minitrain.runs.resume import plan_resumption
+from minitrain.runs.run import resume, train
+from minitrain.with_torch.backend import OnDevice, TorchBackend, find_device
+from minitrain.with_torch.choose_backend import check_writable, choose_backend
+from minitrain.with_torch.convert_state import load_optimizer_state, to_minitrain, to_torch
+from minitrain.with_torch.cuda_graph import CapturedLoop
 from tests.comparing import assert_same_log
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (16,), "lr": 0.05}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import minitrain
 from minitrain import nn, ops, optim
 from minitrain.autograd import AnomalyError, detect_anomaly, is_anomaly_enabled, set_detect_anomaly
-from minitrain.autograd.anomaly import Anomaly, find_produced
+from minitrain.diagnosis.anomaly import Anomaly, find_produced
 from minitrain.nn import functional as F
 from minitrain.tensor import Tensor
 from tests import strategies
@@ -155,7 +155,7 @@ def test_probabilities_are_spoken_of_only_where_the_numbers_can_be_some() -> Non
 
 
 def test_every_cause_that_is_known_in_forward_is_planted_here() -> None:
-    from minitrain.autograd.causes import FORWARD as KNOWN
+    from minitrain.diagnosis.nonfinite_causes import FORWARD as KNOWN
 
     assert {function.__name__ for function in KNOWN} <= {operation for _, operation, _, _ in FORWARD.values()}
 

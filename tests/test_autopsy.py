@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitrain import ops
-from minitrain.autograd import autopsy, check_gradients
-from minitrain.learn.zoo import SPECIMENS, Specimen
-from minitrain.learn.zoo_table import find
+from minitrain.autograd import check_gradients
+from minitrain.diagnosis import autopsy
+from minitrain.mistakes.catalogue import SPECIMENS, Specimen
+from minitrain.mistakes.table import find
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, apply
 from tests.test_ops import off_by

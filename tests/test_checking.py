@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minitrain.learn import checking, child
+from minitrain.learn import check_process as child
+from minitrain.learn import checking
 from minitrain.learn.checking import Stage, check
 from minitrain.learn.exercises import EXERCISES, Exercise, packed, unpacked
-from minitrain.learn.plot import ASCII, plot
+from minitrain.learn.screen import ASCII, plot
 
 RELU, MUL, WALK = EXERCISES["relu-backward"], EXERCISES["mul-backward"], EXERCISES["walk-back"]
 RIGHT = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0)"

@@ -330,7 +330,7 @@ def test_a_refused_save_leaves_the_file(tmp_path: Path) -> None:
 
 
 def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minitrain.training.checkpoint._LONGEST_HEADER", 1000)
+    monkeypatch.setattr("minitrain.serialization._LONGEST_HEADER", 1000)
     minitrain.save({"losses": [0.5] * 10}, tmp_path / "run")
     with pytest.raises(ValueError, match=r"may take 1,000: save large lists of numbers as a Tensor"):
         minitrain.save({"losses": [0.5] * 100}, tmp_path / "run")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from minitrain import cli
 from minitrain.data import DataError
-from minitrain.training.config import Config
-from minitrain.training.parts import Training
-from minitrain.training.run import train
+from minitrain.runs.config import Config
+from minitrain.runs.recipe import Training
+from minitrain.runs.run import train
 from tests.fault_table import record
 
 RUN = Config(dataset="digits", epochs=1, batch_size=500, hidden=(4,))
@@ -55,7 +55,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr("minitrain.data.datasets.fetch", no_network)
     monkeypatch.setattr(Training, "run", lambda self, observer, position: None)
-    monkeypatch.setattr("minitrain.learn.watching.watch", lambda workspace, name, screen, check: None)
+    monkeypatch.setattr("minitrain.learn.watch.watch", lambda workspace, name, screen, check: None)
     monkeypatch.setattr("minitrain.learn.checking.check", lambda *args, **kwargs: iter(()))
     monkeypatch.delenv("MINITRAIN_DATA", raising=False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

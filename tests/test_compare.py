@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 
 import minitrain
 from minitrain import nn, optim
-from minitrain.accelerated.compare import (
+from minitrain.cli import main
+from minitrain.runs.config import Config, ConfigError, default_config
+from minitrain.tensor import Tensor
+from minitrain.with_torch.compare import (
     Comparison,
     Triple,
     compare,
@@ -30,12 +33,9 @@ from minitrain.accelerated.compare import (
     training_data,
     ulps,
 )
-from minitrain.accelerated.crossing import to_torch
-from minitrain.accelerated.drift import Drift, measure_drift, plot_drift
-from minitrain.accelerated.faults import FAULTS, Fault, find_fault
-from minitrain.cli import main
-from minitrain.tensor import Tensor
-from minitrain.training.config import Config, ConfigError, default_config
+from minitrain.with_torch.convert_state import to_torch
+from minitrain.with_torch.drift import Drift, measure_drift, plot_drift
+from minitrain.with_torch.faults import FAULTS, Fault, find_fault
 from tests import strategies as own
 
 DIGITS = default_config("digits")

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minitrain.data.transforms
-from minitrain.accelerated.vision import import_torchvision
 from minitrain.data import DataError, DataLoader, Lambda, ToTensor
 from minitrain.data import datasets as module
 from minitrain.data.datasets import Digits, FashionMNIST, File, Files, fetch, read_idx, status, verify
+from minitrain.with_torch.import_torchvision import import_torchvision
 
 REAL_ROOT = os.environ.get("MINITRAIN_DATA")
 with_real_files = pytest.mark.skipif(not REAL_ROOT, reason="Fashion-MNIST's files: set MINITRAIN_DATA to their root")

@@ -16,11 +16,11 @@ import pytest
 
 import minitrain
 from minitrain import nn
-from minitrain.accelerated.choice import earlier_attempt
-from minitrain.training.config import Config
-from minitrain.training.model import build_model
-from minitrain.training.run import train
-from minitrain.training.rundir import open_run, read_last_good, read_sessions, resume_command
+from minitrain.runs.config import Config
+from minitrain.runs.directory import open_run, read_last_good, read_sessions, resume_command
+from minitrain.runs.model import build_model
+from minitrain.runs.run import train
+from minitrain.with_torch.choose_backend import earlier_attempt
 from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
@@ -87,11 +87,11 @@ GRADIENTS = """
 import sys
 import numpy as np
 import minitrain
-from minitrain.accelerated.backend import TorchBackend
+from minitrain.with_torch.backend import TorchBackend
 from minitrain.data import ToTensor
 from minitrain.data.datasets import Digits
-from minitrain.training.config import Config
-from minitrain.training.model import build_model
+from minitrain.runs.config import Config
+from minitrain.runs.model import build_model
 
 with TorchBackend(Config(dataset="digits", backend="torch", device="cpu")) as backend:
     minitrain.manual_seed(0)
@@ -201,7 +201,7 @@ def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
 # With a batch at which something is done, in the process of a rank, in torchrun's first attempt alone.
 EVENTFUL = """
 import os, signal, sys, time
-from minitrain.accelerated import distributed
+from minitrain.with_torch import distributed
 from minitrain.cli import main
 
 rank, batch, what = sys.argv[1:4]
@@ -303,7 +303,7 @@ def test_a_run_that_is_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 FORGETFUL = """
 import os, sys
-from minitrain.accelerated.backend import TorchBackend
+from minitrain.with_torch.backend import TorchBackend
 from minitrain.cli import main
 
 if os.environ["RANK"] == "1":

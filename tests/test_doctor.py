@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from minitrain.accelerated import doctor
+from minitrain.with_torch import doctor
 
 WITHOUT = """
 import sys

@@ -12,10 +12,10 @@ import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitrain.accelerated import doctor
-from minitrain.training.environment import KERNELS, THREADS, describe, differences, numpy_blas
+from minitrain.runs.environment import KERNELS, THREADS, describe, differences, numpy_blas
+from minitrain.with_torch import doctor
 
-DESCRIBE = "import json; from minitrain.training.environment import describe; print(json.dumps(describe({})))"
+DESCRIBE = "import json; from minitrain.runs.environment import describe; print(json.dumps(describe({})))"
 
 
 def described(**environment: str) -> dict[str, Any]:

@@ -24,8 +24,10 @@ from minitrain import nn
 from minitrain.cli import main
 from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits, FashionMNIST
-from minitrain.training.config import DIGITS, Config
-from minitrain.training.evaluate import (
+from minitrain.loops import Observer
+from minitrain.runs.config import DIGITS, Config
+from minitrain.runs.directory import RunDirectory, RunError
+from minitrain.runs.evaluate import (
     Evaluation,
     Prediction,
     evaluate,
@@ -34,11 +36,9 @@ from minitrain.training.evaluate import (
     predict,
     probabilities,
 )
-from minitrain.training.loops import Observer
-from minitrain.training.model import build_model
-from minitrain.training.pictures import PictureError
-from minitrain.training.run import train
-from minitrain.training.rundir import RunDirectory, RunError
+from minitrain.runs.model import build_model
+from minitrain.runs.pictures import PictureError
+from minitrain.runs.run import train
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
 

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minitrain.learn import cases, exercises, programs
+from minitrain.learn import check_inputs as cases
+from minitrain.learn import exercises
+from minitrain.learn import training_runs as programs
 from minitrain.learn.checking import Stage, _Child, check
 from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise
-from minitrain.learn.probes import Case, Operation, numbers
+from minitrain.learn.measurements import Case, Operation, numbers
 from minitrain.learn.splice import body_of, find_piece, splice
-from minitrain.learn.zoo import SPECIMENS, Specimen
+from minitrain.mistakes.catalogue import SPECIMENS, Specimen
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 
@@ -404,7 +406,7 @@ def test_the_loss_of_the_training_run_falls(exercise: Exercise) -> None:
 
 @every_exercise
 def test_torch_has_the_same_values(exercise: Exercise) -> None:
-    from minitrain.accelerated import twins
+    from minitrain.with_torch import exercise_references as twins
 
     found = {label: array for probe in exercise.probes for label, array in probe.twin(twins)}
     assert found.keys() <= exercise.expected.keys()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import minitrain
-from minitrain.training.rundir import checkpoints, read_checkpoint
+from minitrain.runs.directory import checkpoints, read_checkpoint
 from tests import harness
 from tests.fault_table import record
 from tests.harness import EPOCHS, EVERY, TRAIN, outcome, paused, resume, run, straight, wait

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from minitrain.training.rundir import checkpoints, read_checkpoint, read_last_good
+from minitrain.runs.directory import checkpoints, read_checkpoint, read_last_good
 from tests import harness
 from tests.fault_table import record
 from tests.harness import TRAIN, Rule, outcome, paused, printed_command, resume, run, shell, straight, wait

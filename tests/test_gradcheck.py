@@ -15,8 +15,8 @@ from minitrain import nn, ops
 from minitrain.autograd import GradcheckError, check_gradients, gradcheck
 from minitrain.nn import functional as F
 from minitrain.ops import Array, Context, Function, Gradients
+from minitrain.runs.model import build_model
 from minitrain.tensor import Tensor, apply
-from minitrain.training.model import build_model
 from tests.comparing import assert_caught
 from tests.test_ops import CASES, Call, can_ask, every_operation, off_by, with_backward
 

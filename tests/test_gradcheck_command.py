@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from minitrain import nn
-from minitrain.accelerated.faults import FAULTS
-from minitrain.autograd.report import InputCheck, Report
 from minitrain.cli import main
+from minitrain.diagnosis.gradcheck_report import InputCheck, Report
+from minitrain.runs.check_gradients import SWEPT, Checked, check_model, sweep_eps
+from minitrain.runs.config import Config, default_config
 from minitrain.tensor import Tensor
-from minitrain.training.config import Config, default_config
-from minitrain.training.gradients import SWEPT, Checked, check_model, sweep_eps
+from minitrain.with_torch.faults import FAULTS
 
 DIGITS = ["gradcheck", "--dataset", "digits"]
 

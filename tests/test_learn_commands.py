@@ -25,7 +25,7 @@ from minitrain.cli import main
 from minitrain.learn import commands
 from minitrain.learn.exercises import EXERCISES as REAL
 from minitrain.learn.screen import Screen
-from minitrain.learn.watching import PATIENCE, Saves, watch
+from minitrain.learn.watch import PATIENCE, Saves, watch
 from minitrain.learn.workspace import FOLDER, PROGRESS, LearnError, LearnUsageError, Workspace, start
 from tests.test_cli import minitrain
 from tests.test_workspace import ADAM, EXERCISES, LINEAR, RELU, RELU_BACKWARD, WHOLE, damaged_versions, pass_

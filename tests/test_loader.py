@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minitrain.data as our_data
-from minitrain import random
 from minitrain.creation import from_numpy, tensor
 from minitrain.data import (
     BatchSampler,
@@ -33,6 +32,7 @@ from minitrain.data import (
 )
 from minitrain.data.datasets import Digits
 from minitrain.tensor import Tensor
+from minitrain.torchlike import random
 
 seeds = st.integers(0, 2**64 - 1)
 Point = namedtuple("Point", ["x", "y"])

@@ -13,7 +13,7 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from minitrain import load, random, save
+from minitrain import load, save
 from minitrain.creation import tensor
 from minitrain.data import (
     BatchSampler,
@@ -25,8 +25,9 @@ from minitrain.data import (
     SubsetRandomSampler,
     TensorDataset,
 )
-from minitrain.random import Generator, default_generator
 from minitrain.tensor import Tensor
+from minitrain.torchlike import random
+from minitrain.torchlike.random import Generator, default_generator
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minitrain import nn
-from minitrain.memory import LINE, empty_at_line
+from minitrain.layout import LINE, empty_at_line
 
 PROGRAM = """
 import resource

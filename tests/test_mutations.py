@@ -29,11 +29,8 @@ from minitrain.data import DataError, datasets
 from minitrain.data.datasets import read_digits
 from minitrain.learn import workspace
 from minitrain.learn.workspace import LearnError, Workspace
-from minitrain.tensor import Tensor
-from minitrain.training.config import Config
-from minitrain.training.evaluate import load_trained
-from minitrain.training.run import train
-from minitrain.training.rundir import (
+from minitrain.runs.config import Config
+from minitrain.runs.directory import (
     CHECKPOINTS,
     RunDirectory,
     RunError,
@@ -42,6 +39,9 @@ from minitrain.training.rundir import (
     read_last_good,
     read_sessions,
 )
+from minitrain.runs.evaluate import load_trained
+from minitrain.runs.run import train
+from minitrain.tensor import Tensor
 from tests import fault_table
 from tests.test_datasets import PACKED, UNPACKED, Small, put
 from tests.test_workspace import ADAM, EXERCISES, LINEAR, RELU

@@ -22,8 +22,8 @@ import minitrain
 from minitrain import nn
 from minitrain.nn import functional, init
 from minitrain.ops import Array
+from minitrain.runs.model import build_model
 from minitrain.tensor import Tensor
-from minitrain.training.model import build_model
 from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,

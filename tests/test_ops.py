@@ -15,10 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minitrain import ops
-from minitrain.arguments import as_axes, as_indices
 from minitrain.ops import Array, Context, Function
 from minitrain.tape import no_grad
 from minitrain.tensor import Tensor, apply
+from minitrain.torchlike.arguments import as_axes, as_indices
 from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,

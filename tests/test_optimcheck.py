@@ -12,12 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitrain.accelerated import faults
-from minitrain.autograd import optimcheck
-from minitrain.autograd.optimcheck import MISTAKES, check_optimizer, formula, judge, record
-from minitrain.learn.zoo import SPECIMENS
+from minitrain.diagnosis import optimcheck
+from minitrain.diagnosis.optimcheck import MISTAKES, check_optimizer, formula, judge, record
+from minitrain.mistakes.catalogue import SPECIMENS
 from minitrain.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from minitrain.tensor import Tensor
+from minitrain.with_torch import faults
 from tests.test_optim import OPTIONS, contradictory
 
 RULES: dict[type[Any], optimcheck.Rule] = {SGD: "sgd", RMSprop: "rmsprop", Adam: "adam", AdamW: "adam"}
@@ -326,7 +326,7 @@ def test_a_recording_has_changing_rates_groups_and_a_missing_gradient() -> None:
 
 def test_a_recording_of_another_process_can_be_judged() -> None:
     program = (
-        "import pickle, sys; from minitrain.autograd.optimcheck import record; from minitrain.optim import Adam\n"
+        "import pickle, sys; from minitrain.diagnosis.optimcheck import record; from minitrain.optim import Adam\n"
         "sys.stdout.buffer.write(pickle.dumps(record(Adam, {'amsgrad': True})))"
     )
     other = pickle.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)

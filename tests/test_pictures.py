@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minitrain.data.datasets import Digits
-from minitrain.training import pictures
-from minitrain.training.config import ConfigError
-from minitrain.training.pictures import FORMATS, MAX_PIXELS, PictureError, read_picture, require_pillow
+from minitrain.runs import pictures
+from minitrain.runs.config import ConfigError
+from minitrain.runs.pictures import FORMATS, MAX_PIXELS, PictureError, read_picture, require_pillow
 
 SHAPE = (28, 28)
 WHITE = 255

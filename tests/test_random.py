@@ -1,4 +1,4 @@
-"""minitrain.random is torch's CPU stream: the same values, the same place afterwards, the same refusals.
+"""minitrain.torchlike.random is torch's CPU stream: the same values, the same place afterwards, the same refusals.
 
 Values are compared as bytes. The torch to compare with is 2.13, on a CPU with AVX2 or newer.
 """
@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minitrain
-from minitrain import random
-from minitrain.random import Generator
+from minitrain.torchlike import random
+from minitrain.torchlike.random import Generator
 
 SEEDS = st.integers(-(2**63), 2**64 - 1)
 SHAPES = st.one_of(st.tuples(st.integers(0, 70)), st.lists(st.integers(0, 5), max_size=3).map(tuple), st.just((1300,)))

@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minitrain
+from minitrain import serialization as checkpoint
 from minitrain.data import DataError
 from minitrain.data.datasets import read_digits, read_idx
+from minitrain.files import open_file, parse_json, read_file
 from minitrain.learn import workspace
 from minitrain.learn.workspace import LearnError, Workspace
-from minitrain.training import checkpoint
-from minitrain.training.reading import open_file, parse_json, read_file
 from tests.test_datasets import PACKED, Small, put
 from tests.test_workspace import EXERCISES, RELU
 

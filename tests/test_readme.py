@@ -59,7 +59,7 @@ def test_the_programs_with_torch_run() -> None:
     import torch
 
     import minitrain as mt
-    from minitrain.accelerated.crossing import to_torch
+    from minitrain.with_torch.convert_state import to_torch
 
     mt.manual_seed(0)
     batches = [(mt.rand(16, 784, dtype=mt.float64), mt.randint(0, 10, (16,))) for _ in range(3)]
@@ -90,7 +90,7 @@ def test_the_first_command_prints_the_lines_that_it_shows(tmp_path: Path) -> Non
 
 
 def test_what_compare_prints_is_what_it_shows(tmp_path: Path) -> None:
-    from minitrain.accelerated.faults import FAULTS
+    from minitrain.with_torch.faults import FAULTS
 
     assert f"tells the {len(FAULTS)} there are" in README
     agreeing = minitrain("compare", "--dataset", "digits", folder=tmp_path)
@@ -168,7 +168,7 @@ def test_the_state_that_it_saves_is_all_that_a_run_needs_to_go_on(
 
 def test_the_numbers_of_the_exercises_and_of_the_zoo_are_right() -> None:
     from minitrain.learn.exercises import EXERCISES
-    from minitrain.learn.zoo import SPECIMENS
+    from minitrain.mistakes.catalogue import SPECIMENS
 
     assert README.count(f"{len(EXERCISES)} exercises") == 2
     assert f"examines {len(SPECIMENS)} planted mistakes" in README

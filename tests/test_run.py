@@ -16,22 +16,22 @@ import numpy as np
 import pytest
 
 import minitrain
-from minitrain import nn
-from minitrain.accelerated.choice import choose_backend
+from minitrain import loops, nn
 from minitrain.cli import main
 from minitrain.data import DataError, DataLoader, TensorDataset
 from minitrain.data.datasets import Digits
-from minitrain.training import loops, rundir
-from minitrain.training.backend import Backend, make_optimizer
-from minitrain.training.config import DIGITS, Config, ConfigError, default_config
-from minitrain.training.explain import Explainer
-from minitrain.training.loops import Observer, train_loop
-from minitrain.training.model import build_model
-from minitrain.training.recorder import NonFiniteLossError
-from minitrain.training.resuming import plan_resumption
-from minitrain.training.run import resume, train
-from minitrain.training.rundir import RunDirectory, RunError, checkpoints, make_run_dir, read_last_good
-from minitrain.training.verify import find_stretch, verify
+from minitrain.loops import Observer, train_loop
+from minitrain.runs import directory as rundir
+from minitrain.runs.backend import Backend, make_optimizer
+from minitrain.runs.config import DIGITS, Config, ConfigError, default_config
+from minitrain.runs.directory import RunDirectory, RunError, checkpoints, make_run_dir, read_last_good
+from minitrain.runs.model import build_model
+from minitrain.runs.nonfinite_loss import Explainer
+from minitrain.runs.recorder import NonFiniteLossError
+from minitrain.runs.resume import plan_resumption
+from minitrain.runs.run import resume, train
+from minitrain.runs.verify import find_stretch, verify
+from minitrain.with_torch.choose_backend import choose_backend
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
 

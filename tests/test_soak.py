@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from minitrain.training.config import Config
-from minitrain.training.resuming import plan_resumption
-from minitrain.training.run import resume, train
+from minitrain.runs.config import Config
+from minitrain.runs.resume import plan_resumption
+from minitrain.runs.run import resume, train
 
 pytestmark = pytest.mark.slow
 MB = 2**20

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from minitrain.accelerated.vision import import_torchvision
 from minitrain.data import Compose, Lambda, Normalize, ToTensor
 from minitrain.tensor import Tensor
+from minitrain.with_torch.import_torchvision import import_torchvision
 
 reference = import_torchvision().transforms
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 import minitrain
-from minitrain.accelerated.choice import choose_backend
-from minitrain.training.checkpoint import save
-from minitrain.training.config import Config, ConfigError
-from minitrain.training.recorder import NonFiniteLossError
-from minitrain.training.resuming import plan_resumption
-from minitrain.training.run import resume, train
-from minitrain.training.rundir import RunError, checkpoints
-from minitrain.training.verify import Verification, find_stretch, verify
+from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.directory import RunError, checkpoints
+from minitrain.runs.recorder import NonFiniteLossError
+from minitrain.runs.resume import plan_resumption
+from minitrain.runs.run import resume, train
+from minitrain.runs.verify import Verification, find_stretch, verify
+from minitrain.serialization import save
+from minitrain.with_torch.choose_backend import choose_backend
 
 SHORT: dict[str, Any] = {
     "dataset": "digits",

@@ -5,6 +5,7 @@ import builtins
 import dataclasses
 import importlib
 import inspect
+import sys
 import textwrap
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 import pytest
 
 from minitrain import ops, optim
-from minitrain.autograd.autopsy import autopsy
-from minitrain.autograd.gradcheck import check_gradients
-from minitrain.autograd.optimcheck import check_optimizer
-from minitrain.learn.zoo import SPECIMENS, Specimen
-from minitrain.learn.zoo_table import EXAMPLES, Example, description, examine, find, table
+from minitrain.diagnosis.autopsy import autopsy
+from minitrain.diagnosis.gradcheck import check_gradients
+from minitrain.diagnosis.optimcheck import check_optimizer
+from minitrain.mistakes.catalogue import SPECIMENS, Specimen
+from minitrain.mistakes.table import EXAMPLES, Example, description, examine, find, table
 from minitrain.ops import Array, Function
 
 GRADIENTS = [
@@ -116,10 +117,10 @@ def test_it_says_what_is_wrong_and_what_follows(specimen: Specimen) -> None:
 def original(specimen: Specimen) -> tuple[Any, Any]:
     """The module, and the function of it, that the specimen stands in for."""
     module, *path = specimen.of.split(".")
-    found = whole = importlib.import_module(f"minitrain.{module}")
+    found: Any = importlib.import_module(f"minitrain.{module}")
     for name in path:
         found = getattr(found, name)
-    return whole, found
+    return sys.modules[found.__module__], found
 
 
 def definition(specimen: Specimen) -> ast.FunctionDef:

@@ -21,7 +21,7 @@ from minitrain.data import ToTensor
 
 # Beside a CPU-only torch, torchvision may need help to be imported at all; what the program does stays the same.
 _TORCHVISION_FIRST = """\
-from minitrain.accelerated.vision import import_torchvision
+from minitrain.with_torch.import_torchvision import import_torchvision
 import_torchvision()
 """
 

@@ -20,7 +20,7 @@ def make_loader(framework: str, root: str, workers: int, shuffle: bool) -> Any:
         import torch
         from torch.utils.data import DataLoader
 
-        from minitrain.accelerated.vision import import_torchvision
+        from minitrain.with_torch.import_torchvision import import_torchvision
 
         import_torchvision()
         from torchvision.datasets import FashionMNIST

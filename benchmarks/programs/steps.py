@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.programs.serving import serve, threads, time_calls
-from minitrain.training.model import build_model
+from minitrain.runs.model import build_model
 
 
 class Steps:

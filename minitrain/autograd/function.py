@@ -1,10 +1,13 @@
-"""Function: an operation of your own, with a forward and a backward, run and recorded as those of ops.py are."""
+"""Operations of your own, recorded as those of ops/ are (Function), and a printout of what is recorded (print_tape)."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, TextIO
 
 from minitrain import ops
+from minitrain.nn import Module
+from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, apply
 
 
@@ -49,3 +52,51 @@ class Function(ops.Function):
                 f"{cls.__name__}.setup_context is not offered: let forward(ctx, ...) itself save what backward needs."
             )
         return apply(cls, *inputs, **options)
+
+
+def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = None) -> None:
+    """Print what loss.backward() will visit: each operation with its formula and shapes, and who gets a gradient.
+
+    model: gives the leaves the names of its parameters.
+    file: where to print; stdout if None.
+    Raises RuntimeError if the Tensor has no graph.
+    """
+    if not loss.requires_grad:
+        raise RuntimeError(
+            "there is no tape: this Tensor does not require grad, nothing that it was made from asks for a gradient, "
+            "or it was made under no_grad()."
+        )
+    out = sys.stdout if file is None else file
+    nodes, leaves = _walked(loss._edge())
+    names = {id(param): name for name, param in model.named_parameters()} if model is not None else {}
+    labels: dict[Node | AccumulateGrad, str] = {node: f"#{i}" for i, node in enumerate(nodes, start=1)}
+    for i, leaf in enumerate(leaves, start=1):
+        labels[leaf] = names.get(id(leaf.variable), f"leaf {i}")
+
+    for node in nodes:
+        formula = " ".join((node.function.__doc__ or "").strip().partition("\n")[0].split())
+        print(f"{labels[node]}  {node.name()}  result {list(node.result_shape)}", file=out)
+        if formula:
+            print(f"      {formula}", file=out)
+        for i, (edge, _) in enumerate(node.next_functions):
+            if edge is None:
+                print(f"      input {i}: asks for no gradient", file=out)
+            else:
+                print(f"      input {i}: {list(edge.result_shape)} sends its gradient to {labels[edge]}", file=out)
+    for leaf in leaves:
+        shape = list(leaf.result_shape)
+        print(f"{labels[leaf]}  AccumulateGrad  {shape}: .grad += the gradients sent here", file=out)
+
+
+def _walked(root: Node | AccumulateGrad) -> tuple[list[Node], list[AccumulateGrad]]:
+    """The Nodes below root, newest first, as the walk visits them; and the leaves, in the order they are met."""
+    nodes: set[Node] = set()
+    waiting = [root]
+    while waiting:
+        edge = waiting.pop()
+        if isinstance(edge, Node) and edge not in nodes:
+            nodes.add(edge)
+            waiting += [edge for edge, _ in edge.next_functions if edge is not None]
+    in_order = sorted(nodes, key=lambda node: -node.sequence_nr)
+    edges = [edge for node in in_order for edge, _ in node.next_functions] if in_order else [root]
+    return in_order, list(dict.fromkeys(edge for edge in edges if isinstance(edge, AccumulateGrad)))

@@ -16,10 +16,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minitrain import random
 from minitrain.creation import as_tensor, stack, tensor
-from minitrain.random import Generator
 from minitrain.tensor import Tensor
+from minitrain.torchlike import random
+from minitrain.torchlike.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -1,7 +1,7 @@
 """The check of a learner's file: the piece in the library's place, held against measurement, torch and a real run.
 
-The learner's code runs in a process of its own (child.py), never here. What comes out of it is judged here, beside
-what the library's own piece gives. Whatever a learner wrote, a check ends, with words about it.
+The learner's code runs in a process of its own (check_process.py), never here. Its results are judged here, beside
+those of the library's own piece. Whatever a learner wrote, a check ends with a message about it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.learn.child import BEGIN
+from minitrain.learn.check_process import BEGIN
 from minitrain.learn.exercises import PACKAGE, Exercise, unpacked
-from minitrain.learn.plot import ASCII, BLOCKS, plot
+from minitrain.learn.screen import ASCII, BLOCKS, plot
 from minitrain.learn.splice import Piece, SpliceError, splice
 from minitrain.ops import Array
 
@@ -267,7 +267,7 @@ class _Child:
         self._answers: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
         one_thread = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"], "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-X", "utf8", str(Path(__file__).with_name("child.py"))],
+            [sys.executable, "-P", "-X", "utf8", str(Path(__file__).with_name("check_process.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

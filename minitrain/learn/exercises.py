@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.learn import cases, programs
-from minitrain.learn.probes import Probe
+from minitrain.learn import check_inputs as cases
+from minitrain.learn import training_runs as programs
+from minitrain.learn.measurements import Probe
 from minitrain.learn.splice import Piece, body_of, find_piece, learner_file
 from minitrain.nn import init
 from minitrain.ops import Array
@@ -30,7 +31,8 @@ class Exercise:
     why: what it is good for, in a sentence or two. task: what is to be written; what the check asks for beyond the
         docstring, and what it does not ask for.
     hints: from a nudge to nearly the answer.
-    probes: what the check computes with the piece, see probes.py and cases.py. program: the training run it ends with.
+    probes: what the check computes with the piece, see measurements.py and check_inputs.py.
+    program: the training run that the check ends with.
     faults: wrong solutions, each a pair: a part of the solution's text, and what to put in its place. Each must fail.
     given: the other methods of the class that are shown; None: all.
     gap: how the first and the last statement begin that are the learner's, where that is not the whole body.
@@ -62,7 +64,7 @@ class Exercise:
     def stub(self) -> str:
         """The learner's file as it is at first."""
         if self.bug:
-            return self.with_body(body_of(find_piece(PACKAGE, f"learn.{self.bug}")), whole=True)
+            return self.with_body(body_of(find_piece(PACKAGE, f"mistakes.{self.bug}")), whole=True)
         return self.with_body(f'raise NotImplementedError("write this part of {self.piece.name}")')
 
     def solution(self) -> str:
@@ -102,7 +104,7 @@ class Exercise:
         if stage == "training":
             return {"losses": self.program()}, b""
         if stage == "torch":
-            from minitrain.accelerated import twins
+            from minitrain.with_torch import exercise_references as twins
 
             arrays = {label: array for probe in self.probes for label, array in probe.twin(twins)}
             return {"labels": list(arrays)}, packed(arrays)
@@ -1147,7 +1149,7 @@ _BUGS = (
         track=BUGS,
         title="The word that is only half learned",
         target="ops.Index.backward",
-        bug="zoo_gradients.index_overwrites",
+        bug="gradients.index_overwrites",
         minutes=10,
         why="Three words are looked up in a table, and one of them occurs twice. It should learn twice as much as the "
         "others from it, and does not.",
@@ -1181,7 +1183,7 @@ _BUGS = (
         track=BUGS,
         title="A learning rate that should fit, and does not",
         target="ops.MSELoss.backward",
-        bug="zoo_gradients.mse_mean_over_the_rows",
+        bug="gradients.mse_mean_over_the_rows",
         minutes=10,
         why="A small regression with a learning rate that is known to be right. The loss grows.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
@@ -1218,7 +1220,7 @@ _BUGS = (
         track=BUGS,
         title="A classifier that forgets how to say no",
         target="ops.LogSoftmax.backward",
-        bug="zoo_gradients.log_softmax_diagonal_only",
+        bug="gradients.log_softmax_diagonal_only",
         minutes=15,
         why="The scores of all classes grow without end, and the loss stands still.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
@@ -1258,7 +1260,7 @@ _BUGS = (
         track=BUGS,
         title="Right in a chain, wrong with a shortcut",
         target="tape.walk_back",
-        bug="zoo_gradients.walk_back_visits_too_early",
+        bug="gradients.walk_back_visits_too_early",
         minutes=20,
         why="In a network without shortcuts this walk gives every gradient right. With 2 h + h something is missing.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
@@ -1293,7 +1295,7 @@ _BUGS = (
         track=BUGS,
         title="A bias that listens to the first sample only",
         target="ops.Add.backward",
-        bug="zoo_gradients.add_of_the_first_copy_only",
+        bug="gradients.add_of_the_first_copy_only",
         minutes=10,
         why="No error, the right shapes, and a model that hardly learns its bias.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
@@ -1329,7 +1331,7 @@ _BUGS = (
         track=BUGS,
         title="An optimizer that starts with a jump",
         target="optim.Adam.update",
-        bug="zoo_optimizers.adam_uncorrected",
+        bug="optimizers.adam_uncorrected",
         given=("__init__",),
         minutes=15,
         why="Adam's first step is lr in every direction, whatever the gradient; that is its charm. This one's is not.",
@@ -1338,7 +1340,7 @@ _BUGS = (
         hints=(
             "Work out the first step by hand, with g = 1: exp_avg is 1 - beta1, exp_avg_sq is 1 - beta2. What is the "
             "step then?",
-            "check_optimizer(Adam, 'adam') of minitrain.autograd.optimcheck compares with the formula, and says what "
+            "check_optimizer(Adam, 'adam') of minitrain.diagnosis.optimcheck compares with the formula, and says what "
             "differs.",
             "Compare the code with the docstring, line by line. Which two lines of the formula are missing?",
             "bias_correction1 = 1 - beta1 ** step.item(), and the same for 2.",
@@ -1367,7 +1369,7 @@ _BUGS = (
         track=BUGS,
         title="Some of the gradients never die",
         target="optim.Optimizer.zero_grad",
-        bug="zoo_optimizers.zero_grad_returns_too_early",
+        bug="optimizers.zero_grad_returns_too_early",
         given=(),
         minutes=10,
         why="The weight learns well. The bias goes faster and faster, past every good value and back.",
@@ -1402,7 +1404,7 @@ _BUGS = (
         track=BUGS,
         title="Not a number, and where it comes from",
         target="ops.Pow.backward",
-        bug="zoo_gradients.pow_of_zero",
+        bug="gradients.pow_of_zero",
         minutes=15,
         why="A curve x^b with an exponent that is learned. It works, until a point of the data lies at 0.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",

@@ -3,13 +3,14 @@
 A piece is a function (`walk_back`) or a method (`ReLU.backward`) of a module of minitrain. `learner_file` writes the
 file that the learner works in: the piece with its body taken out, and around it what is needed to understand it.
 `splice` makes the module anew from its own source, with what stands in the learner's file in the place of the
-library's; child.py gives that to an interpreter that has not imported the module yet. So every use of the piece is
-the learner's, and every error in it has the learner's file and line.
+library's; check_process.py gives that to an interpreter that has not imported the module yet. So every use of the
+piece is the learner's, and every error in it has the learner's file and line.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import dataclasses
 import difflib
@@ -65,11 +66,14 @@ def find_piece(package: Path, target: str) -> Piece:
     """
     parts = target.split(".")
     for i in range(len(parts) - 1, 0, -1):
-        path = package.joinpath(*parts[:i]).with_suffix(".py")
-        if path.is_file():
-            piece = Piece(".".join([package.name, *parts[:i]]), path, path.read_text("utf-8"), ".".join(parts[i:]))
-            _find(ast.parse(piece.source), piece)
-            return piece
+        folder, name = package.joinpath(*parts[:i]), ".".join(parts[i:])
+        files = [folder.with_suffix(".py")] if folder.with_suffix(".py").is_file() else sorted(folder.glob("*.py"))
+        for path in files:
+            module = ".".join([package.name, *path.relative_to(package).with_suffix("").parts])
+            piece = Piece(module, path, path.read_text("utf-8"), name)
+            with contextlib.suppress(LookupError):
+                _find(ast.parse(piece.source), piece)
+                return piece
     raise LookupError(f"{package} has no source file of a module that {target} could be in")
 
 

@@ -25,9 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from minitrain.training.atomic import write_atomically
-from minitrain.training.config import ConfigError
-from minitrain.training.reading import open_file, parse_json, read_file, shown
+from minitrain.files import open_file, parse_json, read_file, shown, write_atomically
+from minitrain.runs.config import ConfigError
 
 if TYPE_CHECKING:
     from minitrain.learn.exercises import Exercise

@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from minitrain import ops, random
-from minitrain.arguments import LONG, UINT8, by_x
+from minitrain import ops
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply
+from minitrain.torchlike import random
+from minitrain.torchlike.arguments import LONG, UINT8, by_x
 
 
 def _check_tensors(name: str, **arguments: Tensor) -> None:

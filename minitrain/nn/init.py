@@ -1,7 +1,7 @@
 """Initialisation: fill a Tensor, in place and unrecorded, with values from torch's random stream.
 
 Draws run over the Tensor's indices in order, whatever its order in memory; the values of uniform ones are torch's
-bit for bit (see minitrain.random).
+bit for bit (see minitrain.torchlike.random).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from minitrain.random import Generator
 from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.random import Generator
 
 Mode = Literal["fan_in", "fan_out"]
 

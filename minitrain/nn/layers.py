@@ -10,13 +10,13 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.arguments import FLOAT, as_dtype
-from minitrain.device import device as Device
-from minitrain.memory import empty_at_line
+from minitrain.layout import empty_at_line
 from minitrain.nn import functional as F
 from minitrain.nn import init
 from minitrain.nn.module import Module, Parameter
 from minitrain.tensor import Tensor
+from minitrain.torchlike.arguments import FLOAT, as_dtype
+from minitrain.torchlike.device import device as Device
 
 
 class Linear(Module):

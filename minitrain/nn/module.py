@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.arguments import as_dtype
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, increment_version
+from minitrain.torchlike.arguments import as_dtype
 
 
 class Parameter(Tensor):

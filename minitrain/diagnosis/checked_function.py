@@ -1,0 +1,248 @@
+"""What gradcheck checks, all seen alike: arrays that can be moved, results, and the gradients that backward gives."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from minitrain.diagnosis.gradcheck_report import GradcheckError
+from minitrain.nn import Module
+from minitrain.ops import Array, Context
+from minitrain.tape import AccumulateGrad, Node, enable_grad
+from minitrain.tensor import Tensor
+
+
+class Problem:
+    """Arrays to move, the results at where they are, and the gradients of those."""
+
+    operation: str
+    names: list[str]
+    arrays: list[Array]  # written to while measuring
+    inputs: Sequence[Any]  # all that the function takes, for the autopsy
+    options: Mapping[str, Any]
+    sizes: Mapping[int, str] = MappingProxyType({})  # numbers that a mean may divide by, with what each counts
+
+    def results(self) -> list[Array]:
+        """The floating results; they may lie in memory that the function uses again."""
+        raise NotImplementedError
+
+    def prepare(self) -> list[Array]:
+        """The results, once more, and whatever backward needs."""
+        raise NotImplementedError
+
+    def backward(self, grads: list[Array]) -> list[Array | None]:
+        """The gradient of each of the arrays, given those of the results; can be called again. May keep grads."""
+        raise NotImplementedError
+
+    def places(self) -> list[int]:
+        """Which of the inputs each of the arrays is."""
+        return [*range(len(self.arrays))]
+
+    def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
+        """For each array, the gradients that the tape gives, and would give by mistakes, see WALKS."""
+        return [{} for _ in self.arrays]
+
+
+class _Pair(Problem):
+    """forward and backward on arrays."""
+
+    def __init__(self, pair: Any, inputs: Sequence[Any], options: Mapping[str, Any], needs: Sequence[bool]) -> None:
+        self.operation = getattr(pair, "__name__", type(pair).__name__)
+        self.inputs = [np.array(x) if isinstance(x, np.ndarray) else x for x in inputs]
+        self.options = options
+        self._pair, self._needs = pair, tuple(needs)
+        self._checked = [i for i, need in enumerate(needs) if need]
+        self.names = [f"input {i}" for i in self._checked]
+        self.arrays = [self.inputs[i] for i in self._checked]
+        self._context: Any = None
+
+    def _forward(self, context: Context) -> Array:
+        y = self._pair.forward(context, *self.inputs, **self.options)
+        if isinstance(y, np.ndarray | np.generic | float) and (array := np.asarray(y)).dtype.kind == "f":
+            return array
+        if isinstance(y, np.ndarray | np.generic | int):
+            raise GradcheckError(f"{self.operation}.forward returned {np.asarray(y).dtype}; a gradient needs floats.")
+        raise GradcheckError(f"{self.operation}.forward returned {type(y).__name__}; return the result, an array.")
+
+    def results(self) -> list[Array]:
+        return [self._forward(Context(self._needs))]
+
+    def prepare(self) -> list[Array]:
+        self._context = Context(self._needs)
+        return [self._forward(self._context).copy()]
+
+    def backward(self, grads: list[Array]) -> list[Array | None]:
+        gradients = self._pair.backward(self._context, grads[0])
+        gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
+        if len(gradients) != len(self.inputs):
+            raise GradcheckError(
+                f"{self.operation}.backward returned {len(gradients)} gradients for {len(self.inputs)} inputs; return "
+                "one for each input, in order, None for an input that has none."
+            )
+        arrays = [None if gradients[i] is None else np.asarray(gradients[i]) for i in self._checked]
+        for i, gradient in zip(self._checked, arrays, strict=True):
+            if gradient is not None and gradient.dtype.kind not in "biuf":
+                kind = type(gradients[i]).__name__
+                raise GradcheckError(f"{self.operation}.backward returned {kind} for input {i}; return an array.")
+        return arrays
+
+    def places(self) -> list[int]:
+        return self._checked
+
+
+class _OfTensors(Problem):
+    """A function of Tensors; what is moved are the memories of Tensors, wherever the function uses them."""
+
+    def __init__(self, function: Callable[[], Any], operation: str, tensors: Mapping[str, Tensor]) -> None:
+        self.operation, self._function = operation, function
+        self.names, self._tensors = list(tensors), list(tensors.values())
+        self.arrays = self.inputs = [tensor.array for tensor in self._tensors]
+        self.options = {}
+        self._outputs: list[Tensor] = []
+        self._variables: set[Tensor] = set()
+
+    def _floating(self, outputs: Any) -> list[Tensor]:
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        for y in outputs:
+            if not isinstance(y, Tensor):
+                raise GradcheckError(f"{self.operation} returned {type(y).__name__}; expected a Tensor or several.")
+        return [y for y in outputs if y.is_floating_point()]
+
+    def results(self) -> list[Array]:
+        return [y.array for y in self._floating(self._function())]
+
+    def prepare(self) -> list[Array]:
+        with enable_grad():
+            self._outputs = self._floating(self._function())
+        self._variables = {*self._tensors, *_leaves([y for y in self._outputs if y.requires_grad])}
+        return [y.array.copy() for y in self._outputs]
+
+    def backward(self, grads: list[Array]) -> list[Array | None]:
+        """By backward itself; every .grad is put back afterwards."""
+        kept = [(variable, variable._grad) for variable in self._variables]
+        try:
+            for variable, _ in kept:
+                variable._grad = None
+            for y, grad in zip(self._outputs, grads, strict=True):
+                if y.requires_grad:
+                    y.backward(Tensor(grad), retain_graph=True)
+            return [None if tensor._grad is None else tensor._grad.array for tensor in self._tensors]
+        finally:
+            for variable, before in kept:
+                variable._grad = before
+
+    def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
+        found: list[dict[str, Array]] = [{} for _ in self.arrays]
+        roots = [(y, grad) for y, grad in zip(self._outputs, grads, strict=True) if y.requires_grad]
+        if len(roots) != 1 or not isinstance(roots[0][0]._edge(), Node):
+            return found
+        root = roots[0][0]._edge()
+        for what, merge, newest_first in WALKS:
+            by_leaf = {leaf.variable: grad for leaf, grad in _walk(root, roots[0][1], merge, newest_first).items()}
+            for tensor, gradients in zip(self._tensors, found, strict=True):
+                if tensor in by_leaf:
+                    gradients[what] = by_leaf[tensor]
+        return found
+
+
+def _leaves(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The Tensors that backward from these would give a gradient to."""
+    seen: set[Node | AccumulateGrad] = set()
+    waiting: list[Any] = [y._edge() for y in outputs]
+    while waiting:
+        edge = waiting.pop()
+        if edge not in seen:
+            seen.add(edge)
+            waiting += [following for following, _ in edge.next_functions if following is not None]
+    return [edge.variable for edge in seen if isinstance(edge, AccumulateGrad)]  # type: ignore[misc]
+
+
+# Walks over the tape: what is done with two gradients of one value, and whether in the right order. The first is right.
+WALKS: tuple[tuple[str, Callable[[Array, Array], Array], bool], ...] = (
+    ("", lambda before, new: before + new, True),
+    ("the later one takes the place of the earlier one", lambda before, new: new, True),
+    ("only the first one is kept", lambda before, new: before, True),
+    ("a value's gradient is sent on before all of its uses have sent theirs", lambda before, new: before + new, False),
+)
+
+
+def _walk(
+    root: Any, grad: Array, merge: Callable[[Array, Array], Array], newest_first: bool
+) -> dict[AccumulateGrad, Array]:
+    """tape.walk_back with one thing different: how gradients meet, or the order of the visits."""
+    pending: dict[Any, Array] = {root: grad}
+    waiting = [(-root.sequence_nr, root)]
+    while waiting:
+        _, node = heapq.heappop(waiting) if newest_first else waiting.pop(0)
+        if node not in pending:
+            continue
+        grad = pending.pop(node)
+        for (edge, _), input_grad in zip(node.next_functions, node.input_gradients(grad), strict=True):
+            if edge is None or input_grad is None:
+                continue
+            if edge in pending:
+                pending[edge] = np.asarray(merge(pending[edge], input_grad))
+                continue
+            pending[edge] = input_grad
+            if isinstance(edge, Node):
+                entry = (-edge.sequence_nr, edge)
+                if newest_first:
+                    heapq.heappush(waiting, entry)
+                else:
+                    waiting.append(entry)
+    return {leaf: grad for leaf, grad in pending.items() if isinstance(leaf, AccumulateGrad)}
+
+
+def as_problem(
+    func: Any, inputs: Any, options: Mapping[str, Any], loss_fn: Any, needs_input_grad: Sequence[bool] | None
+) -> Problem:
+    """What func and inputs are together. Raises for what cannot be checked."""
+    inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    if hasattr(func, "forward") and hasattr(func, "backward"):
+        floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
+        needs = floats if needs_input_grad is None else list(needs_input_grad)
+        if len(needs) != len(inputs):
+            raise ValueError(f"needs_input_grad has {len(needs)} values for {len(inputs)} inputs")
+        if any(need and not float_ for need, float_ in zip(needs, floats, strict=True)):
+            raise ValueError("needs_input_grad asks for the gradient of an input that is no array of floats")
+        if not any(needs):
+            kinds = ", ".join(type(x).__name__ for x in inputs)
+            raise ValueError(
+                f"gradcheck of a forward and backward on arrays wants a float64 array among its inputs, but got {kinds}"
+            )
+        return _Pair(func, inputs, options, needs)
+    if options or needs_input_grad is not None:
+        raise TypeError("options and needs_input_grad are for a forward and backward on arrays; use a closure here")
+    tensors = {f"input {i}": x for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad}
+    name = getattr(func, "__name__", type(func).__name__).replace("<lambda>", "function")
+    if isinstance(func, Module):
+        name = type(func).__name__
+        tensors |= {name: param for name, param in func.named_parameters() if param.requires_grad}
+        if loss_fn is not None and len(inputs) < 2:
+            raise ValueError("with loss_fn, inputs are the Module's own and then the target: give at least two")
+    elif loss_fn is not None:
+        raise TypeError("loss_fn belongs to a Module; put the loss into the function")
+    if not tensors:
+        raise ValueError(
+            "gradcheck expects at least one input Tensor to require gradient, but none of them does; pass "
+            "requires_grad=True where you make it."
+        )
+    for which, tensor in tensors.items():
+        if not tensor.is_leaf:
+            raise ValueError(f"{which} was made by an operation; give gradcheck x.detach().requires_grad_() instead")
+
+    def run() -> Any:
+        if loss_fn is None:
+            return func(*inputs)
+        *of_model, target = inputs
+        return loss_fn(func(*of_model), target)
+
+    problem = _OfTensors(run, name, tensors)
+    if isinstance(func, Module):
+        batch = next((x for x in inputs if isinstance(x, Tensor) and x.ndim), None)
+        problem.sizes = {} if batch is None else {len(batch): f"the {len(batch)} samples of the batch"}
+    return problem

@@ -1,0 +1,73 @@
+"""Every speed trick, measured: which of several equal forms of a computation is fastest, and where arrays lie."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+LINE = 64  # bytes, of most processors
+
+
+def product(grad_y: Array, weight: Array) -> Array:
+    """grad_y @ weight: (N, out) @ (out, in) -> (N, in).
+
+    With few rows, (weightᵀ grad_yᵀ)ᵀ is the same and faster, since nn.Linear keeps its weight transposed in memory.
+    """
+    N, out_features = grad_y.shape
+    if out_features >= 16 * N:
+        return np.ascontiguousarray((weight.T @ grad_y.T).T)
+    return grad_y @ weight
+
+
+def transposed_product(grad_y: Array, x: Array) -> Array:
+    """grad_yᵀ @ x: (N, out), (N, in) -> (out, in), in the memory order of nn.Linear's weight.
+
+    It is computed as (xᵀ grad_y)ᵀ. With a single row nothing is summed, and a plain multiplication is faster.
+    """
+    columns = x.T
+    return (columns * grad_y if len(x) == 1 else columns @ grad_y).T
+
+
+_BITS: dict[int, type[np.signedinteger[Any]]] = {2: np.int16, 4: np.int32, 8: np.int64}  # by the bytes of a float
+
+
+def zeroed(grad: Array, mask: Array) -> Array:
+    """np.where(mask, 0, grad), three to ten times as fast: each number's bits are ANDed with none or all of them.
+
+    (A product with 0 would make an infinite gradient nan.)
+    """
+    bits = _BITS[grad.dtype.itemsize]
+    kept = (mask.view(np.int8) - 1).astype(bits)  # 0, no bit, where mask holds; else -1, all of them
+    kept &= grad.view(bits)
+    return kept.view(grad.dtype)
+
+
+def empty_at_line(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array in C order, with whatever lay there, that begins at a line of the cache.
+
+    np.empty's begins at any multiple of 16 bytes, so that a store of a vector often touches two lines. For weights it
+    matters: every core reads them, and a core that stores into a line waits for the others to let go of it. An update
+    of 670,000 weights takes 0.10 ms so, and 0.13 otherwise.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + LINE, np.uint8)
+    begin = -memory.ctypes.data % LINE
+    return memory[begin : begin + size].view(dtype).reshape(shape)
+
+
+def keep_freed_memory() -> None:
+    """Have malloc keep freed memory, up to 64 MB of it, for whoever asks next.
+
+    A training step makes the arrays that the step before has freed. C's malloc gives large ones back to the system at
+    once and then gets new ones page by page, each of them cleared first: up to a sixth of a step's time. glibc's learns
+    from the largest block that the process has freed, if it has at most 32 MB (mallopt(3), M_MMAP_THRESHOLD), that such
+    sizes come and go: from the first block here. The second one then lies in the memory that is kept. NumPy asks for
+    large pages wherever it makes a block of over 4 MB (madvise(2), MADV_HUGEPAGE), and the smaller arrays that come
+    to lie there have them too: another thirtieth. Neither block is ever written to, so they take no memory. Another
+    malloc, or one that was set by MALLOC_ variables, is left as it is.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
+    np.empty(2**25 - 2**17, np.uint8)

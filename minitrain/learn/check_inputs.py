@@ -1,0 +1,419 @@
+"""What the exercises' pieces are given in a check: inputs for the operations, small graphs, loops and draws."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minitrain import nn, optim
+from minitrain.data.loader import DataLoader, TensorDataset
+from minitrain.learn.measurements import Case, Graph, Operation, Updates, Values, frozen, noting, numbers
+from minitrain.loops import Observer, test_loop, train_loop
+from minitrain.nn import init
+from minitrain.ops import Array, unbroadcast
+from minitrain.tape import no_grad
+from minitrain.tensor import Tensor
+from minitrain.torchlike.random import Generator, default_generator, manual_seed
+
+NamedValues = Iterator[tuple[str, Any]]
+
+# --- operations: sizes that differ, numbers that differ, and what is easily forgotten ---------------------------------
+
+x34 = numbers(3, 4, seed=1)
+x234 = numbers(2, 3, 4, seed=2)
+w34, w4, w31 = numbers(3, 4, seed=3), numbers(4, seed=4), numbers(3, 1, seed=5)
+float32 = Case("float32, x (2, 3)", [numbers(2, 3, seed=6).astype(np.float32)], measured=False)
+empty = Case("no rows, x (0, 4)", [np.zeros((0, 4))], measured=False)
+
+NEG = Operation("Neg", [Case("x (3, 4)", [x34]), float32, empty])
+EXP = Operation("Exp", [Case("x (3, 4)", [x34]), float32, empty])
+RELU = Operation(
+    "ReLU",
+    [
+        Case("x (3, 4)", [x34]),
+        Case("x (2, 3, 4)", [x234]),
+        Case("some x are 0", [np.array([[0.0, 1.5], [-2.0, 0.0], [0.5, -0.0]])], measured=False),
+        float32,
+        empty,
+    ],
+)
+_two_operands = [
+    Case("a (3, 4), b (3, 4)", [x34, w34]),
+    Case("a (3, 4), b (4,)", [x34, w4]),
+    Case("a (3, 1), b (2, 3, 4)", [w31, x234]),
+    Case("a (3, 4), b (3, 1), which asks for no gradient", [x34, w31], needs=(True, False)),
+    Case("a (4,), which asks for no gradient, b (3, 4)", [w4, x34], needs=(False, True)),
+    Case("a (3, 4), b = 2.5", [x34, 2.5]),
+]
+ADD = Operation("Add", _two_operands)
+MUL = Operation("Mul", _two_operands)
+FLATTEN = Operation(
+    "Flatten",
+    [
+        Case("x (2, 3, 4), axes 1 to 2", [x234], {"start_dim": 1, "end_dim": 2}),
+        Case("x (3, 2, 4, 1), axes 0 to 1", [numbers(3, 2, 4, 1, seed=8)], {"start_dim": 0, "end_dim": 1}),
+    ],
+)
+_reductions = [
+    Case("x (3, 4), dim 1", [x34], {"dim": (1,), "keepdim": False}),
+    Case("x (3, 4), dim 0, keepdim", [x34], {"dim": (0,), "keepdim": True}),
+    Case("x (3, 4), all of it", [x34], {"dim": (0, 1), "keepdim": False}),
+    Case("x (2, 3, 4), dim 0 and 2", [x234], {"dim": (0, 2), "keepdim": False}),
+]
+SUM = Operation("Sum", _reductions)
+MEAN = Operation("Mean", _reductions)
+INDEX = Operation(
+    "Index",
+    [
+        Case("x[1]", [x34], {"index": 1}),
+        Case("x[:, 1:3]", [x34], {"index": (slice(None), slice(1, 3))}),
+        Case("x[mask]", [x34], {"index": x34 > 0}),
+        Case("x[[2, 0, 2]], row 2 twice", [x34], {"index": np.array([2, 0, 2])}),
+        Case(
+            "x[[0, 1, 0], [3, 2, 3]], one element twice", [x34], {"index": (np.array([0, 1, 0]), np.array([3, 2, 3]))}
+        ),
+    ],
+)
+MATMUL = Operation(
+    "Matmul",
+    [
+        Case("a (3, 4), b (4, 5)", [x34, numbers(4, 5, seed=9)]),
+        Case("a (2, 3, 4), b (2, 4, 5)", [x234, numbers(2, 4, 5, seed=10)]),
+        Case("a (2, 3, 4), b (4, 5), which is used for both", [x234, numbers(4, 5, seed=9)]),
+        Case("b asks for no gradient", [x34, numbers(4, 5, seed=9)], needs=(True, False)),
+    ],
+)
+_weight, _bias = numbers(5, 4, seed=12), numbers(5, seed=13)
+LINEAR = Operation(
+    "Linear",
+    [
+        Case("x (3, 4), weight (5, 4), bias (5,)", [x34, _weight, _bias]),
+        Case("x (2, 3, 4), weight (5, 4), bias (5,)", [x234, _weight, _bias]),
+        Case("x (1, 4): one sample", [numbers(1, 4, seed=14), _weight, _bias]),
+        Case("no bias", [x34, _weight, None]),
+        Case("x asks for no gradient, as a batch of data", [x34, _weight, _bias], needs=(False, True, True)),
+        Case("weight and bias ask for no gradient", [x34, _weight, _bias], needs=(True, False, False)),
+    ],
+)
+_large = np.array([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -1002.0]])
+_along = [
+    Case("x (3, 4), dim 1", [x34], {"dim": 1}),
+    Case("x (3, 4), dim 0", [x34], {"dim": 0}),
+    Case("x (2, 3, 4), dim 1", [x234], {"dim": 1}),
+    Case("x from -1000 to 1000, dim 1", [_large], {"dim": 1}, measured=False),
+    Case("float32, x (2, 3), dim 1", [numbers(2, 3, seed=6).astype(np.float32)], {"dim": 1}, measured=False),
+]
+SOFTMAX = Operation("Softmax", _along)
+LOG_SOFTMAX = Operation("LogSoftmax", _along)
+MSE = Operation(
+    "MSELoss",
+    [
+        Case("x (3, 4), mean", [x34, w34], {"reduction": "mean"}),
+        Case("x (3, 4), sum", [x34, w34], {"reduction": "sum"}),
+        Case("x (3, 4), none", [x34, w34], {"reduction": "none"}),
+        Case("the target asks for no gradient, mean", [x34, w34], {"reduction": "mean"}, needs=(True, False)),
+        Case(
+            "float32, mean",
+            [numbers(2, 3, seed=6).astype(np.float32), numbers(2, 3, seed=15).astype(np.float32)],
+            {"reduction": "mean"},
+            measured=False,
+        ),
+    ],
+)
+_log_probabilities, _labels = numbers(5, 3, seed=16, low=-3, high=0), np.array([2, 0, 2, 1, 0])
+_class_weights = np.array([0.5, 1.0, 2.5])
+
+
+def _nll(label: str, reduction: str, target: Any = _labels, weight: Any = None) -> Case:
+    options = {"ignore_index": -100, "reduction": reduction}
+    return Case(label, [_log_probabilities, target, weight], options, needs=(True, False, False))
+
+
+NLL = Operation(
+    "NLLLoss",
+    [
+        _nll("x (5, 3), mean", "mean"),
+        _nll("x (5, 3), sum", "sum"),
+        _nll("x (5, 3), none", "none"),
+        _nll("two labels are to be ignored, mean", "mean", np.array([2, -100, 2, 1, -100])),
+        _nll("each class has a weight, mean", "mean", weight=_class_weights),
+        _nll(
+            "each class has a weight, two labels are ignored, sum",
+            "sum",
+            np.array([2, -100, 2, 1, -100]),
+            _class_weights,
+        ),
+    ],
+)
+
+
+def _unbroadcast() -> NamedValues:
+    for shape, operand in (((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 4), (3, 1)), ((2, 3, 4), (3, 1)), ((2, 3), ())):
+        with noting(f"a gradient {shape} for an operand {operand}"):
+            yield f"a gradient {shape} for an operand {operand}", unbroadcast(frozen(numbers(*shape, seed=17)), operand)
+
+
+UNBROADCAST = Values(_unbroadcast)
+
+POW = Operation(
+    "Pow",
+    [
+        Case("a (3, 4) above 0, b (3, 4)", [np.abs(x34) + 0.1, w34]),
+        Case("a (3, 4), b = 2", [x34, 2]),
+        Case("some a are 0, b (3,) above 1", [np.array([0.0, 1.5, 0.0]), np.array([2.0, 3.0, 1.5])], measured=False),
+    ],
+)
+
+# --- graphs: functions of Tensors, minitrain's or torch's -------------------------------------------------------------
+
+GRAPHS = (
+    Graph("x · x", lambda x: x * x, [x34]),
+    Graph("h = exp x;  h · 2 + h", lambda x: (lambda h: h * 2.0 + h)(x.exp()), [x34]),
+    Graph("a + b + a: what is sent to one is sent to another", lambda a, b: a + b + a, [x34, w34]),
+    Graph("Σ x + Σ 2 x", lambda x: x.sum() + (x * 2.0).sum(), [x34]),
+    Graph(
+        "h = a · b;  sigmoid(exp(-h)) · h: an old value used late",
+        lambda a, b: (lambda h: (-h).exp().sigmoid() * h)(a * b),
+        [x34, w34],
+    ),
+    Graph("relu(x W) W again", lambda x, W: (x @ W).relu() @ W, [x34, numbers(4, 4, seed=18)]),
+    Graph("two passes, with nothing forgotten between", lambda x: x.exp() * x, [x34], passes=2),
+)
+
+
+def _deep(x: Any) -> Any:
+    for _ in range(3000):
+        x = x * 0.999 + 0.001
+    return x
+
+
+DEEP = Graph("6,000 operations, one after another", _deep, [w4], measured=False)
+
+
+def _no_strangers() -> NamedValues:
+    a, b = Tensor(x34.copy()).requires_grad_(), Tensor(w34.copy()).requires_grad_()
+    (a + b).sum().backward()
+    grads = [numbers() if leaf.grad is None else leaf.grad.array for leaf in (a, b)]
+    yield "after (a + b).sum().backward(): whether a.grad can be written", grads[0].flags.writeable
+    yield (
+        "after (a + b).sum().backward(): whether b.grad has memory of its own",
+        not np.may_share_memory(grads[0], grads[1]),
+    )
+
+
+OWN_GRADIENTS = Values(_no_strangers)
+
+# --- optimizers -------------------------------------------------------------------------------------------------------
+
+SGD = Updates("SGD", "sgd", [{"lr": 0.1}, {"lr": 0.1, "weight_decay": 0.05}])
+MOMENTUM = Updates(
+    "SGD",
+    "sgd",
+    [
+        {"lr": 0.1, "momentum": 0.9},
+        {"lr": 0.1, "momentum": 0.8, "dampening": 0.3},
+        {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.05},
+        {"lr": 0.1},
+    ],
+)
+NESTEROV = Updates("SGD", "sgd", [{"lr": 0.1, "momentum": 0.9, "nesterov": True}, {"lr": 0.1, "momentum": 0.9}])
+RMSPROP = Updates("RMSprop", "rmsprop", [{"lr": 0.01}, {"lr": 0.02, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}])
+RMSPROP_MORE = Updates(
+    "RMSprop",
+    "rmsprop",
+    [{"lr": 0.01, "momentum": 0.9}, {"lr": 0.01, "centered": True}, {"lr": 0.01, "momentum": 0.5, "centered": True}],
+)
+ADAM = Updates("Adam", "adam", [{"lr": 0.01}, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}])
+ADAMW = Updates("AdamW", "adam", [{"lr": 0.01, "weight_decay": 0.1}, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3}])
+
+
+def _zero_grad() -> NamedValues:
+    a, b, unused = (Tensor(numbers(3, seed=seed)).requires_grad_() for seed in (19, 20, 21))
+    optimizer = optim.SGD([{"params": [a, unused]}, {"params": [b]}], lr=0.1)
+    (a * b).sum().backward()
+    optimizer.zero_grad()
+    yield "whether .grad is None after zero_grad()", [param.grad is None for param in (a, b, unused)]
+    (a * b).sum().backward()
+    kept = a.grad
+    optimizer.zero_grad(set_to_none=False)
+    nan = np.full(3, np.nan)
+    for name, param in (("a", a), ("b", b)):
+        grad = param.grad
+        yield f"{name}.grad after zero_grad(set_to_none=False)", nan if grad is None else grad.array.copy()
+    yield "whether a.grad is the same Tensor as before", a.grad is kept
+    yield "whether a .grad that was None still is", unused.grad is None
+    (a * b).sum().backward()
+    yield "a.grad after the next backward", nan if a.grad is None else a.grad.array.copy()
+
+
+ZERO_GRAD = Values(_zero_grad)
+
+# --- draws ------------------------------------------------------------------------------------------------------------
+
+
+def drawn_weight() -> Tensor:
+    """A weight to fill, (out, in)."""
+    return Tensor(np.empty((40, 60), np.float32))
+
+
+def _generator() -> Generator:
+    return Generator().manual_seed(5)
+
+
+def _kaiming_uniform() -> NamedValues:
+    for options in ({}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}):
+        weight = drawn_weight()
+        result = init.kaiming_uniform_(weight, **options, generator=_generator())
+        yield f"the largest absolute value, with options {options}", np.abs(weight.array).max()
+        yield f"the weight (40, 60), with {options}", weight.array
+        yield "whether the Tensor itself is returned", result is weight
+
+
+def _xavier_uniform() -> NamedValues:
+    for options in ({}, {"gain": 5 / 3}):
+        weight = drawn_weight()
+        result = init.xavier_uniform_(weight, **options, generator=_generator())
+        yield f"the largest absolute value, with options {options}", np.abs(weight.array).max()
+        yield f"the weight (40, 60), with {options}", weight.array
+        yield "whether the Tensor itself is returned", result is weight
+
+
+def _reset_parameters() -> NamedValues:
+    state = default_generator.get_state()
+    try:
+        for in_features, out_features in ((60, 40), (3, 2)):
+            manual_seed(5)
+            layer = nn.Linear(in_features, out_features)
+            yield f"the weight of Linear({in_features}, {out_features})", layer.weight.array
+            yield f"the bias of Linear({in_features}, {out_features})", layer.bias.array
+        manual_seed(5)
+        nn.Linear(3, 2, bias=False)
+    finally:
+        default_generator.set_state(state)
+
+
+KAIMING_UNIFORM = Values(_kaiming_uniform, lambda twins: twins.kaiming_uniform())
+XAVIER_UNIFORM = Values(_xavier_uniform, lambda twins: twins.xavier_uniform())
+RESET_PARAMETERS = Values(_reset_parameters, lambda twins: twins.reset_parameters())
+
+# --- loops ------------------------------------------------------------------------------------------------------------
+
+
+class _Noting(Observer):
+    """Notes what a loop says of itself."""
+
+    def __init__(self) -> None:
+        self.before: list[list[float]] = []
+        self.after: list[list[float]] = []
+        self.tests: list[float] = []
+
+    def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
+        self.before.append([batch, len(X), len(y), loss.item()])
+
+    def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
+        self.after.append([batch, loss.item(), current, size])
+
+    def after_test(self, accuracy: float, loss: float) -> None:
+        self.tests += [accuracy, loss]
+
+
+_samples, _classes = numbers(7, 3, seed=22), np.array([0, 1, 1, 0, 1, 0, 0])
+_first_weight, _first_bias = numbers(2, 3, seed=23), numbers(2, seed=24)
+
+
+def _small_run() -> tuple[DataLoader[Any], nn.Module]:
+    """Seven samples of three numbers in batches of three, and a layer with two outputs."""
+    layer = nn.Linear(3, 2, dtype=np.float64)
+    with no_grad():
+        layer.weight.copy_(Tensor(_first_weight))
+        layer.bias.copy_(Tensor(_first_bias))
+    return DataLoader(TensorDataset(Tensor(_samples), Tensor(_classes)), batch_size=3), layer
+
+
+def _train_loop() -> NamedValues:
+    batches, model = _small_run()
+    model.eval()
+    noted = _Noting()
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(2):
+        train_loop(batches, model, nn.CrossEntropyLoss(), optimizer, noted)
+    yield "the numbers of the batches, as before_update is told", [batch for batch, *_ in noted.before]
+    yield "the numbers of samples and labels, as before_update is told", [counts for _, *counts, _ in noted.before]
+    yield "the losses of the batches of two passes", [loss for *_, loss in noted.before]
+    yield "the same, as after_update is told", [loss for _, loss, *_ in noted.after]
+    yield "the numbers of the batches, as after_update is told", [batch for batch, *_ in noted.after]
+    yield "how many samples have been seen, of how many, as after_update is told", [seen for _, _, *seen in noted.after]
+    yield "the weight after two passes", model.weight.array.copy()
+    yield "the bias after two passes", model.bias.array.copy()
+    yield "whether the model is in training mode", model.training
+    train_loop(batches, model, nn.CrossEntropyLoss(), optimizer, noted, first_batch=4)
+    yield "the numbers of the batches, with first_batch=4", [batch for batch, *_ in noted.after[-3:]]
+
+
+def _test_loop() -> NamedValues:
+    batches, model = _small_run()
+    noted = _Noting()
+    with no_grad():
+        result = test_loop(batches, model, nn.CrossEntropyLoss(), noted)
+    yield "the accuracy and the loss that are returned", result
+    yield "what after_test is told", noted.tests
+    yield "whether the model is in evaluation mode", not model.training
+
+
+def _trained_by_torch(twins: Any) -> Iterator[tuple[str, Array]]:
+    weight, bias = twins.small_run(_samples, _classes, _first_weight, _first_bias)
+    yield "the weight after two passes", weight
+    yield "the bias after two passes", bias
+
+
+TRAIN_LOOP = Values(_train_loop, _trained_by_torch)
+TEST_LOOP = Values(_test_loop)
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def _moved(function: Any, x: Tensor) -> Any:
+    """gradcheck's measure of a function of one Tensor."""
+    from minitrain.diagnosis.checked_function import as_problem
+    from minitrain.diagnosis.gradcheck import _Measured
+
+    return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
+
+
+def _around() -> NamedValues:
+    x = Tensor(numbers(3, 4, seed=25))
+    measured = _moved(lambda x: x.exp(), x)
+    for what, value in zip(("moved up", "moved down"), measured.around(x.array.flat, 5, 0.25), strict=False):
+        yield f"exp x with x[1, 1] {what} by 0.25", value
+    yield "the distance, with a step of 0.25", measured.around(x.array.flat, 5, 0.25)[2]
+    yield "x afterwards", x.array.copy()
+
+    def breaks(x: Tensor) -> Tensor:
+        if x.array[0, 0] != start[0, 0]:
+            raise ArithmeticError("only to see what becomes of x")
+        return x
+
+    start = x.array.copy()
+    measured = _moved(breaks, x)
+    with contextlib.suppress(ArithmeticError):
+        measured.around(x.array.flat, 0, 0.25)
+    yield "x after value() has raised", x.array.copy()
+
+
+def _measured() -> NamedValues:
+    for label, function in _JACOBIANS.items():
+        x = Tensor(x34.copy())
+        yield f"dy/dx of {label}, as measured", _moved(function, x).jacobian(x.array)
+
+
+def _by_torch(twins: Any) -> Iterator[tuple[str, Array]]:
+    for label, function in _JACOBIANS.items():
+        yield f"dy/dx of {label}, as measured", twins.jacobian(function, x34)
+
+
+_JACOBIANS: dict[str, Any] = {"exp x": lambda x: x.exp(), "softmax x": lambda x: x.softmax(1)}
+AROUND = Values(_around)
+MEASURED = Values(_measured, _by_torch)

@@ -1,0 +1,111 @@
+"""Every differentiable operation on plain NumPy arrays: forward and backward side by side, with the formula.
+
+An operation is a class with two static methods. forward(ctx, *arrays, **options) computes the result and leaves
+on ctx what the derivative needs; backward(ctx, grad_y) receives dL/dy, the loss's gradient with respect to the
+result, and returns dL/d(input) for each input in order (None where none is asked for). The first line of each
+docstring is the formula. Nothing here knows Tensors, the tape or torch.
+
+Three rules hold throughout. backward never writes into grad_y. What it returns is fresh or a view of grad_y,
+never a saved array. An operand of an arithmetic operation may be a Python number, which takes the other
+operand's dtype; it gets no gradient.
+"""
+
+from minitrain.ops.elementwise import (
+    Abs,
+    Add,
+    Clamp,
+    Div,
+    Exp,
+    Log,
+    Maximum,
+    Minimum,
+    Mul,
+    Neg,
+    Pow,
+    ReLU,
+    Sigmoid,
+    Sqrt,
+    Sub,
+    Tanh,
+    Where,
+)
+from minitrain.ops.function import (
+    Array,
+    Context,
+    Function,
+    Gradients,
+    Reduction,
+    unbroadcast,
+)
+from minitrain.ops.linear import (
+    Linear,
+    Matmul,
+)
+from minitrain.ops.loss import (
+    LogSoftmax,
+    MSELoss,
+    NLLLoss,
+    Softmax,
+)
+from minitrain.ops.reduce import (
+    Amax,
+    Mean,
+    Sum,
+)
+from minitrain.ops.shape import (
+    Cat,
+    Clone,
+    Expand,
+    Flatten,
+    Index,
+    IndexPut,
+    Permute,
+    Reshape,
+    ToCopy,
+    Transpose,
+)
+
+__all__ = [
+    "Abs",
+    "Add",
+    "Amax",
+    "Array",
+    "Cat",
+    "Clamp",
+    "Clone",
+    "Context",
+    "Div",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Function",
+    "Gradients",
+    "Index",
+    "IndexPut",
+    "Linear",
+    "Log",
+    "LogSoftmax",
+    "MSELoss",
+    "Matmul",
+    "Maximum",
+    "Mean",
+    "Minimum",
+    "Mul",
+    "NLLLoss",
+    "Neg",
+    "Permute",
+    "Pow",
+    "ReLU",
+    "Reduction",
+    "Reshape",
+    "Sigmoid",
+    "Softmax",
+    "Sqrt",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "ToCopy",
+    "Transpose",
+    "Where",
+    "unbroadcast",
+]

@@ -1,0 +1,1 @@
+"""What torch's names and rules need: dtypes and arguments, printing, devices, the random stream."""

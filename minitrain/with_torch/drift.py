@@ -1,0 +1,256 @@
+"""How float32 runs drift away from a float64 run of the same training, step by step: a table and a plot."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitrain.ops import Array
+from minitrain.runs.config import Config, ConfigError
+from minitrain.tensor import Tensor
+from minitrain.with_torch.choose_backend import check_writable, find_compiler, require_torch
+from minitrain.with_torch.compare import (
+    Side,
+    Triple,
+    describe,
+    make_side,
+    milestones,
+    numpy_side,
+    plain,
+    torch_twin,
+    training_data,
+)
+
+REFERENCE = "NumPy float64"
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """How far each run is from NumPy float64, at some of the steps. str() of it is the table.
+
+    run: what was trained, in words. steps: at which steps it was measured.
+    loss: by run, |loss - loss64| / |loss64|, before the step's update.
+    parameters: by run, ‖p - p64‖ / ‖p64‖ after it; p is all parameters as one vector, ‖·‖ its Euclidean length.
+    absent: the runs that this machine does not allow, each with the reason.
+    """
+
+    run: str
+    steps: list[int]
+    loss: dict[str, list[float]]
+    parameters: dict[str, list[float]]
+    absent: list[str]
+
+    def __str__(self) -> str:
+        many = f"{self.steps[-1]} step{'s' * (self.steps[-1] > 1)}"
+        return "\n".join(
+            [
+                f"Drift from {REFERENCE} over {many}, from the same weights on the same batches:",
+                self.run,
+                "",
+                f"The loss: |loss - loss64| / |loss64|, where loss64 is that of {REFERENCE}",
+                *self._table(self.loss),
+                "",
+                "The parameters: ‖p - p64‖ / ‖p64‖, all of them as one vector, after the update",
+                *self._table(self.parameters),
+                *([""] if self.absent else []),
+                *self.absent,
+            ]
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON takes it; nan and the infinities as strings."""
+        figures: dict[str, Any] = plain(dataclasses.asdict(self))
+        return figures
+
+    def _table(self, columns: dict[str, list[float]]) -> Iterator[str]:
+        widths = {name: max(len(name), 8) for name in columns}
+        yield "  step  " + "  ".join(f"{name:>{widths[name]}}" for name in columns)
+        for row, step in enumerate(self.steps):
+            yield f"{step:>6}  " + "  ".join(f"{column[row]:>{widths[name]}.1e}" for name, column in columns.items())
+
+
+class _Run:
+    """One of the runs: takes a step on a batch, gives its parameters."""
+
+    def __init__(self, triple: Triple, *, compiled: bool = False, precision: str | None = None) -> None:
+        self._side: Side = make_side(triple)
+        self._model = triple[0]
+        if compiled:
+            import torch
+
+            self._model = torch.compile(triple[0])
+        self._precision = precision
+
+    def step(self, X: Tensor, y: Tensor) -> float:
+        """One training step; returns the loss."""
+        side = self._side
+        with _matmul_precision(self._precision):
+            loss = side.loss_fn(self._model(side.own(X)), side.own(y))
+            loss.backward()
+            side.optimizer.step()
+            side.optimizer.zero_grad()
+        return float(loss.item())
+
+    def warm_up(self, X: Tensor) -> None:
+        """Run forward and backward, so that what is compiled is compiled; nothing is updated."""
+        self._model(self._side.own(X)).sum().backward()
+        self._side.optimizer.zero_grad()
+
+    def parameters(self) -> Array:
+        """All of them as one vector of float64."""
+        arrays = [self._side.array(param) for param in self._side.parameters.values()]
+        return np.concatenate([array.astype(np.float64).ravel() for array in arrays])
+
+
+@contextlib.contextmanager
+def _matmul_precision(precision: str | None) -> Iterator[None]:
+    """torch's float32_matmul_precision, 'highest' or 'high' (tf32), set inside and put back after."""
+    if precision is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def measure_drift(config: Config, steps: int = 500) -> Drift:
+    """Train what `minitrain train` would train in several ways at once, from the same weights on the same batches.
+
+    The ways: NumPy float64, which the others are measured by; NumPy float32; torch on the CPU in float32, as it is and
+    compiled, and in float64, to show that it is the width that matters; torch on the GPU in float32, with and without
+    tf32. Raises ConfigError without torch, DataError without data.
+    """
+    if steps < 1:
+        raise ConfigError(f"steps must be at least 1, but got {steps}")
+    require_torch("minitrain compare")
+    import torch
+
+    data = training_data(config)
+    narrow, _ = numpy_side(config, data, "float32")
+    wide, batches = numpy_side(config, data, "float64")
+    first = narrow[0]
+    reference = _Run(wide)
+    runs = {
+        "NumPy float32": _Run(narrow),
+        "torch CPU float32": _Run(torch_twin(config, first, "float32")),
+    }
+    absent = []
+    X, y = next(batches)
+    batches = itertools.chain([(X, y)], batches)
+    if find_compiler() is None:
+        absent.append("torch compiled, float32: no C++ compiler here (g++, or CXX), which torch.compile needs")
+    else:
+        try:
+            compiled = _Run(torch_twin(config, first, "float32"), compiled=True)
+            compiled.warm_up(X)
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            absent.append(f"torch compiled, float32: torch.compile does not work here: {reason}")
+        else:
+            runs["torch CPU float32 compiled"] = compiled
+    if torch.cuda.is_available():
+        for label, precision in (("torch GPU float32", "highest"), ("torch GPU tf32", "high")):
+            runs[label] = _Run(torch_twin(config, first, "float32", "cuda"), precision=precision)
+    else:
+        absent.append("torch GPU, float32 and tf32: no GPU here")
+    runs["torch CPU float64"] = _Run(torch_twin(config, first, "float64"))
+
+    marks = milestones(steps)
+    loss: dict[str, list[float]] = {label: [] for label in runs}
+    parameters: dict[str, list[float]] = {label: [] for label in runs}
+    for step, (X, y) in enumerate(itertools.islice(batches, steps), start=1):
+        expected = reference.step(X, y)
+        losses = {label: run.step(X, y) for label, run in runs.items()}
+        if step in marks:
+            p64 = reference.parameters()
+            for label, run in runs.items():
+                loss[label].append(abs(losses[label] - expected) / abs(expected) if expected else math.inf)
+                parameters[label].append(float(np.linalg.norm(run.parameters() - p64) / np.linalg.norm(p64)))
+    return Drift(describe(config), marks, loss, parameters, absent)
+
+
+# --- the plot ---------------------------------------------------------------------------------------------------------
+
+# Told apart by people with any kind of colour vision: Okabe and Ito, "Color Universal Design" (2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def check_plot(path: str) -> None:
+    """Raise ConfigError, before a long run, if a plot could not be written there."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ConfigError('plotting needs matplotlib: pip install -e ".[plot]"') from None
+    check_writable(path, "--plot")
+    if Path(path).suffix.lower() != ".png":
+        raise ConfigError(f"the plot is a PNG file, but its name is {path!r}; end it in .png")
+
+
+def plot_drift(drift: Drift, path: str) -> None:
+    """Draw it as a PNG: the loss above, the parameters below, both axes logarithmic, each line named at its end."""
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 8), dpi=120, layout="constrained")
+    figure.suptitle(
+        f"How far training drifts from {REFERENCE}, from the same weights on the same batches\n{drift.run}", fontsize=11
+    )
+    panels = figure.subplots(2, 1, sharex=True)
+    for axes, columns, what in (
+        (panels[0], drift.loss, "The loss:  |loss - loss64| / |loss64|"),
+        (panels[1], drift.parameters, "All parameters as one vector:  ‖p - p64‖ / ‖p64‖"),
+    ):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_title(what, fontsize=11, loc="left")
+        axes.set_ylabel("relative difference (no unit)")
+        axes.grid(True, which="major", color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(y=0.1)
+        ends = {}
+        # Each line is drawn thinner than those below it, so that lines that coincide can all be seen.
+        widths = np.linspace(5, 1.2, len(columns))
+        for (label, values), colour, width in zip(columns.items(), itertools.cycle(COLOURS), widths, strict=False):
+            seen = [value if value > 0 else math.nan for value in values]  # 0 has no place on a logarithmic axis
+            axes.plot(drift.steps, seen, color=colour, marker="o", markersize=width + 2, linewidth=width)
+            points = [(step, value) for step, value in zip(drift.steps, values, strict=True) if value > 0]
+            if points:
+                ends[label] = (points[-1], colour)
+        _name_lines(axes, ends)
+    panels[1].set_xlabel("training step")
+    panels[1].set_xticks(drift.steps, labels=[f"{step:,}" for step in drift.steps])
+    panels[1].minorticks_off()
+    notes = ["A difference of exactly 0 is not drawn.", *(f"{reason}." for reason in drift.absent)]
+    figure.text(0.02, -0.01, "  ".join(notes), fontsize=8, color="0.4", va="top")
+    figure.savefig(path, bbox_inches="tight")
+
+
+def _name_lines(axes: Any, ends: dict[str, tuple[tuple[int, float], str]]) -> None:
+    """Write each line's name to the right of its end, highest first, moved down where two would overlap."""
+    low, high = np.log10(axes.get_ylim())
+    ceiling = 1.0
+    for label, ((step, value), colour) in sorted(ends.items(), key=lambda item: -item[1][0][1]):
+        at = min(float((np.log10(value) - low) / (high - low)), ceiling)
+        ceiling = at - 0.065  # the height of a line of text, as a share of the axes'
+        axes.annotate(
+            label,
+            xy=(step, value),
+            xytext=(1.03, at),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=9,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkB": 4},
+        )

@@ -1,0 +1,145 @@
+"""What torch has for the pieces that the exercises are made of: the same numbers in, torch's numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from minitrain.ops import Array
+
+
+def _tensor(array: Any) -> Any:
+    """An array as a torch tensor of its own; anything else as it is."""
+    return torch.from_numpy(np.array(array)) if isinstance(array, np.ndarray) else array
+
+
+def _index(index: Any) -> Any:
+    return tuple([_tensor(part) for part in index]) if isinstance(index, tuple) else _tensor(index)
+
+
+def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str) -> Any:
+    return F.nll_loss(x, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+# Each takes the inputs and the options of the operation of this name in ops.py.
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "Add": torch.add,
+    "Sub": torch.sub,
+    "Mul": torch.mul,
+    "Div": torch.div,
+    "Pow": torch.pow,
+    "Neg": torch.neg,
+    "Exp": torch.exp,
+    "Log": torch.log,
+    "Tanh": torch.tanh,
+    "Sigmoid": torch.sigmoid,
+    "ReLU": torch.relu,
+    "Sum": torch.sum,
+    "Mean": torch.mean,
+    "Amax": torch.amax,
+    "Flatten": torch.flatten,
+    "Index": lambda x, *, index: x[_index(index)],
+    "Matmul": torch.matmul,
+    "Linear": F.linear,
+    "Softmax": torch.softmax,
+    "LogSoftmax": torch.log_softmax,
+    "NLLLoss": _nll,
+    "MSELoss": F.mse_loss,
+}
+
+
+def operation(
+    name: str, inputs: Sequence[Any], options: dict[str, Any], needed: Sequence[bool], grad_of: Callable[[Array], Array]
+) -> tuple[Array, list[Array | None]]:
+    """An operation's result, and its inputs' gradients where they are needed; grad_of(y) is dL/dy."""
+    tensors = [_tensor(x) for x in inputs]
+    for tensor, need in zip(tensors, needed, strict=True):
+        if need:
+            tensor.requires_grad_()
+    y = OPERATIONS[name](*tensors, **options)
+    result = y.detach().numpy()
+    if y.requires_grad:
+        y.backward(torch.from_numpy(grad_of(result)).reshape(y.shape))
+    gradients = [
+        x.grad.numpy() if need and x.grad is not None else None for x, need in zip(tensors, needed, strict=True)
+    ]
+    return result, gradients
+
+
+def graph(
+    function: Callable[..., Any], inputs: Sequence[Array], passes: int, grad_of: Callable[[Array], Array]
+) -> tuple[Array, list[Array]]:
+    """A function of tensors: its result, and its inputs' .grad after some passes that forget nothing."""
+    leaves = [_tensor(x).requires_grad_() for x in inputs]
+    for _ in range(passes):
+        y = function(*leaves)
+        y.backward(torch.from_numpy(grad_of(y.detach().numpy())))
+    return y.detach().numpy(), [leaf.grad.numpy() for leaf in leaves]
+
+
+def updates(name: str, options: dict[str, Any], start: Array, gradients: Sequence[Array]) -> Iterator[Array]:
+    """A parameter after each step of an optimizer; before the last two the learning rate is halved."""
+    param = _tensor(start).requires_grad_()
+    optimizer = getattr(torch.optim, name)([param], **options)
+    for step, gradient in enumerate(gradients):
+        if step == len(gradients) - 2:
+            optimizer.param_groups[0]["lr"] *= 0.5
+        param.grad = _tensor(gradient)
+        optimizer.step()
+        yield param.detach().numpy().copy()
+
+
+# --- draws and loops, by the names that minitrain.learn.check_inputs has for them -------------------------------------
+
+
+def kaiming_uniform() -> Iterator[tuple[str, Array]]:
+    """torch.nn.init's."""
+    for options in ({}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}):
+        weight = torch.empty(40, 60)
+        torch.nn.init.kaiming_uniform_(weight, **options, generator=torch.Generator().manual_seed(5))
+        yield f"the weight (40, 60), with {options}", weight.numpy()
+
+
+def xavier_uniform() -> Iterator[tuple[str, Array]]:
+    """torch.nn.init's."""
+    for options in ({}, {"gain": 5 / 3}):
+        weight = torch.empty(40, 60)
+        torch.nn.init.xavier_uniform_(weight, **options, generator=torch.Generator().manual_seed(5))
+        yield f"the weight (40, 60), with {options}", weight.numpy()
+
+
+def reset_parameters() -> Iterator[tuple[str, Array]]:
+    """torch.nn.Linear's."""
+    with torch.random.fork_rng(devices=[]):
+        for in_features, out_features in ((60, 40), (3, 2)):
+            torch.manual_seed(5)
+            layer = torch.nn.Linear(in_features, out_features)
+            yield f"the weight of Linear({in_features}, {out_features})", layer.weight.detach().numpy()
+            yield f"the bias of Linear({in_features}, {out_features})", layer.bias.detach().numpy()
+
+
+def small_run(x: Array, y: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+    """A layer's weight and bias after two passes in batches of three, with SGD at a rate of 0.5."""
+    layer = torch.nn.Linear(3, 2, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(_tensor(weight))
+        layer.bias.copy_(_tensor(bias))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    for _ in range(2):
+        for start in range(0, len(x), 3):
+            loss: Any = F.cross_entropy(layer(_tensor(x[start : start + 3])), _tensor(y[start : start + 3]))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+
+def jacobian(function: Callable[..., Any], x: Array) -> Array:
+    """dy/dx of a function of one tensor, (x.size, y.size)."""
+    find: Any = torch.autograd.functional.jacobian
+    found = find(function, _tensor(x))
+    return np.asarray(found.reshape(-1, x.size).T)
