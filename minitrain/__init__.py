@@ -33,13 +33,13 @@ from minitrain.creation import (
     set_rng_state,
     stack,
     tensor,
+    where,
     zeros,
     zeros_like,
 )
 from minitrain.layout import keep_freed_memory
 from minitrain.serialization import load, save
-from minitrain.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from minitrain.tensor import Tensor, where
+from minitrain.tensor import Tensor
 from minitrain.torchlike.arguments import BOOL as bool
 from minitrain.torchlike.arguments import DOUBLE as double
 from minitrain.torchlike.arguments import DOUBLE as float64
@@ -54,6 +54,7 @@ from minitrain.torchlike.arguments import LONG as long
 from minitrain.torchlike.arguments import UINT8 as uint8
 from minitrain.torchlike.arguments import Size
 from minitrain.torchlike.device import accelerator, backends, cuda, device
+from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"

@@ -329,6 +329,13 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([x.unsqueeze(axis) for x in tensors], axis)
 
 
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """input where condition is true, other elsewhere; all three broadcast."""
+    if not isinstance(condition, Tensor):
+        raise RuntimeError(f"where expected condition to be a bool Tensor, but got {type(condition).__name__}")
+    return condition._where(condition, input, other)
+
+
 # --- the random stream's state ----------------------------------------------------------------------------------------
 
 

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minitrain import ops
-from minitrain.ops import Array, Context, Function
-from minitrain.tape import no_grad
+from minitrain import layout, ops
+from minitrain.ops import Array, Context, Function, elementwise, reduce
 from minitrain.tensor import Tensor, apply
 from minitrain.torchlike.arguments import as_axes, as_indices
+from minitrain.torchlike.grad_mode import no_grad
 from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,
@@ -37,7 +37,7 @@ def test_zeroed_is_where(inputs: list[Array], data: st.DataObject) -> None:
     (grad,) = inputs
     mask = data.draw(own.arrays(grad.shape, "bool"))
     before = grad.copy()
-    result = ops.zeroed(grad, mask)
+    result = layout.zeroed(grad, mask)
     np.testing.assert_array_equal(result, np.where(mask, 0, grad))
     assert result.dtype == grad.dtype
     np.testing.assert_array_equal(grad, before)
@@ -482,7 +482,7 @@ def flipped_sign(ctx: Any, grad_y: Array) -> Any:
 
 
 def missing_share(ctx: Any, grad_y: Array) -> Any:
-    return np.broadcast_to(ops._expanded(grad_y, ctx), ctx.shape)
+    return np.broadcast_to(reduce._expanded(grad_y, ctx), ctx.shape)
 
 
 def missing_unbroadcast(ctx: Any, grad_y: Array) -> Any:
@@ -509,12 +509,12 @@ def stopping_within_the_bounds(ctx: Any, grad_y: Array) -> Any:
 
 def not_shared_among_ties(ctx: Any, grad_y: Array) -> Any:
     x, y = ctx.saved_arrays
-    return ops._expanded(grad_y, ctx) * (x == ops._expanded(y, ctx))
+    return reduce._expanded(grad_y, ctx) * (x == reduce._expanded(y, ctx))
 
 
 def all_to_the_first(ctx: Any, grad_y: Array) -> Any:
     a, b = ctx.saved_arrays
-    return ops._gradients_of_taken(ctx, grad_y, b_taken=np.less(a, b), a_taken=np.greater_equal(a, b))
+    return elementwise._gradients_of_taken(ctx, grad_y, b_taken=np.less(a, b), a_taken=np.greater_equal(a, b))
 
 
 def forgetting_the_sum(ctx: Any, grad_y: Array) -> Any:

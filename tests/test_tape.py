@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 import minitrain
 from minitrain.creation import from_numpy, ones, tensor, zeros
 from minitrain.ops import Array, Context, Function
-from minitrain.tape import Node, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minitrain.tape import Node
 from minitrain.tensor import Tensor, apply
+from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tests import strategies as own
 from tests.comparing import MINITRAIN, TORCH, Library, assert_caught
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from minitrain.creation import from_numpy, ones, tensor, zeros
 from minitrain.ops import Array
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import no_grad
 from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,

@@ -14,8 +14,8 @@ from minitrain.learn.measurements import Case, Graph, Operation, Updates, Values
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import init
 from minitrain.ops import Array, unbroadcast
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator, default_generator, manual_seed
 
 NamedValues = Iterator[tuple[str, Any]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from minitrain.ops.function import Array, Context, Function, Gradients
@@ -31,7 +33,7 @@ class Mean(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
-        ctx.n = int(np.prod([x.shape[axis] for axis in dim]))
+        ctx.n = math.prod([x.shape[axis] for axis in dim])
         return np.asarray(x.sum(axis=dim, keepdims=keepdim) / x.dtype.type(ctx.n))
 
     @staticmethod

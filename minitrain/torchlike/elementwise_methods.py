@@ -1,0 +1,256 @@
+"""Tensor's methods on each element: arithmetic, functions, comparisons, and Python's operators for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minitrain import ops
+from minitrain.ops import Function
+from minitrain.torchlike.arguments import BOOL, Scalar, by_x, check_broadcast, floating
+from minitrain.torchlike.grad_mode import is_grad_enabled
+from minitrain.torchlike.tensor_base import TensorBase, result_type
+
+if TYPE_CHECKING:
+    from minitrain.tensor import Tensor
+
+
+class ElementwiseMethods(TensorBase):
+    """Shapes broadcast, and dtypes are promoted as in torch."""
+
+    def _elementwise(self, function: type[Function], *operands: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
+        """Apply the operation to the operands, with dtypes promoted and shapes broadcast as in torch."""
+        converted = [self._operand(x) for x in operands]
+        dtype = result_type(*converted) if dtype is None else np.dtype(dtype)
+        try:
+            return self._apply(function, *(_wrapped(x, dtype) for x in converted), compute_dtype=dtype)
+        except ValueError as error:
+            check_broadcast(*(x.array.shape for x in converted if isinstance(x, TensorBase)))
+            raise RuntimeError(str(error)) from None
+
+    def _of_floats(self, function: type[Function]) -> Tensor:
+        if not isinstance(self, TensorBase):  # torch.exp(2.0)
+            raise TypeError(f"{function.__name__.lower()}(): argument must be Tensor, not {type(self).__name__}")
+        return self._apply(function, self, compute_dtype=floating(self.dtype))
+
+    # Arithmetic.
+
+    def add(self, other: Any, *, alpha: Scalar = 1) -> Tensor:
+        """self + alpha · other."""
+        return self._elementwise(ops.Add, self, other if alpha == 1 else self._elementwise(ops.Mul, other, alpha))
+
+    def __radd__(self, other: Any) -> Tensor:
+        return self._elementwise(ops.Add, other, self)
+
+    def sub(self, other: Any, *, alpha: Scalar = 1) -> Tensor:
+        """self - alpha · other."""
+        return self._elementwise(ops.Sub, self, other if alpha == 1 else self._elementwise(ops.Mul, other, alpha))
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return self._elementwise(ops.Sub, other, self)
+
+    def mul(self, other: Any) -> Tensor:
+        """self · other."""
+        return self._elementwise(ops.Mul, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return self._elementwise(ops.Mul, other, self)
+
+    def div(self, other: Any) -> Tensor:
+        """self / other; integers are divided as floats."""
+        return self._elementwise(ops.Div, self, other, dtype=floating(result_type(self, self._operand(other))))
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return self._elementwise(ops.Div, other, self, dtype=floating(result_type(self._operand(other), self)))
+
+    def pow(self, exponent: Any) -> Tensor:
+        """self to the power of exponent."""
+        return self._elementwise(ops.Pow, self, exponent)
+
+    def __rpow__(self, base: Any) -> Tensor:
+        return self._elementwise(ops.Pow, base, self)
+
+    def neg(self) -> Tensor:
+        """-self."""
+        return self._apply(ops.Neg, self)
+
+    def abs(self) -> Tensor:
+        """The absolute value."""
+        return self._apply(ops.Abs, self)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        """The matrix product: (..., N, K) @ (..., K, M) -> (..., N, M); a vector is a row on the left, a column on
+        the right. Raises RuntimeError for shapes that do not fit and for mixed dtypes, as torch."""
+        if not isinstance(other, TensorBase):
+            raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(other).__name__}")
+        a, b = self.array, other.array
+        if a.ndim == 0 or b.ndim == 0:
+            raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
+        if a.dtype != b.dtype:
+            raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
+        if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({by_x(a.shape)} and {by_x(b.shape)})")
+        check_broadcast(a.shape[:-2], b.shape[:-2])
+        return self._apply(ops.Matmul, self, other)
+
+    __add__, __sub__, __mul__, __truediv__ = add, sub, mul, div
+    __pow__, __neg__, __abs__, __matmul__ = pow, neg, abs, matmul
+
+    # Functions of one element.
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return self._of_floats(ops.Exp)
+
+    def log(self) -> Tensor:
+        """The natural logarithm; -inf at 0, nan below."""
+        return self._of_floats(ops.Log)
+
+    def sqrt(self) -> Tensor:
+        """The square root; nan below 0."""
+        return self._of_floats(ops.Sqrt)
+
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent."""
+        return self._of_floats(ops.Tanh)
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-self))."""
+        return self._of_floats(ops.Sigmoid)
+
+    def relu(self) -> Tensor:
+        """max(self, 0)."""
+        return self._apply(ops.ReLU, self)
+
+    # Choices.
+
+    def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
+        """Each element, moved to min or max if it lies outside."""
+        if min is None and max is None:
+            raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
+        bounds = [bound for bound in (min, max) if bound is not None]
+        return self._apply(ops.Clamp, self, compute_dtype=result_type(self, *bounds), min=min, max=max)
+
+    def maximum(self, other: Tensor) -> Tensor:
+        """The larger of each pair."""
+        return self._elementwise(ops.Maximum, self, other)
+
+    def minimum(self, other: Tensor) -> Tensor:
+        """The smaller of each pair."""
+        return self._elementwise(ops.Minimum, self, other)
+
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        """self where condition is true, other elsewhere; all three broadcast."""
+        return self._where(condition, self, other)
+
+    def _where(self, condition: Any, input: Any, other: Any) -> Tensor:
+        if not isinstance(condition, TensorBase) or condition.dtype != BOOL:
+            found = condition.dtype if isinstance(condition, TensorBase) else type(condition).__name__
+            raise RuntimeError(f"where expected condition to be a bool Tensor, but got {found}")
+        operands = self._operand(input), self._operand(other)
+        dtype = result_type(*operands)
+        a, b = (x.to(dtype) if isinstance(x, TensorBase) else self._new(np.asarray(x, dtype)) for x in operands)
+        check_broadcast(condition.array.shape, a.array.shape, b.array.shape)
+        return self._apply(ops.Where, condition, a, b)
+
+    # Comparison and logic: no gradient.
+
+    def _compare(self, compare: Callable[..., Any], a: Any, b: Any) -> Tensor:
+        """compare's result on both arrays; Python's own fallback for a foreign type."""
+        try:
+            operands = self._operand(a), self._operand(b)
+        except TypeError:
+            return NotImplemented  # type: ignore[no-any-return]
+        dtype = result_type(*operands)
+        check_broadcast(*(x.array.shape for x in operands if isinstance(x, TensorBase)))
+        arrays = [
+            x.array.astype(dtype, copy=False) if isinstance(x, TensorBase) else _wrapped(x, dtype) for x in operands
+        ]
+        with np.errstate(all="ignore"):
+            try:
+                return self._new(np.asarray(compare(*arrays)))
+            except TypeError:
+                raise NotImplementedError(f"{compare.__name__} is not offered for {dtype}") from None
+
+    def _without_gradient(self, function: Callable[..., Any], a: Any, b: Any) -> Tensor:
+        if is_grad_enabled() and any(isinstance(x, TensorBase) and x.requires_grad for x in (a, b)):
+            raise NotImplementedError(f"{function.__name__} has no gradient in minitrain; detach() its operands first.")
+        result = self._compare(function, a, b)
+        if result is not NotImplemented and result.dtype.kind != "f":
+            divisor = b.array if isinstance(b, TensorBase) else np.asarray(b)
+            if result.numel() and not divisor.all():
+                raise RuntimeError("ZeroDivisionError: an integer is divided by 0")
+        return result
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return self._compare(np.equal, self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return self._compare(np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self._compare(np.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return self._compare(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self._compare(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return self._compare(np.greater_equal, self, other)
+
+    def __invert__(self) -> Tensor:
+        return self._new(np.asarray(~self.array))
+
+    def __and__(self, other: Any) -> Tensor:
+        return self._compare(np.bitwise_and, self, other)
+
+    def __or__(self, other: Any) -> Tensor:
+        return self._compare(np.bitwise_or, self, other)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return self._compare(np.bitwise_xor, self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __mod__(self, other: Any) -> Tensor:
+        return self._without_gradient(np.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return self._without_gradient(np.remainder, other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return self._without_gradient(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return self._without_gradient(np.floor_divide, other, self)
+
+    def __contains__(self, element: Any) -> bool:
+        return bool((self == element).array.any())
+
+    def isnan(self) -> Tensor:
+        """True where an element is nan."""
+        return self._new(np.asarray(np.isnan(self.array)))
+
+    def isfinite(self) -> Tensor:
+        """True where an element is neither nan nor infinite."""
+        return self._new(np.asarray(np.isfinite(self.array)))
+
+    def equal(self, other: Tensor) -> bool:
+        """Whether both have the same shape and the same elements."""
+        return bool(np.array_equal(self.array, other.array))
+
+    def allclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+        """Whether |self - other| <= atol + rtol · |other| everywhere."""
+        return bool(np.allclose(self.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan))
+
+    __hash__ = object.__hash__
+
+
+def _wrapped(x: Any, dtype: np.dtype[Any]) -> Any:
+    """An int beside integers as one of theirs, wrapped around where it does not fit, as in torch."""
+    return np.asarray(x).astype(dtype)[()] if isinstance(x, int) and dtype.kind in "iu" else x

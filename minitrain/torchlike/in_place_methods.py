@@ -1,0 +1,137 @@
+"""Tensor's methods that write into its own memory, and how such a write is recorded. Their names end in _."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from minitrain import ops
+from minitrain.ops import Function
+from minitrain.torchlike import random
+from minitrain.torchlike.arguments import Scalar, as_indices, category, floating
+from minitrain.torchlike.elementwise_methods import ElementwiseMethods
+from minitrain.torchlike.grad_mode import is_grad_enabled
+from minitrain.torchlike.tensor_base import TensorBase, increment_version, result_type
+
+if TYPE_CHECKING:
+    from minitrain.tensor import Tensor
+
+
+class InPlaceMethods(ElementwiseMethods):
+    """self[...] = an operation of self."""
+
+    def _records_write(self, *operands: Any) -> bool:
+        """Whether an in-place operation is to be recorded. Raises RuntimeError where it must not happen at all."""
+        if not self.array.flags.writeable:
+            raise RuntimeError(
+                "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, or it wraps a "
+                "read-only array. clone() it first."
+            )
+        on_tape = [isinstance(x, TensorBase) and x.requires_grad for x in (self, self._base, *operands)]
+        if not is_grad_enabled() or not any(on_tape):
+            return False
+        if self.grad_fn is None and self.requires_grad:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation. Change it inside "
+                "`with no_grad():`, or write the change out of place."
+            )
+        if self._base is not None:
+            raise RuntimeError(
+                "an in-place operation on a view of another tensor cannot be recorded here. Write to the tensor "
+                "itself (x[i] = x[i] + y, not x[i] += y), or clone() the view first."
+            )
+        return True
+
+    def _write(self, function: type[Function], *operands: Any, **options: Any) -> Self:
+        """self[...] = function(self, *operands); if that is recorded, self has a new history from then on."""
+        recording = self._records_write(*operands)
+        # The value before the write stands for self on the tape, with a memory of its own: backward may need it.
+        before = self._new(self.array.copy() if recording else self.array)
+        before._requires_grad, before.grad_fn = self._requires_grad, self.grad_fn
+        after = self._apply(function, before, *operands, **options)
+        if after.array.shape != self.array.shape:
+            raise RuntimeError(
+                f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(after.shape)}"
+            )
+        if category(after.dtype) > category(self.dtype):
+            raise RuntimeError(f"result type {after.dtype} can't be cast to the desired output type {self.dtype}")
+        with np.errstate(all="ignore"):
+            self.array[...] = after.array
+        increment_version(self)
+        if recording and after.grad_fn is not None:
+            if self.grad_fn is not None:  # what retain_grad() asked for is the gradient of self as it is now
+                after.grad_fn._retain_for, self.grad_fn._retain_for = self.grad_fn._retain_for, None
+            self.grad_fn, self._requires_grad = after.grad_fn, True
+            self._recorded_at_version = self._version.number
+        return self
+
+    def add_(self, other: Any, *, alpha: Scalar = 1) -> Self:
+        """self += alpha · other."""
+        other = self._operand(other) if alpha == 1 else self._elementwise(ops.Mul, other, alpha)
+        return self._write(ops.Add, other, compute_dtype=result_type(self, other))
+
+    def sub_(self, other: Any, *, alpha: Scalar = 1) -> Self:
+        """self -= alpha · other."""
+        other = self._operand(other) if alpha == 1 else self._elementwise(ops.Mul, other, alpha)
+        return self._write(ops.Sub, other, compute_dtype=result_type(self, other))
+
+    def mul_(self, other: Any) -> Self:
+        """self *= other."""
+        other = self._operand(other)
+        return self._write(ops.Mul, other, compute_dtype=result_type(self, other))
+
+    def div_(self, other: Any) -> Self:
+        """self /= other."""
+        other = self._operand(other)
+        return self._write(ops.Div, other, compute_dtype=floating(result_type(self, other)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        value = self._operand(value)
+        *first, last = as_indices(index, self.ndim)
+        target = self
+        for step in first:
+            target = self._apply(ops.Index, target, index=step)
+        try:
+            if target._records_write(value):
+                target._write(ops.IndexPut, value, index=last, compute_dtype=self.dtype)
+            else:
+                with np.errstate(all="ignore"):
+                    target.array[last] = value.array if isinstance(value, TensorBase) else value
+                increment_version(self)
+        except (TypeError, ValueError) as error:
+            raise RuntimeError(
+                f"cannot assign to these elements of a Tensor of shape {list(self.shape)}: {error}"
+            ) from None
+
+    def copy_(self, src: Tensor) -> Self:
+        """self[...] = src, in self's dtype and memory order."""
+        self[...] = src
+        return self
+
+    def fill_(self, value: Any) -> Self:
+        """self[...] = value."""
+        self[...] = value
+        return self
+
+    def zero_(self) -> Self:
+        """self[...] = 0."""
+        return self.fill_(0)
+
+    def clamp_(self, min: Scalar | None = None, max: Scalar | None = None) -> Self:
+        """Move each element to min or max where it lies outside."""
+        return self._write(ops.Clamp, min=min, max=max)
+
+    def relu_(self) -> Self:
+        """max(self, 0) in self's memory."""
+        return self._write(ops.ReLU)
+
+    def uniform_(self, from_: Scalar = 0.0, to: Scalar = 1.0, *, generator: random.Generator | None = None) -> Self:
+        """Fill with values drawn evenly from [from_, to): torch's, bit for bit (see minitrain.random)."""
+        return self.copy_(self._new(random.uniform(self.shape, from_, to, dtype=self.dtype, generator=generator)))
+
+    def normal_(self, mean: Scalar = 0.0, std: Scalar = 1.0, *, generator: random.Generator | None = None) -> Self:
+        """Fill with values drawn from a normal distribution (see minitrain.random on which are torch's bits)."""
+        return self.copy_(self._new(random.normal(self.shape, mean, std, dtype=self.dtype, generator=generator)))
+
+    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_

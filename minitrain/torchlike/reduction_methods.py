@@ -1,0 +1,154 @@
+"""Tensor's methods that reduce: over all axes, or over dim (one axis or several), which keepdim keeps with size 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minitrain import ops
+from minitrain.torchlike.arguments import LONG, as_axes, as_axis, refuse_empty
+from minitrain.torchlike.elementwise_methods import ElementwiseMethods
+from minitrain.torchlike.shape_methods import ShapeMethods
+from minitrain.torchlike.tensor_base import TensorBase, ValuesAndIndices
+
+if TYPE_CHECKING:
+    from minitrain.tensor import Tensor
+
+
+class ReductionMethods(ElementwiseMethods, ShapeMethods):
+    """Sums, means, variances, maxima, softmax."""
+
+    def sum(
+        self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
+    ) -> Tensor:
+        """The sum; integers and bools are summed as int64."""
+        x = self.to(dtype) if dtype is not None else self if self.is_floating_point() else self.to(LONG)
+        return self._apply(ops.Sum, x, dim=as_axes(dim, self.ndim), keepdim=keepdim)
+
+    def mean(
+        self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
+    ) -> Tensor:
+        """The mean of floats; nan for no elements."""
+        x = self if dtype is None else self.to(dtype)
+        if not x.is_floating_point():
+            raise RuntimeError(
+                f"mean(): the input's dtype must be a floating point one, but it is {x.dtype}; "
+                "call .float() first, or .sum() for a count."
+            )
+        return self._apply(ops.Mean, x, dim=as_axes(dim, x.ndim), keepdim=keepdim)
+
+    def var(
+        self,
+        dim: int | Sequence[int] | None = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: int | None = None,
+    ) -> Tensor:
+        """The variance: Σ (x - mean)² / (n - correction), where correction is 1, or 0 for unbiased=False."""
+        if isinstance(dim, bool):  # torch's var(unbiased)
+            unbiased, dim = dim, None
+        n = math.prod(self.array.shape[axis] for axis in as_axes(dim, self.ndim))
+        distance = self - self.mean(dim, keepdim=True)
+        lost = int(unbiased) if correction is None else correction
+        return (distance * distance).sum(dim, keepdim) / float(max(n - lost, 0))
+
+    def std(
+        self,
+        dim: int | Sequence[int] | None = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: int | None = None,
+    ) -> Tensor:
+        """The standard deviation: √variance. Where it is 0 its gradient is 0, as torch."""
+        variance = self.var(dim, unbiased, keepdim, correction=correction)
+        constant = variance == 0
+        return self._where(constant, 0.0, self._where(constant, 1.0, variance).sqrt())
+
+    def amax(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+        """The maximum; its gradient is shared evenly among equal maxima."""
+        axes = as_axes(dim, self.ndim)
+        refuse_empty(self.array.shape, axes, "amax")
+        return self._apply(ops.Amax, self, dim=axes, keepdim=keepdim)
+
+    def amin(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+        """The minimum; its gradient is shared evenly among equal minima."""
+        if self.is_floating_point():
+            return -(-self).amax(dim, keepdim)
+        axes = as_axes(dim, self.ndim)
+        refuse_empty(self.array.shape, axes, "amin")
+        return self._new(np.asarray(self.array.min(axis=axes, keepdims=keepdim)))
+
+    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The maximum of all elements; with dim, (values, indices), and the gradient goes to those indices.
+
+        max(other), with a Tensor, is maximum(other).
+        """
+        if isinstance(dim, TensorBase):
+            return self.maximum(dim)
+        return self.amax() if dim is None else self._pick(self.argmax(dim, keepdim=True), dim, keepdim)
+
+    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The minimum of all elements; with dim, (values, indices), and the gradient goes to those indices.
+
+        min(other), with a Tensor, is minimum(other).
+        """
+        if isinstance(dim, TensorBase):
+            return self.minimum(dim)
+        return self.amin() if dim is None else self._pick(self.argmin(dim, keepdim=True), dim, keepdim)
+
+    def _pick(self, indices: Tensor, dim: int, keepdim: bool) -> ValuesAndIndices:
+        axis = as_axis(dim, self.ndim)
+        if self.ndim == 0:
+            return ValuesAndIndices(self.clone(), indices)
+        grid = list(np.ogrid[tuple(slice(size) for size in indices.array.shape)])
+        grid[axis] = indices.array
+        values = self[tuple(grid)]
+        if keepdim:
+            return ValuesAndIndices(values, indices)
+        return ValuesAndIndices(values.squeeze(axis), indices.squeeze(axis))
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the maximum (the first of equal ones), among all elements or along dim; no gradient."""
+        return self._arg(np.argmax, dim, keepdim)
+
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the minimum (the first of equal ones), among all elements or along dim; no gradient."""
+        return self._arg(np.argmin, dim, keepdim)
+
+    def _arg(self, find: Callable[..., Any], dim: int | None, keepdim: bool) -> Tensor:
+        axis = None if dim is None else as_axis(dim, self.ndim)
+        refuse_empty(self.array.shape, as_axes(dim, self.ndim), find.__name__)
+        if self.ndim == 0:
+            return self._new(np.zeros((), LONG))
+        return self._new(np.asarray(find(self.array, axis=axis, keepdims=keepdim), LONG))
+
+    def all(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+        """Whether all elements are true; no gradient."""
+        return self._new(np.asarray(self.array.all(axis=as_axes(dim, self.ndim), keepdims=keepdim)))
+
+    def any(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+        """Whether any element is true; no gradient."""
+        return self._new(np.asarray(self.array.any(axis=as_axes(dim, self.ndim), keepdims=keepdim)))
+
+    def softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
+        """exp(x) / Σ exp(x) along dim."""
+        x = self if dtype is None else self.to(dtype)
+        _require_float(x, "softmax")
+        return self._apply(ops.Softmax, x, dim=as_axis(dim, self.ndim))
+
+    def log_softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
+        """x - ln Σ exp(x) along dim."""
+        x = self if dtype is None else self.to(dtype)
+        _require_float(x, "log_softmax")
+        return self._apply(ops.LogSoftmax, x, dim=as_axis(dim, self.ndim))
+
+
+def _require_float(x: TensorBase, name: str) -> None:
+    if not x.is_floating_point():
+        raise RuntimeError(f"{name}: expected a floating point Tensor, but got {x.dtype}; call .float() first.")
