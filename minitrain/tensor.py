@@ -31,23 +31,17 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory if forward returned a view.
     """
-    arrays: list[Any] = []
-    edges: list[Node | AccumulateGrad | None] = []
-    for x in inputs:
-        is_tensor = isinstance(x, Tensor)
-        if is_tensor and x._base is not None and grad_mode.enabled:
-            x._refuse_outdated_view()
-        arrays.append(x.array if is_tensor else x)
-        edges.append(x._edge() if is_tensor and x._requires_grad and grad_mode.enabled else None)
+    recording = grad_mode.enabled
+    arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
+    edges = [x._edge() if recording and isinstance(x, Tensor) else None for x in inputs]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = function.forward(ctx, *arrays, **options)
     result = Tensor(y if type(y) is np.ndarray else _as_array(y, function))
-    for x in inputs:
-        if isinstance(x, Tensor) and result._shares_memory_with(x):
-            result._become_view_of(x)
+    if result.array.base is not None or id(y) in map(id, arrays):
+        result._become_view(inputs)
     if isinstance(ctx, Node):
         result.grad_fn, result._requires_grad = ctx, True
         ctx.result_shape, ctx.result_dtype = result.array.shape, result.array.dtype
@@ -85,9 +79,11 @@ class Tensor(TensorMethods):
     def _new(array: Array) -> Tensor:
         return Tensor(array)
 
-    def _edge(self) -> Node | AccumulateGrad:
-        """Where this Tensor's gradient goes: to the Node that made it, or to a leaf's AccumulateGrad."""
-        if self.grad_fn is not None:
+    def _edge(self) -> Any:
+        """Where this Tensor's gradient goes: to the Node that made it, to a leaf's AccumulateGrad, or None."""
+        if self._base is not None:
+            self._refuse_outdated_view()
+        if self.grad_fn is not None or not self._requires_grad:
             return self.grad_fn
         # Held weakly, since it holds this leaf: it lives as long as a graph needs it.
         accumulator = self._accumulator() if self._accumulator is not None else None

@@ -252,7 +252,7 @@ def test_unrecorded_views_and_writes_have_torchs_gradients_or_are_refused(progra
 
 
 @pytest.mark.parametrize(
-    ("owner", "guard"), [(Node, "guard"), (Tensor, "_refuse_outdated_view"), (Tensor, "_become_view_of")]
+    ("owner", "guard"), [(Node, "guard"), (Tensor, "_refuse_outdated_view"), (Tensor, "_become_view")]
 )
 def test_without_one_of_the_guards_a_wrong_gradient_is_caught(
     owner: type, guard: str, monkeypatch: pytest.MonkeyPatch

@@ -92,16 +92,12 @@ class NodeBase(Context):
             )
         result: list[Array | None] = []
         for gradient, (edge, _) in zip(gradients, self.next_functions, strict=True):
-            if edge is None or gradient is None:
-                result.append(None)
-                continue
-            gradient = np.asarray(gradient, edge.result_dtype)
-            if gradient.shape != edge.result_shape:
+            result.append(None if edge is None or gradient is None else np.asarray(gradient, edge.result_dtype))
+            if result[-1] is not None and result[-1].shape != edge.result_shape:
                 raise RuntimeError(
-                    f"{self.name()} returned a gradient of shape {list(gradient.shape)} for its input {len(result)}, "
-                    f"which has shape {list(edge.result_shape)}; a gradient has its input's shape."
+                    f"{self.name()} returned a gradient of shape {list(result[-1].shape)} for its input "
+                    f"{len(result) - 1}, which has shape {list(edge.result_shape)}; a gradient has its input's shape."
                 )
-            result.append(gradient)
         return result
 
 

@@ -27,19 +27,19 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
     ) -> Tensor:
         """The sum; integers and bools are summed as int64."""
         x = self.to(dtype) if dtype is not None else self if self.is_floating_point() else self.to(LONG)
-        return self._apply(ops.Sum, x, dim=as_axes(dim, self.ndim), keepdim=keepdim)
+        return self._apply(ops.Sum, x, dim=as_axes(dim, self.array.ndim), keepdim=keepdim)
 
     def mean(
         self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
     ) -> Tensor:
         """The mean of floats; nan for no elements."""
         x = self if dtype is None else self.to(dtype)
-        if not x.is_floating_point():
+        if x.array.dtype.kind != "f":
             raise RuntimeError(
                 f"mean(): the input's dtype must be a floating point one, but it is {x.dtype}; "
                 "call .float() first, or .sum() for a count."
             )
-        return self._apply(ops.Mean, x, dim=as_axes(dim, x.ndim), keepdim=keepdim)
+        return self._apply(ops.Mean, x, dim=as_axes(dim, x.array.ndim), keepdim=keepdim)
 
     def var(
         self,
@@ -52,7 +52,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         """The variance: Σ (x - mean)² / (n - correction), where correction is 1, or 0 for unbiased=False."""
         if isinstance(dim, bool):  # torch's var(unbiased)
             unbiased, dim = dim, None
-        n = math.prod(self.array.shape[axis] for axis in as_axes(dim, self.ndim))
+        n = math.prod(self.array.shape[axis] for axis in as_axes(dim, self.array.ndim))
         distance = self - self.mean(dim, keepdim=True)
         lost = int(unbiased) if correction is None else correction
         return (distance * distance).sum(dim, keepdim) / float(max(n - lost, 0))
@@ -72,7 +72,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
 
     def amax(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """The maximum; its gradient is shared evenly among equal maxima."""
-        axes = as_axes(dim, self.ndim)
+        axes = as_axes(dim, self.array.ndim)
         refuse_empty(self.array.shape, axes, "amax")
         return self._apply(ops.Amax, self, dim=axes, keepdim=keepdim)
 
@@ -80,7 +80,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         """The minimum; its gradient is shared evenly among equal minima."""
         if self.is_floating_point():
             return -(-self).amax(dim, keepdim)
-        axes = as_axes(dim, self.ndim)
+        axes = as_axes(dim, self.array.ndim)
         refuse_empty(self.array.shape, axes, "amin")
         return self._new(np.asarray(self.array.min(axis=axes, keepdims=keepdim)))
 
@@ -103,8 +103,8 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         return self.amin() if dim is None else self._pick(self.argmin(dim, keepdim=True), dim, keepdim)
 
     def _pick(self, indices: Tensor, dim: int, keepdim: bool) -> ValuesAndIndices:
-        axis = as_axis(dim, self.ndim)
-        if self.ndim == 0:
+        axis = as_axis(dim, self.array.ndim)
+        if self.array.ndim == 0:
             return ValuesAndIndices(self.clone(), indices)
         grid = list(np.ogrid[tuple(slice(size) for size in indices.array.shape)])
         grid[axis] = indices.array
@@ -122,33 +122,33 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         return self._arg(np.argmin, dim, keepdim)
 
     def _arg(self, find: Callable[..., Any], dim: int | None, keepdim: bool) -> Tensor:
-        axis = None if dim is None else as_axis(dim, self.ndim)
-        refuse_empty(self.array.shape, as_axes(dim, self.ndim), find.__name__)
-        if self.ndim == 0:
+        axis = None if dim is None else as_axis(dim, self.array.ndim)
+        refuse_empty(self.array.shape, as_axes(dim, self.array.ndim), find.__name__)
+        if self.array.ndim == 0:
             return self._new(np.zeros((), LONG))
         return self._new(np.asarray(find(self.array, axis=axis, keepdims=keepdim), LONG))
 
     def all(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """Whether all elements are true; no gradient."""
-        return self._new(np.asarray(self.array.all(axis=as_axes(dim, self.ndim), keepdims=keepdim)))
+        return self._new(np.asarray(self.array.all(axis=as_axes(dim, self.array.ndim), keepdims=keepdim)))
 
     def any(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """Whether any element is true; no gradient."""
-        return self._new(np.asarray(self.array.any(axis=as_axes(dim, self.ndim), keepdims=keepdim)))
+        return self._new(np.asarray(self.array.any(axis=as_axes(dim, self.array.ndim), keepdims=keepdim)))
 
     def softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
         """exp(x) / Σ exp(x) along dim."""
         x = self if dtype is None else self.to(dtype)
         _require_float(x, "softmax")
-        return self._apply(ops.Softmax, x, dim=as_axis(dim, self.ndim))
+        return self._apply(ops.Softmax, x, dim=as_axis(dim, self.array.ndim))
 
     def log_softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
         """x - ln Σ exp(x) along dim."""
         x = self if dtype is None else self.to(dtype)
         _require_float(x, "log_softmax")
-        return self._apply(ops.LogSoftmax, x, dim=as_axis(dim, self.ndim))
+        return self._apply(ops.LogSoftmax, x, dim=as_axis(dim, self.array.ndim))
 
 
 def _require_float(x: TensorBase, name: str) -> None:
-    if not x.is_floating_point():
+    if x.array.dtype.kind != "f":
         raise RuntimeError(f"{name}: expected a floating point Tensor, but got {x.dtype}; call .float() first.")

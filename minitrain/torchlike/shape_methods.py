@@ -82,28 +82,28 @@ class ShapeMethods(ConversionMethods):
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The axes start_dim to end_dim made one; self, where that is one axis already."""
-        start, end = as_axis(start_dim, self.ndim), as_axis(end_dim, self.ndim)
+        start, end = as_axis(start_dim, self.array.ndim), as_axis(end_dim, self.array.ndim)
         if start > end:
             raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
-        if start == end and self.ndim > 0:
+        if start == end and self.array.ndim > 0:
             return self._self()
         return self._apply(ops.Flatten, self, start_dim=start, end_dim=end)
 
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
         """Without its axes of size 1, or without those of them that dim names."""
         shape = self.array.shape
-        axes = as_axes(dim, self.ndim)
+        axes = as_axes(dim, self.array.ndim)
         return self.reshape([size for axis, size in enumerate(shape) if size != 1 or axis not in axes])
 
     def unsqueeze(self, dim: int) -> Tensor:
         """With an axis of size 1 put in at dim."""
-        axis = as_axis(dim, self.ndim + 1)
+        axis = as_axis(dim, self.array.ndim + 1)
         return self.reshape([*self.array.shape[:axis], 1, *self.array.shape[axis:]])
 
     def expand(self, *sizes: Any) -> Tensor:
         """Repeated along axes of size 1 to a larger shape, without copying; -1 keeps a size."""
         shape = list(as_shape(sizes))
-        added = len(shape) - self.ndim
+        added = len(shape) - self.array.ndim
         for axis, size in enumerate(self.array.shape, start=added):
             if added < 0 or (size not in (1, shape[axis]) and shape[axis] != -1):
                 raise RuntimeError(f"expand: shape {list(self.shape)} cannot be expanded to {shape}")
@@ -114,22 +114,22 @@ class ShapeMethods(ConversionMethods):
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two axes swapped."""
-        axis0, axis1 = as_axis(dim0, self.ndim), as_axis(dim1, self.ndim)
-        return self._apply(ops.Transpose, self, dim0=axis0, dim1=axis1) if self.ndim else self.reshape(())
+        axis0, axis1 = as_axis(dim0, self.array.ndim), as_axis(dim1, self.array.ndim)
+        return self._apply(ops.Transpose, self, dim0=axis0, dim1=axis1) if self.array.ndim else self.reshape(())
 
     def permute(self, *dims: Any) -> Tensor:
         """The axes in the order dims."""
         given = as_shape(dims)
-        order = tuple(as_axis(dim, self.ndim) for dim in given) if len(given) == self.ndim else ()
-        if len(given) != self.ndim or len(set(order)) != self.ndim:
-            raise RuntimeError(f"permute(dims): dims {list(given)} are not an order of the {self.ndim} axes")
+        order = tuple(as_axis(dim, self.array.ndim) for dim in given) if len(given) == self.array.ndim else ()
+        if len(given) != self.array.ndim or len(set(order)) != self.array.ndim:
+            raise RuntimeError(f"permute(dims): dims {list(given)} are not an order of the {self.array.ndim} axes")
         return self._apply(ops.Permute, self, dims=order)
 
     def t(self) -> Tensor:
         """A matrix transposed; a vector as it is."""
-        if self.ndim > 2:
-            raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
-        return self.transpose(0, 1) if self.ndim == 2 else self.reshape(self.array.shape)
+        if self.array.ndim > 2:
+            raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.array.ndim}D")
+        return self.transpose(0, 1) if self.array.ndim == 2 else self.reshape(self.array.shape)
 
     @property
     def T(self) -> Tensor:  # noqa: N802, torch's name
@@ -151,7 +151,7 @@ class ShapeMethods(ConversionMethods):
 
     def __getitem__(self, index: Any) -> Tensor:
         result = self._self()
-        for step in as_indices(index, self.ndim):
+        for step in as_indices(index, self.array.ndim):
             result = self._apply(ops.Index, result, index=step)
         return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -47,17 +47,16 @@ class TensorBase:
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
     _accumulator: weakref.ref[AccumulateGrad] | None = None
 
-    def _become_view_of(self, viewed: Tensor) -> None:
-        self._base = viewed if viewed._base is None else viewed._base
-        self._version = viewed._version
-        self._born_at_version = self._version.number
-
     def _self(self) -> Tensor:
         return self  # type: ignore[return-value]  # every TensorBase is a Tensor
 
-    def _shares_memory_with(self, other: TensorBase) -> bool:
-        y = self.array
-        return y is other.array or (y.base is not None and np.may_share_memory(y, other.array))
+    def _become_view(self, inputs: Sequence[Any]) -> None:
+        """Share the version of whichever of an operation's inputs this Tensor, the result, shares memory with."""
+        for x in inputs:
+            if isinstance(x, TensorBase) and np.may_share_memory(self.array, x.array):
+                self._base = x._self() if x._base is None else x._base
+                self._version = x._version
+                self._born_at_version = self._version.number
 
     def _refuse_outdated_view(self) -> None:
         if self._base is not None and self._base._recorded_at_version > self._born_at_version:
