@@ -276,13 +276,13 @@ class Skips(DataLoader[Any]):
 
     def load_state_dict(self, state: Any) -> None:
         super().load_state_dict({"pass": state["pass"], "generators": state["generators"]})
-        if self._goes_on:
-            self._goes_on, self.skip = False, state["count"]
+        if self._position.resumes:
+            self._position.resumes, self.skip = False, state["count"]
 
 
 class DrawsTheBaseSeedAgain(DataLoader[Any]):
     def indices(self) -> Iterator[Any]:
-        if self._goes_on:
+        if self._position.resumes:
             random.random_int64()
         return super().indices()
 
@@ -489,7 +489,7 @@ def test_a_data_set_with_names_for_indices_goes_on() -> None:
     loader.load_state_dict(state)
     assert rest(loader) == straight
     state["pass"]["again"] = ["four"]
-    with pytest.raises(ValueError, match="none of this data set"):
+    with pytest.raises(ValueError, match="does not exist in this data set"):
         loader.load_state_dict(state)
 
 
@@ -591,42 +591,44 @@ def test_another_loaders_state_is_refused(saved: str) -> None:
         if other == saved:
             begun[other]().load_state_dict(state)
         else:
-            with pytest.raises(ValueError, match=r"the state does not fit this DataLoader: .*Load what state_dict\(\)"):
+            with pytest.raises(
+                ValueError, match=r"the state does not fit this DataLoader: .*Load the state_dict\(\) of a loader"
+            ):
                 begun[other]().load_state_dict(state)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("batch_size", 4, "its batch_size is 4, here it is 3"),
-        ("drop_last", True, "its drop_last is True, here it is False"),
-        ("length", 11, "its length is 11, here it is 10"),
-        ("sampler", "SequentialSampler", "its sampler is 'SequentialSampler', here it is 'BatchSampler'"),
+        ("batch_size", 4, "its batch_size is 4, expected 3"),
+        ("drop_last", True, "its drop_last is True, expected False"),
+        ("length", 11, "its length is 11, expected 10"),
+        ("sampler", "SequentialSampler", "its sampler is 'SequentialSampler', expected 'BatchSampler'"),
         ("given", -1, "given is -1, expected a whole number from 0 to 10"),
         ("given", 11, "given is 11, expected"),
         ("given", 3.0, "given is 3.0, expected"),
         ("given", True, "given is True, expected"),
         ("blocks", -1, "blocks is -1, expected a whole number from 0 up"),
         ("blocks", 2, "order of block 2 is .*expected 0 int64"),
-        ("order", tensor([*range(9), 10]), "has indices from 0 to 10, there are 10"),
-        ("order", tensor([*range(9), -1]), "has indices from -1 to 8, there are 10"),
-        ("order", tensor([*range(9), 0]), "has an index twice"),
+        ("order", tensor([*range(9), 10]), "has indices from 0 to 10, expected 0 to 9"),
+        ("order", tensor([*range(9), -1]), "has indices from -1 to 8, expected 0 to 9"),
+        ("order", tensor([*range(9), 0]), "contains an index twice"),
         ("order", tensor([*range(9), 0.0]), "expected 10 int64 indices"),
         ("order", tensor([[*range(10)]]), "expected 10 int64 indices"),
         ("order", list(range(10)), "expected 10 int64 indices"),
         ("generator", None, "the state of a generator: expected a Tensor, got NoneType"),
         ("generator", tensor([1]), "the state of a generator: RNG state must be an array of uint8"),
         ("generator", Tensor(np.zeros(5056, np.uint8)), "the state of a generator: Invalid mt19937"),
-        ("generators", [], r"generators is \[\], expected the states of 1 in a list"),
+        ("generators", [], r"generators is \[\], expected a list of length 1"),
         ("generators", None, "generators is None"),
         ("generators", [tensor([1])], "the state of a generator"),
-        ("again", [0, 10, 1], r"to be given again, \[0, 10, 1\], is none of this data set"),
-        ("again", [0, -11, 1], "is none of this data set"),
-        ("again", [0, 1, 2, 3], "is none of this data set"),
-        ("again", [], "is none of this data set"),
-        ("again", 0, "is none of this data set"),
-        ("again", [0.0], "is none of this data set"),
-        ("again", ["0"], "is none of this data set"),
+        ("again", [0, 10, 1], r"\[0, 10, 1\], the batch to give again, does not exist in this data set"),
+        ("again", [0, -11, 1], "does not exist in this data set"),
+        ("again", [0, 1, 2, 3], "does not exist in this data set"),
+        ("again", [], "does not exist in this data set"),
+        ("again", 0, "does not exist in this data set"),
+        ("again", [0.0], "does not exist in this data set"),
+        ("again", ["0"], "does not exist in this data set"),
         ("indices", {}, "{} is not a dict of sampler, state"),
         ("pass", [], r"\[\] is not a dict of indices, again"),
         ("pass", True, "True is not a dict of indices, again"),
@@ -671,7 +673,7 @@ def test_a_generator_of_the_pass_alone_is_refused_where_none_is_used() -> None:
     next(iter(loader))
     state = loader.state_dict()
     state["pass"]["indices"]["state"]["indices"]["state"]["generator"] = state["generators"][0]
-    with pytest.raises(ValueError, match="has a generator of the pass alone, where none is used"):
+    with pytest.raises(ValueError, match="has the state of a private generator, which this pass does not use"):
         loader.load_state_dict(state)
 
 

@@ -17,7 +17,7 @@ from typing import IO, Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.data.loader import Dataset, batch_index
+from minitrain.data.dataset import Dataset, batch_index
 from minitrain.data.transforms import ToTensor, to_unit_range
 from minitrain.tensor import Tensor
 
