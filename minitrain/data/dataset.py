@@ -159,7 +159,7 @@ def fetch_collated(dataset: Any, indices: Sequence[int]) -> Any:
 def batch_index(indices: list[int], length: int) -> slice | list[int] | None:
     """An index for a batch of an array's rows: a slice for consecutive rows, which is faster, else the list.
 
-    None if the list is empty or has anything but plain ints: fetching sample by sample then raises the right error.
+    None if the list is empty or contains anything but ints. Fetching sample by sample then raises the right error.
     """
     if set(map(type, indices)) != {int}:
         return None
