@@ -1,7 +1,7 @@
 """The position in a pass over a DataLoader: iterators that can save where they are, and resume from there.
 
-Iterating, they do what a plain loop over the sampler would do. A state is made of what `minitrain.save` can write;
-it may come from a file of another program, so loading one checks all of it before anything changes.
+A state contains only types that `minitrain.save` can write. It may come from a damaged file or from another program,
+so loading checks all of it before anything changes.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from minitrain.torchlike.random import Generator
 
 @dataclass(eq=False)
 class Pass(Iterator[Any]):
-    """One pass over a DataLoader: `for indices in ...: yield loader._fetch(indices)`, continuing after an exception."""
+    """One pass over a DataLoader: a batch for each list of indices. Unlike a generator, it continues after an error."""
 
     loader: Any
     indices: Iterator[Any]
@@ -35,7 +35,7 @@ class Pass(Iterator[Any]):
         indices = next(self.indices)
         try:
             return self.loader._fetch(indices)
-        except StopIteration as error:  # it would end the pass early, without a message
+        except StopIteration as error:  # it would end the pass early and silently
             raise RuntimeError("the data set or the collate_fn raised StopIteration") from error
 
 
@@ -77,7 +77,7 @@ def iterate(sampler: Iterable[Any]) -> Iterator[Any]:
 
 
 class Order(Iterator[Any]):
-    """Indices in blocks: the present block, how many of its indices were given, and perhaps more blocks to follow."""
+    """An iterator over blocks of indices. It knows its current block, and how many indices of that block were given."""
 
     _block: Sequence[Any] = ()
     _given = 0
@@ -95,11 +95,11 @@ class Order(Iterator[Any]):
 
     def take(self, count: int) -> list[Any]:
         """`[*islice(self, count)]`, a block at a time."""
-        taken: list[Any] = []
-        while len(taken) < count and (self._given < len(self._block) or self._next_block()):
-            more = self._block[self._given : self._given + count - len(taken)]
-            self._given += len(more)
-            taken += more
+        taken = [*self._block[self._given : self._given + count]]
+        self._given += len(taken)
+        while len(taken) < count and self._next_block():
+            self._given = min(count - len(taken), len(self._block))
+            taken += self._block[: self._given]
         return taken
 
 
