@@ -60,5 +60,6 @@ class DataLoader(LoaderBase[T_co]):
         """The batch of these indices; without batches, the sample at this index."""
         if self.batch_sampler is None:
             return self.collate_fn(self.dataset[indices])
+        # Some data sets fetch a whole batch at once, with the same result as the samples collated.
         batch = fetch_collated(self.dataset, indices) if self.collate_fn is default_collate else None
         return self.collate_fn(fetch_samples(self.dataset, indices)) if batch is None else batch
