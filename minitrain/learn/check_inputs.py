@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minitrain import nn, optim
-from minitrain.data.loader import DataLoader, TensorDataset
+from minitrain.data.dataset import TensorDataset
+from minitrain.data.loader import DataLoader
 from minitrain.learn.measurements import Case, Graph, Operation, Updates, Values, frozen, noting, numbers
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import init

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from minitrain import nn, optim
+from minitrain.data.dataset import TensorDataset
 from minitrain.data.datasets import Digits
-from minitrain.data.loader import DataLoader, TensorDataset
+from minitrain.data.loader import DataLoader
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import functional as F
 from minitrain.ops import Array
