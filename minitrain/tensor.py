@@ -41,9 +41,9 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
         y = function.forward(ctx, *arrays, **options)
     result = Tensor(y if type(y) is np.ndarray else _as_array(y, function))
     if result.array.base is not None or id(y) in map(id, arrays):
-        result._become_view(inputs)
+        result._become_view(inputs, function, options)
     if isinstance(ctx, Node):
-        result.grad_fn, result._requires_grad = ctx, True
+        result._grad_fn, result._requires_grad = ctx, True
         ctx.result_shape, ctx.result_dtype = result.array.shape, result.array.dtype
         ctx.guard(inputs, result)
     if anomaly_mode.watcher is not None:
@@ -82,9 +82,9 @@ class Tensor(TensorMethods):
     def _edge(self) -> Any:
         """Where this Tensor's gradient goes: to the Node that made it, to a leaf's AccumulateGrad, or None."""
         if self._base is not None:
-            self._refuse_outdated_view()
-        if self.grad_fn is not None or not self._requires_grad:
-            return self.grad_fn
+            self._renew_history()
+        if self._grad_fn is not None or not self._requires_grad:
+            return self._grad_fn
         # Held weakly, since it holds this leaf: it lives as long as a graph needs it.
         accumulator = self._accumulator() if self._accumulator is not None else None
         if accumulator is None:

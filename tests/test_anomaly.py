@@ -683,6 +683,11 @@ def a(*shape: int) -> Tensor:
     return (minitrain.rand(*shape) + 0.5).requires_grad_()
 
 
+def put_row(x: Tensor, v: Tensor) -> Tensor:
+    x[0].copy_(v)
+    return x
+
+
 def put(x: Tensor, value: Tensor) -> Tensor:
     x[0] = value
     return x
@@ -716,6 +721,7 @@ HEALTHY: dict[str, Callable[[], Tensor]] = {
     "Expand": lambda: a(1, 3).expand(2, 3),
     "Index": lambda: a(2, 3)[[0, 0, 1]],
     "IndexPut": lambda: put(a(2, 3) * 1, a(3)),
+    "ViewPut": lambda: put_row(a(2, 3) * 1, a(3)),
     "Cat": lambda: minitrain.cat([a(2, 3), a(1, 3)]),
     "Clone": lambda: a(2, 3).clone(),
     "ToCopy": lambda: a(2, 3).double(),

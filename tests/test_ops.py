@@ -174,6 +174,23 @@ def put(draw: st.DrawFn) -> Call:
     return Call([x, draw(own.arrays(tuple(sizes), x.dtype.name))], {"index": index})
 
 
+def every_second_transposed(x: Any) -> Any:
+    return x.swapaxes(0, -1)[..., ::2]
+
+
+@st.composite
+def viewed(draw: st.DrawFn) -> Call:
+    x = draw(own.arrays(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)))
+    v = draw(own.arrays(every_second_transposed(x).shape, x.dtype.name))
+    return Call([x, v], {"view": every_second_transposed})
+
+
+def torch_view_put(x: torch.Tensor, v: torch.Tensor, view: Any) -> torch.Tensor:
+    y = x.clone()
+    view(y).copy_(v)
+    return y
+
+
 @st.composite
 def joined(draw: st.DrawFn) -> Call:
     shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3))
@@ -250,6 +267,7 @@ CASES: dict[type[Function], Case] = {
     ops.Expand: Case(expanded(), lambda x, shape: x.expand(shape), magnitude_of_products),
     ops.Index: Case(indexed(), lambda x, index: x[torch_index(index)], magnitude_of_products),
     ops.IndexPut: Case(put(), torch_put, magnitude_of_products),
+    ops.ViewPut: Case(viewed(), torch_view_put, magnitude_of_products),
     ops.Cat: Case(joined(), lambda *inputs, dim: torch.cat(inputs, dim), magnitude_of_products),
     ops.Clone: Case(one.map(lambda call: Call(call.inputs, {"order": "K"})), lambda x, order: x.clone()),
     ops.ToCopy: Case(

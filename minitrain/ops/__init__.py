@@ -63,6 +63,7 @@ from minitrain.ops.shape import (
     Reshape,
     ToCopy,
     Transpose,
+    ViewPut,
 )
 
 __all__ = [
@@ -106,6 +107,7 @@ __all__ = [
     "Tanh",
     "ToCopy",
     "Transpose",
+    "ViewPut",
     "Where",
     "unbroadcast",
 ]

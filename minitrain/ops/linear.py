@@ -70,5 +70,5 @@ class Linear(Function):
         if needs_weight:
             grad_weight = layout.transposed_product(grad_rows, _rows(x))  # dL/dyᵀ x
         if needs_bias:
-            grad_bias = grad_rows.sum(axis=0)
+            grad_bias = layout.pairwise_sum(grad_rows, (0,))
         return grad_x, grad_weight, grad_bias

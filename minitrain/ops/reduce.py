@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from minitrain.layout import pairwise_sum
 from minitrain.ops.function import Array, Context, Function, Gradients
 
 
@@ -20,7 +21,7 @@ class Sum(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
-        return np.asarray(x.sum(axis=dim, keepdims=keepdim))
+        return pairwise_sum(x, dim, keepdim)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
@@ -34,7 +35,7 @@ class Mean(Function):
     def forward(ctx: Context, x: Array, *, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
         ctx.n = math.prod([x.shape[axis] for axis in dim])
-        return np.asarray(x.sum(axis=dim, keepdims=keepdim) / x.dtype.type(ctx.n))
+        return np.asarray(pairwise_sum(x, dim, keepdim) / x.dtype.type(ctx.n))
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:

@@ -96,6 +96,13 @@ class ElementwiseMethods(TensorBase):
         check_broadcast(a.shape[:-2], b.shape[:-2])
         return self._apply(ops.Matmul, self, other)
 
+    def mm(self, mat2: Tensor) -> Tensor:
+        """The product of two matrices: (N, K), (K, M) -> (N, M)."""
+        if self.ndim != 2 or mat2.ndim != 2:
+            which, ndim = ("self", self.ndim) if self.ndim != 2 else ("mat2", mat2.ndim)
+            raise RuntimeError(f"{which} must be a matrix, but it is {ndim}D; use matmul for vectors and batches.")
+        return self.matmul(mat2)
+
     __add__, __sub__, __mul__, __truediv__ = add, sub, mul, div
     __pow__, __neg__, __abs__, __matmul__ = pow, neg, abs, matmul
 

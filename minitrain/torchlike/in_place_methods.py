@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from minitrain import ops
-from minitrain.ops import Function
+from minitrain.ops import Array, Function
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import Scalar, as_indices, category, floating
 from minitrain.torchlike.elementwise_methods import ElementwiseMethods
@@ -28,27 +28,24 @@ class InPlaceMethods(ElementwiseMethods):
                 "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, or it wraps a "
                 "read-only array. clone() it first."
             )
-        on_tape = [isinstance(x, TensorBase) and x.requires_grad for x in (self, self._base, *operands)]
+        on_tape = (isinstance(x, TensorBase) and x.requires_grad for x in (self, self._base, *operands))
         if not is_grad_enabled() or not any(on_tape):
             return False
-        if self.grad_fn is None and self.requires_grad:
+        written = self if self._base is None else self._base
+        if written.is_leaf and written.requires_grad:
             raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation. Change it inside "
-                "`with no_grad():`, or write the change out of place."
+                f"a {'' if self._base is None else 'view of a '}leaf Variable that requires grad is being used in an "
+                "in-place operation. Change it inside `with no_grad():`, or write the change out of place."
             )
-        if self._base is not None:
-            raise RuntimeError(
-                "an in-place operation on a view of another tensor cannot be recorded here. Write to the tensor "
-                "itself (x[i] = x[i] + y, not x[i] += y), or clone() the view first."
-            )
+        if self._refusal:
+            raise RuntimeError(self._refusal)
         return True
 
     def _write(self, function: type[Function], *operands: Any, **options: Any) -> Self:
         """self[...] = function(self, *operands); if that is recorded, self has a new history from then on."""
         recording = self._records_write(*operands)
         # The value before the write stands for self on the tape, with a memory of its own: backward may need it.
-        before = self._new(self.array.copy() if recording else self.array)
-        before._requires_grad, before.grad_fn = self._requires_grad, self.grad_fn
+        before = self._standing_for(self, self.array.copy()) if recording else self._new(self.array)
         after = self._apply(function, before, *operands, **options)
         if after.array.shape != self.array.shape:
             raise RuntimeError(
@@ -59,12 +56,33 @@ class InPlaceMethods(ElementwiseMethods):
         with np.errstate(all="ignore"):
             self.array[...] = after.array
         increment_version(self)
-        if recording and after.grad_fn is not None:
-            if self.grad_fn is not None:  # what retain_grad() asked for is the gradient of self as it is now
-                after.grad_fn._retain_for, self.grad_fn._retain_for = self.grad_fn._retain_for, None
-            self.grad_fn, self._requires_grad = after.grad_fn, True
-            self._recorded_at_version = self._version.number
+        if recording and self.is_floating_point():
+            self._record_write(after)
         return self
+
+    def _record_write(self, after: Tensor) -> None:
+        """Give the written Tensor a new history: that of after; of a view's base, with after in place of the view."""
+        written: TensorBase = self
+        if after._grad_fn is not None:  # a result that backward needs is what lies in self now
+            versions = after._grad_fn._versions
+            now = self._version, self._version.number, 0
+            after._grad_fn._versions = [now if place == 0 else (v, number, place) for v, number, place in versions]
+        if self._base is not None:
+            written = self._base
+            base = self._standing_for(written, written.array)
+            after = self._apply(ops.ViewPut, base, after, view=self._see)
+        if after._grad_fn is None:
+            return
+        if written._grad_fn is not None:  # retain_grad() asked for the gradient of the value as it is now
+            after._grad_fn._retain_for, written._grad_fn._retain_for = written._grad_fn._retain_for, None
+        written._grad_fn, written._requires_grad = after._grad_fn, True
+        written._recorded_at_version = self._version.number
+
+    def _standing_for(self, tensor: TensorBase, array: Array) -> Tensor:
+        """A Tensor with tensor's history as it is now, around an array."""
+        standing = self._new(array)
+        standing._requires_grad, standing._grad_fn = tensor.requires_grad, tensor.grad_fn
+        return standing
 
     def add_(self, other: Any, *, alpha: Scalar = 1) -> Self:
         """self += alpha · other."""
@@ -93,6 +111,7 @@ class InPlaceMethods(ElementwiseMethods):
         for step in first:
             target = self._apply(ops.Index, target, index=step)
         try:
+            target.array[last]  # an index that does not fit is the first thing to report
             if target._records_write(value):
                 target._write(ops.IndexPut, value, index=last, compute_dtype=self.dtype)
             else:

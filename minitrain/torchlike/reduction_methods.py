@@ -12,6 +12,7 @@ import numpy.typing as npt
 from minitrain import ops
 from minitrain.torchlike.arguments import LONG, as_axes, as_axis, refuse_empty
 from minitrain.torchlike.elementwise_methods import ElementwiseMethods
+from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.shape_methods import ShapeMethods
 from minitrain.torchlike.tensor_base import TensorBase, ValuesAndIndices
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class ReductionMethods(ElementwiseMethods, ShapeMethods):
     """Sums, means, variances, maxima, softmax."""
 
+    @numpy_names
     def sum(
         self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
     ) -> Tensor:
@@ -29,6 +31,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         x = self.to(dtype) if dtype is not None else self if self.is_floating_point() else self.to(LONG)
         return self._apply(ops.Sum, x, dim=as_axes(dim, self.array.ndim), keepdim=keepdim)
 
+    @numpy_names
     def mean(
         self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
     ) -> Tensor:
@@ -41,6 +44,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
             )
         return self._apply(ops.Mean, x, dim=as_axes(dim, x.array.ndim), keepdim=keepdim)
 
+    @numpy_names
     def var(
         self,
         dim: int | Sequence[int] | None = None,
@@ -57,6 +61,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         lost = int(unbiased) if correction is None else correction
         return (distance * distance).sum(dim, keepdim) / float(max(n - lost, 0))
 
+    @numpy_names
     def std(
         self,
         dim: int | Sequence[int] | None = None,
@@ -70,12 +75,14 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         constant = variance == 0
         return self._where(constant, 0.0, self._where(constant, 1.0, variance).sqrt())
 
+    @numpy_names
     def amax(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """The maximum; its gradient is shared evenly among equal maxima."""
         axes = as_axes(dim, self.array.ndim)
         refuse_empty(self.array.shape, axes, "amax")
         return self._apply(ops.Amax, self, dim=axes, keepdim=keepdim)
 
+    @numpy_names
     def amin(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """The minimum; its gradient is shared evenly among equal minima."""
         if self.is_floating_point():
@@ -84,6 +91,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         refuse_empty(self.array.shape, axes, "amin")
         return self._new(np.asarray(self.array.min(axis=axes, keepdims=keepdim)))
 
+    @numpy_names
     def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
         """The maximum of all elements; with dim, (values, indices), and the gradient goes to those indices.
 
@@ -93,6 +101,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
             return self.maximum(dim)
         return self.amax() if dim is None else self._pick(self.argmax(dim, keepdim=True), dim, keepdim)
 
+    @numpy_names
     def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
         """The minimum of all elements; with dim, (values, indices), and the gradient goes to those indices.
 
@@ -113,10 +122,12 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
             return ValuesAndIndices(values, indices)
         return ValuesAndIndices(values.squeeze(axis), indices.squeeze(axis))
 
+    @numpy_names
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the maximum (the first of equal ones), among all elements or along dim; no gradient."""
         return self._arg(np.argmax, dim, keepdim)
 
+    @numpy_names
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the minimum (the first of equal ones), among all elements or along dim; no gradient."""
         return self._arg(np.argmin, dim, keepdim)
@@ -128,20 +139,24 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
             return self._new(np.zeros((), LONG))
         return self._new(np.asarray(find(self.array, axis=axis, keepdims=keepdim), LONG))
 
+    @numpy_names
     def all(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """Whether all elements are true; no gradient."""
         return self._new(np.asarray(self.array.all(axis=as_axes(dim, self.array.ndim), keepdims=keepdim)))
 
+    @numpy_names
     def any(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """Whether any element is true; no gradient."""
         return self._new(np.asarray(self.array.any(axis=as_axes(dim, self.array.ndim), keepdims=keepdim)))
 
+    @numpy_names
     def softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
         """exp(x) / Σ exp(x) along dim."""
         x = self if dtype is None else self.to(dtype)
         _require_float(x, "softmax")
         return self._apply(ops.Softmax, x, dim=as_axis(dim, self.array.ndim))
 
+    @numpy_names
     def log_softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
         """x - ln Σ exp(x) along dim."""
         x = self if dtype is None else self.to(dtype)

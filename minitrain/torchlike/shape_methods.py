@@ -21,6 +21,7 @@ from minitrain.torchlike.arguments import (
     as_shape,
 )
 from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.tensor_base import TensorBase
 
 if TYPE_CHECKING:
@@ -89,12 +90,14 @@ class ShapeMethods(ConversionMethods):
             return self._self()
         return self._apply(ops.Flatten, self, start_dim=start, end_dim=end)
 
+    @numpy_names
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
         """Without its axes of size 1, or without those of them that dim names."""
         shape = self.array.shape
         axes = as_axes(dim, self.array.ndim)
         return self.reshape([size for axis, size in enumerate(shape) if size != 1 or axis not in axes])
 
+    @numpy_names
     def unsqueeze(self, dim: int) -> Tensor:
         """With an axis of size 1 put in at dim."""
         axis = as_axis(dim, self.array.ndim + 1)

@@ -11,16 +11,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.ops import Array
+from minitrain import ops
+from minitrain.ops import Array, Context, Function
 from minitrain.torchlike.arguments import Scalar, Size, as_axis, as_dtype, category, dtype_of_number, promote_types
 from minitrain.torchlike.device import CPU
 from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.grad_mode import enable_grad, grad_mode
 from minitrain.torchlike.node_base import Version
 from minitrain.torchlike.printing import format_tensor
 
 if TYPE_CHECKING:
     from minitrain.tape import AccumulateGrad, Node
     from minitrain.tensor import Tensor
+
+
+VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
+CUSTOM_VIEW = "it is a view made by an operation of your own, which cannot be taken again; clone() it first"
+NO_GRAD_VIEW = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled, or its base was written "
+    "to since. Take the view and write to the memory both inside no_grad, or both outside."
+)
 
 
 class ValuesAndIndices(NamedTuple):
@@ -39,31 +49,58 @@ class TensorBase:
     _new: ClassVar[Callable[..., Tensor]]  # a Tensor around an array
 
     # Defaults that few Tensors override; kept on the class to save memory and time.
-    grad_fn: Node | None = None
+    _grad_fn: Node | None = None
     _grad: Tensor | None = None
     _requires_grad = False
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
-    _born_at_version = 0
+    _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
+    _refusal = ""  # why a write into this view cannot be recorded
+    _born_at_version = 0  # the version that its history belongs to
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
     _accumulator: weakref.ref[AccumulateGrad] | None = None
 
     def _self(self) -> Tensor:
         return self  # type: ignore[return-value]  # every TensorBase is a Tensor
 
-    def _become_view(self, inputs: Sequence[Any]) -> None:
-        """Share the version of whichever of an operation's inputs this Tensor, the result, shares memory with."""
+    def _become_view(self, inputs: Sequence[Any], function: type[Function], options: dict[str, Any]) -> None:
+        """Note that this Tensor, the operation's result, is a view of whichever input it shares memory with."""
         for x in inputs:
             if isinstance(x, TensorBase) and np.may_share_memory(self.array, x.array):
                 self._base = x._self() if x._base is None else x._base
-                self._version = x._version
-                self._born_at_version = self._version.number
+                self._version, self._born_at_version = x._version, x._version.number
+                before = x._view if x._base is not None else ()
+                self._view = None if function not in VIEWS or before is None else (*before, (function, options))
+                self._refusal = x._refusal or ("" if self._view is not None else CUSTOM_VIEW)
+                if not grad_mode.enabled:
+                    self._requires_grad, self._refusal = x._requires_grad, NO_GRAD_VIEW
 
-    def _refuse_outdated_view(self) -> None:
-        if self._base is not None and self._base._recorded_at_version > self._born_at_version:
-            raise RuntimeError(
-                "This view was taken before its memory was changed by a recorded in-place operation; its gradient "
-                "would be wrong. Take the view again, after the change."
-            )
+    def _see(self, array: Array) -> Array:
+        """This view of another array like its base's."""
+        for function, options in self._view or ():
+            array = function.forward(Context(()), array, **options)
+        return array
+
+    def _renew_history(self) -> None:
+        """Take the view again, if a recorded write has changed its base since."""
+        if self._base is None or self._version.number == self._born_at_version or not self._base._requires_grad:
+            return
+        if self._refusal == NO_GRAD_VIEW:
+            raise RuntimeError(NO_GRAD_VIEW)
+        if self._base._recorded_at_version > self._born_at_version:
+            if self._view is None:
+                raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {CUSTOM_VIEW}.")
+            with enable_grad():
+                renewed = self._base
+                for function, options in self._view:
+                    renewed = self._apply(function, renewed, **options)
+            self._grad_fn, self._requires_grad = renewed._grad_fn, renewed._requires_grad
+            self._born_at_version = self._version.number
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The Node of the operation whose result this Tensor is; None for a leaf."""
+        self._renew_history()
+        return self._grad_fn
 
     @property
     def shape(self) -> Size:
@@ -172,12 +209,12 @@ class TensorBase:
     @property
     def requires_grad(self) -> bool:
         """Whether a gradient is asked for, here or by a Tensor that this one was made from."""
-        return self._requires_grad
+        return self._requires_grad or (self._base is not None and self._base._requires_grad)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if self.grad_fn is not None:
-            if not value:
+            if not value or not self._requires_grad:
                 raise RuntimeError("you can only change requires_grad flags of leaf variables; use detach() instead.")
             return
         if value and self.array.dtype.kind != "f":
@@ -234,7 +271,7 @@ class TensorBase:
         """The gradient that backward starts from: the caller's, checked, or 1 for a Tensor of one element."""
         if create_graph:
             raise NotImplementedError("create_graph=True (gradients of gradients) is not offered; use torch for it.")
-        if not self._requires_grad:
+        if not self.requires_grad:
             raise RuntimeError(
                 "element 0 of tensors does not require grad and does not have a grad_fn: nothing that this Tensor was "
                 "computed from requires a gradient, or it was computed under no_grad()."
