@@ -488,7 +488,8 @@ def test_without_torch_the_command_says_how_to_install_it(tmp_path: Path) -> Non
 def test_a_torch_whose_import_fails_is_told_as_such(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('libfoo.so is missing')")
     command = [sys.executable, "-m", "minitrain", "train", "--dataset", "digits", "--backend", "torch"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "--backend torch needs torch, but its import fails: libfoo.so is missing" in result.stderr

@@ -46,7 +46,10 @@ HINT = """
   minitrain learn hint relu-backward
 """
 SOLUTION = """
+  # after yours has passed
   minitrain learn solution relu-backward
+
+  # before that
   minitrain learn solution relu-backward --spoil
 """
 ZOO = """
@@ -59,7 +62,7 @@ ZOO = """
 RESET = """
   # your file is kept under another name
   minitrain learn reset relu-backward
-  minitrain learn check relu-backward
+  minitrain learn reset relu-backward --dir my-exercises
 """
 
 

@@ -68,7 +68,7 @@ def add_command(
     help: what it does, a phrase that begins with a verb. examples: command lines, indented by two spaces, each below
         a comment. status: what exit status 0 and 1 mean, if not success and failure.
     """
-    epilog = f"examples:{examples}" + (f"\nexit status: {status}, 2 for bad usage" if status else "")
+    epilog = f"examples:{examples}" + (f"\nexit status:\n  {status}, 2 for bad usage" if status else "")
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=epilog
     )

@@ -128,8 +128,8 @@ def _torchvision(torch_version: str) -> Finding:
     remedy = ""
     if not torch._C._dispatch_has_kernel_for_dispatch_key("torchvision::nms", "CPU"):
         remedy = (
-            "but `import torchvision` fails in your programs: its compiled operators do not fit this torch; "
-            "install both for CPUs, or both for CUDA"
+            "it is built for another torch, and `import torchvision` fails in your programs; install both for CPUs, "
+            "or both for CUDA"
         )
     return Finding("torchvision", f"{version}, matches torch", remedy)
 
