@@ -9,22 +9,16 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from minitrain.cli import compare, data, doctor, gradcheck, learn, runs, train
-from minitrain.cli.parser import Parser
+from minitrain.cli.parser import Parser, show_examples
 from minitrain.runs.interrupts import Interrupted, discard_output, end_at_once, ignore, stop_at_once
 from minitrain.runs.messages import one_line, say
 
 COMMANDS = (train, runs, data, gradcheck, compare, doctor, learn)  # each has add(commands); in the order of --help
-
-EXAMPLES = """
-  # a first run, in a few seconds
-  minitrain train --dataset digits
-
-  # the options of a command
-  minitrain train --help
-
-  # write backpropagation yourself
-  minitrain learn
-"""
+EXAMPLES = {
+    "a first run, in a few seconds": "train --dataset digits",
+    "the options of a command": "train --help",
+    "write backpropagation yourself": "learn",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +56,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="minitrain",
         description="The beginner's PyTorch training workflow, in NumPy.",
-        epilog=f"examples:{EXAMPLES}",
+        epilog=show_examples("minitrain", EXAMPLES),
     )
     parser.add_argument("--version", action="version", version=f"minitrain {version('minitrain')}")
     parser.set_defaults(debug=False, run=lambda _: print(parser.format_help(), end=""))

@@ -9,16 +9,11 @@ from minitrain.cli.options import add_options, configuration, given_settings
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import Config, ConfigError
 
-EXAMPLES = """
-  # do NumPy and torch compute the same?
-  minitrain compare --dataset digits
-
-  # plant a mistake, and see where the two first differ
-  minitrain compare --dataset digits --inject relu-mask-inverted --stop
-
-  # how fast float32 drifts away from float64
-  minitrain compare --dataset digits --drift --plot drift.png
-"""
+EXAMPLES = {
+    "do NumPy and torch compute the same?": "--dataset digits",
+    "plant a mistake, and see where the two first differ": "--dataset digits --inject relu-mask-inverted --stop",
+    "how fast float32 drifts away from float64": "--dataset digits --drift --plot drift.png",
+}
 
 
 def add(commands: Commands) -> None:
@@ -28,8 +23,8 @@ def add(commands: Commands) -> None:
         "compare",
         run,
         "train on NumPy and on torch in lock step and compare every number",
-        examples=EXAMPLES,
-        status="0 if they agree, 1 if they differ",
+        EXAMPLES,
+        "0 if they agree, 1 if they differ",
     )
     add_options(compare, "--dataset", "--data-dir", "--batch-size", "--lr", "--optimizer", "--momentum")
     add_options(compare, "--weight-decay", "--hidden", "--seed", "--shuffle")

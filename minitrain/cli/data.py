@@ -10,21 +10,16 @@ from typing import Any
 from minitrain.cli.options import add_options
 from minitrain.cli.parser import Commands, add_command
 
-EXAMPLES = """
-  # which files are here
-  minitrain data
-
-  # download Fashion-MNIST into ./data (30 MB)
-  minitrain data fetch --data-dir data
-
-  # fail unless every file is genuine
-  minitrain data verify
-"""
+EXAMPLES = {
+    "which files are here": "",
+    "download Fashion-MNIST into ./data (30 MB)": "fetch --data-dir data",
+    "fail unless every file is genuine": "verify",
+}
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    data = add_command(commands, "data", run, "show, download or verify the data sets' files", examples=EXAMPLES)
+    data = add_command(commands, "data", run, "show, download or verify the data sets' files", EXAMPLES)
     data.add_argument(
         "action",
         nargs="?",

@@ -7,13 +7,10 @@ import argparse
 from minitrain.cli.options import add_options
 from minitrain.cli.parser import Commands, add_command
 
-EXAMPLES = """
-  # versions, BLAS, threads, devices and data
-  minitrain doctor
-
-  # with the data in another folder
-  minitrain doctor --data-dir ~/data
-"""
+EXAMPLES = {
+    "versions, BLAS, threads, devices and data": "",
+    "with the data in another folder": "--data-dir ~/data",
+}
 
 
 def add(commands: Commands) -> None:
@@ -23,8 +20,8 @@ def add(commands: Commands) -> None:
         "doctor",
         run,
         "report what is installed here, and how to repair or add the rest",
-        examples=EXAMPLES,
-        status="0 unless something is broken, 1 if it is",
+        EXAMPLES,
+        "0 unless something is broken, 1 if it is",
     )
     add_options(doctor, "--data-dir")
 

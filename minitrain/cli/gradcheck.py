@@ -8,16 +8,11 @@ from minitrain.cli.options import add_options, configuration, given_settings
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import ConfigError
 
-EXAMPLES = """
-  # every entry of every gradient of a small model
-  minitrain gradcheck --dataset digits
-
-  # plant a mistake, and see it found and named
-  minitrain gradcheck --dataset digits --inject weight-gradient-sign
-
-  # the error against the step of the differences, as a picture
-  minitrain gradcheck --dataset digits --eps-sweep --plot sweep.png
-"""
+EXAMPLES = {
+    "every entry of every gradient of a small model": "--dataset digits",
+    "plant a mistake, and see it found and named": "--dataset digits --inject weight-gradient-sign",
+    "the error against the step of the differences, as a picture": "--dataset digits --eps-sweep --plot sweep.png",
+}
 
 
 def add(commands: Commands) -> None:
@@ -27,8 +22,8 @@ def add(commands: Commands) -> None:
         "gradcheck",
         run,
         "check the built-in model's gradients on real data",
-        examples=EXAMPLES,
-        status="0 if all gradients are right, 1 if not",
+        EXAMPLES,
+        "0 if all gradients are right, 1 if not",
     )
     add_options(gradcheck, "--dataset", "--data-dir", "--batch-size", "--hidden", "--seed")
     gradcheck.add_argument(

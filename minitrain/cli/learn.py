@@ -6,100 +6,75 @@ import argparse
 
 from minitrain.cli.parser import Commands, add_command
 
-LEARN = """
-  # write the files of the exercises into ./minitrain-exercises
-  minitrain learn start
-
-  # check an exercise each time you save its file
-  minitrain learn watch
-
-  # see how far you are
-  minitrain learn list
-"""
-START = """
-  minitrain learn start
-  minitrain learn start my-exercises
-"""
-LIST = """
-  minitrain learn list
-  minitrain learn --dir my-exercises list
-"""
-NEXT = """
-  minitrain learn next
-  minitrain learn next --dir my-exercises
-"""
-CHECK = """
-  # the next one that has not passed
-  minitrain learn check
-
-  # one of your choice, and all that you have written
-  minitrain learn check relu-backward
-  minitrain learn check --all
-"""
-WATCH = """
-  minitrain learn watch
-  minitrain learn watch relu-backward
-"""
-HINT = """
-  # each call shows one more
-  minitrain learn hint relu-backward
-  minitrain learn hint relu-backward
-"""
-SOLUTION = """
-  # after yours has passed
-  minitrain learn solution relu-backward
-
-  # before that
-  minitrain learn solution relu-backward --spoil
-"""
-ZOO = """
-  # the table of all mistakes
-  minitrain learn zoo
-
-  # one of them, explained
-  minitrain learn zoo relu-mask-inverted
-"""
-RESET = """
-  # your file is kept under another name
-  minitrain learn reset relu-backward
-  minitrain learn reset relu-backward --dir my-exercises
-"""
+EXAMPLES = {
+    "write the files of the exercises into ./minitrain-exercises": "start",
+    "check an exercise each time you save its file": "watch",
+    "see how far you are": "list",
+}
+IN = {"in this folder, or above": "", "in another folder": "--dir my-exercises"}
 
 
 def add(commands: Commands) -> None:
     """Add the command and its actions."""
-    learn = add_command(
-        commands, "learn", run, "write parts of minitrain yourself, and have them checked", examples=LEARN
-    )
+    learn = add_command(commands, "learn", run, "write parts of minitrain yourself, and have them checked", EXAMPLES)
     learn.set_defaults(action=None, name=None)
     learn.add_argument(
         "--dir", metavar="DIR", help="the exercises' folder (default: here, a parent, or ./minitrain-exercises)"
     )
     actions = learn.add_subparsers(title="actions", metavar="action")
 
-    def action(name: str, help: str, examples: str, status: str = "") -> argparse.ArgumentParser:
-        added = add_command(actions, name, run, help, examples=examples, status=status)
+    def action(name: str, help: str, examples: dict[str, str], status: str = "") -> argparse.ArgumentParser:
+        added = add_command(actions, name, run, help, examples, status)
         added.set_defaults(action=name)
         # Without a default, which would replace a --dir given before the action.
         added.add_argument("--dir", metavar="DIR", default=argparse.SUPPRESS, help="the exercises' folder")
         return added
 
-    start = action("start", "write a file for each exercise, and show the first one", START)
+    start = action(
+        "start",
+        "write a file for each exercise, and show the first one",
+        {"in ./minitrain-exercises": "", "in another folder": "my-exercises"},
+    )
     start.add_argument("directory", nargs="?", metavar="DIR", help="the folder (default: minitrain-exercises)")
-    action("list", "list the exercises and your progress", LIST)
-    action("next", "show which file to open next", NEXT)
-    check = action("check", "check an exercise", CHECK, "0 if it passes, 1 if not")
+    action("list", "list the exercises and your progress", IN)
+    action("next", "show which file to open next", IN)
+    check = action(
+        "check",
+        "check an exercise",
+        {"the next one": "", "one of your choice": "relu-backward", "everything you have written": "--all"},
+        "0 if it passes, 1 if not",
+    )
     check.add_argument("name", nargs="?", metavar="NAME", help="its name, the start of it, or its file (default: next)")
     check.add_argument("--all", action="store_true", help="check everything you have written")
-    watch = action("watch", "check an exercise each time its file is saved, then continue with the next", WATCH)
+    watch = action(
+        "watch",
+        "check an exercise each time its file is saved, then continue with the next",
+        {"start with the next one": "", "start with one of your choice": "relu-backward"},
+    )
     watch.add_argument("name", nargs="?", metavar="NAME", help="the exercise to start with (default: next)")
-    action("hint", "show one more hint", HINT).add_argument("name", metavar="NAME")
-    solution = action("solution", "print the library's own code, once yours has passed", SOLUTION)
-    solution.add_argument("name", metavar="NAME")
+    hint = action(
+        "hint", "show one more hint", {"the first hint": "relu-backward", "and the second one": "relu-backward"}
+    )
+    hint.add_argument("name", metavar="NAME", help="the exercise")
+    solution = action(
+        "solution",
+        "print the library's own code, once yours has passed",
+        {"after yours has passed": "relu-backward", "before that": "relu-backward --spoil"},
+    )
+    solution.add_argument("name", metavar="NAME", help="the exercise")
     solution.add_argument("--spoil", action="store_true", help="print it before yours has passed")
-    zoo = action("zoo", "diagnose all planted mistakes, and show what each is taken for", ZOO)
+    zoo = action(
+        "zoo",
+        "diagnose all planted mistakes, and show what each is taken for",
+        {"the table of all mistakes": "", "one of them, explained": "relu-mask-inverted"},
+    )
     zoo.add_argument("name", nargs="?", metavar="NAME", help="explain this one (default: all, in a table)")
-    action("reset", "start an exercise again; your file is kept", RESET).add_argument("name", metavar="NAME")
+    reset = action(
+        "reset",
+        "start an exercise again; your file is kept",
+        {"your file gets another name": "relu-backward", "in another folder": "relu-backward --dir my-exercises"},
+    )
+    reset.add_argument("name", metavar="NAME", help="the exercise")
 
 
 def run(arguments: argparse.Namespace) -> int:

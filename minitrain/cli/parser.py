@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from minitrain.runs.messages import say
 
 Commands = Any  # what add_subparsers returns: argparse has no public name for it
+Run = Callable[[argparse.Namespace], int]
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -55,25 +56,26 @@ def _suggestion(given: str, known: Iterable[str]) -> str:
 
 
 def add_command(
-    commands: Commands,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    help: str,
-    *,
-    examples: str,
-    status: str = "",
+    commands: Commands, name: str, run: Run, help: str, examples: Mapping[str, str], status: str = ""
 ) -> argparse.ArgumentParser:
     """Add a command that calls run, which returns the exit status.
 
-    help: what it does, a phrase that begins with a verb. examples: command lines, indented by two spaces, each below
-        a comment. status: what exit status 0 and 1 mean, if not success and failure.
+    help: what it does, a phrase that begins with a verb. examples: two or three, a comment and the command's arguments.
+    status: what exit status 0 and 1 mean, if not success and failure.
     """
-    epilog = f"examples:{examples}" + (f"\nexit status:\n  {status}, 2 for bad usage" if status else "")
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=epilog
-    )
+    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    command.epilog = show_examples(command.prog, examples)
+    if status:
+        command.epilog += f"\nexit status:\n  {status}, 2 for bad usage"
     command.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
     )
     command.set_defaults(run=run)
     return command
+
+
+def show_examples(prog: str, examples: Mapping[str, str]) -> str:
+    """The examples of a help: each command line below its comment."""
+    return "examples:\n" + "\n".join(
+        f"  # {comment}\n  {f'{prog} {line}'.rstrip()}\n" for comment, line in examples.items()
+    )

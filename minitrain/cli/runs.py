@@ -7,42 +7,28 @@ import argparse
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.messages import say
 
-EVALUATE = """
-  # accuracy, precision and recall of each class, confusion matrix
-  minitrain evaluate runs/digits-0
-
-  # all the figures, for another program
-  minitrain evaluate runs/digits-0 --json digits.json
-"""
-PREDICT = """
-  # a picture that is light on black, like the training images
-  minitrain predict runs/digits-0 seven.png
-
-  # scans of dark ink on white paper
-  minitrain predict runs/digits-0 --invert page-1.png page-2.png
-"""
-EXPORT = """
-  # the weights, for safetensors.torch.load_file
-  minitrain export runs/digits-0 digits.safetensors
-
-  # again, after more training
-  minitrain export runs/digits-0 digits.safetensors --force
-"""
-VERIFY = """
-  # repeat the steps between the last two checkpoints
-  minitrain verify runs/digits-0
-
-  # repeat the whole run
-  minitrain verify runs/digits-0 --from-start
-"""
+EVALUATE = {
+    "accuracy, precision and recall of each class, confusion matrix": "runs/digits-0",
+    "all the figures, for another program": "runs/digits-0 --json digits.json",
+}
+PREDICT = {
+    "a picture that is light on black, like the training images": "runs/digits-0 seven.png",
+    "scans of dark ink on white paper": "runs/digits-0 --invert page-1.png page-2.png",
+}
+EXPORT = {
+    "the weights, for safetensors.torch.load_file": "runs/digits-0 digits.safetensors",
+    "again, after more training": "runs/digits-0 digits.safetensors --force",
+}
+VERIFY = {
+    "repeat the steps between the last two checkpoints": "runs/digits-0",
+    "repeat the whole run": "runs/digits-0 --from-start",
+}
 DATA_DIR = "the folder that holds FashionMNIST/raw (default: where it was when the run trained)"
 
 
 def add(commands: Commands) -> None:
     """Add the four commands."""
-    evaluate = add_command(
-        commands, "evaluate", run_evaluate, "test a trained model, class by class", examples=EVALUATE
-    )
+    evaluate = add_command(commands, "evaluate", run_evaluate, "test a trained model, class by class", EVALUATE)
     evaluate.add_argument("directory", metavar="RUN", help="the run's directory")
     evaluate.add_argument("--data-dir", metavar="DIR", help=DATA_DIR)
     evaluate.add_argument("--json", metavar="FILE", help="write all the figures to this file")
@@ -52,8 +38,8 @@ def add(commands: Commands) -> None:
         "predict",
         run_predict,
         "classify pictures with a trained model",
-        examples=PREDICT,
-        status="0 if all pictures could be read, 1 if not",
+        PREDICT,
+        "0 if all pictures could be read, 1 if not",
     )
     predict.add_argument("directory", metavar="RUN", help="the run's directory")
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="a PNG, JPEG, GIF, BMP or WEBP file")
@@ -61,7 +47,7 @@ def add(commands: Commands) -> None:
         "--invert", action="store_true", help="for pictures that are dark on white (training images: light on black)"
     )
 
-    export = add_command(commands, "export", run_export, "write trained weights for torch", examples=EXPORT)
+    export = add_command(commands, "export", run_export, "write trained weights for torch", EXPORT)
     export.add_argument("directory", metavar="RUN", help="the run's directory")
     export.add_argument("file", metavar="FILE", help="the file to write, such as model.safetensors")
     export.add_argument("--force", action="store_true", help="replace an existing file")
@@ -71,8 +57,8 @@ def add(commands: Commands) -> None:
         "verify",
         run_verify,
         "repeat a part of a run and compare every bit",
-        examples=VERIFY,
-        status="0 if every bit is the same, 1 if not",
+        VERIFY,
+        "0 if every bit is the same, 1 if not",
     )
     verify.add_argument("directory", metavar="RUN", help="the run's directory")
     verify.add_argument(

@@ -10,23 +10,16 @@ from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import ConfigError
 from minitrain.runs.messages import say
 
-EXAMPLES = """
-  # handwritten digits, in a few seconds
-  minitrain train --dataset digits
-
-  # other hyperparameters, in a directory of your choice
-  minitrain train --dataset digits --lr 0.05 --out runs/slow
-
-  # resume that run and train on to epoch 40
-  minitrain train --resume runs/slow --epochs 40
-"""
+EXAMPLES = {
+    "handwritten digits, in a few seconds": "--dataset digits",
+    "other hyperparameters, in a directory of your choice": "--dataset digits --lr 0.05 --out runs/slow",
+    "resume that run and train on to epoch 40": "--resume runs/slow --epochs 40",
+}
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    train = add_command(
-        commands, "train", run, "train the built-in model and print the tutorial's log", examples=EXAMPLES
-    )
+    train = add_command(commands, "train", run, "train the built-in model and print the tutorial's log", EXAMPLES)
     add_options(train, *OPTIONS)
     train.add_argument("--out", metavar="DIR", help="the run's directory (default: runs/<dataset>-<n>)")
     train.add_argument(

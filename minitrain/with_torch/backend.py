@@ -104,7 +104,6 @@ class TorchBackend(Backend):
         return self.processes.averaging(_Bfloat16Products(model, self.device) if self._bf16 else model)
 
     def loss_fn(self) -> Any:
-        """Cross-entropy, the mean over a batch, even if several processes share it."""
         return self.processes.mean_loss(torch.nn.CrossEntropyLoss)
 
     def optimizer(self, config: Config, model: Any) -> Any:
@@ -131,7 +130,6 @@ class TorchBackend(Backend):
             train_loop(dataloader, model, loss_fn, optimizer, whole_batches, first_batch)
 
     def test(self, dataloader: Any, model: Any, loss_fn: Any, observer: Any) -> None:
-        """test_loop without gradients. observer: a Stoppable."""
         with self.processes.communicating(), torch.no_grad():
             test_loop(dataloader, model, loss_fn, self.processes.observer(dataloader, observer))
 
@@ -141,7 +139,6 @@ class TorchBackend(Backend):
         return state
 
     def load_state_dict(self, model: Any, state: dict[str, Tensor]) -> None:
-        """Copy such a state into the model."""
         _unwrapped(model).load_state_dict(to_torch(state))
 
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
@@ -161,12 +158,10 @@ class TorchBackend(Backend):
                 remembered.setdefault("momentum_buffer", torch.zeros_like(param))
 
     def as_minitrain(self, tensor: Any) -> Tensor:
-        """A copy as minitrain's Tensor."""
         copy: Tensor = to_minitrain(tensor)
         return copy
 
     def copy_optimizer_state(self, optimizer: Any, to: optim.Optimizer) -> None:
-        """Copy the optimizer's state and its current options into one of minitrain's."""
         load_optimizer_state(to, optimizer.state_dict())
 
     def end(self) -> None:

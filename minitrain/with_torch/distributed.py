@@ -204,11 +204,9 @@ class Slices:
         return len(self._dataloader)
 
     def state_dict(self, *, again: bool = False) -> dict[str, Any]:
-        """The DataLoader's: the position of all processes in the pass."""
         return self._dataloader.state_dict(again=again)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The DataLoader's."""
         self._dataloader.load_state_dict(state)
 
     def __iter__(self) -> Iterator[Any]:
@@ -255,7 +253,6 @@ class _WholeBatches(Observer):
         self._observer.after_update(batch, self._loss, seen, size)
 
     def settled(self, batch: int) -> None:
-        """All processes are here."""
         self._observer.settled(batch)
 
     def after_test(self, accuracy: float, loss: float) -> None:

@@ -176,7 +176,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def plot_drift(drift: Drift, path: str) -> None:
-    """Draw it as a PNG: the loss above, the parameters below, both axes logarithmic, each line labelled at its end."""
+    """Draw it as a PNG: the loss above, the parameters below, both axes logarithmic, with a legend."""
     check_plot(path)
     from matplotlib.figure import Figure
 
@@ -196,38 +196,15 @@ def plot_drift(drift: Drift, path: str) -> None:
         axes.grid(True, which="major", color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(y=0.1)
-        ends = {}
         # Each line is thinner than those below it, so that coinciding lines can all be seen.
         widths = np.linspace(5, 1.2, len(columns))
         for (label, values), colour, width in zip(columns.items(), itertools.cycle(COLOURS), widths, strict=False):
             seen = [value if value > 0 else math.nan for value in values]  # 0 has no place on a logarithmic axis
-            axes.plot(drift.steps, seen, color=colour, marker="o", markersize=width + 2, linewidth=width)
-            points = [(step, value) for step, value in zip(drift.steps, values, strict=True) if value > 0]
-            if points:
-                ends[label] = (points[-1], colour)
-        _name_lines(axes, ends)
+            axes.plot(drift.steps, seen, color=colour, marker="o", markersize=width + 2, linewidth=width, label=label)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     panels[1].set_xlabel("training step")
     panels[1].set_xticks(drift.steps, labels=[f"{step:,}" for step in drift.steps])
     panels[1].minorticks_off()
     notes = ["A difference of exactly 0 is not drawn.", *(f"{reason}." for reason in drift.absent)]
     figure.text(0.02, -0.01, "  ".join(notes), fontsize=8, color="0.4", va="top")
     figure.savefig(path, bbox_inches="tight")
-
-
-def _name_lines(axes: Any, ends: dict[str, tuple[tuple[int, float], str]]) -> None:
-    """Write each line's name to the right of its end, highest first, moved down where two names would overlap."""
-    low, high = np.log10(axes.get_ylim())
-    ceiling = 1.0
-    for label, ((step, value), colour) in sorted(ends.items(), key=lambda item: -item[1][0][1]):
-        at = min(float((np.log10(value) - low) / (high - low)), ceiling)
-        ceiling = at - 0.065  # the height of a line of text, as a share of the axes
-        axes.annotate(
-            label,
-            xy=(step, value),
-            xytext=(1.03, at),
-            textcoords="axes fraction",
-            color=colour,
-            fontsize=9,
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkB": 4},
-        )
