@@ -76,6 +76,5 @@ def add_command(
 
 def show_examples(prog: str, examples: Mapping[str, str]) -> str:
     """The examples of a help: each command line below its comment."""
-    return "examples:\n" + "\n".join(
-        f"  # {comment}\n  {f'{prog} {line}'.rstrip()}\n" for comment, line in examples.items()
-    )
+    lines = {comment: f"{prog} {line}".rstrip() for comment, line in examples.items()}
+    return "examples:\n" + "\n".join(f"  # {comment}\n  {line}\n" for comment, line in lines.items())
