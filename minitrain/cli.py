@@ -60,7 +60,7 @@ def _open_closed_streams() -> None:
 
 def _interrupted(error: KeyboardInterrupt) -> int:
     """Say that a signal has ended the command, and how to go on; returns the exit status."""
-    from minitrain.runs.directory import resume_command
+    from minitrain.runs.resume_command import resume_command
 
     number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
     unread = number == getattr(signal, "SIGPIPE", None)
@@ -234,8 +234,8 @@ def _add_predict(commands: Any) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from minitrain.runs.evaluate import one_line, predict
     from minitrain.runs.pictures import PictureError
+    from minitrain.runs.predict import one_line, predict
 
     width = max(len(one_line(file)) for file in arguments.images)
     failures = 0
@@ -258,7 +258,7 @@ def _add_export(commands: Any) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from minitrain.runs.evaluate import export
+    from minitrain.runs.export import export
 
     export(arguments.directory, arguments.file, arguments.force)
     print(f"The weights are in {arguments.file}. With safetensors, torch loads them into the same model by")

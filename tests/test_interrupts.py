@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from minitrain.runs.directory import checkpoints, read_checkpoint
+from minitrain.runs.checkpoints import checkpoints, read_checkpoint
 from tests import harness
 from tests.fault_table import record
 from tests.harness import BATCHES, EPOCHS, TRAIN, outcome, printed_command, resume, run, shell, straight, wait

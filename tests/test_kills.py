@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minitrain.runs.directory import checkpoints, read_checkpoint, read_last_good
+from minitrain.runs.checkpoints import checkpoints, read_checkpoint, read_last_good
 from tests import harness
 from tests.fault_table import record
 from tests.harness import BATCHES, EPOCHS, EVERY, TRAIN, Rule, losses, outcome, resume, run, straight

@@ -21,15 +21,17 @@ from minitrain.cli import main
 from minitrain.data import DataError, DataLoader, TensorDataset
 from minitrain.data.datasets import Digits
 from minitrain.loops import Observer, train_loop
-from minitrain.runs import directory as rundir
+from minitrain.runs import checkpoints as reading
 from minitrain.runs.backend import Backend, make_optimizer
+from minitrain.runs.checkpoints import checkpoints, read_last_good
 from minitrain.runs.config import DIGITS, Config, ConfigError, default_config
-from minitrain.runs.directory import RunDirectory, RunError, checkpoints, make_run_dir, read_last_good
+from minitrain.runs.directory import RunDirectory, make_run_dir
 from minitrain.runs.model import build_model
 from minitrain.runs.nonfinite_loss import Explainer
 from minitrain.runs.recorder import NonFiniteLossError
 from minitrain.runs.resume import plan_resumption
 from minitrain.runs.run import resume, train
+from minitrain.runs.run_files import RunError
 from minitrain.runs.verify import find_stretch, verify
 from minitrain.with_torch.choose_backend import choose_backend
 
@@ -321,7 +323,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update_and_what_was_
 ) -> None:
     straight = train(Config(**{**SHORT, "epochs": 1, "checkpoint_every": 3}), tmp_path / "straight")
     assert straight is not None
-    with pytest.raises(NonFiniteLossError, match=r"epoch 1, batch 3 is nan\. The run has stopped before the update"):
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, batch 3 is nan\. The run stopped before the update"):
         train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run", Failing())
     assert capsys.readouterr().err.count("minitrain: the loss of epoch 1, batch 3 is nan.") == 1
     last, _ = read_last_good(tmp_path / "run")
@@ -344,9 +346,9 @@ def test_epochs_are_added_to_a_complete_run_whose_weights_are_those_of_its_end_a
     run = train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run")
     assert straight is not None
     assert run is not None
-    with pytest.raises(ConfigError, match=r"is complete: 1 epochs are done; for more, add --epochs 11"):
+    with pytest.raises(ConfigError, match=r"is complete with 1 epochs; to train more, add --epochs 11"):
         plan_resumption(run, {})
-    with pytest.raises(ConfigError, match=r"has done 1 epochs already; counts them all, and 1 adds none|is complete"):
+    with pytest.raises(ConfigError, match=r"has trained 1 epochs; --epochs counts them, so 1 adds none|is complete"):
         plan_resumption(run, {"epochs": 1})
     resumption = plan_resumption(run, {"epochs": 2})
 
@@ -393,15 +395,15 @@ def test_a_run_that_torch_has_compiled_goes_on_on_numpy(tmp_path: Path) -> None:
 
 
 CHANGES: list[tuple[Callable[[Any], Any], str]] = [
-    (lambda state: state["config"].update(seed=5), "it is of a run with seed 5, not 0"),
-    (lambda state: state["model"].popitem(), "weights, but .* are called for"),
+    (lambda state: state["config"].update(seed=5), "it is from a run with seed 5, not 0"),
+    (lambda state: state["model"].popitem(), "weights, but the configuration needs"),
     (lambda state: state["model"].update(more=1), "has no attribute 'numel'"),
-    (lambda state: state["position"].update(updates=10**300), "it is at no position of this run"),
-    (lambda state: state["position"].update(batch=10**12), "it is at no position of this run"),
-    (lambda state: state["position"].update(epoch=1), "it is at no position of this run"),
-    (lambda state: state["position"].update(losses=["x"]), "it is at no possible position"),
-    (lambda state: state["position"].update(seconds=math.nan), "it is at no possible position"),
-    (lambda state: state.update(position=7), "is no checkpoint that can be read"),
+    (lambda state: state["position"].update(updates=10**300), "its position is impossible in epochs of"),
+    (lambda state: state["position"].update(batch=10**12), "its position is impossible in epochs of"),
+    (lambda state: state["position"].update(epoch=1), "its position is impossible in epochs of"),
+    (lambda state: state["position"].update(losses=["x"]), "its position is impossible: "),
+    (lambda state: state["position"].update(seconds=math.nan), "its position is impossible: "),
+    (lambda state: state.update(position=7), "as a checkpoint: "),
     (lambda state: state.update(optimizer=7), "does not fit"),
     (lambda state: state["optimizer"].update(state={0: {"momentum_buffer": "x"}}), "does not fit"),
     (lambda state: state["optimizer"].update(state={0: {"step": 10**400}}), "does not fit"),
@@ -438,7 +440,7 @@ def test_a_run_is_read_whose_checkpoints_are_replaced_meanwhile(
             newest.rename(later)
         return minitrain.load(path)
 
-    monkeypatch.setattr(rundir, "load", replaced)
+    monkeypatch.setattr(reading, "load", replaced)
     last, faults = read_last_good(tmp_path / "run")
     assert last is not None
     assert (last.path, faults) == (later, [])
@@ -451,7 +453,7 @@ def test_an_epoch_whose_order_is_gone_is_not_begun_again(tmp_path: Path) -> None
     state = minitrain.load(before)
     state["loader"]["pass"] = None
     minitrain.save(state, before)
-    with pytest.raises(RunError, match="it is amid an epoch whose order it does not have"):
+    with pytest.raises(RunError, match="it is within an epoch, but lacks the order of its samples"):
         go_on(tmp_path / "run")
 
 
@@ -480,9 +482,9 @@ def test_a_configuration_that_calls_for_a_larger_model_than_there_is_gets_no_mem
         state["config"]["hidden"] = hidden
         minitrain.save(state, path)
     resumption = plan_resumption(tmp_path / "run", {"epochs": 9})
-    with pytest.raises(RunError, match=r"weights, but .* are called for"):
+    with pytest.raises(RunError, match=r"weights, but the configuration needs"):
         resume(resumption)
-    with pytest.raises(RunError, match=r"weights, but .* are called for"):
+    with pytest.raises(RunError, match=r"weights, but the configuration needs"):
         verify(find_stretch(tmp_path / "run", from_start=True), Backend())
 
 
@@ -490,7 +492,7 @@ def test_a_complete_run_without_checkpoints_is_not_trained_anew(tmp_path: Path) 
     run = train(Config(**SHORT), tmp_path / "run")
     assert run is not None
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(RunError, match="has no checkpoints any more"):
+    with pytest.raises(RunError, match="has no checkpoints to resume from"):
         plan_resumption(run, {"epochs": 3})
 
 

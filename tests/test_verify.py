@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import minitrain
+from minitrain.runs.checkpoints import checkpoints
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.directory import RunError, checkpoints
 from minitrain.runs.recorder import NonFiniteLossError
 from minitrain.runs.resume import plan_resumption
 from minitrain.runs.run import resume, train
+from minitrain.runs.run_files import RunError
 from minitrain.runs.verify import Verification, find_stretch, verify
 from minitrain.serialization import save
 from minitrain.with_torch.choose_backend import choose_backend
@@ -159,7 +160,7 @@ def test_a_run_whose_table_was_damaged_and_began_anew_is_verified_from_there_on_
 def test_a_file_that_claims_long_tables_gets_no_memory_for_them(place: Any, tmp_path: Path) -> None:
     path = run(tmp_path / "run", epochs=1)
     spoil(path, lambda state: state["lines"].update({"steps.csv": place}))
-    with pytest.raises(RunError, match=r"safetensors is no checkpoint|steps\.csv was changed or damaged"):
+    with pytest.raises(RunError, match=r"safetensors as a checkpoint|steps\.csv was changed or damaged"):
         find_stretch(path)
 
 

@@ -15,21 +15,16 @@ import numpy as np
 
 from minitrain.files import read_beginning
 from minitrain.runs.backend import Backend
+from minitrain.runs.checkpoints import Checkpoint, checkpoints, read_checkpoint
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.directory import (
-    Checkpoint,
-    Place,
-    RunError,
-    check_run,
-    checkpoints,
-    read_checkpoint,
-    read_sessions,
-)
+from minitrain.runs.config_file import read_sessions
 from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupts
+from minitrain.runs.line_file import Place
 from minitrain.runs.recipe import BEGINNING, Training
 from minitrain.runs.recorder import Stoppable
 from minitrain.runs.resume import check_fits, training_from
+from minitrain.runs.run_files import RunError, check_run
 from minitrain.tensor import Tensor
 
 

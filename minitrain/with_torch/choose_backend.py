@@ -8,7 +8,8 @@ from pathlib import Path
 
 from minitrain.runs.backend import Backend
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.directory import check_not_of_a_run, launch, of_launch
+from minitrain.runs.resume_command import launch, of_launch
+from minitrain.runs.run_files import check_not_of_a_run
 
 
 def require_torch(what: str) -> None:
