@@ -619,7 +619,7 @@ def test_weights_saved_by_torch_load_here(dtype: torch.dtype, contiguous: bool, 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_weights_of_a_dtype_that_numpy_lacks_are_refused_with_the_remedy(dtype: torch.dtype, tmp_path: Path) -> None:
     safetensors.torch.save_file(NeuralNetwork().to(dtype).state_dict(), tmp_path / "weights")
-    with pytest.raises(ValueError, match=r"dtype (BF16|F16), which is not offered; write it as float32"):
+    with pytest.raises(ValueError, match=r"dtype (BF16|F16), which is not offered; save it as float32"):
         minitrain.load(tmp_path / "weights")
 
 

@@ -520,7 +520,7 @@ def test_a_file_system_that_can_only_be_read(disk: Path) -> None:
 
 def test_a_checkpoint_on_a_disk_that_gives_back_other_bytes_is_not_taken(tmp_path: Path) -> None:
     ended = run(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("flip", "checkpoints", 5, "")])
-    assert (ended.status, "what was written there is not what is read back" in ended.err) == (0, True), ended
+    assert (ended.status, "other bytes are read back than were written" in ended.err) == (0, True), ended
     assert outcome(tmp_path / "run") == straight().outcome
     last, faults = read_last_good(tmp_path / "run")
     assert (last is not None, faults) == (True, [])
