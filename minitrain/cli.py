@@ -356,6 +356,7 @@ def _add_gradcheck(commands: Any) -> None:
 
 def _gradcheck(arguments: argparse.Namespace) -> int:
     from minitrain.runs import check_gradients as gradients
+    from minitrain.runs import eps_sweep
     from minitrain.runs.config import ConfigError, default_config
     from minitrain.with_torch.choose_backend import check_writable
     from minitrain.with_torch.faults import FAULTS
@@ -374,11 +375,11 @@ def _gradcheck(arguments: argparse.Namespace) -> int:
                 raise ConfigError(f"--eps-sweep measures a sample with every eps; leave --{name} out")
         if arguments.plot is not None:
             check_writable(arguments.plot, "--plot")
-            gradients.check_plot(arguments.plot)
+            eps_sweep.check_plot(arguments.plot)
         swept = gradients.sweep_eps(config, plant)
         print(swept)
         if arguments.plot is not None:
-            gradients.plot_sweep(swept, arguments.plot)
+            eps_sweep.plot_sweep(swept, arguments.plot)
         return 0 if swept.ok else 1
     if arguments.plot is not None:
         raise ConfigError("--plot draws the sweep; add --eps-sweep")

@@ -173,7 +173,7 @@ def _parse_entry(name: str, about: Any) -> _Entry:
             raise ValueError(f"{shown(name)} has the {what} {shown(numbers)}, but they must be whole numbers from 0 up")
     if len(shape) > _MOST_AXES or len(offsets) != 2:
         raise ValueError(
-            f"{shown(name)} has {len(shape)} axes of at most {_MOST_AXES}, and {len(offsets)} data_offsets, not at most 64 and 2"
+            f"{shown(name)} has {len(shape)} axes and {len(offsets)} data_offsets; the limits are {_MOST_AXES} and 2"
         )
     entry = _Entry(name, np.dtype(_DTYPES[dtype]), tuple(shape), *offsets)
     needed = math.prod(shape) * entry.dtype.itemsize

@@ -114,10 +114,8 @@ def _scaled(gray: Any, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 def _centred(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """In the middle of a black image of this shape."""
-    image = np.zeros(shape, np.uint8)
-    top, left = ((whole - part) // 2 for whole, part in zip(shape, pixels.shape, strict=True))
-    image[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return image
+    room = [whole - part for whole, part in zip(shape, pixels.shape, strict=True)]
+    return np.pad(pixels, [(free // 2, free - free // 2) for free in room])
 
 
 def _doubts(pixels: npt.NDArray[np.uint8], inverted: bool) -> list[str]:

@@ -161,7 +161,7 @@ class Recorder(Stoppable):
                 text = self._explainer.explain(self.epoch, batch, X, y, value, self._losses, self._updates)
             self.say(f"{text}\n")
         if self.on_nan == "stop":
-            self.insist(lambda: self._save(batch, again=True))
+            self.insist(lambda: self.save(batch, again=True))
             raise self.loss_error(batch, value)
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
@@ -231,10 +231,6 @@ class Recorder(Stoppable):
 
     # --- saving ---
 
-    def save(self) -> Path:
-        """Save the state before the first batch of this session. Raises OSError."""
-        return self._save(self._done)
-
     def _at(self, batch: int, *, again: bool = False) -> dict[str, Any]:
         """The state after so many batches of the epoch."""
         position = {
@@ -247,7 +243,8 @@ class Recorder(Stoppable):
         }
         return {"position": position, **self._state(again=again)}
 
-    def _save(self, batch: int, *, again: bool = False) -> Path:
+    def save(self, batch: int, *, again: bool = False) -> Path:
+        """Save the state after so many batches of the epoch; again: with the last batch drawn again. Raises OSError."""
         state = self._at(batch, again=again)
         with self._rescuing(lambda: state):
             return self._directory.save_checkpoint(state, self._updates)
@@ -273,9 +270,9 @@ class Recorder(Stoppable):
 
     def _save_and_stop_if_asked(self, batch: int) -> None:
         if self.signal:
-            self.insist(lambda: self._save(batch))
+            self.insist(lambda: self.save(batch))
         else:
-            self._attempt("state", lambda: self._save(batch))
+            self._attempt("state", lambda: self.save(batch))
         self.stop_if_asked()
 
     def _attempt(self, what: str, write: Callable[[], Any]) -> None:

@@ -85,7 +85,7 @@ def _session(
         try:
             if last is None:
                 with _beginning(directory, discard=resumption is None):
-                    directory.check_room(recorder.save())
+                    directory.check_room(recorder.save(position["batch"]))
             training.run(recorder, position)
             recorder.finish(backend.state_dict(training.model))
         except Interrupted as error:
