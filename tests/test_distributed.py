@@ -188,7 +188,7 @@ def test_a_loss_that_is_not_finite_in_another_process_alone_is_said_to_be(tmp_pa
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("minitrain: the loss") == 1
     assert "minitrain: the loss of epoch 1, batch 0 is nan. It comes from another process's slice" in result.stderr
-    assert "run it in one process" in result.stderr
+    assert "train in one process to get an explanation" in result.stderr
 
 
 def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_run_of_one_process_goes_on_in_two(straight: Path, tmp_path: Path) -> 
     assert one.returncode == 0, one.stderr
     two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 0, two.stderr
-    assert "changed: processes: 1 then, 2 now" in two.stderr
+    assert "changed since the last session: processes: 1 then, 2 now" in two.stderr
     assert_nearly_the_same(tmp_path / "run", straight)
 
 

@@ -1,4 +1,4 @@
-"""What a run's bits depend on is written down, and where two such descriptions differ is told in lines."""
+"""What a run's bits depend on is recorded, and differences are listed line by line."""
 
 import json
 import os

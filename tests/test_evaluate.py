@@ -1,4 +1,4 @@
-"""A trained run is tested, asked and exported by its own numbers; one that is damaged is refused in one line."""
+"""evaluate, predict and export agree with the run's own numbers, and reject a damaged run in one line."""
 
 import csv
 import dataclasses

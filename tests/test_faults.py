@@ -1,4 +1,4 @@
-"""Files that are damaged, two runs in one directory, losses that are not finite: all is told, and nothing is lost."""
+"""Damaged files, two runs in one directory, nan losses: each is reported, and nothing is lost."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A signal at whatever moment: the run is saved, the command that goes on is printed, and that command ends it."""
+"""A signal at any moment: the run is saved, and the printed command resumes it to its end."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Killed at any moment, a run goes on from its last good checkpoint, and ends with the bits of one never killed."""
+"""A run killed at any moment resumes from its last good checkpoint, with the bits of one never killed."""
 
 import random
 import shutil

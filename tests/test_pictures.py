@@ -1,4 +1,4 @@
-"""A picture becomes what a training image is, pixel by pixel, or the reason why not is told in one line."""
+"""Pictures are converted to match the training images, or the reason why not is given in one line."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Files made to do harm: they run no code, take no memory out of proportion to their size, and keep nobody waiting."""
+"""Malicious files run no code, take no memory beyond their size, and do not hang the reader."""
 
 import errno
 import gzip

@@ -1,4 +1,4 @@
-"""A run leaves all there is to know about it, and refuses what it cannot run before it touches anything."""
+"""A run records everything about itself, and rejects impossible settings before it writes anything."""
 
 import ast
 import csv

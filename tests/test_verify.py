@@ -1,4 +1,4 @@
-"""A run that is run again gives the same bits, and verify says so; else it says where not, and what differs."""
+"""A repeated run gives the same bits and verify says so; otherwise it says which bits and settings differ."""
 
 import os
 import subprocess

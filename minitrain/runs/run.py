@@ -117,9 +117,8 @@ def _begin(
         session["changes"] = resumption.changes
         try:
             sessions = read_sessions(directory.path)
-            messages += [
-                f"changed since then: {line}" for line in differences(sessions[-1]["environment"], environment)
-            ]
+            changes = differences(sessions[-1]["environment"], environment)
+            messages += [f"changed since the last session: {change}" for change in changes]
             directory.description = {"sessions": sessions}
         except RunError as error:
             kept = directory.set_aside(CONFIG)
