@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
-from minitrain.optim import STEP_0, Optimizer, State, _buffer
+from minitrain.optim import Optimizer
+from minitrain.optim.param_groups import STEP_0, State, _buffer
 from minitrain.tensor import increment_version
 from minitrain.torchlike.grad_mode import enable_grad
 

@@ -17,7 +17,8 @@ import numpy as np
 from minitrain import nn, ops
 from minitrain.nn import functional as F
 from minitrain.ops import Array, Context, Function, Gradients
-from minitrain.optim import SGD, Adam, Optimizer, RMSprop, State
+from minitrain.optim import SGD, Adam, Optimizer, RMSprop
+from minitrain.optim.param_groups import State
 from minitrain.runs.config import Config, ConfigError
 from minitrain.tensor import Tensor, apply
 
