@@ -716,7 +716,7 @@ def test_without_matplotlib_the_plot_says_the_line_that_installs_it(tmp_path: Pa
 
 @pytest.mark.parametrize("fault", list(FAULTS.values())[:3], ids=lambda fault: fault.name)
 def test_a_fault_that_was_not_planted_is_not_found(fault: Fault) -> None:
-    harmless = dataclasses.replace(fault, plant=lambda model, loss_fn, optimizer: ((model, loss_fn, optimizer), "fc1"))
+    harmless = dataclasses.replace(fault, specimen=dataclasses.replace(fault.specimen, edits=()))
     result, found = run_with(harmless, DIGITS)
     assert result.agrees
     assert "should show" in found
