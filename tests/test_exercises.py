@@ -20,7 +20,7 @@ from minitrain.learn import training_runs as programs
 from minitrain.learn.checking import Stage, _Child, check
 from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise
 from minitrain.learn.measurements import Case, Operation, numbers
-from minitrain.learn.splice import body_of, find_piece, splice
+from minitrain.learn.splice import body_of, splice
 from minitrain.mistakes.catalogue import CATALOGUE
 from minitrain.mistakes.specimen import Specimen
 

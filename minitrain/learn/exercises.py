@@ -404,7 +404,12 @@ _BACKWARD = (
         ),
         probes=(cases.UNBROADCAST, cases.ADD),
         program=programs.formulas,
-        faults=("unbroadcast-keeps-repeated-axes", "unbroadcast-axes-not-shifted", "unbroadcast-takes-the-mean", "unbroadcast-takes-the-largest"),
+        faults=(
+            "unbroadcast-keeps-repeated-axes",
+            "unbroadcast-axes-not-shifted",
+            "unbroadcast-takes-the-mean",
+            "unbroadcast-takes-the-largest",
+        ),
     ),
     Exercise(
         name="add-backward",
@@ -881,7 +886,12 @@ _OPTIMIZERS = (
         ),
         probes=(cases.ADAM,),
         program=functools.partial(programs.classify, "Adam", lr=0.01),
-        faults=("adam-first-average-uncorrected", "adam-second-average-uncorrected", "adam-eps-inside-the-root", "adam-betas-swapped"),
+        faults=(
+            "adam-first-average-uncorrected",
+            "adam-second-average-uncorrected",
+            "adam-eps-inside-the-root",
+            "adam-betas-swapped",
+        ),
     ),
     Exercise(
         name="adamw",
@@ -944,7 +954,12 @@ _TRAINING = (
         ),
         probes=(cases.TRAIN_LOOP,),
         program=programs.classify,
-        faults=("train-loop-without-step", "train-loop-in-evaluation-mode", "train-loop-counts-too-few", "train-loop-restarts-its-count"),
+        faults=(
+            "train-loop-without-step",
+            "train-loop-in-evaluation-mode",
+            "train-loop-counts-too-few",
+            "train-loop-restarts-its-count",
+        ),
     ),
     Exercise(
         name="test-loop",

@@ -33,25 +33,23 @@ mistakes.checks.check_cubes
 
 numeric-in-float32: rounding
   numeric = (f(x + eps) - f(x - eps)) / 2 eps, in float32.
-  f(x) = Σ x³. The analytic gradient, 3x², is right. But float32 has seven digits, and the difference of two nearly equal
-  sums keeps one of them or none. Check in float64, even if the model trains in float32.
-- (4, 3))
-+ (4, 3)).astype(np.float32)
-- 1e-6
-+ 1e-5
+  f(x) = Σ x³. The analytic gradient, 3x², is right. But float32 has seven digits, and the difference of two nearly
+  equal sums keeps one of them or none. Check in float64, even if the model trains in float32.
+- (4, 3))  =>  (4, 3)).astype(np.float32)
+- 1e-6  =>  1e-5
 numeric-with-a-tiny-eps: rounding
   numeric = (f(x + eps) - f(x - eps)) / 2 eps, with eps = 1e-12.
-  f(x) = Σ x³. A smaller eps is not always better. The difference of two sums near 30 is exact to about 1e-15; divided by
-  2e-12, that is an error of a thousandth or more. The best eps in float64 is about 1e-5 to 1e-6.
-- 1e-6
-+ 1e-12
+  f(x) = Σ x³. A smaller eps is not always better. The difference of two sums near 30 is exact to about 1e-15; divided
+  by 2e-12, that is an error of a thousandth or more. The best eps in float64 is about 1e-5 to 1e-6.
+- 1e-6  =>  1e-12
 
 mistakes.checks.check_ramps
 
 numeric-across-kinks: kinks
   numeric = (f(x + eps) - f(x - eps)) / 2 eps, where the kink of f lies between the two.
-  f(x) = Σ max(x, 0), and some x are exactly 0, as pixels and the outputs of another ReLU are. There the slope is 0 on one
-  side and 1 on the other, so the difference gives 1/2. The analytic gradient, 0, is torch's. Only the point is wrong.
+  f(x) = Σ max(x, 0), and some x are exactly 0, as pixels and the outputs of another ReLU are. There the slope is 0 on
+  one side and 1 on the other, so the difference gives 1/2. The analytic gradient, 0, is torch's. Only the point is
+  wrong.
 - eps = 1e-6
 + x[0, 1] = x[2, 0] = x[3, 2] = 0
 + eps = 1e-6

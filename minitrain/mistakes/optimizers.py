@@ -8,10 +8,8 @@ zero-grad-does-nothing: gradients-not-zeroed
   A name in a function is bound to something else, and the parameter keeps its gradient. backward adds the next gradient
   to it. The first step is right. From the second on, each step follows the sum of all gradients so far, like a momentum
   of 1 that never forgets.
-- param.grad = None
-+ grad = None
-- param.grad.detach().zero_()
-+ grad = param.grad.detach() * 0
+- param.grad = None  =>  grad = None
+- param.grad.detach().zero_()  =>  grad = param.grad.detach() * 0
 zero-grad-returns-too-early: gradients-not-zeroed
   param.grad = None for the first parameter alone.
   The return is indented one level too deep and ends the loop in its first round. The first parameter starts each step
@@ -32,8 +30,8 @@ step-one-late: late-gradient
 +                 late[param] = grad
 step-returns-too-early: not-updated
   update the first parameter that has a gradient, and no other.
-  `return loss` stands inside the loop instead of after it. One parameter learns, and the loss falls a little. The others
-  stay as they were.
+  `return loss` stands inside the loop instead of after it. One parameter learns, and the loss falls a little. The
+  others stay as they were.
 - increment_version(param)
 + increment_version(param)
 +                 return loss
@@ -41,8 +39,7 @@ step-ignores-the-groups: lr-not-followed
   update with self.defaults, where the options of the parameter's group are needed.
   A schedule changes param_groups[i]["lr"]. With the defaults every step has the first learning rate, whatever the
   schedule sets, and all groups have the same.
-- self.state[param], options)
-+ self.state[param], self.defaults)
+- self.state[param], options)  =>  self.state[param], self.defaults)
 """
 
 SGD = """
@@ -52,91 +49,77 @@ sgd-uphill: uphill
   param += lr · buf.
   The gradient points to where the loss grows, so the step must go the other way. With a plus the loss rises in every
   step, faster with a larger lr.
-- param -= lr * grad
-+ param += lr * grad
+- param -= lr * grad  =>  param += lr * grad
 sgd-lr-forgotten: lr-missing
   param -= buf.
   The gradient gives the direction, and the learning rate how far to go. Without it each step is 1/lr times too large,
   and the loss jumps to nan or never falls.
-- param -= lr * grad
-+ param -= grad
+- param -= lr * grad  =>  param -= grad
 sgd-rebinds-the-parameter: not-updated
   param = param - lr · buf.
   The numbers are right, but in a new array that is dropped when the function ends. `param = ...` gives the name another
   array; `param -= ...` writes into the model's. The loss never changes.
-- param -= lr * grad
-+ param = param - lr * grad
+- param -= lr * grad  =>  param = param - lr * grad
 sgd-decay-forgotten: decay-missing
   g = grad, whatever weight_decay is.
   Nothing pulls the weights towards 0. Training looks the same at first. Large weights that fit the noise, which the
   decay should prevent, come late.
-- grad = grad + weight_decay * param
-+ pass
+- grad = grad + weight_decay * param  =>  pass
 sgd-decay-sign: decay-sign
   g = grad - weight_decay · param.
-  The penalty weight_decay / 2 · param² has the gradient +weight_decay · param. With a minus the weights are rewarded for
-  being large, and grow without end.
-- grad + weight_decay * param
-+ grad - weight_decay * param
+  The penalty weight_decay / 2 · param² has the gradient +weight_decay · param. With a minus the weights are rewarded
+  for being large, and grow without end.
+- grad + weight_decay * param  =>  grad - weight_decay * param
 sgd-decay-decoupled: decay-decoupled
   g = grad;  param -= lr · weight_decay · param + lr · buf.
   The decay changes the parameter directly and does not go into the gradient, so the momentum does not accumulate it.
   Without momentum both are the same. With 0.9 this decay is ten times weaker in the long run.
-- grad = grad + weight_decay * param
-+ param *= 1 - lr * weight_decay
+- grad = grad + weight_decay * param  =>  param *= 1 - lr * weight_decay
 sgd-decay-written-into-the-gradient: gradient-written
   grad += weight_decay · param, in place.
   The step is right, but `+=` has changed the model's .grad. It shows where a gradient is used twice: for a second step,
   for gradients that are accumulated over several batches, or for a norm that is printed after the step.
-- grad = grad + weight_decay * param
-+ grad += weight_decay * param
+- grad = grad + weight_decay * param  =>  grad += weight_decay * param
 sgd-momentum-of-the-first-gradient: stale-momentum
   buf = the first g, forever.
   The buffer is filled in the first step and never updated. Every step follows the first batch's gradient, wherever the
   parameters are by then.
-- buf *= momentum
-+ if first:
-- buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad
-+     buf += grad
+- buf *= momentum  =>  if first:
+- buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad  =>      buf += grad
 sgd-momentum-not-kept: stale-momentum
   buf = momentum · 0 + g.
-  `buf = momentum * buf + grad` makes a new array, and the one in state stays 0: nothing is remembered from step to step.
-  It behaves like SGD without momentum. `buf *= momentum; buf += grad` writes into the array in state.
-- buf *= momentum
-+ buf = momentum * buf
+  `buf = momentum * buf + grad` makes a new array, and the one in state stays 0: nothing is remembered from step to
+  step. It behaves like SGD without momentum. `buf *= momentum; buf += grad` writes into the array in state.
+- buf *= momentum  =>  buf = momentum * buf
 sgd-momentum-averaged: momentum-averaged
   buf = momentum · buf + (1 - momentum) · g, from buf = 0.
-  An average, where torch's SGD has a sum, momentum · buf + g. Both are called momentum. With 0.9 the steps of an average
-  are ten times smaller in the long run.
+  An average, where torch's SGD has a sum, momentum · buf + g. Both are called momentum. With 0.9 the steps of an
+  average are ten times smaller in the long run.
 - buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad
 + buf += (1 - momentum) * grad
 sgd-momentum-unused: momentum-missing
   param -= lr · g, whatever momentum is.
   The buffer is updated as it should be, and then the gradient is used in its place. In narrow valleys it zigzags as
   plain SGD does.
-- grad = grad + momentum * buf if options["nesterov"] else buf
-+ pass
+- grad = grad + momentum * buf if options["nesterov"] else buf  =>  pass
 sgd-nesterov-forgotten: nesterov-missing
   param -= lr · buf, also with nesterov.
   Nesterov's step looks ahead: g + momentum · buf, with the buffer that already contains g. Here nesterov=True changes
   nothing.
-- grad + momentum * buf if options["nesterov"] else buf
-+ buf
+- grad + momentum * buf if options["nesterov"] else buf  =>  buf
 sgd-first-gradient-dampened: dampened-first
   buf = momentum · buf + (1 - dampening) · g, also at the first step.
   In torch the first buffer is g itself, undampened. Dampening begins with the second step. What is missing at the first
   step stays missing from the buffer, though less and less.
-- if first or options
-+ if options
+- if first or options  =>  if options
 sgd-lr-inside-the-momentum: lr-inside-momentum
   buf = momentum · buf + (1 - dampening) · lr · g;  param -= buf.
-  This is the paper's form, and the same as long as lr stays. When a schedule lowers lr, torch's form slows down at once.
-  Here the gradients in the buffer keep the old rate.
+  This is the paper's form, and the same as long as lr stays. When a schedule lowers lr, torch's form slows down at
+  once. Here the gradients in the buffer keep the old rate.
 - if momentum != 0:
 + grad = lr * grad
 + if momentum != 0:
-- param -= lr * grad
-+ param -= grad
+- param -= lr * grad  =>  param -= grad
 """
 
 RMSPROP = """
@@ -144,48 +127,39 @@ optim.RMSprop.update
 
 rmsprop-eps-inside-the-root: eps-inside-root
   avg = √(square_avg + eps).
-  torch adds eps after the root. Under the root, 1e-8 acts like 1e-4 on a gradient of 0: where gradients are small, steps
-  are far smaller. TensorFlow does it this way, so its results differ from torch's.
-- np.sqrt(square_avg - grad_avg * grad_avg) + eps
-+ np.sqrt(square_avg - grad_avg * grad_avg + eps)
-- np.sqrt(square_avg) + eps
-+ np.sqrt(square_avg + eps)
+  torch adds eps after the root. Under the root, 1e-8 acts like 1e-4 on a gradient of 0: where gradients are small,
+  steps are far smaller. TensorFlow does it this way, so its results differ from torch's.
+- np.sqrt(square_avg - grad_avg * grad_avg) + eps  =>  np.sqrt(square_avg - grad_avg * grad_avg + eps)
+- np.sqrt(square_avg) + eps  =>  np.sqrt(square_avg + eps)
 rmsprop-square-forgotten: square-missing
   square_avg = alpha · square_avg + (1 - alpha) · g.
-  This is the mean of the gradients, where the mean of their squares is needed. Where it is negative its root is nan, and
-  a nan in a parameter never goes away.
-- square_avg += (1 - alpha) * grad * grad
-+ square_avg += (1 - alpha) * grad
+  This is the mean of the gradients, where the mean of their squares is needed. Where it is negative its root is nan,
+  and a nan in a parameter never goes away.
+- square_avg += (1 - alpha) * grad * grad  =>  square_avg += (1 - alpha) * grad
 rmsprop-root-forgotten: root-missing
   avg = square_avg + eps.
   The step is divided by the mean square instead of its root. So a smaller gradient makes a larger step: a hundredth of
   the gradient makes a step a hundred times as large.
-- np.sqrt(square_avg - grad_avg * grad_avg)
-+ (square_avg - grad_avg * grad_avg)
-- np.sqrt(square_avg)
-+ square_avg
+- np.sqrt(square_avg - grad_avg * grad_avg)  =>  (square_avg - grad_avg * grad_avg)
+- np.sqrt(square_avg)  =>  square_avg
 rmsprop-alpha-on-the-wrong-term: betas-swapped
   square_avg = (1 - alpha) · square_avg + alpha · g².
   alpha is the share of the old average that is kept. On the wrong term, the average forgets all but the last gradient,
   and every step is about lr · sign(g).
-- options["alpha"]
-+ 1 - options["alpha"]
+- options["alpha"]  =>  1 - options["alpha"]
 rmsprop-decay-forgotten: decay-missing
   g = grad, whatever weight_decay is.
   Nothing pulls the weights towards 0, and weight_decay is an option without effect.
-- grad = grad + weight_decay * param
-+ pass
+- grad = grad + weight_decay * param  =>  pass
 rmsprop-momentum-unused: momentum-missing
   param -= lr · g / avg, whatever momentum is.
   The momentum_buffer is updated, and then what was added to it is used in its place.
-- buf = momentum_buffer
-+ pass
+- buf = momentum_buffer  =>  pass
 rmsprop-step-not-counted: step-not-counted
   step = 0, forever.
-  Nothing in RMSprop depends on the number of steps, so the parameters are right. But torch counts them, and a checkpoint
-  that says 0 after an epoch misleads whoever reads it.
-- step += 1
-+ step + 1
+  Nothing in RMSprop depends on the number of steps, so the parameters are right. But torch counts them, and a
+  checkpoint that says 0 after an epoch misleads whoever reads it.
+- step += 1  =>  step + 1
 """
 
 ADAM = """
@@ -195,14 +169,12 @@ adam-uphill: uphill
   param += lr / bias_correction1 · exp_avg / denom.
   Adam's steps have about the size lr, whatever the gradient is. Uphill it climbs steadily, and the loss rises from the
   first step on.
-- param -= lr /
-+ param += lr /
+- param -= lr /  =>  param += lr /
 adam-lr-forgotten: lr-missing
   param -= 1 / bias_correction1 · exp_avg / denom.
   exp_avg / denom is about 1 in size, whatever the gradient is. Without lr each weight moves by 1 in every step, a
   thousand times the default.
-- lr / bias_correction1
-+ 1 / bias_correction1
+- lr / bias_correction1  =>  1 / bias_correction1
 adam-uncorrected: bias-correction-missing
   param -= lr · exp_avg / (√exp_avg_sq + eps).
   Both averages start at 0 and need about 1 / (1 - beta) steps to forget it: 10 and 1000. Uncorrected, the first one is
@@ -212,98 +184,80 @@ adam-uncorrected: bias-correction-missing
 - bias_correction2 = 1 - beta2 ** step.item()
 - denom = np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps
 + denom = np.sqrt(exp_avg_sq) + eps
-- lr / bias_correction1 * exp_avg
-+ lr * exp_avg
+- lr / bias_correction1 * exp_avg  =>  lr * exp_avg
 adam-first-average-uncorrected: bias-correction-missing
   param -= lr · exp_avg / denom.
   exp_avg starts at 0 and is ten times too small at the first step. bias_correction1 undoes that. Without it Adam starts
   slowly, and is right after some twenty steps.
-- lr / bias_correction1 * exp_avg
-+ lr * exp_avg
+- lr / bias_correction1 * exp_avg  =>  lr * exp_avg
 adam-second-average-uncorrected: bias-correction-missing
   denom = √exp_avg_sq + eps.
   exp_avg_sq starts at 0, and its root is thirty times too small at the first step. Uncorrected, the first steps are
   thirty times too large, and throw the weights far away before training has begun.
-- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)
-+ np.sqrt(exp_avg_sq)
+- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)  =>  np.sqrt(exp_avg_sq)
 adam-eps-inside-the-root: eps-inside-root
   denom = √(exp_avg_sq / bias_correction2 + eps).
-  The paper and torch add eps after the root. Under the root, 1e-8 acts like 1e-4: where gradients are smaller than that,
-  steps are far smaller than Adam's.
-- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps
-+ np.sqrt(exp_avg_sq / bias_correction2 + eps)
+  The paper and torch add eps after the root. Under the root, 1e-8 acts like 1e-4: where gradients are smaller than
+  that, steps are far smaller than Adam's.
+- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps  =>  np.sqrt(exp_avg_sq / bias_correction2 + eps)
 adam-eps-uncorrected: eps-uncorrected
   param -= lr · √bias_correction2 / bias_correction1 · exp_avg / (√exp_avg_sq + eps).
-  Both corrections are in the learning rate: the faster form that the paper mentions. It is the same except for eps, which
-  is divided by √bias_correction2 here: 30 times larger at the first step than torch's.
-- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps
-+ (np.sqrt(exp_avg_sq) + eps) / math.sqrt(bias_correction2)
+  Both corrections are in the learning rate: the faster form that the paper mentions. It is the same except for eps,
+  which is divided by √bias_correction2 here: 30 times larger at the first step than torch's.
+- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps  =>  (np.sqrt(exp_avg_sq) + eps) / math.sqrt(bias_correction2)
 adam-betas-swapped: betas-swapped
   exp_avg with beta2, exp_avg_sq with beta1.
   With beta2, beta1 = options["betas"] the direction is averaged over a thousand steps and the size over ten. It still
   goes downhill, but sluggishly, and turns too late.
-- beta1, beta2 = options
-+ beta2, beta1 = options
+- beta1, beta2 = options  =>  beta2, beta1 = options
 adam-step-not-counted: step-not-counted
   step = 0 + 1, in every step.
   `step = ... + 1` makes a new number, and the one in state stays 0. Each step corrects its averages as if it were the
   first. The first step is right; later the averages are up to ten and a thousand times too large.
-- step += 1
-+ step = step + 1
+- step += 1  =>  step = step + 1
 adam-square-forgotten: square-missing
   exp_avg_sq = beta2 · exp_avg_sq + (1 - beta2) · g.
   This is the mean of the gradients, where the mean of their squares is needed. Its root is nan wherever it is negative,
   and a nan in a parameter never goes away.
-- exp_avg_sq += (1 - beta2) * grad * grad
-+ exp_avg_sq += (1 - beta2) * grad
+- exp_avg_sq += (1 - beta2) * grad * grad  =>  exp_avg_sq += (1 - beta2) * grad
 adam-root-forgotten: root-missing
   denom = exp_avg_sq / bias_correction2 + eps.
   Adam's step is about lr, since numerator and denominator have the same size. Without the root the denominator is the
   square of that size, and small gradients make gigantic steps.
-- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)
-+ exp_avg_sq / bias_correction2
+- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)  =>  exp_avg_sq / bias_correction2
 adam-momentum-unused: momentum-missing
   param -= lr · g / denom.
   exp_avg is updated, and then the bare gradient is used in its place, without the correction that belongs to exp_avg.
   This is RMSprop with a corrected root. It is noisier, as the direction is not averaged.
-- lr / bias_correction1 * exp_avg
-+ lr * grad
+- lr / bias_correction1 * exp_avg  =>  lr * grad
 adam-averages-not-kept: stale-momentum
   exp_avg = beta1 · 0 + (1 - beta1) · g,  exp_avg_sq = beta2 · 0 + (1 - beta2) · g².
   `exp_avg = beta1 * exp_avg + ...` makes a new array, and the one in state stays 0. Nothing is averaged over the steps,
   and as the corrections fade out, the steps change in size for no reason.
-- exp_avg *= beta1
-+ exp_avg = beta1 * exp_avg
-- exp_avg_sq *= beta2
-+ exp_avg_sq = beta2 * exp_avg_sq
+- exp_avg *= beta1  =>  exp_avg = beta1 * exp_avg
+- exp_avg_sq *= beta2  =>  exp_avg_sq = beta2 * exp_avg_sq
 adam-decay-decoupled: decay-decoupled
   g = grad;  param -= lr · weight_decay · param, for Adam as for AdamW.
   This is AdamW's decay, which is often the better one. But in Adam the decay goes into the gradient, and so into both
   averages. There the same number of weight_decay means something else, and results cannot be compared.
-- if weight_decay != 0 and options["decoupled_weight_decay"]:
-+ if weight_decay != 0:
+- if weight_decay != 0 and options["decoupled_weight_decay"]:  =>  if weight_decay != 0:
 adam-decay-coupled: decay-coupled
   g = grad + weight_decay · param, for AdamW as for Adam.
   In the gradient, the decay is divided by the root of the averaged squares like everything else. So weights with large
   gradients hardly decay. The W in AdamW stands for avoiding this.
-- if weight_decay != 0 and options["decoupled_weight_decay"]:
-+ if False:
+- if weight_decay != 0 and options["decoupled_weight_decay"]:  =>  if False:
 adam-decay-sign: decay-sign
   param *= 1 + lr · weight_decay for AdamW, g = grad - weight_decay · param for Adam.
   The decay has the wrong sign and lets the weights grow, each by the same percentage in every step.
-- 1 - lr * weight_decay
-+ 1 + lr * weight_decay
-- grad + weight_decay * param
-+ grad - weight_decay * param
+- 1 - lr * weight_decay  =>  1 + lr * weight_decay
+- grad + weight_decay * param  =>  grad - weight_decay * param
 adam-decay-forgotten: decay-missing
   weight_decay has no effect.
   AdamW without it is Adam. Training looks the same at first, but the weights never stop growing.
-- options["weight_decay"]
-+ 0
+- options["weight_decay"]  =>  0
 adam-decay-without-lr: lr-missing
   param -= weight_decay · param for AdamW.
   torch multiplies AdamW's decay by lr (the paper does not). Without it, at an lr of 1e-3, the decay is a thousand times
   too strong, and the weights vanish after some hundred steps.
-- 1 - lr * weight_decay
-+ 1 - weight_decay
+- 1 - lr * weight_decay  =>  1 - weight_decay
 """

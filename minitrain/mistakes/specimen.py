@@ -1,18 +1,14 @@
 """A specimen: a known mistake, as an edit of one function of the library.
 
-The specimens of a function are written below its name. Each has a line with its own name and its mistake's, then the
-wrong formula, an explanation, and the edit, in the style of a diff:
+The specimens of a function are written below its name, in the form of diagnosis/source_edit.py. Each has a heading with
+its own name and its mistake's, then the wrong formula, an explanation, and the edit:
 
     ops.ReLU.backward
 
     relu-mask-inverted: mask-inverted
       dL/dx = dL/dy where x <= 0, else 0.
       The gradient passes where the input was negative, and stops elsewhere.
-    - y <= 0
-    + y > 0
-
-The text after - must occur exactly once in the function's body; the text after + takes its place. Several lines of one
-sign belong together. Lines with + alone are a whole new body.
+    - y <= 0  =>  y > 0
 """
 
 from __future__ import annotations
@@ -20,11 +16,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from minitrain.diagnosis.source_edit import Edit, body_of, edited, with_body
+from minitrain.diagnosis.source_edit import Edit, body_of, edited, entries, with_body
 
 VALUES = "values"  # the mistake of a specimen that no check of a gradient or an optimizer can name
 
@@ -35,7 +30,7 @@ class Specimen:
 
     of: the function, such as "ops.ReLU.backward", "optim.SGD.update" or "tape.walk_back".
     mistake: the diagnosis's name for it, or VALUES. formula: the wrong one. explanation: what is wrong, and its effect.
-    edits: what turns the right body into the wrong one; an old text of "" replaces the whole body.
+    edits: what turns the right body into the wrong one.
     """
 
     name: str
@@ -60,8 +55,6 @@ class Specimen:
     @property
     def body(self) -> str:
         """The wrong body's source, at the margin. Raises LookupError if an edit does not fit the library any more."""
-        if [old for old, _ in self.edits] == [""]:
-            return self.edits[0][1]
         try:
             return edited(body_of(self.original), self.edits)
         except LookupError as error:
@@ -73,19 +66,12 @@ class Specimen:
         return with_body(self.original, self.body)
 
 
-def specimens(text: str) -> Iterator[Specimen]:
+def specimens(written: str) -> Iterator[Specimen]:
     """The specimens that a text in the form above declares."""
     of = ""
-    for head, lines in re.findall(r"^(\w.*)\n((?:[ +-].*\n|[+-]\n)*)", text, re.MULTILINE):
-        name, _, mistake = head.partition(": ")
-        if not mistake:
-            of = head
-            continue
-        formula, *explanation = re.findall(r"^  (.*)", lines, re.MULTILINE)
-        edits = re.findall(r"((?:^-.*\n)*)((?:^\+.*\n)+)", lines, re.MULTILINE)
-        pairs = tuple([(_unmarked(old), _unmarked(new)) for old, new in edits])
-        yield Specimen(name, of, mistake, formula, " ".join(explanation), pairs)
-
-
-def _unmarked(lines: str) -> str:
-    return "\n".join([line[2:] for line in lines.splitlines()])
+    for heading, text, edits in entries(written):
+        name, _, mistake = heading.partition(": ")
+        if mistake:
+            yield Specimen(name, of, mistake, text[0], " ".join(text[1:]), edits)
+        else:
+            of = heading
