@@ -6,8 +6,11 @@
 The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loops.py, in that order.
 """
 
+import builtins
 from math import inf, nan, pi
 from typing import Any
+
+from numpy import dtype
 
 from minitrain import autograd, data, nn, optim
 from minitrain.autograd import is_anomaly_enabled, print_tape
@@ -54,7 +57,7 @@ from minitrain.torchlike.arguments import INT16 as int16
 from minitrain.torchlike.arguments import LONG as int64
 from minitrain.torchlike.arguments import LONG as long
 from minitrain.torchlike.arguments import UINT8 as uint8
-from minitrain.torchlike.arguments import Size
+from minitrain.torchlike.arguments import Size, get_default_dtype, set_default_dtype
 from minitrain.torchlike.device import accelerator, backends, cuda, device
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
@@ -69,6 +72,12 @@ def __getattr__(name: str) -> Any:
 
 
 globals().update(FUNCTIONS)
+
+
+def is_tensor(obj: object) -> builtins.bool:
+    """Whether it is a Tensor."""
+    return isinstance(obj, Tensor)
+
 
 __all__ = [
     "Generator",
@@ -107,6 +116,10 @@ __all__ = [
     "int64",
     "is_anomaly_enabled",
     "is_grad_enabled",
+    "is_tensor",
+    "get_default_dtype",
+    "set_default_dtype",
+    "dtype",
     "linspace",
     "load",
     "long",

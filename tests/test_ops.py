@@ -23,6 +23,7 @@ from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,
     TORCH,
+    absolute,
     assert_agree,
     assert_caught,
     evaluate,
@@ -98,6 +99,32 @@ def reduced(draw: st.DrawFn, shapes: st.SearchStrategy[tuple[int, ...]] = own.sh
     x = draw(own.arrays(shapes))
     dim = as_axes(draw(own.several_axes(x.ndim)), x.ndim)
     return Call([x], {"dim": dim, "keepdim": draw(st.booleans())})
+
+
+@st.composite
+def varied(draw: st.DrawFn) -> Call:
+    """Reductions of at least one value more than the correction: torch warns of others."""
+    x = draw(own.arrays(hnp.array_shapes(min_dims=1, max_dims=3, min_side=2, max_side=4), finite=True))
+    dims = st.lists(st.integers(0, x.ndim - 1), min_size=1, unique=True).map(tuple)
+    return Call([x], {"dim": draw(dims), "keepdim": draw(st.booleans()), "correction": draw(st.integers(0, 1))})
+
+
+@st.composite
+def whole(draw: st.DrawFn) -> Call:
+    x = draw(own.arrays(own.shapes_with_elements))
+    return Call([x], {"dim": tuple(range(x.ndim)), "keepdim": False})
+
+
+def magnitude_of_squares(compute: Any, inputs: Any, asks: Any, grad_y: Any) -> Any:
+    """Of sums of squares of differences: what the largest possible differences give."""
+    largest = [np.full(x.shape, 2 * np.abs(x).max(initial=0), x.dtype) * signs(x.shape) for x in inputs]
+    grad_y = None if grad_y is None else np.asarray(np.abs(grad_y))
+    return absolute(evaluate(TORCH, compute, largest, asks, grad_y))
+
+
+def signs(shape: tuple[int, ...]) -> Array:
+    """1 and -1 in turn along every axis, so that no mean is close to a value."""
+    return np.asarray((-1.0) ** np.sum(np.indices(shape), axis=0))
 
 
 @st.composite
@@ -259,6 +286,8 @@ CASES: dict[type[Function], Case] = {
     ops.Where: Case(chosen(), torch.where),
     ops.Sum: Case(reduced(), torch.sum, magnitude_of_products),
     ops.Mean: Case(reduced(), torch.mean, magnitude_of_products),
+    ops.Var: Case(varied(), torch.var, magnitude_of_squares),
+    ops.Max: Case(whole(), lambda x, dim, keepdim: x.max()),
     ops.Amax: Case(reduced(own.shapes_with_elements), torch.amax),
     ops.Reshape: Case(reshaped(), torch.reshape),
     ops.Flatten: Case(flattened(), torch.flatten),

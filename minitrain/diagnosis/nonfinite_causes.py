@@ -235,6 +235,13 @@ def _row_at(a: Array, b: Array, index: tuple[int, ...]) -> tuple[Array, Array]:
     return at(a)[row] if row else a, at(b)[column] if b.ndim > 1 else b
 
 
+def _variance(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
+    x = v["x"].array
+    if math.prod(x.shape[axis] for axis in options["dim"]) <= options["correction"]:
+        return f"Var divides by n - correction, which is 0 or less here. {EMPTY_COUNT}"
+    return _reduction(v, options, y, index)
+
+
 def _matmul(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     if _finite(*_row_at(v["a"].array, v["b"].array, index)):
         return _overflow(y, v, "a sum of products")
@@ -313,6 +320,7 @@ FORWARD: dict[type[Function], Forward] = {
     ops.Sqrt: _sqrt,
     ops.Sum: _reduction,
     ops.Mean: _reduction,
+    ops.Var: _variance,
     ops.Matmul: _matmul,
     ops.Linear: _linear,
     ops.Softmax: _softmax,

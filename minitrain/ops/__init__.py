@@ -49,8 +49,10 @@ from minitrain.ops.loss import (
 )
 from minitrain.ops.reduce import (
     Amax,
+    Max,
     Mean,
     Sum,
+    Var,
 )
 from minitrain.ops.shape import (
     Cat,
@@ -88,6 +90,7 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "Matmul",
+    "Max",
     "Maximum",
     "Mean",
     "Minimum",
@@ -107,6 +110,7 @@ __all__ = [
     "Tanh",
     "ToCopy",
     "Transpose",
+    "Var",
     "ViewPut",
     "Where",
     "unbroadcast",

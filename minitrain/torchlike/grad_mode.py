@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
@@ -32,6 +34,25 @@ class _Mode(ContextDecorator):
         new = super().__new__(cls)
         new._previous = []
         return new if function is None else new(function)  # `@no_grad` without parentheses decorates
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        def generator(*args: Any, **options: Any) -> Any:
+            running = function(*args, **options)  # the mode holds while it runs, not while its caller does
+            sent, value = None, None
+            while True:
+                try:
+                    with self._recreate_cm():
+                        value = running.send(sent)
+                except StopIteration as stop:
+                    result: Any = stop.value
+                    return result
+                sent = yield value
+
+        return generator
 
     def _recreate_cm(self) -> Self:
         new = type(self)()  # each call of a decorated function gets its own: other threads may call it meanwhile

@@ -33,6 +33,16 @@ NO_GRAD_VIEW = (
 )
 
 
+class Frozen:
+    """Stands for a leaf that no longer requires a gradient, in the graphs recorded while it did."""
+
+    array: Array
+    _version: Version
+
+    def receive_grad(self, grad: Array, *, owned: bool) -> None:
+        """Drop it."""
+
+
 class ValuesAndIndices(NamedTuple):
     """The result of max(dim) and min(dim)."""
 
@@ -165,6 +175,9 @@ class TensorBase:
 
     __hash__ = object.__hash__
 
+    def __reversed__(self) -> Tensor:
+        return self._self()[np.arange(len(self) - 1, -1, -1)]
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: minitrain does not offer it")
 
@@ -180,7 +193,7 @@ class TensorBase:
 
     def numpy(self) -> Array:
         """The array inside, sharing memory. Raises RuntimeError where a gradient would be lost unnoticed."""
-        if self.requires_grad:
+        if self.requires_grad and grad_mode.enabled:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self.array
 
@@ -196,10 +209,15 @@ class TensorBase:
         return bool(self.array.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._only_element())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only_element())
+
+    def _only_element(self) -> Any:
+        if self.array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.array.item()
 
     def __index__(self) -> int:
         if self.array.size != 1 or self.array.dtype.kind not in "biu":
@@ -214,16 +232,17 @@ class TensorBase:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if self.grad_fn is not None:
-            if not value or not self._requires_grad:
-                raise RuntimeError("you can only change requires_grad flags of leaf variables; use detach() instead.")
-            return
+            raise RuntimeError("you can only change requires_grad flags of leaf variables; use detach() instead.")
         if value and self.array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, but this is {self.dtype}")
         self._requires_grad = value
+        if self._accumulator is not None and (accumulator := self._accumulator()) is not None:
+            accumulator.variable = self if value else Frozen()  # graphs that were recorded before see the change
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Ask for a gradient, or no longer; returns self."""
-        self.requires_grad = requires_grad
+        """Require a gradient, or no longer; returns self."""
+        if not (requires_grad and self.requires_grad):
+            self.requires_grad = requires_grad
         return self
 
     @property
@@ -247,12 +266,18 @@ class TensorBase:
         if value is not None:
             if not isinstance(value, TensorBase):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise RuntimeError(
                     f"assigned grad has shape {list(value.shape)} and dtype {value.dtype}, but the Tensor has shape "
                     f"{list(self.shape)} and dtype {self.dtype}; a gradient has its Tensor's."
                 )
         self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     def retain_grad(self) -> None:
         """Have backward leave this Tensor's gradient in .grad although it is not a leaf."""
