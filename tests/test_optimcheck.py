@@ -260,7 +260,7 @@ def test_a_late_gradient_of_an_unknown_rule() -> None:
     assert names(check_optimizer(late, Signs, shapes=[(3, 2)])) == ["late-gradient"]
 
 
-# --- where they part --------------------------------------------------------------------------------------------------
+# --- where they differ ------------------------------------------------------------------------------------------------
 
 
 def test_the_first_difference_is_named_with_both_values() -> None:
@@ -273,13 +273,13 @@ def test_the_first_difference_is_named_with_both_values() -> None:
             if self.count == 3:
                 self.param_groups[0]["params"][0].array[2, 1] += 0.5
 
-    parted = check_optimizer(OffInStepThree, SGD).parted
-    assert parted is not None
-    assert (parted.step, parted.parameter, parted.what, parted.index) == (3, 0, "parameter", (2, 1))
-    assert parted.got is not None
-    assert parted.expected is not None
-    assert parted.got == pytest.approx(parted.expected + 0.5)
-    assert str(parted).startswith("step 3, parameter 0 at [2, 1]: got ")
+    difference = check_optimizer(OffInStepThree, SGD).first_difference
+    assert difference is not None
+    assert (difference.step, difference.parameter, difference.what, difference.index) == (3, 0, "parameter", (2, 1))
+    assert difference.got is not None
+    assert difference.expected is not None
+    assert difference.got == pytest.approx(difference.expected + 0.5)
+    assert str(difference).startswith("step 3, parameter 0 at [2, 1]: got ")
 
 
 def test_what_is_remembered_is_compared_too() -> None:
@@ -288,9 +288,9 @@ def test_what_is_remembered_is_compared_too() -> None:
             super().update(param, grad, state, options)
             state["exp_avg"].array[...] += 1e-3 * (state["step"].item() == 6)  # no step is left to show it
 
-    parted = check_optimizer(Forgetful, Adam, options={}).parted
-    assert parted is not None
-    assert (parted.step, parted.what) == (6, "exp_avg")
+    difference = check_optimizer(Forgetful, Adam, options={}).first_difference
+    assert difference is not None
+    assert (difference.step, difference.what) == (6, "exp_avg")
 
 
 def test_a_missing_buffer_is_a_difference_and_one_more_is_none() -> None:
@@ -305,7 +305,7 @@ def test_a_missing_buffer_is_a_difference_and_one_more_is_none() -> None:
             state["extra"] = Tensor(np.zeros(3))
 
     report = check_optimizer(Without, RMSprop)
-    assert str(report.parted) == "step 1, parameter 0, step at [0, 0]: got nothing, expected 1"
+    assert str(report.first_difference) == "step 1, parameter 0, step at [0, 0]: got nothing, expected 1"
     assert names(report) == ["step-not-counted"]
     assert check_optimizer(More, RMSprop).ok
 

@@ -307,6 +307,11 @@ def any_example(name: str, draw: AnyNumbers) -> Example:
             return Example([x], {"min": draw.one_of(None, -0.5), "max": draw.one_of(0.25, 1.0)})
         case "Sum" | "Mean" | "Amax":
             return Example([x], {"dim": draw.subset(x.ndim) or (axis,), "keepdim": draw.one_of(False, True)})
+        case "Max":
+            return Example([x], {"dim": tuple(range(x.ndim)), "keepdim": False})
+        case "Var":
+            x = draw.array(n + 1, c)
+            return Example([x], {"dim": (0,), "keepdim": draw.one_of(False, True), "correction": draw.one_of(0, 1)})
         case "Reshape":
             return Example([x], {"shape": draw.one_of((x.size,), x.shape[::-1], (*x.shape, 1))})
         case "Flatten":

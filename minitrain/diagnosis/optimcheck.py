@@ -28,7 +28,7 @@ Options = Mapping[str, Any]
 SHAPES: Shapes = ((3, 2), (5,), (1, 4))
 STEPS = 6
 
-# What is off by default, and how it is switched on to see whether it works.
+# Options that are off by default, and the values that switch them on, to see whether they work.
 SWITCHED_ON = {
     "weight_decay": 0.1,
     "momentum": 0.9,
@@ -72,7 +72,7 @@ def record(
     shapes: Shapes = SHAPES,
     seed: int = 0,
 ) -> Trajectory:
-    """Run an optimizer in a loop of backward, step and zero_grad, and write down what it does.
+    """Run an optimizer in a loop of backward, step and zero_grad, and record what it does.
 
     optimizer_class: takes parameters (here two groups) and options, and has torch's param_groups, step, zero_grad.
     options: for its constructor. shapes: the parameters'.
@@ -121,7 +121,7 @@ def _grad(param: Tensor) -> Array | None:
 
 
 def _remembered(state: Mapping[str, Any]) -> dict[str, Array]:
-    """Those of the values that are numbers, as arrays."""
+    """The values that are numbers, as arrays."""
     arrays = {name: np.asarray(value.array if isinstance(value, Tensor) else value) for name, value in state.items()}
     return {name: np.array(array, np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
 
@@ -129,7 +129,7 @@ def _remembered(state: Mapping[str, Any]) -> dict[str, Array]:
 def formula(rule: Rule, run: Trajectory) -> Trajectory:
     """What the rule's formula does from the same start with the same gradients, rates and options.
 
-    A reference that depends on no code of optim.py: for where that has been replaced, as by an exercise.
+    A reference that does not depend on minitrain.optim, since an exercise may have replaced that.
     """
     params, states = [], []
     for i in range(len(run.start)):
@@ -166,11 +166,11 @@ WRITTEN = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Parted:
-    """Where two trajectories part: the step (from 1 up), the parameter's number, what of it, at which index.
+class Difference:
+    """A place where two trajectories differ: the step (from 1 up), the parameter's number, what of it, at which index.
 
     what: "parameter", a name in its state, "gradient before step()" or "gradient after step()".
-    got, expected: the values there; None where there is none.
+    got, expected: the values there, or None.
     """
 
     step: int
@@ -189,10 +189,10 @@ class Parted:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerReport:
-    """What came of a comparison.
+    """The result of a comparison.
 
-    parted: the first place where the two differ; None if they agree. wrong: the numbers of the parameters that differ.
-    mistakes: the likely ones, the likeliest first; empty if none of the known ones gives these steps.
+    first_difference: None if the two agree. wrong: the numbers of the parameters that differ.
+    mistakes: the likely ones, the likeliest first; empty if no known mistake gives these steps.
     ratios: for each step, the smallest and the largest of (update taken) / (update expected) over all entries.
     tried: with how many sets of options the two were run; options are those of this run.
     """
@@ -200,7 +200,7 @@ class OptimizerReport:
     options: dict[str, Any]
     steps: int
     parameters: int
-    parted: Parted | None
+    first_difference: Difference | None
     wrong: list[int]
     mistakes: list[Mistake]
     ratios: list[tuple[float, float]]
@@ -209,14 +209,14 @@ class OptimizerReport:
     @property
     def ok(self) -> bool:
         """Whether both take the same steps and remember the same."""
-        return self.parted is None
+        return self.first_difference is None
 
     def __str__(self) -> str:
         options = "with " + ", ".join(f"{name}={value}" for name, value in self.options.items())
-        if self.parted is None:
+        if self.first_difference is None:
             options = options if self.tried == 1 else f"with each of {self.tried} sets of options"
             return f"The optimizer is right: {self.parameters} parameters in {self.steps} steps, {options}."
-        lines = [f"The optimizer is wrong, {options}.", f"First difference: {self.parted}."]
+        lines = [f"The optimizer is wrong, {options}.", f"First difference: {self.first_difference}."]
         if self.mistakes:
             lines += [f"{'Likely' if i == 0 else 'Or'}: {mistake}" for i, mistake in enumerate(self.mistakes)]
         else:
@@ -239,14 +239,14 @@ def check_optimizer(
     shapes: Shapes = SHAPES,
     seed: int = 0,
 ) -> OptimizerReport:
-    """Run an optimizer beside one that is right, and say whether it takes the same steps; if not, what may be wrong.
+    """Run an optimizer beside a right one, and report whether it takes the same steps and, if not, what may be wrong.
 
     optimizer, reference: classes as `record` takes them; the reference may also be "sgd", "rmsprop" or "adam", for the
-        formula of that rule as it stands in this file.
-    options: for both. None: the reference's defaults, then each option that is off switched on, then each two of them,
-        until a difference is found.
+        formula of that rule in optimizer_rules.py.
+    options: for both. None: tries the reference's defaults, then each option that is off by default switched on, then
+        each pair of them, until a difference is found.
     steps, shapes, seed: as `record` takes them.
-    Returns the report of the first run that differs, preferably of one whose mistake is known; else of the last run.
+    Returns the report of the first run that differs, preferably one with a known mistake; else of the last run.
     """
     to_try = [options] if options is not None else _revealing(optimizer if isinstance(reference, str) else reference)
     undiagnosed = report = None
@@ -268,7 +268,7 @@ def check_optimizer(
 
 
 def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
-    """No options; each that is off by default switched on; each two of them. Not those that the reference refuses."""
+    """No options, each option that is off by default switched on, and each pair; without what the reference refuses."""
     param = Tensor(np.zeros(1), requires_grad=True)
     defaults = reference([param]).defaults
     off = [name for name in SWITCHED_ON if name in defaults and not defaults[name]]
@@ -283,20 +283,20 @@ def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
 
 
 def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
-    """Compare what an optimizer did with what it should have done. Raises ValueError if the two runs were different.
+    """Compare what an optimizer did with what it should have done. Raises ValueError if the runs are not comparable.
 
     taken, right: recorded with the same steps, shapes, seed and options.
     """
     _check_same_run(taken, right)
-    parted = list(_differences(taken, right))
-    wrong = sorted({difference.parameter for difference in parted})
+    differences = list(_differences(taken, right))
+    wrong = sorted({difference.parameter for difference in differences})
     return OptimizerReport(
         right.options,
         len(right.sent),
         len(right.start),
-        parted[0] if parted else None,
+        differences[0] if differences else None,
         wrong,
-        _mistakes(taken, right, wrong) if parted else [],
+        _mistakes(taken, right, wrong) if differences else [],
         _ratios(taken, right),
     )
 
@@ -311,13 +311,13 @@ def _check_same_run(taken: Trajectory, right: Trajectory) -> None:
     ours, theirs = flat(taken), flat(right)
     if len(ours) != len(theirs) or not all(same(a, b) for a, b in zip(ours, theirs, strict=True)):
         raise ValueError(
-            "the two trajectories have other parameters, gradients or learning rates; record both with the same "
+            "the two trajectories have different parameters, gradients or learning rates; record both with the same "
             "options, steps, shapes and seed."
         )
 
 
 def _slack(run: Trajectory, i: int) -> Array:
-    """How far parameter i may be off at each step for rounding alone: a billionth of the way that it has gone."""
+    """How far rounding alone may move parameter i at each step: a billionth of the distance that it has moved."""
     path = np.asarray([run.start[i], *[params[i] for params in run.params]])
     path = np.where(np.isfinite(path), path, 0)
     with np.errstate(all="ignore"):
@@ -325,7 +325,7 @@ def _slack(run: Trajectory, i: int) -> Array:
 
 
 def _apart(a: Array, b: Array, slack: Any) -> Array:
-    """Where a and b are farther apart than that; nan is as good as nan, and an infinity as the same one."""
+    """Where a and b differ by more than slack; nan equals nan, and an infinity equals itself."""
     with np.errstate(all="ignore"):
         return np.asarray(~((np.abs(a - b) <= slack) | (a == b) | (np.isnan(a) & np.isnan(b))))
 
@@ -335,8 +335,8 @@ def _state_slack(right: Array) -> Any:
     return 1e-9 * np.abs(right) + 1e-12 * finite.max(initial=0)
 
 
-def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Parted]:
-    """Where the two differ: the steps in order, in each the parameters in order, and what goes before first."""
+def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Difference]:
+    """Where the two differ, in the order of steps, then of parameters, then of what happens in a step."""
     slacks = [_slack(right, i) for i in range(len(right.start))]
     for step, i in itertools.product(range(len(right.sent)), range(len(right.start))):
         held: list[tuple[str, Array | None, Array | None, Any]] = []
@@ -350,15 +350,15 @@ def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Parted]:
             if a is None or b is None:
                 if a is not b:
                     got, due = (None if x is None or not x.size else float(x.flat[0]) for x in (a, b))
-                    yield Parted(step + 1, i, what, (0,) * taken.start[i].ndim, got, due)
+                    yield Difference(step + 1, i, what, (0,) * taken.start[i].ndim, got, due)
                 continue
             if a.shape != b.shape:
-                yield Parted(step + 1, i, f"{what} of shape {list(a.shape)}, not {list(b.shape)}", (), None, None)
+                yield Difference(step + 1, i, f"{what} of shape {list(a.shape)}, not {list(b.shape)}", (), None, None)
                 continue
             apart = _apart(a, b, slack)
             if apart.any():
                 index = tuple(int(k) for k in np.argwhere(apart)[0])
-                yield Parted(step + 1, i, what, index, float(a[index]), float(b[index]))
+                yield Difference(step + 1, i, what, index, float(a[index]), float(b[index]))
 
 
 def _ratios(taken: Trajectory, right: Trajectory) -> list[tuple[float, float]]:
@@ -430,7 +430,7 @@ def _numbered(parameters: Sequence[int]) -> str:
 
 
 def _fit(rule: Rule, taken: Trajectory, right: Trajectory, i: int, *wrong: str) -> int:
-    """How well the rule with these mistakes gives what was taken: 0 not, 1 the parameter, 2 what is remembered, too."""
+    """How well the rule with these mistakes fits the steps taken: 0 not, 1 the parameter, 2 its state as well."""
     slack = _slack(taken, i)
     remembered = True
     for step, (param, state) in enumerate(_simulated(rule, right, i, taken.arrived, *wrong)):
@@ -446,8 +446,8 @@ def _fit(rule: Rule, taken: Trajectory, right: Trajectory, i: int, *wrong: str) 
 
 
 def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[int]) -> list[Mistake]:
-    """Those mistakes with which the rule's formula gives what was taken; else the first two that do it together."""
-    only_remembered = all(_fit(rule, taken, right, i) for i in moved)  # the parameters come out right
+    """The mistakes with which the rule's formula gives the steps taken; else the first pair that does."""
+    only_remembered = all(_fit(rule, taken, right, i) for i in moved)  # the parameters are right
 
     def fitting(count: int) -> list[tuple[str, ...]]:
         fits = []
@@ -460,7 +460,7 @@ def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[in
                         break
                 else:
                     fits.append((-fit, wrong))
-        return [wrong for _, wrong in sorted(fits, key=lambda fit: fit[0])]  # stable: as MISTAKES has them
+        return [wrong for _, wrong in sorted(fits, key=lambda fit: fit[0])]  # stable: in the order of MISTAKES
 
     evidence = _evidence(taken, right, moved, only_remembered)
     found: dict[str, Mistake] = {}
@@ -479,7 +479,7 @@ def _name(wrong: str) -> str:
 
 
 def _evidence(taken: Trajectory, right: Trajectory, moved: list[int], only_remembered: bool) -> str:
-    """Over how many steps the formula gives what was taken, and how far from it the right one is."""
+    """For how many steps the formula fits, and how far the steps are from the right ones."""
     what = "what is remembered" if only_remembered else "the steps taken"
     text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}, to 9 digits"
     for step in range(len(right.sent)):
@@ -514,7 +514,7 @@ def _update(run: Trajectory, step: int, i: int) -> Array:
 
 
 def _by_update(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
-    """For a rule that this file has no formula of: what the first updates that differ say by themselves."""
+    """For a rule without a formula here: what the first updates that differ reveal."""
     steps = range(len(right.sent))
     if all(not _update(taken, step, i).any() for step in steps for i in wrong):
         return [Mistake("not-updated", MISTAKES["not-updated"], f"{_numbered(wrong)}: every update is 0.")]

@@ -269,7 +269,7 @@ clamp-mask-inverted: mask-inverted
   dL/dx = dL/dy where x < min or x > max, else 0.
   What was cut off gets the gradient, and what passed unchanged gets none: the mask of what is outside was taken for the
   mask of what passes.
-- grad_y, outside  =>  grad_y, ~outside
+- ~((x  =>  ((x
 clamp-mask-forgotten: mask-missing
   dL/dx = dL/dy.
   Where x was cut off, y is min or max whatever x is, so x must get 0. (The straight-through estimator does this on
@@ -342,6 +342,18 @@ mean-multiplies: factor
   A mean divides by n, and so must its gradient. Multiplied instead, every entry is n² times too large.
 - grad_y / ctx.n  =>  grad_y * ctx.n
 
+ops.Var.backward
+
+var-two-forgotten: factor
+  dL/dx = dL/dy · (x - mean) / (n - correction).
+  The derivative of a square has a factor 2. Without it every entry is half as large as it should be.
+- 2 * distance  =>  distance
+var-not-divided: factor
+  dL/dx = dL/dy · 2 (x - mean).
+  A variance is a sum of squares divided by n - correction, and its gradient is divided by the same number. Without the
+  division it grows with n.
+- distance / ctx.divisor  =>  distance
+
 ops.Amax.backward
 
 amax-to-all: mask-missing
@@ -350,6 +362,14 @@ amax-to-all: mask-missing
   sum.
 + x, _ = ctx.saved_arrays
 + return np.broadcast_to(_expanded(grad_y, ctx), x.shape)
+
+ops.Max.backward
+
+max-to-all: mask-missing
+  dL/dx = dL/dy, for every entry.
+  Only the largest x is y. All others could move a little without changing it, and must get 0.
++ x, _ = ctx.saved_arrays
++ return np.broadcast_to(grad_y, x.shape)
 
 ops.Reshape.backward
 

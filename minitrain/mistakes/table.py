@@ -20,7 +20,7 @@ from minitrain.mistakes.specimen import VALUES, Specimen
 from minitrain.ops import Array, Function
 from minitrain.tensor import Tensor, apply
 
-# --- examples: what an operation is run on ----------------------------------------------------------------------------
+# --- the examples that operations run on ------------------------------------------------------------------------------
 
 
 class Example(NamedTuple):
@@ -31,12 +31,12 @@ class Example(NamedTuple):
 
 
 def sizes(rng: np.random.Generator, count: int) -> list[int]:
-    """Different sizes, none of them 1 or 2: what is N, C or 2 times too large can be told by the number."""
+    """Different sizes, none of them 1 or 2, so that a factor of N, C or 2 can be recognized by its value."""
     return [int(size) for size in rng.permutation([3, 4, 5, 6])[:count]]
 
 
 def values(rng: np.random.Generator, *shape: int) -> Array:
-    """Irregular numbers from 0.3 to 2 in size, of either sign."""
+    """Irregular numbers of both signs, from 0.3 to 2 in size."""
     return np.asarray(rng.uniform(0.3, 2, shape) * rng.choice([-1.0, 1.0], shape))
 
 
@@ -79,6 +79,15 @@ def _where(rng: np.random.Generator) -> Example:
 
 def _reduction(rng: np.random.Generator) -> Example:
     return Example(_one(rng).inputs, {"dim": (0,), "keepdim": False})
+
+
+def _max(rng: np.random.Generator) -> Example:
+    return Example(_one(rng).inputs, {"dim": (0, 1), "keepdim": False})
+
+
+def _variance(rng: np.random.Generator) -> Example:
+    inputs, options = _reduction(rng)
+    return Example(inputs, {**options, "correction": 1})
 
 
 def _reshape(rng: np.random.Generator) -> Example:
@@ -165,6 +174,8 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Example]] = {
     **dict.fromkeys(["Log", "Sqrt"], _positive),
     **dict.fromkeys(["Sum", "Mean", "Amax"], _reduction),
     **dict.fromkeys(["Softmax", "LogSoftmax"], _along),
+    "Max": _max,
+    "Var": _variance,
     "Pow": _power,
     "Clamp": _clamp,
     "Where": _where,
@@ -185,7 +196,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Example]] = {
     "MSELoss": _mse,
 }
 
-# Specimens that show on another example than their operation's usual one.
+# Specimens that do not show on their operation's usual example.
 ON_ANOTHER = {
     "div-returns-in-the-wrong-order": _two_of_one_shape,
     "pow-of-zero": _power_of_zero,
