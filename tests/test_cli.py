@@ -183,8 +183,8 @@ def test_an_out_that_holds_a_run_is_refused(tmp_path: Path) -> None:
     again = minitrain(*SHORT, "--out", "mine", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr == (
-        "minitrain: error: mine already holds a run; choose another --out, go on with it by --resume mine, or remove "
-        "it first\n"
+        "minitrain: error: mine already holds a run; choose another --out, resume that run with --resume mine, "
+        "or delete it\n"
     )
 
 
@@ -221,7 +221,7 @@ def test_ctrl_c_ends_the_run_after_the_batch_and_says_how_to_go_on(tmp_path: Pat
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     stopping, ended, command_again = errors.strip().splitlines()
-    assert stopping == "minitrain: stopping after this batch, and saving; once more to stop at once"
+    assert stopping == "minitrain: stopping after this batch and saving; Ctrl-C again stops at once"
     assert ended.startswith("minitrain: interrupted after batch ")
     assert ended.endswith(", and saved. Resume with:")
     assert command_again.endswith("minitrain train --resume run")

@@ -21,8 +21,8 @@ from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits
 from minitrain.loops import Observer, train_loop
 from minitrain.runs.backend import Backend
+from minitrain.runs.checkpoints import read_last_good
 from minitrain.runs.config import DATASETS, Config, ConfigError
-from minitrain.runs.directory import read_last_good
 from minitrain.runs.interrupts import Interrupted
 from minitrain.runs.model import build_model
 from minitrain.runs.nonfinite_loss import Explainer
@@ -517,7 +517,7 @@ def test_torchs_nan_is_explained_on_numpy(
     reports = []
     for backend in (Backend(), on_torch()):
         name = "torch" if isinstance(backend, TorchBackend) else "numpy"
-        with pytest.raises(NonFiniteLossError, match=r"the loss of epoch 1, batch 1 is nan\. The run has stopped"):
+        with pytest.raises(NonFiniteLossError, match=r"the loss of epoch 1, batch 1 is nan\. The run stopped"):
             train(Config(**{**SHORT, **optimizer}, backend=name), tmp_path / name, backend)  # type: ignore[arg-type]
         reports.append(capsys.readouterr().err)
     for report in reports:

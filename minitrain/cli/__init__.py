@@ -75,7 +75,7 @@ def _open_closed_streams() -> None:
 
 def _interrupted(error: KeyboardInterrupt) -> int:
     """Say that a signal ended the command, and how to resume it; returns the exit status."""
-    from minitrain.runs.directory import resume_command
+    from minitrain.runs.resume_command import resume_command
 
     number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
     unread = number == getattr(signal, "SIGPIPE", None)

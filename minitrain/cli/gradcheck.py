@@ -66,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
         swept = gradients.sweep_eps(config, plant)
         print(swept)
         if arguments.plot is not None:
-            gradients.plot_sweep(swept, arguments.plot)
+            from minitrain.runs.eps_sweep import plot_sweep
+
+            plot_sweep(swept, arguments.plot)
         return 0 if swept.ok else 1
     if arguments.plot is not None:
         raise ConfigError("--plot draws the sweep; add --eps-sweep")

@@ -83,8 +83,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 def run_predict(arguments: argparse.Namespace) -> int:
     """Print a line for each picture; errors and warnings about pictures go to stderr."""
-    from minitrain.runs.evaluate import one_line, predict
     from minitrain.runs.pictures import PictureError
+    from minitrain.runs.predict import one_line, predict
 
     width = max(len(one_line(file)) for file in arguments.images)
     failures = 0
@@ -101,7 +101,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def run_export(arguments: argparse.Namespace) -> int:
     """Write the weights, and print the line of Python that loads them."""
-    from minitrain.runs.evaluate import export
+    from minitrain.runs.export import export
 
     export(arguments.directory, arguments.file, arguments.force)
     print(f"The weights are in {arguments.file}. To load them into the same model in torch:")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minitrain.runs.config import ConfigError
-from minitrain.runs.directory import check_not_of_a_run
+from minitrain.runs.run_files import check_not_of_a_run
 
 
 def check_writable(path: str, option: str) -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from minitrain.runs.directory import launch, of_launch
+from minitrain.runs.resume_command import launch, of_launch
 
 
 def world_size() -> int:
