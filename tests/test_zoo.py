@@ -245,6 +245,7 @@ def test_the_table_says_what_is_not_caught() -> None:
 def test_a_description_has_the_formula_and_the_report() -> None:
     text = description(SPECIMENS["relu-mask-inverted"])
     assert "dL/dx = dL/dy where x <= 0" in text
+    assert "\n  - y <= 0\n  + y > 0\n\n" in text
     assert "mask-inverted" in text.partition("\n\n")[2]
 
 

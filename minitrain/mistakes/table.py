@@ -343,11 +343,18 @@ def describe(name: str) -> str:
 
 
 def description(specimen: Specimen) -> str:
-    """The wrong formula, the explanation and the check's report."""
+    """The wrong formula, the explanation, the edit and the check's report."""
     text = textwrap.fill(specimen.explanation, 100, initial_indent="  ", subsequent_indent="  ")
     where = "" if specimen.of.startswith("mistakes") else f" in {specimen.of}"
+    edit = [
+        f"{sign} {line}"
+        for pair in specimen.edits
+        for sign, x in zip("-+", pair, strict=True)
+        for line in x.split("\n")
+    ]
+    shown = textwrap.indent("\n".join(line for line in edit if line != "- "), "  ")
     if specimen.mistake == VALUES:
         found = "No check of gradients names it; a comparison with the right values finds it."
     else:
         found = find(specimen).report
-    return f"{specimen.name}: {specimen.mistake}{where}\n  {specimen.formula}\n{text}\n\n{found}"
+    return f"{specimen.name}: {specimen.mistake}{where}\n  {specimen.formula}\n{text}\n{shown}\n\n{found}"
