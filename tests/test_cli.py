@@ -148,7 +148,7 @@ def on_a_terminal(*arguments: str, columns: int, cwd: Path) -> str:
     return printed
 
 
-@pytest.mark.parametrize("columns", [40, 60, 100])
+@pytest.mark.parametrize("columns", [40, 60, 80])
 def test_a_message_is_wrapped_to_the_terminal_and_one_line_elsewhere(columns: int, tmp_path: Path) -> None:
     mistake = ["train", "--optimizer", "adam", "--momentum", "0.9"]
     wrapped = on_a_terminal(*mistake, columns=columns, cwd=tmp_path)

@@ -13,6 +13,7 @@ from minitrain import nn, optim
 from minitrain.data.dataset import Dataset
 from minitrain.data.loader import DataLoader
 from minitrain.loops import test_loop, train_loop
+from minitrain.optim.param_groups import SWITCHES
 from minitrain.runs.backend import Backend, make_optimizer
 from minitrain.runs.config import Config, ConfigError
 from minitrain.tensor import Tensor
@@ -146,8 +147,7 @@ class TorchBackend(Backend):
         """The optimizer's state as minitrain's optimizer would have it, without options that only torch has."""
         state: dict[str, Any] = to_minitrain(optimizer.state_dict())
         groups = [
-            {name: value for name, value in group.items() if name not in optim.SWITCHES}
-            for group in state["param_groups"]
+            {name: value for name, value in group.items() if name not in SWITCHES} for group in state["param_groups"]
         ]
         return {**state, "param_groups": groups}
 

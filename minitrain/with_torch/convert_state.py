@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from minitrain import optim
+from minitrain.optim.param_groups import SWITCHES
 from minitrain.tensor import Tensor
 
 
@@ -41,7 +42,7 @@ def load_optimizer_state(optimizer: Any, state: dict[str, Any]) -> None:
     Raises ValueError if the state belongs to another kind of optimizer: their other options are not the same.
     """
     state = to_minitrain(state) if isinstance(optimizer, optim.Optimizer) else to_torch(state)
-    switches = {*optim.SWITCHES, "param_names"}
+    switches = {*SWITCHES, "param_names"}
     groups = []
     for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
         if only_one := (group.keys() ^ saved.keys()) - switches:
