@@ -690,13 +690,19 @@ def test_the_faults_are_listed_with_what_they_are(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_gets_one_line_and_no_traceback(
-    arguments: list[str], status: int, message: str, tmp_path: Path
+    arguments: list[str],
+    status: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = minitrain_compare("--dataset", "digits", *arguments, cwd=tmp_path)
-    assert result.returncode == status
-    assert result.stderr.startswith(f"minitrain: error: {message}")
-    assert result.stderr.count("\n") == 1
-    assert result.stdout == ""
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "--dataset", "digits", *arguments]) == status
+    out, errors = capsys.readouterr()
+    assert errors.startswith(f"minitrain: error: {message}")
+    assert errors.count("\n") == 1
+    assert out == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["--drift"]])

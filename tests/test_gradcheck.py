@@ -50,6 +50,7 @@ def drawn_check(data: st.DataObject, operation: type[Function], checked: type[Fu
 
 
 @every_operation
+@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_a_right_gradient_passes_over_the_whole_domain(operation: type[Function], data: st.DataObject) -> None:
     report = drawn_check(data, operation)

@@ -252,7 +252,7 @@ class Restored(RuleBasedStateMachine):
 
 
 TestRestored = Restored.TestCase
-TestRestored.settings = settings(max_examples=4 * settings().max_examples)
+TestRestored.settings = settings(max_examples=6 * settings().max_examples)
 
 
 class Skips(DataLoader[Any]):
