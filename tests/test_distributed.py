@@ -48,7 +48,7 @@ def run(command: list[str], folder: Path, env: dict[str, str] | None = None) -> 
 
 
 def run_two(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command in two processes that train together, as torchrun starts them; sooner, since nothing launches them."""
+    """The command in two processes that train together, as torchrun starts them, without the launcher."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
