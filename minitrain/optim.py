@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
-from minitrain.tape import anomaly_mode, enable_grad
 from minitrain.tensor import Tensor, increment_version
+from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 State = dict[str, Tensor]

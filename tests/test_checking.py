@@ -268,7 +268,10 @@ def test_a_piece_that_only_training_finds_wrong_fails_there(checked: Checked) ->
 
 def test_what_stands_around_the_piece_is_run_and_its_errors_are_told(checked: Checked) -> None:
     text = RELU.with_body(RIGHT)
-    assert "line 35, in <module>" in checked(text=text + "\n\nprint(nothing)\n")[-1].text
+    assert (
+        f"line {len(text.splitlines()) + 2}, in <module>"
+        in checked(text=text.rstrip() + "\n\nprint(nothing)\n")[-1].text
+    )
     assert (
         "No module named 'nonsense'"
         in checked(text=text.replace("import numpy", "import nonsense\nimport numpy"))[-1].text

@@ -98,7 +98,7 @@ def test_a_learners_file_can_be_run_by_itself(exercise: Exercise) -> None:
 @every_exercise
 def test_the_stub_differs_from_the_solution_in_the_body_alone(exercise: Exercise) -> None:
     bodies = [body_of(exercise.piece)] + [
-        body_of(find_piece(PACKAGE, f"learn.{bug}")) for bug in (exercise.bug,) if bug
+        body_of(find_piece(PACKAGE, f"mistakes.{bug}")) for bug in (exercise.bug,) if bug
     ]
     lines = {line.strip() for body in bodies for line in body.splitlines()}
     stub, solution = ({line.strip() for line in text.splitlines()} for text in (exercise.stub(), exercise.solution()))

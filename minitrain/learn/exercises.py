@@ -519,7 +519,7 @@ _BACKWARD = (
         track=BACKWARD,
         title="A layer's gradient for the layer before it",
         target="ops.Linear.backward",
-        gap=("# dL/dy W", "grad_x = grad_x if"),
+        gap=("grad_x = layout", "grad_x = layout"),
         minutes=10,
         why="This is what goes on to the layers before: without it only the last layer learns.",
         task="Set grad_x, dL/dx, in x's shape, ctx.shape. grad_rows is dL/dy as a matrix (N, out), weight is (out, "
@@ -531,14 +531,14 @@ _BACKWARD = (
         ),
         probes=(cases.LINEAR,),
         program=programs.classify,
-        faults=(("grad_rows @ weight", "-grad_rows @ weight"), ("grad_x.reshape(ctx.shape)", "grad_x")),
+        faults=(("layout.product(", "-layout.product("), (".reshape(ctx.shape)", "")),
     ),
     Exercise(
         name="linear-weight-gradient",
         track=BACKWARD,
         title="What the weights learn from",
         target="ops.Linear.backward",
-        gap=("# (dL/dy)", "grad_weight ="),
+        gap=("grad_weight = layout", "grad_weight = layout"),
         minutes=10,
         why="Each weight sits between one input and one output, and its gradient is what came in times what comes "
         "back, added up over the batch.",
@@ -552,9 +552,9 @@ _BACKWARD = (
         probes=(cases.LINEAR,),
         program=programs.classify,
         faults=(
-            ("columns @ grad_rows).T", "columns @ grad_rows).T / N"),
-            ("grad_weight = (", "grad_weight = -("),
-            ("columns @ grad_rows).T", "columns @ grad_rows)"),
+            ("grad_rows, _rows(x))", "grad_rows, _rows(x)) / len(grad_rows)"),
+            ("layout.transposed_product(", "-layout.transposed_product("),
+            ("_rows(x))", "_rows(x)).T"),
         ),
     ),
     Exercise(
@@ -770,7 +770,7 @@ _NUMERIC = (
         name="move-and-look",
         track=NUMERIC,
         title="A derivative without any calculus",
-        target="autograd.gradcheck._Measured.around",
+        target="diagnosis.gradcheck._Measured.around",
         given=("value", "step"),
         minutes=10,
         why="What a derivative says can be tried out: move a number a little, and see what the results do. That is "
@@ -795,7 +795,7 @@ _NUMERIC = (
         name="central-differences",
         track=NUMERIC,
         title="The whole Jacobian, entry by entry",
-        target="autograd.gradcheck._Measured.jacobian",
+        target="diagnosis.gradcheck._Measured.jacobian",
         given=("value", "step", "around"),
         minutes=10,
         why="With n numbers it takes 2 n runs of the function; backward takes one. That is why backpropagation was "
@@ -1000,7 +1000,7 @@ _TRAINING = (
         name="train-step",
         track=TRAINING,
         title="Three lines in the right order",
-        target="training.loops.train_loop",
+        target="loops.train_loop",
         gap=("loss.backward()", "optimizer.zero_grad()"),
         minutes=5,
         why="Every training program has these three lines. Two of them the wrong way round, and it trains, a little "
@@ -1022,7 +1022,7 @@ _TRAINING = (
         name="train-loop",
         track=TRAINING,
         title="The training loop",
-        target="training.loops.train_loop",
+        target="loops.train_loop",
         minutes=15,
         why="The tutorial's loop, and everybody's: the same one drives minitrain's objects and torch's.",
         task="For each batch: predict, compute the loss, tell the observer (before_update(batch, X, y, loss)), send "
@@ -1048,7 +1048,7 @@ _TRAINING = (
         name="test-loop",
         track=TRAINING,
         title="How good is it?",
-        target="training.loops.test_loop",
+        target="loops.test_loop",
         minutes=10,
         why="The number that counts is measured on what the model has never seen, in evaluation mode.",
         task="Return the accuracy (the share of right answers, from 0 to 1) and the mean of the batches' losses, as "

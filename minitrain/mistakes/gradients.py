@@ -17,7 +17,8 @@ from minitrain.layout import zeroed
 from minitrain.ops import Array, Context, Gradients, unbroadcast
 from minitrain.ops.linear import _rows
 from minitrain.ops.reduce import _expanded
-from minitrain.tape import AccumulateGrad, Node, Variable
+from minitrain.tape import AccumulateGrad, Node
+from minitrain.torchlike.node_base import Variable
 
 # --- arithmetic, element by element -----------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from minitrain.ops import Array
 from minitrain.optim import STEP_0, Optimizer, State, _buffer
-from minitrain.tape import enable_grad
 from minitrain.tensor import increment_version
+from minitrain.torchlike.grad_mode import enable_grad
 
 # --- the optimizers: what they share ----------------------------------------------------------------------------------
 

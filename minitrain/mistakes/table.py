@@ -264,7 +264,7 @@ def _of_the_tape(specimen: Specimen, seed: int) -> Any:
         if specimen.mistake != "inputs-swapped":  # which takes an operation of two inputs, and one of them
             y = y * a.exp() + y
         result = OnAnotherTape(y.array)
-        result.grad_fn, result._requires_grad = y.grad_fn, y.requires_grad
+        result._grad_fn, result._requires_grad = y.grad_fn, y.requires_grad
         return result
 
     a, b = _two_of_one_shape(np.random.default_rng(seed)).inputs

@@ -10,8 +10,8 @@ from minitrain import nn, optim
 from minitrain.data.loader import DataLoader
 from minitrain.loops import test_loop, train_loop
 from minitrain.runs.config import OPTIMIZERS, Config
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import no_grad
 
 
 def make_optimizer(config: Config, model: Any, optim: Any = optim, **options: Any) -> Any:

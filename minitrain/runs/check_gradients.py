@@ -21,8 +21,8 @@ from minitrain.data.transforms import ToTensor
 from minitrain.diagnosis.gradcheck_report import DIRECTIONAL, DIRECTIONS, InputCheck, Report
 from minitrain.runs.config import DATASETS, Config, ConfigError
 from minitrain.runs.model import build_model
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import manual_seed
 
 # The gradients of a mean loss are small: torch's atol of 1e-5 would hide wrong ones.

@@ -34,8 +34,8 @@ from minitrain.runs.directory import (
 from minitrain.runs.model import build_model
 from minitrain.runs.pictures import Picture, PictureError, read_picture, require_pillow
 from minitrain.serialization import load, save
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator, default_generator
 
 HEADING = 5  # characters of a class's name above a column: ten of them fit into 80 columns

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from minitrain import nn, optim
-from minitrain.data.loader import DataLoader, Dataset
+from minitrain.data.dataset import Dataset
+from minitrain.data.loader import DataLoader
 from minitrain.loops import test_loop, train_loop
 from minitrain.runs.backend import Backend, make_optimizer
 from minitrain.runs.config import Config, ConfigError
