@@ -1,6 +1,7 @@
 """What a check says of files that learners write, hostile ones among them; and that nothing they do breaks it."""
 
 import io
+import re
 import subprocess
 import sys
 import textwrap
@@ -258,7 +259,7 @@ def test_a_piece_that_only_training_finds_wrong_fails_there(checked: Checked) ->
     body = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) * (2 if y.shape == (25, 16) else 1)"
     stage = checked(body)[-1]
     assert (stage.name, stage.passed) == ("training", False)
-    assert "They part at batch 3: 2.25901, where the library has 2.27412." in stage.text
+    assert re.search(r"They part at batch 3: 2\.2590\d, where the library has 2\.2741\d\.", stage.text)
     raising = checked("if grad_y.shape == (25, 16):\n    raise ValueError('here')\n" + RIGHT)[-1]
     assert (raising.name, raising.passed) == ("training", False)
     assert "ValueError: here" in raising.text

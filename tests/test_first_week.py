@@ -145,7 +145,7 @@ SNIPPETS = {
         correct = (pred.argmax(1) == y).type(torch.float).sum().item()
         _, predicted = torch.max(pred, 1)
         print(correct / len(y), (predicted == y).sum().item(), y.float().mean())
-        print(pred.softmax(dim=1), torch.allclose(pred.softmax(dim=1).sum(1), torch.ones(8)))
+        print(pred.softmax(dim=1).argmax(1), torch.allclose(pred.softmax(dim=1).sum(1), torch.ones(8)))
     """,
     "state dicts": """
         model, other = nn.Linear(2, 3), nn.Linear(2, 3)
