@@ -84,8 +84,9 @@ def _without_name(changes: dict[str, str]) -> dict[str, str]:
 
 def test_the_shuffled_digits_log_is_torchs() -> None:
     shuffled = {"DataLoader(training_data, batch_size=64)": "DataLoader(training_data, batch_size=64, shuffle=True)"}
-    mine = log_of(tutorial("minitrain", epochs=3, changes={**DIGITS_ON_MINITRAIN, **shuffled}))
-    torchs = log_of(tutorial("torch", epochs=3, changes={**_without_name(DIGITS_ON_TORCH), **shuffled}))
+    seed = 1  # with which no two outputs of a test image are so close (0.0002) that rounding decides
+    mine = log_of(tutorial("minitrain", seed=seed, epochs=3, changes={**DIGITS_ON_MINITRAIN, **shuffled}))
+    torchs = log_of(tutorial("torch", seed=seed, epochs=3, changes={**_without_name(DIGITS_ON_TORCH), **shuffled}))
     assert_same_log(mine, torchs)
 
 
