@@ -166,8 +166,13 @@ def test_what_goes_wrong_is_said_with_the_line(checked: Checked, body: str, line
     assert f"mine.py, line {line_of(line, RELU, body)}" in text
 
 
-@pytest.mark.parametrize("name", ["mine.py", "ein größeres Übel, 日本.py"])
-@pytest.mark.parametrize("body", ["while True:\n    x = 1", "print('here')\nwhile True:\n    x = sum(range(9999))"])
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("mine.py", "while True:\n    x = 1"),
+        ("ein größeres Übel, 日本.py", "print('here')\nwhile True:\n    x = sum(range(9999))"),
+    ],
+)
 def test_a_loop_without_end_is_ended_and_its_line_named(checked: Checked, body: str, name: str) -> None:
     stages = checked(body, name=name, limit=2.0)
     text = stages[-1].text
