@@ -199,7 +199,7 @@ def test_bad_usage_gets_one_line(arguments: list[str], message: str, capsys: pyt
 
 def test_the_zoo_is_told_whole_and_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["learn", "zoo"]) == 0
-    assert "named rightly" in capsys.readouterr().out.splitlines()[-1]
+    assert "named correctly" in capsys.readouterr().out.splitlines()[-1]
     assert main(["learn", "zoo", "relu-mask-inverted"]) == 0
     assert "Likely: mask-inverted" in capsys.readouterr().out
     assert main(["learn", "zoo", "relu-mask"]) == 2

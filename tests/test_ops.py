@@ -357,6 +357,7 @@ def compare_with_torch(data: st.DataObject, case: Case, operation: type[Function
 
 
 @every_operation
+@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_value_and_gradients_are_torchs(operation: type[Function], data: st.DataObject) -> None:
     compare_with_torch(data, CASES[operation], operation)
