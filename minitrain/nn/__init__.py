@@ -14,6 +14,9 @@ from minitrain.nn.layers import (
 )
 from minitrain.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from minitrain.nn.module import Module, Parameter
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = [
     "CrossEntropyLoss",
