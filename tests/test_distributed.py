@@ -20,7 +20,7 @@ from minitrain.runs.config import Config
 from minitrain.runs.directory import open_run, read_last_good, read_sessions, resume_command
 from minitrain.runs.model import build_model
 from minitrain.runs.run import train
-from minitrain.with_torch.choose_backend import earlier_attempt
+from minitrain.with_torch.torchrun import earlier_attempt
 from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
@@ -142,7 +142,7 @@ def test_a_killed_worker_ends_the_run_with_a_clear_message(tmp_path: Path) -> No
             launcher.kill()
     assert launcher.returncode == 1
     assert time.monotonic() - began < 60
-    assert re.search(r"minitrain: error: process \d of 2 stops: another process of this run has ended", errors)
+    assert re.search(r"minitrain: error: process \d of 2 stops: another process of this run ended", errors)
     assert "SIGKILL" in errors  # torchrun's own report
 
 
@@ -258,7 +258,7 @@ def test_a_signal_to_torchrun_stops_all_after_the_same_batch_and_what_is_printed
     result = eventful(1, EPOCH + 11, "SIGTERM to launcher", tmp_path, *OPTIONS, "--out", "run")
     assert result.returncode == 1, result.stderr  # torchrun's
     epoch, batch = where(tmp_path / "run")
-    assert f"minitrain: interrupted after batch {batch - 1} of epoch {epoch}, and saved. Go on with:" in result.stderr
+    assert f"minitrain: interrupted after batch {batch - 1} of epoch {epoch}, and saved. Resume with:" in result.stderr
     assert result.stderr.count("minitrain:") == 2  # stopping, interrupted
     assert "exitcode" not in result.stderr  # of a process that was killed
     printed = shlex.split(next(line for line in result.stderr.splitlines() if "--resume" in line))

@@ -143,9 +143,7 @@ def test_a_signal_ends_the_waiting_for_room(disk: Path, tmp_path: Path) -> None:
             break
     process.send_signal(signal.SIGTERM)
     ended = wait(process)
-    assert (ended.status, "interrupted at once. Go on from the last checkpoint with:" in ended.err) == (143, True), (
-        ended
-    )
+    assert (ended.status, "interrupted at once. Resume the last checkpoint with:" in ended.err) == (143, True), ended
     filler.unlink()
     assert shell(printed_command(ended.err), disk).status == 0
     assert outcome(disk / "run") == straight().outcome

@@ -186,7 +186,7 @@ def test_the_sweep_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--plot", "x.png"], "--plot draws the sweep; add --eps-sweep"),
         (["--eps-sweep", "--plot", "x.gif"], "the plot is a PNG file"),
         (["--eps-sweep", "--plot", "nowhere/x.png"], "there is no directory"),
-        (["--eps-sweep", "--mode", "full"], "leave --mode out"),
+        (["--eps-sweep", "--mode", "full"], "leave out --mode"),
     ],
 )
 def test_bad_usage_gets_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
