@@ -16,9 +16,11 @@ from types import ModuleType
 from typing import Any
 
 from minitrain.programs.finder import install
+from minitrain.runs.config import ConfigError
+from minitrain.runs.interrupts import end_at_once
 
 
-class ProgramError(Exception):
+class ProgramError(ConfigError):
     """The program cannot be read: a wrong path, a folder."""
 
 
@@ -48,6 +50,7 @@ def run(path: Path, arguments: Sequence[str], *, on: str = "minitrain") -> int:
     main = types.ModuleType("__main__")
     vars(main).update(__file__=str(path), __builtins__=__builtins__)
     sys.modules["__main__"] = main
+    end_at_once()  # SIGTERM and SIGHUP, as for any program of Python's
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), vars(main))
