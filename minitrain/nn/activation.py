@@ -49,7 +49,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         return 0.5 * input * (1 + (math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)).tanh())
     if approximate != "none":
         raise RuntimeError(f"approximate argument must be either none or tanh, but got {approximate!r}")
-    return 0.5 * input * (1 + (input * math.sqrt(0.5)).erf())
+    half: Tensor = 0.5 * input
+    return half * (1 + (input * math.sqrt(0.5)).erf())
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -147,7 +148,7 @@ class _Activation(Module):
 class LeakyReLU(_Activation):
     """x where x > 0, else negative_slope · x."""
 
-    shown = ("negative_slope",)
+    shown: ClassVar[tuple[str, ...]] = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
@@ -161,7 +162,7 @@ class LeakyReLU(_Activation):
 class ELU(_Activation):
     """x where x > 0, else alpha · (exp x - 1)."""
 
-    shown = ("alpha",)
+    shown: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -263,7 +264,7 @@ class GELU(_Activation):
 class Softplus(_Activation):
     """ln(1 + exp(beta · x)) / beta; x where beta · x > threshold."""
 
-    shown = ("beta", "threshold")
+    shown: ClassVar[tuple[str, ...]] = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -277,7 +278,7 @@ class Softplus(_Activation):
 class Hardtanh(_Activation):
     """x, but at least min_val and at most max_val."""
 
-    shown = ("min_val", "max_val")
+    shown: ClassVar[tuple[str, ...]] = ("min_val", "max_val")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -293,7 +294,7 @@ class Hardtanh(_Activation):
 class ReLU6(Hardtanh):
     """x, but at least 0 and at most 6."""
 
-    shown = ()
+    shown: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(0.0, 6.0, inplace)
@@ -302,7 +303,7 @@ class ReLU6(Hardtanh):
 class Threshold(_Activation):
     """x where x > threshold, else value."""
 
-    shown = ("threshold", "value")
+    shown: ClassVar[tuple[str, ...]] = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
@@ -333,7 +334,7 @@ class PReLU(Module):
 class Softmin(_Activation):
     """softmax(-x) along dim."""
 
-    shown = ("dim",)
+    shown: ClassVar[tuple[str, ...]] = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -347,7 +348,7 @@ class Softmin(_Activation):
 class GLU(_Activation):
     """a · sigmoid(b), a and b the halves of x along dim."""
 
-    shown = ("dim",)
+    shown: ClassVar[tuple[str, ...]] = ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()

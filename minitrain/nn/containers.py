@@ -44,7 +44,7 @@ class ListOfModules(Module):
         return self._modules[self._key(index)]
 
     def _sliced(self, named: list[tuple[str, Any]]) -> Module:
-        return type(self)([module for _, module in named])  # type: ignore[call-arg]
+        return type(self)([module for _, module in named])
 
     def __setitem__(self, index: int, module: Module) -> None:
         self.register_module(self._key(index), self._checked(module))
@@ -85,7 +85,7 @@ class ListOfModules(Module):
 
     def __add__(self, other: Iterable[Module]) -> Any:
         joined = self._sliced(list(self._modules.items()))
-        return joined.extend(other)  # type: ignore[operator]
+        return joined.extend(other)
 
 
 class ModuleList(ListOfModules):

@@ -42,8 +42,8 @@ def _batched(name: str, input: Tensor, axes: int, channels: int | None = None) -
     x = input.unsqueeze(0) if lacks else input
     if channels is not None and x.array.shape[1] != channels:
         raise RuntimeError(
-            f"{name} expected an input with {channels} channels, (N, {channels}, ...), but got {list(input.shape)} with "
-            f"{x.array.shape[1]}."
+            f"{name} expected an input with {channels} channels, (N, {channels}, ...), but got one of shape "
+            f"{list(input.shape)}."
         )
     return x, lacks
 
@@ -145,9 +145,7 @@ def max_pool2d(
     kernel, spread, border = _pair(kernel_size, "kernel_size"), _pair(dilation, "dilation"), _pair(padding, "padding")
     steps = kernel if stride is None or stride == [] else _pair(stride, "stride")
     _check_padding(kernel, border)
-    counts = [
-        _pooled_size(x.array.shape[2 + i], kernel[i], steps[i], border[i], spread[i], ceil_mode) for i in (0, 1)
-    ]
+    counts = [_pooled_size(x.array.shape[2 + i], kernel[i], steps[i], border[i], spread[i], ceil_mode) for i in (0, 1)]
     _require_windows("max_pool2d", input, counts)
     beyond = counts[0][1], counts[1][1]
     y = apply(ops.MaxPool2d, x, size=kernel, stride=steps, padding=border, dilation=spread, ceil=beyond)
@@ -157,8 +155,8 @@ def max_pool2d(
 def _require_windows(name: str, input: Tensor, counts: list[tuple[int, int]]) -> None:
     if any(count < 1 for count, _ in counts):
         raise RuntimeError(
-            f"{name}: Given input size {list(input.shape)}, the output would have {[count for count, _ in counts]} rows "
-            "and columns. Output size is too small: use a smaller kernel, or a larger input."
+            f"{name}: Given input size {list(input.shape)}, the output size would be {[count for count, _ in counts]}. "
+            "Output size is too small: use a smaller kernel, or a larger input."
         )
 
 
@@ -207,7 +205,9 @@ def max_pool1d(
     """max_pool2d of images of one row: (N, C, L) or (C, L) -> (N, C, L')."""
     kernel, border, spread = (_pair(value, "size")[1] for value in (kernel_size, padding, dilation))
     step = kernel if stride is None else _pair(stride, "stride")[1]
-    pooled = max_pool2d(input.unsqueeze(-2), (1, kernel), (1, step), (0, border), (1, spread), ceil_mode, return_indices)
+    pooled = max_pool2d(
+        input.unsqueeze(-2), (1, kernel), (1, step), (0, border), (1, spread), ceil_mode, return_indices
+    )
     return pooled.squeeze(-2)
 
 

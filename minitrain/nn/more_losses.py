@@ -142,9 +142,7 @@ def margin_ranking_loss(
     return _reduced((-target * (input1 - input2) + margin).relu(), reduction)
 
 
-def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, reduction: Reduction = "mean"
-) -> Tensor:
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
     """input where target is 1, max(0, margin - input) where it is -1."""
     return _reduced(input.where(target == 1, (margin - input).relu()), reduction)
 
@@ -257,7 +255,9 @@ class KLDivLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """max(0, -target · (input1 - input2) + margin)."""
 
-    def __init__(self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+    def __init__(
+        self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 

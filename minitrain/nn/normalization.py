@@ -45,8 +45,8 @@ def batch_norm(
     n = math.prod(input.array.shape[axis] for axis in dim)
     if n == 1:
         raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {input.shape}: use a larger batch, or "
-            "model.eval()."
+            f"Expected more than 1 value per channel when training, got input size {input.shape}: use a larger batch, "
+            "or model.eval()."
         )
     if running_mean is not None and running_var is not None:
         x = input.detach()
@@ -69,8 +69,8 @@ def layer_norm(
     sizes = tuple(normalized_shape)
     if input.array.shape[input.ndim - len(sizes) :] != sizes:
         raise RuntimeError(
-            f"Given normalized_shape={list(sizes)}, expected input with shape [*, {', '.join(map(str, sizes))}], but got "
-            f"input of size{list(input.shape)}"
+            f"Given normalized_shape={list(sizes)}, expected input with shape [*, {', '.join(map(str, sizes))}], but "
+            f"got input of size{list(input.shape)}"
         )
     dim = tuple(range(input.ndim - len(sizes), input.ndim))
     full = (1,) * (input.ndim - len(sizes)) + sizes

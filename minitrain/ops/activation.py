@@ -44,7 +44,7 @@ class SiLU(Function):
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         ctx.save_for_backward(x)
-        return x / (1 + np.exp(-x))
+        return np.asarray(x / (1 + np.exp(-x)))
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:

@@ -13,7 +13,7 @@ class BCELoss(Function):
     @staticmethod
     def forward(ctx: Context, p: Array, target: Array) -> Array:
         ctx.save_for_backward(p, target)
-        return -(target * np.maximum(np.log(p), -100) + (1 - target) * np.maximum(np.log1p(-p), -100))
+        return np.asarray(-(target * np.maximum(np.log(p), -100) + (1 - target) * np.maximum(np.log1p(-p), -100)))
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
@@ -34,7 +34,8 @@ class BCEWithLogitsLoss(Function):
     def forward(ctx: Context, x: Array, target: Array, pos_weight: Array | None) -> Array:
         ctx.save_for_backward(x, target, pos_weight)
         w = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
-        return (1 - target) * x + w * (np.log1p(np.exp(-np.abs(x))) - np.minimum(x, 0))  # exp cannot overflow
+        softplus = np.log1p(np.exp(-np.abs(x))) - np.minimum(x, 0)  # ln(1 + exp(-x)), such that exp cannot overflow
+        return np.asarray((1 - target) * x + w * softplus)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
@@ -57,10 +58,8 @@ class SmoothL1Loss(Function):
         d = np.asarray(x - target)
         ctx.beta = beta
         ctx.save_for_backward(d)
-        size = np.abs(d)
-        if beta == 0:
-            return size
-        return np.where(size < beta, d * d / (2 * beta), size - beta / 2)
+        size: Array = np.abs(d)
+        return size if beta == 0 else np.where(size < beta, d * d / (2 * beta), size - beta / 2)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:

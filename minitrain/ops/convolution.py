@@ -28,7 +28,7 @@ def padded(x: Array, padding: Pair, value: float = 0) -> Array:
 def windows(x: Array, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Array:
     """All windows of x (N, C, H, W): a view (N, C, H', W', kH, kW)."""
     reach = [dilation[i] * (size[i] - 1) + 1 for i in (0, 1)]
-    seen = sliding_window_view(x, reach, axis=(2, 3))  # type: ignore[call-overload]
+    seen = sliding_window_view(x, reach, axis=(2, 3))
     view: Array = seen[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
     return view
 
@@ -56,17 +56,25 @@ class Conv2d(Function):
 
     @staticmethod
     def forward(
-        ctx: Context, x: Array, weight: Array, bias: Array | None, *, stride: Pair, padding: Pair, dilation: Pair, groups: int
+        ctx: Context,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        *,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
     ) -> Array:
         # x (N, C, H, W), weight (O, C / groups, kH, kW), bias (O,) -> y (N, O, H', W')
-        O, _, kH, kW = weight.shape
+        out, _, kH, kW = weight.shape
         seen = windows(padded(x, padding), (kH, kW), stride, dilation)
         N, C, H, W = seen.shape[:4]
         # One row for each window, one matrix for each group: (G, N·H'·W', C/G·kH·kW)
         rows = seen.reshape(N, groups, C // groups, H, W, kH, kW).transpose(1, 0, 3, 4, 2, 5, 6)
         rows = rows.reshape(groups, N * H * W, -1)
-        y = rows @ weight.reshape(groups, O // groups, -1).transpose(0, 2, 1)  # (G, N·H'·W', O/G)
-        y = y.reshape(groups, N, H, W, O // groups).transpose(1, 0, 4, 2, 3).reshape(N, O, H, W)
+        y = rows @ weight.reshape(groups, out // groups, -1).transpose(0, 2, 1)  # (G, N·H'·W', O/G)
+        y = y.reshape(groups, N, H, W, out // groups).transpose(1, 0, 4, 2, 3).reshape(N, out, H, W)
         ctx.x_shape, ctx.window_shape = x.shape, seen.shape
         ctx.stride, ctx.padding, ctx.dilation, ctx.groups = stride, padding, dilation, groups
         ctx.rows = rows if ctx.needs_input_grad[1] else None
@@ -75,18 +83,20 @@ class Conv2d(Function):
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
-        x, weight = ctx.saved_arrays
+        _, weight = ctx.saved_arrays
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         N, C, H, W, kH, kW = ctx.window_shape
-        G, O = ctx.groups, weight.shape[0]
-        grad_rows = grad_y.reshape(N, G, O // G, H, W).transpose(1, 0, 3, 4, 2).reshape(G, N * H * W, O // G)
+        G, out = ctx.groups, weight.shape[0]
+        grad_rows = grad_y.reshape(N, G, out // G, H, W).transpose(1, 0, 3, 4, 2).reshape(G, N * H * W, out // G)
         grad_x = grad_weight = grad_bias = None
         if needs_x:
-            grads = grad_rows @ weight.reshape(G, O // G, -1)  # (G, N·H'·W', C/G·kH·kW)
+            grads = grad_rows @ weight.reshape(G, out // G, -1)  # (G, N·H'·W', C/G·kH·kW)
             grads = grads.reshape(G, N, H, W, C // G, kH, kW).transpose(1, 0, 4, 2, 3, 5, 6)
             h, w = ctx.padding
             shape = (*ctx.x_shape[:2], ctx.x_shape[2] + 2 * h, ctx.x_shape[3] + 2 * w)
-            grad_x = unpadded(add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation), ctx.padding)
+            grad_x = unpadded(
+                add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation), ctx.padding
+            )
         if needs_weight:
             grad_weight = (grad_rows.transpose(0, 2, 1) @ ctx.rows).reshape(weight.shape)
         if needs_bias:
@@ -98,9 +108,13 @@ class MaxPool2d(Function):
     """y = the largest value of each window;  dL/dx = dL/dy at the place it came from (the first of equal ones)."""
 
     @staticmethod
-    def forward(ctx: Context, x: Array, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil: Pair) -> Array:
+    def forward(
+        ctx: Context, x: Array, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil: Pair
+    ) -> Array:
         # x (N, C, H, W) -> y (N, C, H', W'); ceil: rows and columns added at the end for windows that reach beyond it
-        whole = np.pad(x, ((0, 0), (0, 0), *((padding[i], padding[i] + ceil[i]) for i in (0, 1))), constant_values=-np.inf)
+        whole = np.pad(
+            x, ((0, 0), (0, 0), *((padding[i], padding[i] + ceil[i]) for i in (0, 1))), constant_values=-np.inf
+        )
         seen = windows(whole, size, stride, dilation)
         flat = seen.reshape(*seen.shape[:4], -1)
         largest = flat.argmax(axis=-1)  # a nan counts as the largest, as in torch
@@ -123,13 +137,15 @@ class AvgPool2d(Function):
     """y = Σ window / n, n values each;  dL/dx = Σ of dL/dy / n over the windows that x lies in."""
 
     @staticmethod
-    def forward(ctx: Context, x: Array, divisor: Array, *, size: Pair, stride: Pair, padding: Pair, ceil: Pair) -> Array:
+    def forward(
+        ctx: Context, x: Array, divisor: Array, *, size: Pair, stride: Pair, padding: Pair, ceil: Pair
+    ) -> Array:
         # divisor (H', W'): n of each window
         whole = np.pad(x, ((0, 0), (0, 0), *((padding[i], padding[i] + ceil[i]) for i in (0, 1))))
         seen = windows(whole, size, stride)
         ctx.x_shape, ctx.whole_shape, ctx.window_shape = x.shape, whole.shape, seen.shape
         ctx.stride, ctx.padding, ctx.divisor = stride, padding, divisor
-        return seen.sum(axis=(4, 5)) / divisor
+        return np.asarray(seen.sum(axis=(4, 5)) / divisor)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:

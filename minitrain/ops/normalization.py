@@ -11,8 +11,8 @@ from minitrain.ops.function import Array, Context, Function, Gradients, unbroadc
 
 
 class Normalize(Function):
-    """y = (x - mean) · r · w + b, r = 1/√(var + eps), mean and var over dim;
-    dL/dx = r · (g - mean g - z · mean(g · z)), g = dL/dy · w, z = (x - mean) · r,  dL/dw = Σ dL/dy · z,  dL/db = Σ dL/dy."""
+    """y = z · w + b, z = (x - mean) · r, r = 1/√(var + eps), mean and var over dim;
+    dL/dx = r · (g - mean g - z · mean(g · z)), g = dL/dy · w,  dL/dw = Σ dL/dy · z,  dL/db = Σ dL/dy."""
 
     @staticmethod
     def forward(
@@ -23,9 +23,9 @@ class Normalize(Function):
         centred = x - pairwise_sum(x, dim, True) / x.dtype.type(ctx.n)
         rate = 1 / np.sqrt(pairwise_sum(centred * centred, dim, True) / x.dtype.type(ctx.n) + x.dtype.type(eps))
         z = centred * rate
-        ctx.shapes = np.shape(weight), np.shape(bias)
+        ctx.shapes = [() if w is None else w.shape for w in (weight, bias)]
         ctx.save_for_backward(z, rate, weight, x)
-        y = z if weight is None else z * weight
+        y: Array = z if weight is None else z * weight
         return y if bias is None else y + bias
 
     @staticmethod
