@@ -50,7 +50,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     if approximate != "none":
         raise RuntimeError(f"approximate argument must be either none or tanh, but got {approximate!r}")
     half: Tensor = 0.5 * input
-    return half * (1 + (input * math.sqrt(0.5)).erf())
+    cumulative: Tensor = 1 + (input * math.sqrt(0.5)).erf()
+    return half * cumulative
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -44,7 +44,7 @@ class ListOfModules(Module):
         return self._modules[self._key(index)]
 
     def _sliced(self, named: list[tuple[str, Any]]) -> Module:
-        return type(self)([module for _, module in named])
+        return type(self)([module for _, module in named])  # type: ignore[call-arg]
 
     def __setitem__(self, index: int, module: Module) -> None:
         self.register_module(self._key(index), self._checked(module))

@@ -23,7 +23,7 @@ class BCELoss(Function):
         if needs_p:
             grad_p = grad_y * (p - target) / np.maximum((1 - p) * p, 1e-12)
         if needs_target:
-            grad_target = grad_y * (np.maximum(np.log1p(-p), -100) - np.maximum(np.log(p), -100))
+            grad_target = grad_y * (np.log1p(-p) - np.log(p))
         return grad_p, grad_target
 
 
