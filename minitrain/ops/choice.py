@@ -16,7 +16,7 @@ class Lerp(Function):
         ctx.shapes = np.shape(a), np.shape(b), np.shape(w)
         ctx.save_for_backward(a, b, w)
         # From the nearer end, so that w = 1 gives b itself.
-        return np.where(np.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))
+        return np.asarray(np.where(np.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w)))
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:

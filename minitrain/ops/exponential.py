@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minitrain.layout import zeroed
 from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
 
 LN_2, LN_10 = 0.6931471805599453, 2.302585092994046
@@ -122,16 +123,16 @@ class Logaddexp2(Function):
 
 
 class Xlogy(Function):
-    """y = a · ln b  (0 where a = 0, but nan where b is);  dL/da = dL/dy · ln b,  dL/db = dL/dy · a / b.
+    """y = a · ln b  (0 where a = 0, unless b is nan);  dL/da = dL/dy · ln b,  dL/db = dL/dy · a / b.
 
-    dL/da is 0 where a = 0 and b <= 0.
+    dL/da is 0 where dL/dy is 0, and where a = 0 and b <= 0.
     """
 
     @staticmethod
     def forward(ctx: Context, a: Array, b: Array) -> Array:
         ctx.shapes = np.shape(a), np.shape(b)
         ctx.save_for_backward(a, b)
-        return np.where(np.equal(a, 0) & ~np.isnan(b), 0, a * np.log(b))
+        return _times_log(a, b)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
@@ -140,6 +141,10 @@ class Xlogy(Function):
         needs_a, needs_b = ctx.needs_input_grad
         flat = np.equal(a, 0) & np.less_equal(b, 0)
         return (
-            unbroadcast(grad_y * np.where(flat, 0, np.log(b)).astype(grad_y.dtype), shape_a) if needs_a else None,
+            unbroadcast(zeroed(_times_log(grad_y, b), flat), shape_a) if needs_a else None,
             unbroadcast(grad_y * a / b, shape_b) if needs_b else None,
         )
+
+
+def _times_log(a: Array, b: Array) -> Array:
+    return zeroed(np.asarray(a * np.log(b)), np.equal(a, 0) & ~np.isnan(b))

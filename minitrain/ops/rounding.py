@@ -44,7 +44,7 @@ class Round(Function):
         if decimals == 0:
             return np.rint(x)
         scale = np.asarray(10.0 ** abs(decimals), x.dtype)
-        return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+        return np.asarray(np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
