@@ -29,6 +29,7 @@ TERMS = functions(
     "Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Exp2 Log2 Log10 Log1P Reciprocal Rsqrt Ceil Floor Trunc Frac Sign"
 )
 PAIRS = functions("Atan2 Hypot Copysign Fmax Fmin Remainder Fmod Xlogy")
+FLAT = {ops.Ceil, ops.Floor, ops.Round, ops.Trunc, ops.Sign, ops.DivRounded}  # their gradient is 0
 of_two = {ops.Logaddexp, ops.Logaddexp2}
 
 optional = st.none() | own.quarters

@@ -479,13 +479,17 @@ def test_a_write_before_backward_is_refused_or_does_no_harm(operation: type[Func
 
 
 def off_by(factor: float, operation: type[Function], which: str) -> type[Function]:
-    """A copy of the operation whose forward or backward is wrong by this factor."""
+    """A copy of the operation whose forward or backward is wrong by this factor; a gradient of 0, by factor - 1."""
+    of_zero = which == "backward" and operation in cases_elementwise.FLAT
+
+    def changed(x: Array) -> Any:
+        return x + np.asarray(factor - 1, x.dtype) if of_zero else x * np.asarray(factor, x.dtype)
 
     def wrong(*args: Any, **options: Any) -> Any:
         right = getattr(operation, which)(*args, **options)
         if isinstance(right, tuple):
-            return tuple(None if x is None else x * np.asarray(factor, x.dtype) for x in right)
-        return right * np.asarray(factor, right.dtype)
+            return tuple(None if x is None else changed(x) for x in right)
+        return changed(right)
 
     return type(f"Wrong{operation.__name__}", (operation,), {which: staticmethod(wrong)})
 
