@@ -61,6 +61,7 @@ from minitrain.torchlike.arguments import Size, get_default_dtype, set_default_d
 from minitrain.torchlike.device import accelerator, backends, cuda, device
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.torchlike.not_offered import MissingFinder, module_getattr
+from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"
@@ -141,6 +142,7 @@ __all__ = [
     "save",
     "seed",
     "set_grad_enabled",
+    "set_printoptions",
     "set_rng_state",
     "special",
     "stack",
