@@ -58,6 +58,9 @@ class AccumulateGrad:
         """As torch names it."""
         return "AccumulateGrad"
 
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
 
 def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -> None:
     """Send grad, dL/d(root's result), back to all leaves, and add what arrives there to their .grad.

@@ -64,6 +64,7 @@ class Tensor(TensorMethods):
     grad_fn: the Node of the operation whose result this is; None for a leaf.
     """
 
+    __module__ = "minitrain"  # its public place, which its type is printed with
     _apply = staticmethod(apply)
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:

@@ -129,7 +129,7 @@ def every_in_place_form(torch: Any) -> Any:
     """Each on a result, with the gradient that comes back."""
     found = []
     for name in UNARY.split():
-        if name in NO_IN_PLACE or name in ("bitwise_not", "logical_not"):
+        if name in NO_IN_PLACE or name in ("bitwise_not", "logical_not", "sgn"):
             continue
         if name.removeprefix("arc").removeprefix("a") in ("sinh", "cosh", "tanh") and name[0] == "a":
             continue  # torch has no derivative for them in place
