@@ -22,7 +22,7 @@ import numpy as np
 
 from minitrain.files import open_file, parse_json, shown, write_atomically
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 from minitrain.torchlike.arguments import as_dtype
 from minitrain.torchlike.device import device as Device
 
@@ -90,7 +90,7 @@ def _load(file: IO[bytes], size: int, name: object) -> Any:
             raise ValueError("it grew while it was read")
         if not any(key == _OURS or text.startswith(f'["{_OURS}"') for key, text in metadata.items()):
             # Another program's file. Ours has two marks, so that a damaged one is not taken for another's.
-            return OrderedDict((entry.name, Tensor(arrays[entry.name])) for entry in entries)
+            return OrderedDict((entry.name, wrap(arrays[entry.name])) for entry in entries)
         return _arranged(parse_json(metadata.get(_OURS, ""), constants=True, levels=1000), arrays)
     except (ValueError, RecursionError) as error:
         # A pickle's first bytes. A safetensors file begins with a length below 2**24, whose upper bytes are 0.
@@ -226,7 +226,7 @@ def _from_outline(outline: Any, arrays: dict[str, Array]) -> Any:
     if kind == "tensor" and isinstance(content, str):
         if content not in arrays:
             raise ValueError(f"its outline has {shown(content)} twice, or there is no such tensor")
-        return Tensor(arrays.pop(content))
+        return wrap(arrays.pop(content))
     if kind == "dict" and isinstance(content, list):
         if not all(isinstance(pair, list) and len(pair) == 2 and _is_plain(pair[0]) for pair in content):
             raise ValueError("a dict in its outline is not a list of pairs")

@@ -257,7 +257,7 @@ PLAIN = {
     """,
     "receive-grad": """
         if self._grad is None:
-            self._grad = Tensor(grad.copy())
+            self._grad = wrap(grad.copy())
         else:
             self._grad.array += grad
     """,
@@ -316,7 +316,7 @@ PLAIN = {
             param -= options["lr"] * grad
             return
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = Tensor(grad.copy())
+            state["momentum_buffer"] = wrap(grad.copy())
         else:
             buf = state["momentum_buffer"].array
             buf *= options["momentum"]

@@ -13,7 +13,7 @@ import minitrain
 from minitrain import nn
 from minitrain.ops import Array, Context, Function
 from minitrain.tape import Node
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.grad_mode import no_grad
 
 
@@ -155,6 +155,6 @@ def test_a_tensor_without_a_tape_is_refused() -> None:
     x = minitrain.ones(2, requires_grad=True)
     with no_grad():
         unrecorded = x * 2
-    for tensor in (minitrain.ones(2), x.detach(), unrecorded, Tensor(np.ones(2))):
+    for tensor in (minitrain.ones(2), x.detach(), unrecorded, wrap(np.ones(2))):
         with pytest.raises(RuntimeError, match=r"there is no tape: .*does not require grad.*no_grad\(\)"):
             minitrain.print_tape(tensor)

@@ -25,7 +25,7 @@ from minitrain.diagnosis.nonfinite_causes import Origin, Value, count_not_finite
 from minitrain.nn import Module, Parameter
 from minitrain.ops import Array, Context, Function
 from minitrain.tape import AccumulateGrad, Node
-from minitrain.tensor import Tensor, increment_version
+from minitrain.tensor import Tensor, increment_version, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode
 
 Index = tuple[int, ...]
@@ -674,7 +674,7 @@ class Detector:
 
 
 def _copied(value: Any) -> Any:
-    return Tensor(value.array.copy(order="K")) if isinstance(value, Tensor) else value
+    return wrap(value.array.copy(order="K")) if isinstance(value, Tensor) else value
 
 
 def _arrays(state: Mapping[str, Any]) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from minitrain.diagnosis.gradcheck_report import GradcheckError
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
 from minitrain.tape import AccumulateGrad, Node
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import enable_grad
 
 
@@ -130,7 +130,7 @@ class _OfTensors(Problem):
                 variable._grad = None
             for y, grad in zip(self._outputs, grads, strict=True):
                 if y.requires_grad:
-                    y.backward(Tensor(grad), retain_graph=True)
+                    y.backward(wrap(grad), retain_graph=True)
             return [None if tensor._grad is None else tensor._grad.array for tensor in self._tensors]
         finally:
             for variable, before in kept:

@@ -15,7 +15,7 @@ from minitrain.learn.measurements import Case, Graph, Operation, Updates, Values
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import init
 from minitrain.ops import Array, unbroadcast
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator, default_generator, manual_seed
 
@@ -195,7 +195,7 @@ DEEP = Graph("6,000 operations, one after another", _deep, [w4], measured=False)
 
 
 def _no_strangers() -> NamedValues:
-    a, b = Tensor(x34.copy()).requires_grad_(), Tensor(w34.copy()).requires_grad_()
+    a, b = wrap(x34.copy()).requires_grad_(), wrap(w34.copy()).requires_grad_()
     (a + b).sum().backward()
     grads = [numbers() if leaf.grad is None else leaf.grad.array for leaf in (a, b)]
     yield "after (a + b).sum().backward(): whether a.grad can be written", grads[0].flags.writeable
@@ -232,7 +232,7 @@ ADAMW = Updates("AdamW", "adam", [{"lr": 0.01, "weight_decay": 0.1}, {"lr": 0.02
 
 
 def _zero_grad() -> NamedValues:
-    a, b, unused = (Tensor(numbers(3, seed=seed)).requires_grad_() for seed in (19, 20, 21))
+    a, b, unused = (wrap(numbers(3, seed=seed)).requires_grad_() for seed in (19, 20, 21))
     optimizer = optim.SGD([{"params": [a, unused]}, {"params": [b]}], lr=0.1)
     (a * b).sum().backward()
     optimizer.zero_grad()
@@ -257,7 +257,7 @@ ZERO_GRAD = Values(_zero_grad)
 
 def drawn_weight() -> Tensor:
     """A weight to fill, (out, in)."""
-    return Tensor(np.empty((40, 60), np.float32))
+    return wrap(np.empty((40, 60), np.float32))
 
 
 def _generator() -> Generator:
@@ -329,9 +329,9 @@ def _small_run() -> tuple[DataLoader[Any], nn.Module]:
     """Seven samples of three numbers in batches of three, and a layer with two outputs."""
     layer = nn.Linear(3, 2, dtype=np.float64)
     with no_grad():
-        layer.weight.copy_(Tensor(_first_weight))
-        layer.bias.copy_(Tensor(_first_bias))
-    return DataLoader(TensorDataset(Tensor(_samples), Tensor(_classes)), batch_size=3), layer
+        layer.weight.copy_(wrap(_first_weight))
+        layer.bias.copy_(wrap(_first_bias))
+    return DataLoader(TensorDataset(wrap(_samples), wrap(_classes)), batch_size=3), layer
 
 
 def _train_loop() -> NamedValues:
@@ -385,7 +385,7 @@ def _moved(function: Any, x: Tensor) -> Any:
 
 
 def _around() -> NamedValues:
-    x = Tensor(numbers(3, 4, seed=25))
+    x = wrap(numbers(3, 4, seed=25))
     measured = _moved(lambda x: x.exp(), x)
     for what, value in zip(("moved up", "moved down"), measured.around(x.array.flat, 5, 0.25), strict=False):
         yield f"exp x with x[1, 1] {what} by 0.25", value
@@ -406,7 +406,7 @@ def _around() -> NamedValues:
 
 def _measured() -> NamedValues:
     for label, function in _JACOBIANS.items():
-        x = Tensor(x34.copy())
+        x = wrap(x34.copy())
         yield f"dy/dx of {label}, as measured", _moved(function, x).jacobian(x.array)
 
 

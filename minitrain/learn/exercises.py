@@ -639,7 +639,7 @@ _TAPE = (
         hints=(
             "Two cases: there is a gradient already, or there is none.",
             "If there is one, add to its array: self._grad.array += grad.",
-            "If there is none, make one of a copy: self._grad = Tensor(grad.copy()).",
+            "If there is none, make one of a copy: self._grad = wrap(grad.copy()).",
         ),
         probes=(*cases.GRAPHS, cases.OWN_GRADIENTS),
         program=programs.residual,
@@ -1077,7 +1077,7 @@ _BUGS = (
             # Each row's gradient should be the number of times that its word occurs: 2, 1 and 0.
             import minitrain as torch
             from minitrain.autograd import gradcheck
-            from minitrain.tensor import apply
+            from minitrain.tensor import apply, wrap
 
             table = torch.zeros(3, 2, requires_grad=True)
             words = apply(Index, table, index=np.array([0, 1, 0]))

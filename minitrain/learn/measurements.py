@@ -16,7 +16,7 @@ import numpy as np
 
 from minitrain import ops, optim
 from minitrain.ops import Array, Context, Function
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 Named = Iterator[tuple[str, Array]]
 
@@ -231,12 +231,12 @@ class Graph:
     def arrays(self) -> Named:
         """The result, and each leaf's .grad."""
         with noting(self.label):
-            leaves = [Tensor(x.copy()) for x in self.inputs]
+            leaves = [wrap(x.copy()) for x in self.inputs]
             for leaf in leaves:
                 leaf.requires_grad = True
             for _ in range(self.passes):
                 y = self.function(*leaves)
-                y.backward(Tensor(_grad_of(y.array)))
+                y.backward(wrap(_grad_of(y.array)))
             yield f"{self.label}\ny", y.array.copy()
             for name, leaf in zip(_names(self.function), leaves, strict=True):
                 if leaf.grad is None:
@@ -250,7 +250,7 @@ class Graph:
         """gradcheck's."""
         if not self.measured:
             return Found()
-        leaves = [Tensor(x.copy()).requires_grad_() for x in self.inputs]
+        leaves = [wrap(x.copy()).requires_grad_() for x in self.inputs]
         wrong, entries = _measured(self.label, self.function, leaves)
         return Found(wrong, measured=entries)
 
@@ -286,12 +286,12 @@ class Updates:
         """The parameter after each step."""
         for options in self.options:
             with noting(_said(options)):
-                param = Tensor(start_of_updates())
+                param = wrap(start_of_updates())
                 optimizer = getattr(optim, self.name)([param], **options)
                 for step in range(self.steps):
                     if step == self.steps - 2:
                         optimizer.param_groups[0]["lr"] *= 0.5
-                    param.grad = Tensor(frozen(gradient_of_step(step)))
+                    param.grad = wrap(frozen(gradient_of_step(step)))
                     optimizer.step()
                     yield f"{_said(options)}\nthe parameter after step {step + 1}", param.array.copy()
 

@@ -20,7 +20,7 @@ from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import functional as F
 from minitrain.ops import Array
 from minitrain.runs.model import build_model
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.grad_mode import no_grad
 
@@ -65,7 +65,7 @@ def _digits() -> tuple[Array, Array]:
 
 
 def _batches(images: Array, targets: Array, batch_size: int = BATCH) -> DataLoader[Any]:
-    return DataLoader(TensorDataset(Tensor(images), Tensor(targets)), batch_size=batch_size)
+    return DataLoader(TensorDataset(wrap(images), wrap(targets)), batch_size=batch_size)
 
 
 def _trained(batches: DataLoader[Any], model: nn.Module, loss_fn: Any, optimizer: optim.Optimizer) -> Losses:
@@ -119,13 +119,13 @@ class _Formulas(nn.Module):
 
 
 def _parameter(*shape: int) -> nn.Parameter:
-    return nn.Parameter(Tensor(random.uniform(shape, -0.25, 0.25)))
+    return nn.Parameter(wrap(random.uniform(shape, -0.25, 0.25)))
 
 
 def _written_out(p: Tensor, y: Tensor) -> Tensor:
     """The cross entropy of probabilities p (N, 10) with labels y (N,)."""
     rows = np.arange(len(p.array))
-    return (-p[Tensor(rows), y].log()).mean()
+    return (-p[wrap(rows), y].log()).mean()
 
 
 @_seeded
@@ -204,10 +204,10 @@ def by_differences() -> Losses:
     quarters = images[chosen].reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4), dtype=np.float64).reshape(-1, 4)
     quarters = (quarters - quarters.mean(axis=0)) / quarters.std(axis=0)
     classes = np.searchsorted(digits, labels[chosen])
-    weight = Tensor(np.zeros((4, 3))).requires_grad_()
+    weight = wrap(np.zeros((4, 3))).requires_grad_()
     losses = []
     for start in range(0, 432, 12):
-        X, y = Tensor(quarters[start : start + 12]), Tensor(classes[start : start + 12])
+        X, y = wrap(quarters[start : start + 12]), wrap(classes[start : start + 12])
         loss = functools.partial(_cross_entropy_of_layer, X, y)
         measured = _Measured(as_problem(loss, (weight,), {}, None, None), 1e-6)
         losses.append(float(measured.value()[0]))
@@ -226,7 +226,7 @@ def powers() -> Losses:
     class Powers(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.exponents = nn.Parameter(Tensor(random.uniform((64,), 0.5, 2.0)))
+            self.exponents = nn.Parameter(wrap(random.uniform((64,), 0.5, 2.0)))
             self.out = nn.Linear(64, 10)
 
         def forward(self, x: Tensor) -> Tensor:

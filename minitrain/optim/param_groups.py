@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -209,5 +209,5 @@ def _check(what: str, value: Any, below: float | None = None) -> None:
 def _buffer(state: State, name: str, like: Array) -> Array:
     """The array that state has under this name; zeros in the shape, dtype and memory order of `like` at first."""
     if name not in state:
-        state[name] = Tensor(np.zeros_like(like))
+        state[name] = wrap(np.zeros_like(like))
     return state[name].array
