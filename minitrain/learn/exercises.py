@@ -1,4 +1,4 @@
-"""The exercises, in teaching order: one table. Adding one is adding an entry; the README of this folder says how."""
+"""The exercises, in teaching order. To add one, add an entry; the README of this folder shows how."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ PACKAGE = Path(__file__).parents[1]
 
 @dataclasses.dataclass(frozen=True)
 class Exercise:
-    """A piece of the library to be written.
+    """One exercise: a piece of the library that the learner writes.
 
-    name: with dashes; the learner's file is called so. track: which exercises it belongs to. title: a few words.
-    target: the piece, as "ops.ReLU.backward". minutes: about how long it takes.
-    why: what it is good for, in a sentence or two. task: what is to be written; what the check asks for beyond the
-        docstring, and what it does not ask for.
+    name: lower case, with dashes; it also names the learner's file. track: the group of exercises that it belongs to.
+    title: a few words. target: the piece, for example "ops.ReLU.backward". minutes: about how long it takes.
+    why: what the piece is good for, in a sentence or two.
+    task: what to write; what the check requires beyond the docstring, and what it does not require.
     hints: from a nudge to nearly the answer.
     probes: what the check computes with the piece, see measurements.py and check_inputs.py.
-    program: the training run that the check ends with.
-    faults: wrong solutions, each a pair: a part of the solution's text, and what to put in its place. Each must fail.
-    given: the other methods of the class that are shown; None: all.
-    gap: how the first and the last statement begin that are the learner's, where that is not the whole body.
-    bug: a function of the zoo with whose body the file comes, to be repaired; "": the body is taken out.
-    script: what to run when the file itself is run.
+    program: the training run at the end of the check.
+    faults: wrong solutions, each as (part of the solution's text, replacement). Each must fail the check.
+    given: the names of the class's other methods to show; None shows all.
+    gap: how the learner's first and last statements begin; None: the learner writes the whole body.
+    bug: a function of the catalogue of mistakes; its body is what the learner repairs. "": the body is left out.
+    script: the code that runs when the learner runs the file.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Exercise:
 
     @functools.cached_property
     def piece(self) -> Piece:
-        """Where in the library's source it is."""
+        """The piece in the library's source."""
         return find_piece(PACKAGE, self.target)
 
     def stub(self) -> str:
-        """The learner's file as it is at first."""
+        """The learner's file before any work is done on it."""
         if self.bug:
             return self.with_body(body_of(find_piece(PACKAGE, f"mistakes.{self.bug}")), whole=True)
         return self.with_body(f'raise NotImplementedError("write this part of {self.piece.name}")')
@@ -72,7 +72,10 @@ class Exercise:
         return self.with_body(body_of(self.piece, self.gap))
 
     def with_body(self, body: str, *, whole: bool = False) -> str:
-        """The same file with another body; whole: in place of all of it, also where only a part is the learner's."""
+        """The same file with another body.
+
+        whole: replace the whole body, even where the learner writes only a part of it.
+        """
         check = f"Check it: minitrain learn check {self.name}\nStuck?    minitrain learn hint {self.name}"
         parts = [f"{self.name}: {self.title}", *[textwrap.fill(text, 100) for text in (self.why, self.task)], check]
         return learner_file(
@@ -85,22 +88,22 @@ class Exercise:
         )
 
     def arrays(self) -> dict[str, Array]:
-        """What comes out of the probes."""
+        """The results of the probes."""
         with np.errstate(all="ignore"):
             return {label: array for probe in self.probes for label, array in probe.arrays()}
 
     @functools.cached_property
     def expected(self) -> dict[str, Array]:
-        """What comes out with the library's piece."""
+        """The results with the library's piece."""
         return self.arrays()
 
     @functools.cached_property
     def expected_losses(self) -> programs.Losses:
-        """What the training run gives with the library's piece."""
+        """The losses of the training run with the library's piece."""
         return self.program()
 
     def run(self, stage: str) -> tuple[dict[str, Any], bytes]:
-        """What a child process answers: of a learner's piece to "values" and "training"; without one, to "torch"."""
+        """The answer of a child process: "values" and "training" use the learner's piece, "torch" uses torch."""
         if stage == "training":
             return {"losses": self.program()}, b""
         if stage == "torch":
@@ -121,14 +124,14 @@ class Exercise:
 
 
 def packed(arrays: Mapping[str, Array]) -> bytes:
-    """The arrays in NumPy's own format, without their names."""
+    """The arrays in NumPy's file format, without their names."""
     file = io.BytesIO()
     np.savez(file, *arrays.values())
     return file.getvalue()
 
 
 def unpacked(labels: Sequence[str], data: bytes) -> dict[str, Array]:
-    """What packed() has packed, with the names."""
+    """The arrays that packed() wrote, with their names."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return {label: arrays[f"arr_{i}"] for i, label in enumerate(labels)}
 
@@ -139,12 +142,12 @@ FORWARD, BACKWARD, TAPE = "Forward passes", "Backward passes", "The tape"
 NUMERIC, OPTIMIZERS, TRAINING, BUGS = "Numeric gradients", "Optimizers", "Training", "Find the bug"
 
 SAVED = (
-    "What forward saves is what backward will find: backward is given below, and shows what it takes from ctx. Arrays "
-    "are saved with ctx.save_for_backward, anything else as an attribute of ctx."
+    "backward finds only what forward saved. It is given below and shows what it reads from ctx. Save arrays with "
+    "ctx.save_for_backward, and anything else as an attribute of ctx."
 )
 NEEDS = (
-    "ctx.needs_input_grad says which inputs ask for a gradient. For the others return None; what only they need, "
-    "forward has not saved."
+    "ctx.needs_input_grad says which inputs require a gradient. Return None for the others; forward did not save what "
+    "only they would need."
 )
 
 _FORWARD = (
@@ -154,11 +157,13 @@ _FORWARD = (
         title="The ramp that lets a network bend",
         target="ops.ReLU.forward",
         minutes=5,
-        why="Without something between two layers that is not linear, they are one layer. max(x, 0) is the cheapest.",
+        why="Two linear layers in a row are just one linear layer. They need something nonlinear between them, and "
+        "max(x, 0) is the cheapest choice.",
         task="Compute y from x, an array of any shape, and save y for backward. Do not write into x.",
         hints=(
-            "NumPy has a function for the larger of two values, element by element, and a number counts as an array.",
-            "np.maximum(x, 0) is y. backward below finds one array in ctx.saved_arrays; which one does it want?",
+            "NumPy has a function that takes the larger of two values, element by element. One of them may be a "
+            "number.",
+            "np.maximum(x, 0) is y. backward below reads one array from ctx.saved_arrays. Which one does it need?",
             "ctx.save_for_backward(y) before `return y`.",
         ),
         probes=(cases.RELU,),
@@ -171,17 +176,17 @@ _FORWARD = (
         title="A layer: every output listens to every input",
         target="ops.Linear.forward",
         minutes=10,
-        why="Nearly all the numbers in a network, and nearly all the time it takes, are in this one product.",
-        task="Compute y and save what backward needs, and only that: x if the weight asks for a gradient, the weight "
-        "if x does, else None for it. backward also wants x's shape in ctx.shape. There may be no bias (None), and x "
-        "may have more axes than two: _rows(x) is a matrix with a row for each sample.",
+        why="Nearly all of a network's parameters, and nearly all of its computing time, are in this one product.",
+        task="Compute y and save only what backward needs: x if the weight requires a gradient, the weight if x "
+        "does, and None in place of an array that is not needed. backward also reads x's shape from ctx.shape. The "
+        "bias may be None. x may have more than two axes: _rows(x) is a matrix with a row for each sample.",
         hints=(
-            "The weight is (out, in), so that row i belongs to output i. Which way round must it stand in x @ ... ?",
-            "weight.T has the shape (in, out): _rows(x) @ weight.T is (N, out), and the bias (out,) is added to each "
-            "row by broadcasting.",
+            "The weight is (out, in): row i belongs to output i. Which way round must it be in x @ ... ?",
+            "weight.T has the shape (in, out), so _rows(x) @ weight.T is (N, out). Broadcasting adds the bias (out,) "
+            "to each row.",
             "needs_x, needs_weight, _ = ctx.needs_input_grad; "
             "ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None); ctx.shape = x.shape",
-            "Give y the axes of x back at the end: y.reshape(*x.shape[:-1], weight.shape[0]).",
+            "At the end, give y the axes of x again: y.reshape(*x.shape[:-1], weight.shape[0]).",
         ),
         probes=(cases.LINEAR,),
         program=programs.classify,
@@ -197,16 +202,16 @@ _FORWARD = (
         title="Scores into probabilities, without overflow",
         target="ops.Softmax.forward",
         minutes=10,
-        why="exp(1000) is infinite, and inf / inf is nan: the formula as it stands in books breaks on the first large "
+        why="exp(1000) is infinite, and inf / inf is nan. The textbook formula therefore breaks on the first large "
         "score.",
-        task="Compute y = exp x / Σ exp x along the axis dim, for x of any size, and save what backward takes.",
+        task="Compute y = exp x / Σ exp x along the axis dim, for x of any magnitude, and save what backward reads.",
         hints=(
-            "Softmax does not change when the same number is subtracted from every x along dim. Which number makes "
+            "Softmax does not change if you subtract the same number from every x along dim. Which number makes "
             "overflow impossible?",
             "Subtract the maximum along dim: the largest exponent is then 0. keepdims=True keeps the axis, so that "
-            "the maximum can be subtracted.",
+            "the shapes still broadcast.",
             "exp = np.exp(x - x.max(axis=dim, keepdims=True)); y = exp / exp.sum(axis=dim, keepdims=True)",
-            "backward takes y from ctx.saved_arrays, and ctx.dim.",
+            "backward reads y from ctx.saved_arrays, and ctx.dim.",
         ),
         probes=(cases.SOFTMAX,),
         program=programs.gated,
@@ -215,17 +220,17 @@ _FORWARD = (
     Exercise(
         name="log-softmax-forward",
         track=FORWARD,
-        title="The logarithm of probabilities, which need not exist",
+        title="The logarithm of a probability, without the probability",
         target="ops.LogSoftmax.forward",
         minutes=10,
-        why="A probability of 1e-400 is 0 in any float, and its logarithm -inf. Its logarithm itself, -921, is a plain "
-        "number: it only must not be computed by way of the probability.",
-        task="Compute y = x - ln Σ exp x along the axis dim, for x of any size, and save what backward takes.",
+        why="A probability of 1e-400 rounds to 0 in any float type, and the logarithm of 0 is -inf. The true "
+        "logarithm, -921, is an ordinary number. So compute it without computing the probability first.",
+        task="Compute y = x - ln Σ exp x along the axis dim, for x of any magnitude, and save what backward reads.",
         hints=(
-            "As for softmax: subtract the maximum first. Does y change by that?",
-            "With shifted = x - max, y = shifted - ln Σ exp(shifted). Nothing there can overflow, and the sum is at "
+            "Subtract the maximum first, as for softmax. Does that change y?",
+            "With shifted = x - max, y = shifted - ln Σ exp(shifted). Nothing can overflow there, and the sum is at "
             "least 1.",
-            "y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True)); backward takes y, and ctx.dim.",
+            "y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True)). backward reads y and ctx.dim.",
         ),
         probes=(cases.LOG_SOFTMAX,),
         program=programs.classify,
@@ -241,13 +246,14 @@ _FORWARD = (
         title="How far off, squared",
         target="ops.MSELoss.forward",
         minutes=5,
-        why="The mean is over all elements, not over the rows: that is torch's choice, and a factor in every gradient.",
-        task="x and target have one shape. Return the squared differences (reduction none), their sum (sum), or their "
-        "mean over all elements (mean). Keep the dtype: of float32 the result is float32.",
+        why="The mean is taken over all elements, not over the rows. That is torch's choice, and it is a factor in "
+        "every gradient.",
+        task="x and target have the same shape. Return the squared differences (reduction none), their sum (sum), or "
+        "their mean over all elements (mean). Keep the dtype: float32 inputs give a float32 result.",
         hints=(
-            "One difference serves all three; backward wants it, and the reduction.",
-            "np.square(difference), and then .sum() or .mean() as ctx.reduction says.",
-            "ctx.reduction = reduction; ctx.save_for_backward(difference), and three returns.",
+            "All three use the same difference. backward needs it, and also the reduction.",
+            "np.square(difference), then .sum() or .mean(), depending on the reduction.",
+            "ctx.reduction = reduction; ctx.save_for_backward(difference); then one return for each reduction.",
         ),
         probes=(cases.MSE,),
         program=programs.regress,
@@ -259,18 +265,19 @@ _FORWARD = (
     Exercise(
         name="nll-forward",
         track=FORWARD,
-        title="The loss of a classifier: what it thought of the truth",
+        title="The loss of a classifier: how likely was the right class?",
         target="ops.NLLLoss.forward",
         minutes=10,
-        why="Of all the log-probabilities in a row, the loss looks at one: that of the right class.",
-        task="kept (K,) has the numbers of the rows that count, labels (K,) their classes. Three lines are missing: w, "
-        "the weights of these rows (K,), or 1 without class weights (weight is None); total, the sum of their weights, "
-        "by which the mean divides; and losses, what each of them loses (K,).",
+        why="A row holds a log-probability for every class. The loss looks at only one of them: that of the right "
+        "class.",
+        task="kept (K,) holds the indices of the rows that count, labels (K,) their classes. Three lines are missing. "
+        "w is the weight of each of these rows (K,), or 1 without class weights (weight is None). total is the sum "
+        "of the weights, which the mean divides by. losses is the loss of each row (K,).",
         hints=(
-            "rows[kept, labels] takes one element from each row that counts: the one that its label names.",
+            "rows[kept, labels] takes one element from each row that counts: the one at its label.",
             "The loss of a row is -w times that element.",
-            "weight[labels] is the weight of each label's class. Without weights every row counts 1, and total is how "
-            "many there are.",
+            "weight[labels] is the weight of each label's class. Without weights every row counts as 1, and total is "
+            "the number of rows.",
             "w, total = (1, kept.size) if weight is None else (weight[labels], weight[labels].sum()); "
             "losses = -w * rows[kept, labels]",
         ),
@@ -292,11 +299,11 @@ _BACKWARD = (
         title="Your first backward pass",
         target="ops.Neg.backward",
         minutes=5,
-        why="backward is handed dL/dy, how the loss changes with each y, and says how it changes with each x. That is "
-        "the whole chain rule, one link at a time.",
-        task="Return dL/dx. grad_y belongs to others, too: make a new array, do not write into it.",
+        why="backward receives dL/dy, how the loss changes with each y. It returns dL/dx, how the loss changes with "
+        "each x. That is the whole chain rule, one link at a time.",
+        task="Return dL/dx. Other code also uses grad_y: make a new array, do not write into grad_y.",
         hints=(
-            "If x grows by a little, what does y = -x do? And the loss, which changes by dL/dy for each unit of y?",
+            "If x grows a little, what does y = -x do? And the loss, which changes by dL/dy for each unit of y?",
             "dL/dx = dL/dy · dy/dx, and dy/dx is -1 for every element.",
             "return -grad_y",
         ),
@@ -310,11 +317,11 @@ _BACKWARD = (
         title="The function that is its own derivative",
         target="ops.Exp.backward",
         minutes=5,
-        why="The derivative of exp is exp, and forward has computed it already. Saving a result is cheaper than "
-        "computing it again; so does the library wherever it can.",
-        task="Return dL/dx. forward, below, has saved something for you.",
+        why="The derivative of exp is exp, and forward has already computed it. Saving a result is cheaper than "
+        "computing it again, so the library does that wherever it can.",
+        task="Return dL/dx. forward, below, saved something for you.",
         hints=(
-            "What has forward saved: x or y? ctx.saved_arrays is a tuple, also if there is one array in it.",
+            "What did forward save: x or y? ctx.saved_arrays is a tuple, even if it holds only one array.",
             "dy/dx = exp x, and that is y.",
             "(y,) = ctx.saved_arrays, and then dL/dy · y.",
         ),
@@ -328,12 +335,12 @@ _BACKWARD = (
         title="A gate for gradients",
         target="ops.ReLU.backward",
         minutes=5,
-        why="Where x was below 0, y does not move with it, and the gradient ends there. A network in which that is so "
-        "everywhere has stopped learning.",
-        task="Return dL/dx. At 0 itself the derivative is a matter of choice, and torch's choice is 0.",
+        why="Where x is below 0, y does not change with x, so the gradient stops there. If that happens everywhere in "
+        "a network, it has stopped learning.",
+        task="Return dL/dx. The derivative at exactly 0 is a matter of choice; torch uses 0.",
         hints=(
-            "forward has saved y, not x. Does y tell where x was above 0?",
-            "y > 0 exactly where x > 0. There dL/dx = dL/dy, elsewhere 0.",
+            "forward saved y, not x. Does y show where x was above 0?",
+            "y > 0 exactly where x > 0. There dL/dx = dL/dy; elsewhere it is 0.",
             "grad_y * (y > 0) is right. (The library's zeroed(grad_y, y <= 0) does the same, faster.)",
         ),
         probes=(cases.RELU,),
@@ -343,15 +350,15 @@ _BACKWARD = (
     Exercise(
         name="flatten-backward",
         track=BACKWARD,
-        title="Nothing computed, and still a gradient",
+        title="Nothing is computed, but there is a gradient",
         target="ops.Flatten.backward",
         minutes=5,
-        why="An operation that only moves numbers to other places sends each gradient back to where its number came "
-        "from.",
+        why="An operation that only moves numbers to other places sends each gradient back to the place that its "
+        "number came from.",
         task="Return dL/dx, which has x's shape.",
         hints=(
-            "Which of y's elements was x[i, j, k]? Nothing has changed but the shape.",
-            "forward has left x's shape in ctx.shape.",
+            "Which element of y is x[i, j, k]? Only the shape has changed.",
+            "forward saved x's shape in ctx.shape.",
             "grad_y.reshape(...) takes a shape.",
         ),
         probes=(cases.FLATTEN,),
@@ -364,15 +371,17 @@ _BACKWARD = (
     Exercise(
         name="sum-backward",
         track=BACKWARD,
-        title="Every term of a sum counts the same",
+        title="Every term of a sum counts equally",
         target="ops.Sum.backward",
         minutes=10,
-        why="The opposite of adding up is handing out: broadcasting, backwards. The two are each other's gradient.",
-        task="Return dL/dx in x's shape, ctx.shape. dim is a tuple of axes; without keepdim they are gone from grad_y.",
+        why="A sum adds numbers up; its gradient copies one number to all of them. Summing and broadcasting are each "
+        "other's gradient.",
+        task="Return dL/dx in x's shape, ctx.shape. dim is a tuple of axes. Without keepdim, grad_y no longer has "
+        "them.",
         hints=(
-            "y grows by 1 when any of its x does. So each x gets the dL/dy of the sum that it is in.",
-            "Bring the lost axes back at size 1 first: np.expand_dims takes a tuple of axes. _expanded(grad_y, ctx) "
-            "does it where keepdim has not.",
+            "y grows by 1 when any of its x grows by 1. So each x gets the dL/dy of the sum that it is in.",
+            "First restore the lost axes with size 1: np.expand_dims takes a tuple of axes. _expanded(grad_y, ctx) "
+            "does that if keepdim is False.",
             "np.broadcast_to repeats along axes of size 1.",
             "np.broadcast_to(_expanded(grad_y, ctx), ctx.shape)",
         ),
@@ -389,12 +398,12 @@ _BACKWARD = (
         title="The 1/n that is so often forgotten",
         target="ops.Mean.backward",
         minutes=5,
-        why="A gradient that is n times too large still points the right way. The loss falls at first, and the "
-        "learning rate seems to be wrong.",
-        task="Return dL/dx in x's shape, ctx.shape. ctx.n is how many values each mean is of.",
+        why="A gradient that is n times too large still points in the right direction. The loss falls at first, and "
+        "you suspect the learning rate.",
+        task="Return dL/dx in x's shape, ctx.shape. ctx.n is the number of values in each mean.",
         hints=(
             "As for the sum, but each x counts 1/n.",
-            "Is n the number of all elements of x, or of those along dim? forward has computed the right one.",
+            "Is n the number of all elements of x, or of those along dim? forward has already computed the right one.",
             "np.broadcast_to(_expanded(grad_y / ctx.n, ctx), ctx.shape)",
         ),
         probes=(cases.MEAN,),
@@ -404,19 +413,19 @@ _BACKWARD = (
     Exercise(
         name="unbroadcast",
         track=BACKWARD,
-        title="What broadcasting has copied, backward adds up",
+        title="What broadcasting copied, backward adds up",
         target="ops.unbroadcast",
         minutes=15,
-        why="A bias is one row that is added to each sample of a batch. Every sample has an opinion on it, and its "
-        "gradient is their sum. All arithmetic in the library goes through this function.",
-        task="grad has the shape that broadcasting made; return it in the operand's shape. The operand may have had "
-        "fewer axes (the missing ones are in front), and axes of size 1 where grad has more.",
+        why="A bias is one row that is added to every sample of a batch. Every sample contributes to its gradient, and "
+        "the contributions add up. All arithmetic in the library uses this function.",
+        task="grad has the shape after broadcasting; return it in the operand's shape. The operand may have fewer axes "
+        "(the first ones are missing), and it may have size 1 along an axis where grad has more.",
         hints=(
-            "NumPy lines shapes up at the right: (4,) against (3, 4) counts as (1, 4). Along which axes of grad was "
+            "NumPy aligns shapes at the right: (4,) against (3, 4) counts as (1, 4). Along which axes of grad was "
             "the operand repeated?",
-            "Two kinds of axes: the first grad.ndim - len(shape) ones, and those where shape has 1. Sum over both.",
-            "added = grad.ndim - len(shape); the axes are range(added) and added + i for each i with shape[i] == 1.",
-            "grad.sum(axis=(...), keepdims=True).reshape(shape): the reshape takes the added axes away.",
+            "Two kinds of axes: the first grad.ndim - len(shape) ones, and those where shape has a 1. Sum over both.",
+            "added = grad.ndim - len(shape). The axes are range(added), and added + i for each i with shape[i] == 1.",
+            "grad.sum(axis=(...), keepdims=True).reshape(shape): the reshape removes the added axes.",
         ),
         probes=(cases.UNBROADCAST, cases.ADD),
         program=programs.formulas,
@@ -430,16 +439,16 @@ _BACKWARD = (
     Exercise(
         name="add-backward",
         track=BACKWARD,
-        title="One gradient, two receivers",
+        title="One gradient for two operands",
         target="ops.Add.backward",
         minutes=5,
-        why="A sum sends dL/dy unchanged to both of its operands. That is why gradients flow so well through x + f(x).",
-        task=f"Return dL/da and dL/db, each in its operand's shape, which may have been broadcast. {NEEDS}",
+        why="An addition sends dL/dy unchanged to both operands. That is why gradients flow so well through x + f(x).",
+        task=f"Return dL/da and dL/db, each in its operand's shape. Either operand may have been broadcast. {NEEDS}",
         hints=(
             "dy/da = 1 and dy/db = 1.",
-            "The shapes: ctx.shapes holds them, and unbroadcast(grad, shape) adds up what broadcasting copied.",
+            "ctx.shapes holds the operands' shapes. unbroadcast(grad, shape) adds up what broadcasting copied.",
             "shape_a, shape_b = ctx.shapes; needs_a, needs_b = ctx.needs_input_grad",
-            "unbroadcast(grad_y, shape_a) if needs_a else None, and the same for b; return a tuple of two.",
+            "unbroadcast(grad_y, shape_a) if needs_a else None, and the same for b. Return the two as a tuple.",
         ),
         probes=(cases.ADD,),
         program=programs.formulas,
@@ -454,12 +463,13 @@ _BACKWARD = (
         title="Each factor's gradient is the other factor",
         target="ops.Mul.backward",
         minutes=10,
-        why="The product is where gradients vanish and explode: what is multiplied by a small number comes back small.",
-        task=f"Return dL/da and dL/db, each in its operand's shape, which may have been broadcast. {NEEDS}",
+        why="Products make gradients vanish and explode: a number that is multiplied by a small one gets a small "
+        "gradient.",
+        task=f"Return dL/da and dL/db, each in its operand's shape. Either operand may have been broadcast. {NEEDS}",
         hints=(
-            "If a grows by a little, y grows by that times b.",
-            "a, b = ctx.saved_arrays; but look at forward: a is None unless b asks for a gradient, since only b's "
-            "needs it.",
+            "If a grows a little, y grows by that times b.",
+            "a, b = ctx.saved_arrays. But look at forward: a is None unless b requires a gradient, because only b's "
+            "gradient needs a.",
             "dL/da = unbroadcast(grad_y * b, shape_a), with shape_a, shape_b = ctx.shapes.",
             "unbroadcast(grad_y * b, shape_a) if b is not None else None",
         ),
@@ -473,16 +483,17 @@ _BACKWARD = (
     Exercise(
         name="index-backward",
         track=BACKWARD,
-        title="Back to where it was taken from, twice if need be",
+        title="Back to where it came from, twice if needed",
         target="ops.Index.backward",
         minutes=10,
-        why="An embedding is x[index], and a word that a sentence has twice gets two gradients. `+=` on an indexed "
-        "array keeps one of them, silently.",
-        task="Return dL/dx: zero where nothing was taken, dL/dy where something was; added up where index, ctx.index, "
-        "names a place more than once.",
+        why="An embedding is x[index]. A word that occurs twice in a sentence gets two gradients, but `+=` on an "
+        "indexed array silently keeps only one of them.",
+        task="Return dL/dx: dL/dy at the places that were read, zero elsewhere. Where the index, ctx.index, reads a "
+        "place more than once, the gradients add up.",
         hints=(
-            "Begin with zeros of x's shape (ctx.shape) and grad_y's dtype, and put grad_y where y was taken from.",
-            "grad_x[index] += grad_y reads all, adds, and writes all: of two additions to one place the last one wins.",
+            "Start with zeros of x's shape (ctx.shape) and grad_y's dtype. Put grad_y where y was read from.",
+            "grad_x[index] += grad_y first reads all, then adds, then writes all. If two additions go to one place, "
+            "only the last one remains.",
             "NumPy has an unbuffered addition: np.add.at(array, index, values).",
         ),
         probes=(cases.INDEX,),
@@ -495,17 +506,18 @@ _BACKWARD = (
         title="The gradients of a matrix product are matrix products",
         target="ops.Matmul.backward",
         minutes=20,
-        why="It is why training costs three times as much as computing: for one product forward, two backward.",
-        task="Return dL/da and dL/db. a is (..., N, K) and b (..., K, M); the axes in front may have been broadcast. "
-        f"(Vectors, which the library takes, too, are not asked for.) {NEEDS}",
+        why="This is why training costs three times as much as prediction: each product in forward needs two in "
+        "backward.",
+        task="Return dL/da and dL/db. a is (..., N, K) and b is (..., K, M); the leading axes may have been broadcast. "
+        f"(The library also accepts vectors; the check does not use them.) {NEEDS}",
         hints=(
-            "Begin with two matrices: grad_y is (N, M), and dL/da must be (N, K). Which product of grad_y and b has "
+            "Start with two matrices: grad_y is (N, M), and dL/da must be (N, K). Which product of grad_y and b has "
             "that shape?",
-            "dL/da = grad_y @ bᵀ, dL/db = aᵀ @ grad_y. Of a stack of matrices transpose the last two axes only: .T "
-            "would turn around all.",
+            "dL/da = grad_y @ bᵀ, dL/db = aᵀ @ grad_y. For a stack of matrices, transpose only the last two axes: .T "
+            "would reverse all of them.",
             "np.swapaxes(b, -1, -2) transposes each matrix of a stack.",
-            "Where one matrix served a whole stack, its gradient is the sum: unbroadcast(..., shape_b), with shape_a, "
-            "shape_b = ctx.shapes.",
+            "If one matrix was used for a whole stack, its gradient is the sum: unbroadcast(..., shape_b), with "
+            "shape_a, shape_b = ctx.shapes.",
         ),
         probes=(cases.MATMUL,),
         program=programs.formulas,
@@ -521,9 +533,9 @@ _BACKWARD = (
         target="ops.Linear.backward",
         gap=("grad_x = layout", "grad_x = layout"),
         minutes=10,
-        why="This is what goes on to the layers before: without it only the last layer learns.",
-        task="Set grad_x, dL/dx, in x's shape, ctx.shape. grad_rows is dL/dy as a matrix (N, out), weight is (out, "
-        "in).",
+        why="This gradient continues to the earlier layers. Without it, only the last layer learns.",
+        task="Set grad_x, dL/dx, in x's shape, ctx.shape. grad_rows is dL/dy as a matrix (N, out), and weight is "
+        "(out, in).",
         hints=(
             "dL/dx must be (N, in). Which product of grad_rows (N, out) and weight (out, in) has that shape?",
             "y = x Wᵀ, so dy/dx is Wᵀ, and backward multiplies by its transpose: dL/dx = dL/dy W.",
@@ -540,12 +552,12 @@ _BACKWARD = (
         target="ops.Linear.backward",
         gap=("grad_weight = layout", "grad_weight = layout"),
         minutes=10,
-        why="Each weight sits between one input and one output, and its gradient is what came in times what comes "
-        "back, added up over the batch.",
+        why="Each weight connects one input to one output. Its gradient is that input times the gradient of that "
+        "output, summed over the batch.",
         task="Set grad_weight, dL/dW, in the weight's shape (out, in). grad_rows is dL/dy as a matrix (N, out), and "
         "_rows(x) is x as a matrix (N, in).",
         hints=(
-            "The sum over the N samples is in the matrix product already, if N is the axis that disappears.",
+            "The matrix product already sums over the N samples, if N is the axis that disappears.",
             "(out, N) @ (N, in) is (out, in).",
             "grad_weight = grad_rows.T @ _rows(x)",
         ),
@@ -564,11 +576,11 @@ _BACKWARD = (
         target="ops.Linear.backward",
         gap=("grad_bias = grad", "grad_bias = grad"),
         minutes=5,
-        why="Every sample of the batch was given the same bias, so every sample has a say in its gradient.",
+        why="The same bias is added to every sample of the batch, so every sample contributes to its gradient.",
         task="Set grad_bias, dL/db, in the bias's shape (out,). grad_rows is dL/dy as a matrix (N, out).",
         hints=(
-            "The bias was broadcast: one row, added to N rows. What does backward do with copies?",
-            "Add up over the batch, which is axis 0.",
+            "The bias was broadcast: one row was added to N rows. What does backward do with copies?",
+            "Sum over the batch, which is axis 0.",
             "grad_bias = grad_rows.sum(axis=0)",
         ),
         probes=(cases.LINEAR,),
@@ -581,12 +593,13 @@ _BACKWARD = (
         title="The first gradient of the walk back",
         target="ops.MSELoss.backward",
         minutes=10,
-        why="Training begins to go backward here: the gradient says how far off, and in which direction.",
+        why="Every backward pass starts at the loss. This gradient says how far off each prediction is, and in which "
+        "direction.",
         task="Return dL/dx and dL/dtarget. grad_y is 0-d for the mean and the sum, and has x's shape for none. "
         f"{NEEDS}",
         hints=(
-            "The derivative of (x - t)² by x is 2 (x - t), and by t the same with the other sign.",
-            "The mean is over all elements: 1/n with n = difference.size. Not over the rows.",
+            "The derivative of (x - t)² by x is 2 (x - t). By t it is the same with the opposite sign.",
+            "The mean is over all elements, not over the rows: 1/n with n = difference.size.",
             "scale = 2 / difference.size if ctx.reduction == 'mean' else 2; dL/dx = scale * difference * grad_y",
         ),
         probes=(cases.MSE,),
@@ -596,15 +609,16 @@ _BACKWARD = (
     Exercise(
         name="softmax-backward",
         track=BACKWARD,
-        title="Where every input moves every output",
+        title="Every input changes every output",
         target="ops.Softmax.backward",
         minutes=15,
-        why="The first derivative here that is a matrix: one probability can only grow if the others shrink. The "
-        "off-diagonal part of it is what is forgotten.",
-        task="Return dL/dx. forward has saved y, and the axis in ctx.dim.",
+        why="One probability can only grow if the others shrink, so this derivative is a full matrix. People often "
+        "forget its off-diagonal part.",
+        task="Return dL/dx. forward saved y, and the axis in ctx.dim.",
         hints=(
-            "dy_i/dx_j = y_i · (1 if i = j, else 0) - y_i · y_j. Sum over i of dL/dy_i times that.",
-            "The first part gives y_j · dL/dy_j. The second gives y_j times a number for each row: which sum is it?",
+            "dy_i/dx_j = y_i · (1 if i = j, else 0) - y_i · y_j. Multiply by dL/dy_i and sum over i.",
+            "The first part gives y_j · dL/dy_j. The second part gives y_j times one number for each row: which sum is "
+            "that number?",
             "dL/dx = y · (dL/dy - Σ dL/dy · y), with the sum along ctx.dim, keepdims=True.",
         ),
         probes=(cases.SOFTMAX,),
@@ -617,12 +631,12 @@ _BACKWARD = (
         title="Probability minus truth",
         target="ops.LogSoftmax.backward",
         minutes=15,
-        why="With the loss that follows it this becomes p - 1 for the right class and p for the others: the most "
-        "famous gradient there is.",
-        task="Return dL/dx. forward has saved y, the log-probabilities, and the axis in ctx.dim.",
+        why="Together with NLLLoss, this gives p - 1 for the right class and p for the others: the most famous "
+        "gradient of deep learning.",
+        task="Return dL/dx. forward saved y, the log-probabilities, and the axis in ctx.dim.",
         hints=(
-            "y_i = x_i - ln Σ exp x. x_j is in y_j directly, and in every y_i of its row through the logarithm.",
-            "The derivative of ln Σ exp x by x_j is exp x_j / Σ exp x, the probability: exp y_j.",
+            "y_i = x_i - ln Σ exp x. x_j appears in y_j directly, and in every y_i of its row through the logarithm.",
+            "The derivative of ln Σ exp x by x_j is exp x_j / Σ exp x. That is the probability, exp y_j.",
             "dL/dx = dL/dy - exp y · Σ dL/dy, with the sum along ctx.dim, keepdims=True.",
         ),
         probes=(cases.LOG_SOFTMAX,),
@@ -639,15 +653,16 @@ _BACKWARD = (
         title="A gradient for one class in each row",
         target="ops.NLLLoss.backward",
         minutes=15,
-        why="The loss looked at one number in each row, so one number in each row gets a gradient.",
-        task="Return (dL/dx, None, None): the labels and the class weights have none. x is (N, C). forward has saved "
-        "kept (K,), the numbers of the rows that count; labels (K,), their classes; w, their weights (K,), or 1 for "
-        "all; and total, the sum of these, by which the mean divides. ctx.reduction says what y is; ctx.shape is x's.",
+        why="The loss uses one number in each row, so only one number in each row gets a gradient.",
+        task="Return (dL/dx, None, None), because the labels and the class weights get no gradient. x is (N, C), and "
+        "ctx.shape is its shape. forward saved four values: kept (K,), the indices of the rows that count; labels "
+        "(K,), their classes; w, their weights (K,), or 1 for all; total, the sum of the weights, which the mean "
+        "divides by. ctx.reduction is the reduction.",
         hints=(
-            "Begin with zeros of ctx.shape: a row that does not count, and a class that was not looked at, get 0.",
-            "grad_x[kept, labels] is the one place in each row that counts: -w times dL/dy of that row.",
-            "grad_y is 0-d for the mean and the sum, and the mean's is to be divided by total. It is (N,) for none: "
-            "grad_y[kept] has the rows that count.",
+            "Start with zeros of ctx.shape: rows that do not count, and classes that were not looked at, keep 0.",
+            "grad_x[kept, labels] is the one place in each row that counts. It gets -w times dL/dy of that row.",
+            "grad_y is 0-d for the mean and the sum; for the mean, divide it by total. For none it is (N,), and "
+            "grad_y[kept] selects the rows that count.",
             "grad_x[kept, labels] = -w * grad_y; return grad_x, None, None",
         ),
         probes=(cases.NLL,),
@@ -664,19 +679,19 @@ _TAPE = (
     Exercise(
         name="receive-grad",
         track=TAPE,
-        title="Why a gradient is added, not set",
+        title="Why gradients are added, not set",
         target="tensor.Tensor.receive_grad",
         given=(),
         minutes=10,
-        why="The second backward adds to what the first one left: so a large batch can be made of small ones, and so "
-        "zero_grad is needed.",
-        task="self._grad is a Tensor, or None before the first gradient. Keep an array of your own: a grad that is not "
-        "owned may be somebody else's, too, and must be copied; copying always is right. (The library keeps the memory "
-        "order of self.array, and counts the change with increment_version; that is not asked for.)",
+        why="A second backward adds to the gradient of the first. That lets you split a large batch into small ones, "
+        "and it is the reason for zero_grad.",
+        task="self._grad is a Tensor, or None before the first gradient. Keep an array of your own: if grad is not "
+        "owned, other code may use it, so copy it. Copying always is fine. (The library also keeps the memory order of "
+        "self.array, and counts the change with increment_version. The check does not require that.)",
         hints=(
-            "Two cases: there is a gradient already, or there is none.",
+            "There are two cases: either there already is a gradient, or there is none.",
             "If there is one, add to its array: self._grad.array += grad.",
-            "If there is none, make one of a copy: self._grad = Tensor(grad.copy()).",
+            "If there is none, keep a copy: self._grad = Tensor(grad.copy()).",
         ),
         probes=(*cases.GRAPHS, cases.OWN_GRADIENTS),
         program=programs.residual,
@@ -692,15 +707,15 @@ _TAPE = (
         target="tape.walk_back",
         gap=("if edge in pending", "if edge in pending"),
         minutes=10,
-        why="In x · x, and in every residual network, two gradients arrive at one value. Forgetting one of them is the "
+        why="In x · x, and in every residual network, one value receives two gradients. Forgetting one of them is the "
         "most common mistake of all.",
         task="pending holds, for each edge, the gradient that has arrived there so far. If there is one, add "
-        "input_grad to it and go on with the next input. Do not write into what is there: it may be another's as "
-        "well, or be read-only. (owned may be left as it is.)",
+        "input_grad to it and continue with the next input. Do not write into the array that is there: it may be "
+        "shared or read-only. (You may leave owned as it is.)",
         hints=(
-            "The lines that follow set pending[edge] for the first arrival, and put the edge in line. That must not "
-            "happen a second time: continue.",
-            "pending[edge] += input_grad writes into an array that Add may have sent to both of its operands.",
+            "The lines after yours set pending[edge] for the first gradient, and queue the edge. That must not "
+            "happen a second time, so end with continue.",
+            "pending[edge] += input_grad would write into an array that Add may have sent to both of its operands.",
             "if edge in pending: pending[edge] = pending[edge] + input_grad; owned[edge] = True; continue",
         ),
         probes=cases.GRAPHS,
@@ -713,24 +728,25 @@ _TAPE = (
     Exercise(
         name="walk-back",
         track=TAPE,
-        title="The walk itself: newest first",
+        title="The walk back: newest operation first",
         target="tape.walk_back",
         minutes=30,
-        why="This is what backward() is: thirty lines that no training does without. The order makes it right: a node "
-        "may only go on when all that used its result have sent their part.",
-        task="root is a Node, or a leaf's AccumulateGrad. node.input_gradients(grad) gives the gradients of a Node's "
-        "inputs in order; node.next_functions, pairs of which the first is where each goes: a Node, an AccumulateGrad "
-        "or None. node.sequence_nr grows with every operation. At the end each leaf gets its sum: "
-        "leaf.variable.receive_grad(grad, owned=False). Unless retain_graph, call node.free() after a Node's use. "
-        "(Anomaly detection and retain_grad are not asked for.) A graph may be thousands of operations deep.",
+        why="This is backward(): thirty lines that every training run needs. The order makes it correct. A node may "
+        "pass its gradient on only after every operation that used its result has sent a gradient.",
+        task="root is a Node, or a leaf's AccumulateGrad. node.input_gradients(grad) returns the gradients of a Node's "
+        "inputs, in order. node.next_functions holds a pair for each input; its first element says where the gradient "
+        "goes: to a Node, an AccumulateGrad, or nowhere (None). node.sequence_nr grows with every operation. At the "
+        "end each leaf receives its sum: leaf.variable.receive_grad(grad, owned=False). Unless retain_graph is True, "
+        "call node.free() after using a Node. (The check does not require anomaly detection or retain_grad.) A graph "
+        "may be thousands of operations deep.",
         hints=(
-            "Keep a dictionary of what has arrived where, {root: grad} at first, and a collection of the Nodes that "
-            "wait.",
-            "Take the Node with the largest sequence_nr: all that use its result are newer, and so have been visited. "
-            "A heap of (-sequence_nr, node) gives it; max() over the waiting ones does, too.",
-            "Take its gradient out of the dictionary, get the inputs' gradients, and add each to what is there for its "
-            "edge (pending[edge] + g, a new array), or set it. A Node that arrives for the first time begins to wait.",
-            "When no Node waits, what is left in the dictionary are the leaves: receive_grad for each.",
+            "Keep a dictionary of the gradients that have arrived, {root: grad} at first, and a collection of the "
+            "waiting Nodes.",
+            "Take the waiting Node with the largest sequence_nr. Every operation that uses its result is newer, so it "
+            "has been visited. A heap of (-sequence_nr, node) finds it; so does max().",
+            "Take its gradient out of the dictionary and compute the inputs' gradients. Add each to the one that is "
+            "there for its edge (pending[edge] + g, a new array), or set it. A Node that is new there starts to wait.",
+            "When no Node is waiting, only leaves are left in the dictionary: call receive_grad for each.",
         ),
         probes=(*cases.GRAPHS, cases.DEEP),
         program=programs.residual,
@@ -747,13 +763,14 @@ _TAPE = (
         target="optim.Optimizer.zero_grad",
         given=(),
         minutes=5,
-        why="backward adds to .grad. Who does not forget the last batch's gradient steps along the sum of all so far.",
-        task="Go through all groups (self.param_groups) and their parameters (group['params']). None by default; with "
-        "set_to_none=False the gradient stays and becomes 0, in its own memory. A .grad that is None stays None.",
+        why="backward adds to .grad. Unless you clear it, the next step uses the sum of all gradients so far.",
+        task="Go through all groups (self.param_groups) and their parameters (group['params']). By default, set .grad "
+        "to None. With set_to_none=False, keep the gradient and fill it with 0 in place. A .grad that is None stays "
+        "None.",
         hints=(
             "Two loops: for group in self.param_groups, for param in group['params'].",
-            "`grad = param.grad` and then `grad = None` changes a name in your function, and nothing else.",
-            "param.grad = None; or param.grad.zero_(), if there is one.",
+            "`grad = param.grad` followed by `grad = None` only changes a name in your function.",
+            "param.grad = None; or param.grad.zero_(), if there is a gradient.",
         ),
         probes=(cases.ZERO_GRAD,),
         program=functools.partial(programs.classify, lr=0.2),
@@ -773,15 +790,15 @@ _NUMERIC = (
         target="diagnosis.gradcheck._Measured.around",
         given=("value", "step"),
         minutes=10,
-        why="What a derivative says can be tried out: move a number a little, and see what the results do. That is "
-        "what every gradient in these exercises is held against.",
-        task="flat[j] is the number (or the numbers) to move. Return self.value() with it moved up by step, "
-        "self.value() with it moved down, and the distance between the two, as it was rounded: what flat[j] was "
-        "above, minus what it was below. Then put back what was there, also if value() raises.",
+        why="You can try out what a derivative means: change a number a little, and see how the results change. Every "
+        "gradient in these exercises is compared with such a measurement.",
+        task="flat[j] is the number (or numbers) to move. Return self.value() after moving it up by step, "
+        "self.value() after moving it down by step, and the distance between the two positions: the upper flat[j] "
+        "minus the lower one, as they were rounded. Then restore flat[j], even if value() raises.",
         hints=(
-            "before = flat[j] keeps what was there. flat[j] = before + step; then up = self.value().",
-            "The distance is not 2 · step: before + step has been rounded. Read flat[j] after each move.",
-            "try: ... finally: flat[j] = before puts it back whatever happens.",
+            "before = flat[j] remembers the number. flat[j] = before + step; then up = self.value().",
+            "The distance is not exactly 2 · step, because before + step is rounded. Read flat[j] after each move.",
+            "try: ... finally: flat[j] = before restores it whatever happens.",
         ),
         probes=(cases.AROUND, cases.MEASURED),
         program=programs.by_differences,
@@ -798,14 +815,14 @@ _NUMERIC = (
         target="diagnosis.gradcheck._Measured.jacobian",
         given=("value", "step", "around"),
         minutes=10,
-        why="With n numbers it takes 2 n runs of the function; backward takes one. That is why backpropagation was "
-        "worth inventing, and differences are left for checking.",
-        task="Return dy/dx, (x.size, y.size): row j is what all the results do when entry j of array is moved. "
-        "self.around(array.flat, j, step) moves it and looks; self.step(x) says how far to move a number x.",
+        why="Measuring n derivatives takes 2 n runs of the function; one backward gives all of them. That is why "
+        "backpropagation was worth inventing, and why differences are used only for checking.",
+        task="Return dy/dx, (x.size, y.size). Row j holds the derivatives of all results with respect to entry j of "
+        "array. self.around(array.flat, j, step) moves the entry and measures; self.step(x) is how far to move x.",
         hints=(
             "One row for each j in range(array.size).",
             "up, down, distance = self.around(array.flat, j, self.step(float(array.flat[j])))",
-            "The row is (up - down) / distance. self.value().size is the number of results.",
+            "Row j is (up - down) / distance. self.value().size is the number of results.",
         ),
         probes=(cases.MEASURED,),
         program=programs.by_differences,
@@ -817,8 +834,8 @@ _NUMERIC = (
 )
 
 _STATE = (
-    "What is remembered from step to step stands in state, under torch's names, as a Tensor in the parameter's shape: "
-    "_buffer(state, name, param) gives its array, zeros at first. Write into it."
+    "state keeps values from step to step, under torch's names, as Tensors of the parameter's shape. "
+    "_buffer(state, name, param) returns the array of one of them, zeros at first. Write into it."
 )
 _IN_PLACE = "Write into param (param -= ...), and never into grad."
 
@@ -830,13 +847,14 @@ _OPTIMIZERS = (
         target="optim.SGD.update",
         given=(),
         minutes=10,
-        why="All of training is this line, repeated. The others only choose the step more cleverly.",
-        task=f"Asked for are lr and weight_decay, from options; not momentum, nesterov and maximize. {_IN_PLACE}",
+        why="All of training is this line, repeated. The other optimizers only choose the step more cleverly.",
+        task="Support the options lr and weight_decay. The check does not use momentum, nesterov or maximize. "
+        f"{_IN_PLACE}",
         hints=(
             "param -= lr * grad, with lr = options['lr'].",
-            "`param = param - ...` makes a new array and leaves the model as it was; `param -= ...` writes into it.",
-            "Weight decay comes into the gradient first: grad = grad + options['weight_decay'] * param. Not +=, which "
-            "would write into the model's gradient.",
+            "`param = param - ...` makes a new array and does not change the model; `param -= ...` does change it.",
+            "Add the weight decay to the gradient first: grad = grad + options['weight_decay'] * param. Do not use +=: "
+            "it would change the model's gradient.",
         ),
         probes=(cases.SGD,),
         program=functools.partial(programs.classify, weight_decay=0.01),
@@ -853,15 +871,15 @@ _OPTIMIZERS = (
         target="optim.SGD.update",
         given=(),
         minutes=15,
-        why="Steps that point the same way add up, and steps that swing back and forth cancel: along a narrow valley "
-        "that is the way forward.",
-        task=f"Asked for are lr, weight_decay, momentum and dampening; without momentum it is plain SGD. {_STATE} The "
-        f"name is momentum_buffer. {_IN_PLACE}",
+        why="Steps in the same direction add up, and steps that swing back and forth cancel. That helps most in a "
+        "narrow valley.",
+        task="Support the options lr, weight_decay, momentum and dampening; without momentum, it is plain SGD. "
+        f"{_STATE} The name is momentum_buffer. {_IN_PLACE}",
         hints=(
-            "buf = momentum · buf + g. In the first step, when there is no buffer yet, buf = g: undampened.",
-            'first = "momentum_buffer" not in state, asked before _buffer makes it.',
-            "buf = momentum * buf + grad makes a new array, and nothing is remembered; buf *= momentum and buf += grad "
-            "write into the one in state.",
+            "buf = momentum · buf + g. In the first step there is no buffer yet: buf = g, without dampening.",
+            'Before you call _buffer, note whether this is the first step: first = "momentum_buffer" not in state.',
+            "buf = momentum * buf + grad makes a new array, and state does not keep it. buf *= momentum and buf += "
+            "grad write into the one in state.",
             "buf += grad if first else (1 - dampening) * grad; then param -= lr * buf.",
         ),
         probes=(cases.MOMENTUM,),
@@ -879,12 +897,12 @@ _OPTIMIZERS = (
         target="optim.SGD.update",
         given=(),
         minutes=10,
-        why="If the ball will roll on anyway, the gradient is better taken where it will be. In these variables that "
-        "is one more term.",
-        task=f"Asked for are lr, momentum and nesterov. {_STATE} The name is momentum_buffer. {_IN_PLACE}",
+        why="The ball will keep rolling anyway, so it is better to use the gradient at the place that it will reach. "
+        "In these variables, that is one more term.",
+        task=f"Support the options lr, momentum and nesterov. {_STATE} The name is momentum_buffer. {_IN_PLACE}",
         hints=(
-            "The buffer is that of plain momentum; what differs is the step that is made of it.",
-            "With nesterov the step is lr · (g + momentum · buf), with the new buf; without it, lr · buf.",
+            "The buffer is the same as for plain momentum. Only the step that uses it differs.",
+            "With nesterov, the step is lr · (g + momentum · buf), with the new buf; without it, lr · buf.",
             "grad = grad + momentum * buf if options['nesterov'] else buf; param -= lr * grad",
         ),
         probes=(cases.NESTEROV,),
@@ -902,13 +920,15 @@ _OPTIMIZERS = (
         target="optim.RMSprop.update",
         given=(),
         minutes=15,
-        why="A weight whose gradients are large takes small steps, and one whose gradients are small takes large ones.",
-        task=f"Asked for are lr, alpha, eps and weight_decay; not momentum, centered and maximize. {_STATE} The name "
-        f"is square_avg; state['step'] counts the steps, as torch does: _buffer(state, 'step', STEP_0). {_IN_PLACE}",
+        why="The step is divided by the usual size of the gradient. So all weights take steps of about the same size, "
+        "whether their gradients are large or small.",
+        task="Support the options lr, alpha, eps and weight_decay. The check does not use momentum, centered or "
+        f"maximize. {_STATE} The name is square_avg. state['step'] counts the steps, as in torch: _buffer(state, "
+        f"'step', STEP_0). {_IN_PLACE}",
         hints=(
-            "step = _buffer(state, 'step', STEP_0), and step += 1 writes into it.",
+            "step = _buffer(state, 'step', STEP_0); step += 1 then writes into it.",
             "square_avg *= alpha; square_avg += (1 - alpha) * grad * grad",
-            "eps comes after the root: avg = np.sqrt(square_avg) + eps. param -= lr * grad / avg",
+            "Add eps after the square root: avg = np.sqrt(square_avg) + eps. Then param -= lr * grad / avg.",
         ),
         probes=(cases.RMSPROP,),
         program=functools.partial(programs.classify, "RMSprop", lr=0.01),
@@ -921,19 +941,19 @@ _OPTIMIZERS = (
     Exercise(
         name="rmsprop-variants",
         track=OPTIMIZERS,
-        title="Variance instead of square, and momentum on top",
+        title="The variance instead of the square, and momentum",
         target="optim.RMSprop.update",
         given=(),
         minutes=15,
-        why="Centered, the step is divided by how much the gradient varies, not by how large it is: a gradient that is "
-        "always the same is followed boldly.",
-        task=f"Asked for are lr, alpha, eps, momentum and centered. {_STATE} The names are square_avg, grad_avg (if "
-        f"centered), momentum_buffer (if there is momentum), and step, which counts. {_IN_PLACE}",
+        why="The centered form divides the step by how much the gradient varies, not by how large it is. If the "
+        "gradient stays the same, the steps become large.",
+        task=f"Support the options lr, alpha, eps, momentum and centered. {_STATE} The names are square_avg, grad_avg "
+        f"(if centered), momentum_buffer (with momentum), and step, which counts the steps. {_IN_PLACE}",
         hints=(
-            "Begin with your rmsprop. grad_avg is averaged as square_avg is, of the gradient itself.",
+            "Start from your rmsprop. grad_avg is an average like square_avg, but of the gradient itself.",
             "centered: avg = np.sqrt(square_avg - grad_avg * grad_avg) + eps",
-            "momentum_buffer = momentum · momentum_buffer + grad / avg, without lr in it; param -= lr * "
-            "momentum_buffer",
+            "momentum_buffer = momentum · momentum_buffer + grad / avg, without lr. Then param -= lr * "
+            "momentum_buffer.",
         ),
         probes=(cases.RMSPROP_MORE,),
         program=functools.partial(programs.classify, "RMSprop", lr=0.005, momentum=0.5, centered=True),
@@ -945,20 +965,20 @@ _OPTIMIZERS = (
     Exercise(
         name="adam",
         track=OPTIMIZERS,
-        title="Two averages that start at nothing",
+        title="Two averages that start at zero",
         target="optim.Adam.update",
         given=(),
         minutes=20,
-        why="RMSprop with momentum, and a correction for the averages having started at 0. Without it the first steps "
-        "are several times too large.",
-        task="Asked for are lr, betas, eps and weight_decay; not amsgrad, maximize and decoupled_weight_decay. "
-        f"{_STATE} The names are exp_avg, exp_avg_sq, and step, which counts: _buffer(state, 'step', STEP_0). "
-        f"{_IN_PLACE}",
+        why="Adam is RMSprop with momentum, plus a correction, because both averages start at 0. Without the "
+        "correction, the first steps are several times too large.",
+        task="Support the options lr, betas, eps and weight_decay. The check does not use amsgrad, maximize or "
+        f"decoupled_weight_decay. {_STATE} The names are exp_avg, exp_avg_sq, and step, which counts the steps: "
+        f"_buffer(state, 'step', STEP_0). {_IN_PLACE}",
         hints=(
             "step = _buffer(state, 'step', STEP_0); step += 1 writes into it, and step.item() is the number. Count "
-            "first: 1 - beta^0 is 0.",
-            "exp_avg is averaged with beta1, of g; exp_avg_sq with beta2, of g².",
-            "denom = np.sqrt(exp_avg_sq) / math.sqrt(1 - beta2 ** step.item()) + eps: eps after the correction.",
+            "first, because 1 - beta^0 is 0.",
+            "exp_avg is the average of g, with beta1. exp_avg_sq is the average of g², with beta2.",
+            "denom = np.sqrt(exp_avg_sq) / math.sqrt(1 - beta2 ** step.item()) + eps. Add eps after the correction.",
             "param -= lr / (1 - beta1 ** step.item()) * exp_avg / denom",
         ),
         probes=(cases.ADAM,),
@@ -973,17 +993,17 @@ _OPTIMIZERS = (
     Exercise(
         name="adamw",
         track=OPTIMIZERS,
-        title="A weight decay that means what it says",
+        title="Weight decay that really decays the weights",
         target="optim.Adam.update",
         given=(),
         minutes=10,
-        why="In Adam, decay that goes into the gradient is divided by the root like the rest, so that it hardly decays "
-        "what has large gradients. AdamW shrinks the parameter itself.",
-        task="The same function serves Adam and AdamW; options['decoupled_weight_decay'] is True here. Asked for are "
-        f"lr, betas, eps and weight_decay. {_STATE} The names are exp_avg, exp_avg_sq and step. {_IN_PLACE}",
+        why="Adam adds the decay to the gradient, and then divides it by the square root too. So weights with large "
+        "gradients hardly decay. AdamW shrinks the parameter itself.",
+        task="The same function serves Adam and AdamW; here options['decoupled_weight_decay'] is True. Support the "
+        f"options lr, betas, eps and weight_decay. {_STATE} The names are exp_avg, exp_avg_sq and step. {_IN_PLACE}",
         hints=(
-            "Begin with your adam. What changes is one line, and where the decay goes.",
-            "Before the averages: param *= 1 - lr * weight_decay. The gradient stays as it is.",
+            "Start from your adam. Only one line changes: the one that applies the decay.",
+            "Before the averages: param *= 1 - lr * weight_decay. The gradient does not change.",
             "if weight_decay != 0 and options['decoupled_weight_decay']: param *= 1 - lr * weight_decay",
         ),
         probes=(cases.ADAMW,),
@@ -1003,12 +1023,12 @@ _TRAINING = (
         target="loops.train_loop",
         gap=("loss.backward()", "optimizer.zero_grad()"),
         minutes=5,
-        why="Every training program has these three lines. Two of them the wrong way round, and it trains, a little "
+        why="Every training program has these three lines. If two of them are swapped, it still trains, a little "
         "worse, and nobody knows why.",
-        task="Send the loss back, take the step, forget the gradients.",
+        task="Run backward from the loss, take an optimizer step, and clear the gradients.",
         hints=(
-            "The loss is a Tensor, and knows how it was made.",
-            "The optimizer has a method that updates all parameters, and one that forgets all gradients.",
+            "The loss is a Tensor; it knows which operations produced it.",
+            "The optimizer has one method that updates all parameters, and one that clears all gradients.",
             "loss.backward(); optimizer.step(); optimizer.zero_grad()",
         ),
         probes=(cases.TRAIN_LOOP,),
@@ -1024,14 +1044,14 @@ _TRAINING = (
         title="The training loop",
         target="loops.train_loop",
         minutes=15,
-        why="The tutorial's loop, and everybody's: the same one drives minitrain's objects and torch's.",
-        task="For each batch: predict, compute the loss, tell the observer (before_update(batch, X, y, loss)), send "
-        "the loss back, step, forget the gradients, tell the observer (after_update(batch, loss, current, size), "
-        "where current is how many samples of the pass have been seen, and size how many there are). The model must "
-        "be in training mode.",
+        why="This is the tutorial's loop, and everybody's. It works with minitrain's objects and with torch's.",
+        task="Put the model in training mode. Then, for each batch: predict, compute the loss, call "
+        "observer.before_update(batch, X, y, loss), run backward, step, clear the gradients, and call "
+        "observer.after_update(batch, loss, current, size). current is how many samples of the pass have been used so "
+        "far, and size is how many there are.",
         hints=(
-            "model.train() first. for batch, (X, y) in enumerate(dataloader, start=first_batch):",
-            "pred = model(X); loss = loss_fn(pred, y): the prediction first, the truth second.",
+            "Start with model.train(). Then: for batch, (X, y) in enumerate(dataloader, start=first_batch):",
+            "pred = model(X); loss = loss_fn(pred, y). The prediction comes first, the label second.",
             "After before_update: loss.backward(); optimizer.step(); optimizer.zero_grad()",
             "size is len(dataloader.dataset), current is batch * dataloader.batch_size + len(X).",
         ),
@@ -1050,13 +1070,14 @@ _TRAINING = (
         title="How good is it?",
         target="loops.test_loop",
         minutes=10,
-        why="The number that counts is measured on what the model has never seen, in evaluation mode.",
-        task="Return the accuracy (the share of right answers, from 0 to 1) and the mean of the batches' losses, as "
-        "numbers, and tell them to observer.after_test. The model's answer is the class with the largest score.",
+        why="What counts is the accuracy on data that the model has never seen, measured in evaluation mode.",
+        task="Return the accuracy (the fraction of correct answers, from 0 to 1) and the mean of the batches' losses, "
+        "both as numbers. Also pass the two to observer.after_test. The model's answer is the class with the largest "
+        "score.",
         hints=(
-            "model.eval() first. The loss is summed over the batches and divided by their number, the right answers by "
-            "the number of samples.",
-            "pred.argmax(1) are the answers; (pred.argmax(1) == y).sum().item() is how many are right.",
+            "Start with model.eval(). Divide the sum of the losses by the number of batches, and the number of correct "
+            "answers by the number of samples.",
+            "pred.argmax(1) are the answers; (pred.argmax(1) == y).sum().item() is how many are correct.",
             "accuracy, test_loss = correct / len(dataloader.dataset), test_loss / len(dataloader)",
         ),
         probes=(cases.TEST_LOOP,),
@@ -1066,16 +1087,17 @@ _TRAINING = (
     Exercise(
         name="xavier",
         track=TRAINING,
-        title="How large should a weight be at first?",
+        title="How large should the initial weights be?",
         target="nn.init.xavier_uniform_",
         minutes=10,
-        why="Too large, and the signal grows with every layer; too small, and it dies out. With this bound its size "
-        "stays, forward and backward, as well as one number can do both.",
-        task="Fill the Tensor evenly within ±gain · √(6 / (fan_in + fan_out)), in place, with the generator's numbers, "
-        "and return it. _fans(tensor) gives both.",
+        why="If the weights are too large, the signal grows with every layer; if they are too small, it dies out. This "
+        "bound is a compromise that keeps the signal's size about constant, forward and backward.",
+        task="Fill the Tensor in place with uniform numbers within ±gain · √(6 / (fan_in + fan_out)), drawn from the "
+        "generator, and return it. _fans(tensor) returns fan_in and fan_out.",
         hints=(
-            "fan_in, fan_out = _fans(tensor): how many inputs feed one output, and the other way round.",
-            "The variance of numbers that lie evenly in ±bound is bound² / 3; hence the 6 where one would expect a 2.",
+            "fan_in, fan_out = _fans(tensor): how many inputs feed one output, and how many outputs one input feeds.",
+            "Numbers that are uniform within ±bound have the variance bound² / 3. That is why there is a 6, and not a "
+            "2.",
             "return uniform_(tensor, -bound, bound, generator)",
         ),
         probes=(cases.XAVIER_UNIFORM,),
@@ -1085,18 +1107,17 @@ _TRAINING = (
     Exercise(
         name="kaiming",
         track=TRAINING,
-        title="The same, with a ReLU after it",
+        title="Initial weights before a ReLU",
         target="nn.init.kaiming_uniform_",
         minutes=10,
-        why="A ReLU throws half of the signal away, so the weights before it must be larger by √2. (torch's own Linear "
-        "uses this one with a = √5, which undoes it.)",
-        task="Fill the Tensor evenly within ±gain · √(3 / fan), in place, with the generator's numbers, and return it. "
-        "fan is the first of _fans(tensor) for the mode fan_in, the second for fan_out; the gain is that of the "
-        "nonlinearity, with a. A Tensor without elements stays as it is.",
+        why="A ReLU drops half of the signal, so the weights before it must be larger by √2. (torch's own Linear uses "
+        "this function with a = √5, which undoes that.)",
+        task="Fill the Tensor in place with uniform numbers within ±gain · √(3 / fan), drawn from the generator, and "
+        "return it. For mode fan_in, fan is the first of _fans(tensor); for fan_out, the second. The gain depends on "
+        "the nonlinearity and on a. Leave a Tensor without elements as it is.",
         hints=(
             "calculate_gain(nonlinearity, a) is the gain.",
-            "_kaiming_std(tensor, a, mode, nonlinearity) is gain / √fan already. What is missing for evenly drawn "
-            "numbers?",
+            "_kaiming_std(tensor, a, mode, nonlinearity) is gain / √fan already. What is missing for uniform numbers?",
             "bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity); uniform_(tensor, -bound, bound, "
             "generator)",
         ),
@@ -1111,18 +1132,18 @@ _TRAINING = (
     Exercise(
         name="linear-parameters",
         track=TRAINING,
-        title="What a new layer knows",
+        title="The initial parameters of a layer",
         target="nn.layers.Linear.reset_parameters",
         given=("__init__",),
         minutes=10,
-        why="The same seed gives the same network, here and in torch, because both draw the same numbers in the same "
-        "order: the weight first, then the bias.",
-        task="Draw self.weight and self.bias evenly from ±1/√in_features, in place. There may be no bias (None), and "
-        "in_features may be 0.",
+        why="The same seed gives the same network here and in torch, because both draw the same numbers in the same "
+        "order: first the weight, then the bias.",
+        task="Fill self.weight and self.bias in place with uniform numbers within ±1/√in_features. The bias may be "
+        "None, and in_features may be 0.",
         hints=(
-            "init.kaiming_uniform_(self.weight, a=...) with a = √5 has the bound 1/√in_features, as its gain is "
-            "√(1/3). torch writes it so; init.uniform_ does it, too.",
-            "init.uniform_(self.bias, -bound, bound), after the weight, if there is a bias.",
+            "init.kaiming_uniform_(self.weight, a=...) with a = √5 has the bound 1/√in_features, because its gain is "
+            "√(1/3). That is how torch writes it; init.uniform_ works, too.",
+            "If there is a bias: init.uniform_(self.bias, -bound, bound), after the weight.",
             "bound = 1 / math.sqrt(self.in_features) if self.in_features else 0",
         ),
         probes=(cases.RESET_PARAMETERS,),
@@ -1135,11 +1156,11 @@ _TRAINING = (
     ),
 )
 
-_REPAIR = "This piece is complete, and one thing in it is wrong; the formula in its docstring is right. "
+_REPAIR = "This piece is complete, but one thing in it is wrong. The formula in its docstring is right. "
 
 
 def _program(text: str) -> str:
-    """What a file does when it is run: `python FILE`."""
+    """The code that `python FILE` runs."""
     return 'if __name__ == "__main__":\n' + textwrap.indent(textwrap.dedent(text).strip(), "    ")
 
 
@@ -1147,16 +1168,16 @@ _BUGS = (
     Exercise(
         name="hunt-words",
         track=BUGS,
-        title="The word that is only half learned",
+        title="A word that learns only half",
         target="ops.Index.backward",
         bug="gradients.index_overwrites",
         minutes=10,
-        why="Three words are looked up in a table, and one of them occurs twice. It should learn twice as much as the "
-        "others from it, and does not.",
+        why="Three words are looked up in a table, and two of them are the same. That word should learn twice as much "
+        "as the other, but it does not.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
-            "gradcheck(Index, [x], options={'index': ...}) with other indices: with which of them is it right?",
-            "It is wrong only where an index names a row twice. What does += do then, with an array of places?",
+            "Try gradcheck(Index, [x], options={'index': ...}) with other indices. Which of them are right?",
+            "It is wrong only where an index contains a row twice. What does += do then, with an array of indices?",
             "It reads all the places, adds, and writes all of them back: the second addition to a place overwrites the "
             "first. np.add.at adds one after another.",
         ),
@@ -1165,7 +1186,7 @@ _BUGS = (
         faults=(("np.add.at(grad_x, ctx.index, grad_y)", "grad_x[ctx.index] += grad_y"),),
         script=_program(
             """
-            # Each row's gradient should be the number of times that its word occurs: 2, 1 and 0.
+            # Each row's gradient should be how often its word occurs: 2, 1 and 0 times.
             import minitrain as torch
             from minitrain.autograd import gradcheck
             from minitrain.tensor import apply
@@ -1181,24 +1202,24 @@ _BUGS = (
     Exercise(
         name="hunt-rate",
         track=BUGS,
-        title="A learning rate that should fit, and does not",
+        title="A good learning rate that does not work",
         target="ops.MSELoss.backward",
         bug="gradients.mse_mean_over_the_rows",
         minutes=10,
-        why="A small regression with a learning rate that is known to be right. The loss grows.",
+        why="A small regression with a learning rate that is known to work. But the loss grows.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
-            "gradcheck(MSELoss, [x, target], options={'reduction': 'mean'}) compares with what can be measured. By "
-            "which factor is it off?",
-            "Try arrays of other shapes. On what does the factor depend: the rows, the columns?",
-            "The mean is over all elements. How many does len(difference) count?",
+            "gradcheck(MSELoss, [x, target], options={'reduction': 'mean'}) compares it with a measurement. By which "
+            "factor is it wrong?",
+            "Try arrays of other shapes. Does the factor depend on the rows, or on the columns?",
+            "The mean is over all elements. What does len(difference) count?",
         ),
         probes=(cases.MSE,),
         program=programs.regress,
         faults=(("2 / difference.size", "2 / len(difference)"),),
         script=_program(
             """
-            # With this rate the loss should shrink in every step.
+            # With this learning rate, the loss should fall in every step.
             import minitrain as torch
             from minitrain.tensor import apply
 
@@ -1218,16 +1239,16 @@ _BUGS = (
     Exercise(
         name="hunt-classifier",
         track=BUGS,
-        title="A classifier that forgets how to say no",
+        title="A classifier that never says no",
         target="ops.LogSoftmax.backward",
         bug="gradients.log_softmax_diagonal_only",
         minutes=15,
-        why="The scores of all classes grow without end, and the loss stands still.",
+        why="The scores of all classes grow without limit, and the loss does not improve.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
-            "gradcheck(LogSoftmax, [x], options={'dim': 1}) says what the likely mistake is. Read the whole line.",
-            "Each x moves every y of its row, not only its own. Where in the code does another element of the row come "
-            "in?",
+            "gradcheck(LogSoftmax, [x], options={'dim': 1}) names the likely mistake. Read the whole line.",
+            "Each x changes every y of its row, not only its own. Where in the code do the other elements of the row "
+            "appear?",
             "The second term of the formula has a Σ. Along which axis, and with keepdims?",
         ),
         probes=(cases.LOG_SOFTMAX,),
@@ -1235,7 +1256,7 @@ _BUGS = (
         faults=(("grad_y.sum(axis=ctx.dim, keepdims=True)", "grad_y"),),
         script=_program(
             """
-            # The loss begins at ln 10 = 2.30 and should fall below 1.
+            # The loss starts at ln 10 = 2.30 and should fall below 1.
             import minitrain as torch
             from minitrain.data.datasets import Digits
             from minitrain.tensor import apply
@@ -1262,14 +1283,14 @@ _BUGS = (
         target="tape.walk_back",
         bug="gradients.walk_back_visits_too_early",
         minutes=20,
-        why="In a network without shortcuts this walk gives every gradient right. With 2 h + h something is missing.",
+        why="In a network without shortcuts, this walk gives the right gradients. With 2 h + h, something is missing.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
-            "print_tape(loss) shows which operation sends its gradient to which. To which does more than one send?",
-            "A value that is used twice gets two gradients. When both have arrived it may go on, not before. Follow "
-            "the order in which the nodes are visited here.",
-            "node.sequence_nr tells which is newer. Visit the newest of those that wait, always: then all that use a "
-            "result have been visited before it.",
+            "print_tape(loss) shows where each operation sends its gradient. Which operation receives more than one?",
+            "A value that is used twice gets two gradients, and its node must wait for both. Follow the order in which "
+            "the nodes are visited here.",
+            "A newer node has a larger node.sequence_nr. Always visit the newest waiting node: then everything that "
+            "uses a result has been visited before it.",
             "node = max(waiting, key=lambda node: node.sequence_nr); waiting.remove(node) is enough; a heap is faster.",
         ),
         probes=(*cases.GRAPHS, cases.DEEP),
@@ -1293,23 +1314,23 @@ _BUGS = (
     Exercise(
         name="hunt-bias",
         track=BUGS,
-        title="A bias that listens to the first sample only",
+        title="A bias that learns from one sample",
         target="ops.Add.backward",
         bug="gradients.add_of_the_first_copy_only",
         minutes=10,
-        why="No error, the right shapes, and a model that hardly learns its bias.",
+        why="There is no error, and all shapes are right, but the model hardly learns its bias.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
-            "gradcheck(Add, [a, b]) with two arrays of one shape is content. Try other shapes.",
-            "b was copied to every row. What does backward owe a value that was copied?",
-            "The gradients of all copies add up; here one is taken. unbroadcast(grad, shape) adds them up.",
+            "gradcheck(Add, [a, b]) passes if both arrays have the same shape. Try other shapes.",
+            "b was copied to every row. What is the gradient of a value that was copied?",
+            "The gradients of all copies add up, but here only one is used. unbroadcast(grad, shape) adds them up.",
         ),
         probes=(cases.ADD,),
         program=programs.formulas,
         faults=(("unbroadcast(grad_y, shape_b)", "grad_y[(0,) * (grad_y.ndim - len(shape_b))]"),),
         script=_program(
             """
-            # The bias should find the mean of the data, about [1, -2, 3].
+            # The bias should become the mean of the data, about [1, -2, 3].
             import minitrain as torch
             from minitrain.tensor import apply
 
@@ -1334,23 +1355,23 @@ _BUGS = (
         bug="optimizers.adam_uncorrected",
         given=("__init__",),
         minutes=15,
-        why="Adam's first step is lr in every direction, whatever the gradient; that is its charm. This one's is not.",
+        why="Adam's first step has the size lr in every coordinate, whatever the gradient is. Here it does not.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it. (amsgrad, maximize and the "
-        "decoupled decay are as they should be, and not part of the check.)",
+        "decoupled decay are right, and the check does not use them.)",
         hints=(
-            "Work out the first step by hand, with g = 1: exp_avg is 1 - beta1, exp_avg_sq is 1 - beta2. What is the "
-            "step then?",
-            "check_optimizer(Adam, 'adam') of minitrain.diagnosis.optimcheck compares with the formula, and says what "
-            "differs.",
+            "Compute the first step by hand, with g = 1: exp_avg is 1 - beta1, and exp_avg_sq is 1 - beta2. How large "
+            "is the step?",
+            "check_optimizer(Adam, 'adam') in minitrain.diagnosis.optimcheck compares it with the formula and reports "
+            "the difference.",
             "Compare the code with the docstring, line by line. Which two lines of the formula are missing?",
-            "bias_correction1 = 1 - beta1 ** step.item(), and the same for 2.",
+            "bias_correction1 = 1 - beta1 ** step.item(), and the same for beta2.",
         ),
         probes=(cases.ADAM,),
         program=functools.partial(programs.classify, "Adam", lr=0.01),
         faults=(("1 - beta2 ** step.item()", "1"),),
         script=_program(
             """
-            # The first step should be 0.1 long, and so should the others: the gradient is always the same.
+            # Every step should have the size 0.1, because the gradient is always the same.
             import minitrain as torch
 
             x = torch.zeros(1, requires_grad=True)
@@ -1367,16 +1388,16 @@ _BUGS = (
     Exercise(
         name="hunt-memory",
         track=BUGS,
-        title="Some of the gradients never die",
+        title="Some gradients are never cleared",
         target="optim.Optimizer.zero_grad",
         bug="optimizers.zero_grad_returns_too_early",
         given=(),
         minutes=10,
-        why="The weight learns well. The bias goes faster and faster, past every good value and back.",
+        why="The weight learns well. The bias moves faster and faster, past every good value and back.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "Print .grad of each parameter after zero_grad().",
-            "Which parameters are reached by the loops, and which are not?",
+            "Which parameters do the loops reach, and which do they miss?",
             "Look at how far each line is indented.",
         ),
         probes=(cases.ZERO_GRAD,),
@@ -1384,7 +1405,7 @@ _BUGS = (
         faults=(("param.grad.detach().zero_()", "param.grad.detach().zero_()\n            return"),),
         script=_program(
             """
-            # After zero_grad both should be None.
+            # Both should be None after zero_grad.
             import minitrain as torch
             from minitrain import nn
 
@@ -1402,25 +1423,26 @@ _BUGS = (
     Exercise(
         name="hunt-nan",
         track=BUGS,
-        title="Not a number, and where it comes from",
+        title="Where does the nan come from?",
         target="ops.Pow.backward",
         bug="gradients.pow_of_zero",
         minutes=15,
-        why="A curve x^b with an exponent that is learned. It works, until a point of the data lies at 0.",
+        why="A curve x^b, whose exponent is learned. It works until one of the data points is at 0.",
         task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
-            "detect_anomaly() names the operation that has made the first nan, and of what. The program runs under it.",
-            "0^b is 0 for every b above 0: how much does it change when b does? And what does the code multiply?",
-            "0 · ln 0 is 0 · -inf, which is nan. The derivative is 0 there, as the docstring says; np.where can "
+            "The program uses detect_anomaly(), which names the operation that produced the first nan, and its inputs.",
+            "0^b is 0 for every b above 0. How much does it change when b changes? And what does the code multiply?",
+            "0 · ln 0 is 0 · -inf, which is nan. The docstring says that the derivative is 0 there. np.where can "
             "choose.",
-            "flat = np.logical_and(np.equal(a, 0), b >= 0), and np.where(flat, 0, y * np.log(a)) in y * ln a's place.",
+            "flat = np.logical_and(np.equal(a, 0), b >= 0). Then use np.where(flat, 0, y * np.log(a)) instead of "
+            "y * ln a.",
         ),
         probes=(cases.POW,),
         program=programs.powers,
         faults=(("np.where(flat, 0, y * ln_a)", "y * ln_a"),),
         script=_program(
             """
-            # The exponent should come near 2.
+            # The exponent should become about 2.
             import minitrain as torch
             from minitrain.autograd import detect_anomaly
             from minitrain.tensor import apply
