@@ -17,7 +17,8 @@ import pytest
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import exercises
 from minitrain.learn import training_runs as programs
-from minitrain.learn.checking import Stage, _Child, check
+from minitrain.learn.checking import Stage, check
+from minitrain.learn.child_process import Child
 from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise
 from minitrain.learn.measurements import Case, Operation, numbers
 from minitrain.learn.splice import body_of, find_piece, splice
@@ -387,7 +388,7 @@ def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
     def answer(exercise: Exercise) -> dict[str, Any]:
         body = 'raise NotImplementedError("reached")'
         code = splice(exercise.piece, exercise.with_body(body), f"{exercise.name}.py")
-        with _Child(exercise, exercise.piece, code, ["training"], 20) as child:
+        with Child(exercise, exercise.piece, code, ["training"], 20) as child:
             return child.answer()
 
     for exercise in EXERCISES.values():

@@ -574,7 +574,7 @@ _BACKWARD = (
         track=BACKWARD,
         title="What the bias learns from",
         target="ops.Linear.backward",
-        gap=("grad_bias = grad", "grad_bias = grad"),
+        gap=("grad_bias = layout", "grad_bias = layout"),
         minutes=5,
         why="The same bias is added to every sample of the batch, so every sample contributes to its gradient.",
         task="Set grad_bias, dL/db, in the bias's shape (out,). grad_rows is dL/dy as a matrix (N, out).",
