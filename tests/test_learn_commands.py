@@ -289,7 +289,7 @@ def test_each_call_shows_one_hint_more(workspace: Workspace) -> None:
         seen.append(re.findall(r"Hint (\d) of 3", said.getvalue()))
         last = said.getvalue()
     assert seen == [["1"], ["1", "2"], ["1", "2", "3"], ["1", "2", "3"]]
-    assert "That was the last hint. To see the solution:\n  minitrain learn solution relu --spoil" in last
+    assert "That was the last hint. The solution:\n  minitrain learn solution relu --spoil" in last
     assert "Hint 3 of 3\n  Third.\n" in last
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "start [DIR]": "make the exercise files",
     "list": "all exercises, and your progress",
     "next": "which file to open next",
-    "watch [NAME]": "check on every save; after a pass, show the next",
+    "watch [NAME]": "check on every save, then show the next",
     "check [NAME]": "check one exercise now",
     "hint NAME": "one more hint",
     "solution NAME": "the library's own body, once yours has passed",
