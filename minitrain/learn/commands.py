@@ -246,9 +246,7 @@ def show_hint(workspace: Workspace, name: str, screen: Screen) -> None:
     if shown < count - 1:
         screen.print(f"{count - shown - 1} more, one at a time: minitrain learn hint {exercise.name}")
     elif workspace.standing(exercise).status != "done":
-        screen.print(
-            f"That was the last hint. To see the solution:\n  minitrain learn solution {exercise.name} --spoil"
-        )
+        screen.print(f"That was the last hint. The solution:\n  minitrain learn solution {exercise.name} --spoil")
     else:
         screen.print(f"That was the last hint. The library's own body:\n  minitrain learn solution {exercise.name}")
     workspace.record_hint(exercise)

@@ -329,7 +329,7 @@ How to start:
     1. Open {file} in your editor.
        The text at its top says what to write.
     2. In a terminal, in this folder:   minitrain learn watch
-    3. Write, and save. Each save is checked. After a pass, you see the next one.
+    3. Write, and save. Each save is checked.
 
 You can do them in any order: save any file, and it is checked.
 
@@ -338,7 +338,7 @@ You can do them in any order: save any file, and it is checked.
     minitrain learn check NAME      check one exercise now
     minitrain learn hint NAME       one more hint
     minitrain learn solution NAME   the library's body, once yours has passed
-    minitrain learn reset NAME      start one again; your file is kept beside it
+    minitrain learn reset NAME      start one again; your file is kept
 
 Your progress is saved in {PROGRESS}.
 """
