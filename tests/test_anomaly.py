@@ -106,7 +106,7 @@ FORWARD: dict[str, tuple[Callable[[], Any], str, str, str]] = {
         *("LogSoftmax", "nan", "the whole row is -inf"),
     ),
     "row with +inf": (lambda: tensor(INF, 1.0).softmax(0), "Softmax", "nan", r"the row contains \+inf"),
-    "values too far apart": (lambda: tensor(3e38, -3e38).log_softmax(0), "LogSoftmax", "inf", "difference of two values"),
+    "values too far apart": (lambda: tensor(3e38, -3e38).log_softmax(0), "LogSoftmax", "inf", "difference of two"),
     "all labels ignored": (
         lambda: F.cross_entropy(minitrain.rand(3, 2), minitrain.full((3,), -100)),
         *("NLLLoss", "nan", "all 3 labels are -100, the ignore_index, so none counts"),
@@ -137,7 +137,7 @@ FORWARD: dict[str, tuple[Callable[[], Any], str, str, str]] = {
         lambda: F.mse_loss(tensor(1e20, 1.0), tensor(0.0, 1.0)),
         *("MSELoss", "inf", r"the square of x - target.*x reaches 1e\+20"),
     ),
-    "inf against inf": (lambda: F.mse_loss(tensor(INF), tensor(INF)), "MSELoss", "nan", r"x - target subtracts infinities"),
+    "inf against inf": (lambda: F.mse_loss(tensor(INF), tensor(INF)), "MSELoss", "nan", r"x - target subtracts inf"),
 }
 
 
@@ -179,7 +179,7 @@ def test_the_report_tells_all() -> None:
         f"  called at  {here(program, 2)}",
         "  x          [2, 3] float32, from 0 to 3, 1 nan; result of Mul",
         "  result     [2, 3] float32, from -0.6931 to 1.099, 1 nan, 1 -inf; the first at [1, 1]",
-        "Cause: x is 0 there (1 of 6 values are), and ln 0 is -inf. Add a little first: (x + 1e-8).log().",
+        "Cause: x is 0 there (1 of 6 values are), and ln 0 is -inf. Add a small number first: (x + 1e-8).log().",
     ]
 
 
@@ -318,7 +318,7 @@ def test_gradients_that_overflow_when_they_are_added_up_are_reported_there() -> 
         x = tensor(1e-30, 1e-20)
         (x * 3e38 + x * 3e38).sum().backward()
 
-    assert "Adding up the gradients of a leaf" in found(leaf).headline
+    assert "Adding two gradients of a leaf" in found(leaf).headline
 
 
 def test_a_backward_that_raises_changes_no_grad() -> None:
@@ -477,7 +477,7 @@ def test_a_nan_in_the_data_is_reported_where_it_came_in() -> None:
     assert anomaly.entry is not None
     assert (anomaly.entry.where, anomaly.entry.place) == ("input 0 (a) of Div", here(program, 1))
     assert anomaly.entry.value.endswith("1 nan; the first at [3, 0, 1]")
-    assert "look at the data" in anomaly.entry.hint
+    assert "Check the data" in anomaly.entry.hint
     assert "The nan came in as input 0 (a) of Div" in str(anomaly)
 
 
@@ -531,7 +531,7 @@ def test_what_was_there_before_detection_is_said_to_be() -> None:
     loss = (tensor(1.0) * NAN).tanh()
     assert "before detection was on" in found(loss.backward).remark
     y = tensor(1.0, 2.0) * 1
-    assert "the gradient that was passed to backward()" in found(lambda: y.backward(minitrain.tensor([NAN, 1.0]))).remark
+    assert "gradient that was passed to backward()" in found(lambda: y.backward(minitrain.tensor([NAN, 1.0]))).remark
 
 
 def test_a_nan_is_reported_once_where_it_is_produced_not_where_it_goes() -> None:
