@@ -379,7 +379,7 @@ TEST_LOOP = Values(_test_loop)
 def _moved(function: Any, x: Tensor) -> Any:
     """gradcheck's measurement of a function of one Tensor."""
     from minitrain.diagnosis.checked_function import as_problem
-    from minitrain.diagnosis.gradcheck import _Measured
+    from minitrain.diagnosis.finite_differences import _Measured
 
     return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
 

@@ -198,7 +198,7 @@ def tested() -> Losses:
 def by_differences() -> Losses:
     """Train one layer with measured gradients: it recognises 0, 4 and 7 by how dark each quarter of the image is."""
     from minitrain.diagnosis.checked_function import as_problem
-    from minitrain.diagnosis.gradcheck import _Measured
+    from minitrain.diagnosis.finite_differences import _Measured
 
     digits = (0, 4, 7)
     images, labels = _digits()
