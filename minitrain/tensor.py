@@ -31,9 +31,8 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory if forward returned a view.
     """
-    recording = grad_mode.enabled
     arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
-    edges = [x._edge() if recording and isinstance(x, Tensor) else None for x in inputs]
+    edges = [x._edge() if grad_mode.enabled and isinstance(x, Tensor) else None for x in inputs]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
@@ -102,9 +101,9 @@ class Tensor(TensorMethods):
         Raises RuntimeError if nothing requires a gradient, for a missing or misshapen gradient, in a second walk over
         a graph that was not retained, and if a saved array was changed in place since.
         """
-        grad = self._first_gradient(gradient, create_graph)
+        edge, grad = self._edge(), self._first_gradient(gradient, create_graph)
         with np.errstate(all="ignore"):
-            walk_back(self._edge(), grad, retain_graph=bool(retain_graph))
+            walk_back(edge, grad, retain_graph=bool(retain_graph))
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """self.grad += grad, called by backward's walk. An owned array may be kept, any other is copied.

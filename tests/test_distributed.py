@@ -16,11 +16,14 @@ import pytest
 
 import minitrain
 from minitrain import nn
+from minitrain.runs.checkpoints import read_last_good
 from minitrain.runs.config import Config
-from minitrain.runs.directory import open_run, read_last_good, read_sessions, resume_command
+from minitrain.runs.config_file import read_sessions
+from minitrain.runs.directory import open_run
 from minitrain.runs.model import build_model
+from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run import train
-from minitrain.with_torch.choose_backend import earlier_attempt
+from minitrain.with_torch.torchrun import earlier_attempt
 from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
@@ -142,7 +145,7 @@ def test_a_killed_worker_ends_the_run_with_a_clear_message(tmp_path: Path) -> No
             launcher.kill()
     assert launcher.returncode == 1
     assert time.monotonic() - began < 60
-    assert re.search(r"minitrain: error: process \d of 2 stops: another process of this run has ended", errors)
+    assert re.search(r"minitrain: error: process \d of 2 stops: another process of this run ended", errors)
     assert "SIGKILL" in errors  # torchrun's own report
 
 
@@ -151,7 +154,7 @@ def test_a_loss_that_is_not_finite_is_explained_by_the_process_that_writes(tmp_p
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("minitrain: the loss of epoch 1, batch 1 (the slice of process 0 of 2) is nan.") == 1
     assert result.stderr.count("minitrain: the loss") == 1
-    assert result.stderr.count("minitrain: error: the loss of epoch 1, batch 1 is nan. The run has stopped before") == 1
+    assert result.stderr.count("minitrain: error: the loss of epoch 1, batch 1 is nan. The run stopped before") == 1
     assert "Function 'Linear' produced" in result.stderr
     assert "[8, 10] float32" in result.stderr  # of 16 rows
 
@@ -185,7 +188,7 @@ def test_a_loss_that_is_not_finite_in_another_process_alone_is_said_to_be(tmp_pa
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("minitrain: the loss") == 1
     assert "minitrain: the loss of epoch 1, batch 0 is nan. It comes from another process's slice" in result.stderr
-    assert "run it in one process" in result.stderr
+    assert "train in one process to get an explanation" in result.stderr
 
 
 def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
@@ -258,7 +261,7 @@ def test_a_signal_to_torchrun_stops_all_after_the_same_batch_and_what_is_printed
     result = eventful(1, EPOCH + 11, "SIGTERM to launcher", tmp_path, *OPTIONS, "--out", "run")
     assert result.returncode == 1, result.stderr  # torchrun's
     epoch, batch = where(tmp_path / "run")
-    assert f"minitrain: interrupted after batch {batch - 1} of epoch {epoch}, and saved. Go on with:" in result.stderr
+    assert f"minitrain: interrupted after batch {batch - 1} of epoch {epoch}, and saved. Resume with:" in result.stderr
     assert result.stderr.count("minitrain:") == 2  # stopping, interrupted
     assert "exitcode" not in result.stderr  # of a process that was killed
     printed = shlex.split(next(line for line in result.stderr.splitlines() if "--resume" in line))
@@ -274,7 +277,7 @@ def test_torchrun_starts_a_run_again_that_has_lost_a_process_and_it_goes_on_by_i
     again = [*TORCHRUN, "--max-restarts", "2"]
     result = eventful(1, EPOCH + 11, "SIGKILL", tmp_path, *OPTIONS, launch=again)
     assert result.returncode == 0, result.stderr
-    assert "minitrain: going on with runs/digits-0 in epoch 2, batch 8" in result.stderr
+    assert "minitrain: resuming runs/digits-0 in epoch 2, batch 8" in result.stderr
     assert len(read_sessions(tmp_path / "runs" / "digits-0")) == 2
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits-0"]
     assert outcome(tmp_path / "runs" / "digits-0") == outcome(straight)
@@ -285,7 +288,7 @@ def test_a_run_of_one_process_goes_on_in_two(straight: Path, tmp_path: Path) -> 
     assert one.returncode == 0, one.stderr
     two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 0, two.stderr
-    assert "not as before: processes: 1 then, 2 now" in two.stderr
+    assert "changed since the last session: processes: 1 then, 2 now" in two.stderr
     assert_nearly_the_same(tmp_path / "run", straight)
 
 
@@ -369,7 +372,7 @@ def test_a_run_of_a_given_name_is_started_again_as_often_as_it_takes(straight: P
     again = [*TORCHRUN, "--max-restarts", "2"]
     result = eventful(0, 3, "SIGKILL", tmp_path, *OPTIONS, "--out", "run", launch=again)
     assert result.returncode == 0, result.stderr
-    assert "minitrain: going on with run in epoch 1, batch 0" in result.stderr
+    assert "minitrain: resuming run in epoch 1, batch 0" in result.stderr
     assert outcome(tmp_path / "run") == outcome(straight)
 
 

@@ -1,4 +1,4 @@
-"""minitrain doctor tells what is here, what is missing and what is broken, with the remedy."""
+"""minitrain doctor reports what is installed, missing or broken, with the remedy."""
 
 import os
 import subprocess
@@ -51,8 +51,8 @@ def test_it_tells_versions_threads_devices_and_data(tmp_path: Path) -> None:
     assert found["torch"].startswith(torch.__version__)
     assert found["devices"].startswith("cpu")
     assert ", matches torch" in found["torchvision"]
-    assert found["threads"] == "not set: every library takes all CPUs"
-    assert "no file -> minitrain data fetch" in found["data"]
+    assert found["threads"] == "not set: every library uses all CPUs"
+    assert "no file -> to download it: minitrain data fetch" in found["data"]
 
 
 def test_kernels_that_the_environment_chose_are_told(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ class ElementwiseMethods(TensorBase):
 
     def relu(self) -> Tensor:
         """max(self, 0)."""
-        if self.dtype == BOOL:
+        if self.array.dtype == BOOL:
             raise RuntimeError("Boolean inputs not supported for relu")
         return self._apply(ops.ReLU, self)
 

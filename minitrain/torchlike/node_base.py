@@ -83,8 +83,7 @@ class NodeBase(Context):
 
         Raises RuntimeError for the wrong number of gradients, and for a gradient without its input's shape.
         """
-        if not isinstance(gradients, tuple):
-            gradients = (gradients,)
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         if len(gradients) != len(self.next_functions):
             raise RuntimeError(
                 f"{self.name()} returned an incorrect number of gradients (expected {len(self.next_functions)}, got "

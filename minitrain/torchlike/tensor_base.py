@@ -76,11 +76,12 @@ class TensorBase:
         """Note that this Tensor, the operation's result, is a view of whichever input it shares memory with."""
         for x in inputs:
             if isinstance(x, TensorBase) and np.may_share_memory(self.array, x.array):
-                self._base = x._self() if x._base is None else x._base
+                self._base = x if x._base is None else x._base  # type: ignore[assignment]  # a Tensor
                 self._version, self._born_at_version = x._version, x._version.number
-                before = x._view if x._base is not None else ()
-                self._view = None if function not in VIEWS or before is None else (*before, (function, options))
-                self._refusal = x._refusal or ("" if self._view is not None else CUSTOM_VIEW)
+                if function not in VIEWS or (x._base is not None and x._view is None):
+                    self._refusal = x._refusal or CUSTOM_VIEW
+                else:
+                    self._view, self._refusal = (*(x._view or ()), (function, options)), x._refusal
                 if not grad_mode.enabled:
                     self._requires_grad, self._refusal = x._requires_grad, NO_GRAD_VIEW
 
@@ -253,7 +254,7 @@ class TensorBase:
     @property
     def grad(self) -> Tensor | None:
         """The sum of the gradients that backward has brought so far; None before the first, and after zero_grad."""
-        if self.grad_fn is not None and self.grad_fn._retain_for is None and self._grad is None:
+        if self._grad is None and self._grad_fn is not None and self._grad_fn._retain_for is None:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It is None, unless "
                 "retain_grad() is called on that Tensor before backward().",
@@ -296,7 +297,7 @@ class TensorBase:
         """The gradient that backward starts from: the caller's, checked, or 1 for a Tensor of one element."""
         if create_graph:
             raise NotImplementedError("create_graph=True (gradients of gradients) is not offered; use torch for it.")
-        if not self.requires_grad:
+        if not self._requires_grad:
             raise RuntimeError(
                 "element 0 of tensors does not require grad and does not have a grad_fn: nothing that this Tensor was "
                 "computed from requires a gradient, or it was computed under no_grad()."
