@@ -214,6 +214,8 @@ def test_files_of_earlier_versions_may_import_what_has_moved_unless_they_use_wha
     nested = Piece("lib.shapes.plane", Path("/lib/shapes/plane.py"), MODULE, "Shape.grow")
     text = text.replace("from lib import", "from lib.shapes import")
     assert run(splice(nested, text, "/home/me.py"))["last"]() == 4
+    text += "    @staticmethod\n    def make(kind):\n        return gone\n"
+    assert isinstance(run(splice(nested, text, "/home/me.py"))["Shape"].make("x").name, str)
 
 
 def test_what_the_file_does_when_it_is_run_is_not_done() -> None:

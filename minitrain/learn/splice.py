@@ -276,6 +276,8 @@ def splice(piece: Piece, source: str, filename: str) -> list[types.CodeType]:
     library = ast.parse(piece.source)
     holder, _ = _find(library, piece)
     theirs = _learners_piece(tree, piece)
+    if isinstance(holder, ast.ClassDef) and isinstance(theirs, ast.ClassDef):
+        _drop_outdated_methods(theirs, holder, tree, library, piece)
     before, after = _rest(tree, theirs, library, piece)
     if isinstance(holder, ast.ClassDef) and isinstance(theirs, ast.ClassDef):
         new: ast.stmt = _merged(holder, theirs, piece)
@@ -390,6 +392,29 @@ def _used_names(statements: Sequence[ast.stmt], theirs: ast.stmt) -> set[str]:
     return {x.id for x in nodes if isinstance(x, ast.Name) and id(x) not in unused}
 
 
+def _names_there(library: ast.Module) -> set[str]:
+    """The names that the piece's module defines or imports."""
+    imports = [x for x in library.body if isinstance(x, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name.partition(".")[0] for x in imports for alias in x.names} | set(_defined(library))
+
+
+def _holds(module: str, piece: Piece) -> bool:
+    """Whether this is the piece's module, or a package (other than the root) that contains it."""
+    return module == piece.module or (module != _root(module) and piece.module.startswith(f"{module}."))
+
+
+def _drop_outdated_methods(
+    theirs: ast.ClassDef, holder: ast.ClassDef, tree: ast.Module, library: ast.Module, piece: Piece
+) -> None:
+    """Leave a given method to the library if it uses a helper that is gone: the file is of an earlier version."""
+    imports = [x for x in tree.body if isinstance(x, ast.ImportFrom) and _holds(x.module or "", piece)]
+    there = _names_there(library)
+    gone = {a.asname or a.name for x in imports for a in x.names if not {a.name, a.name.lstrip("_")} & there}
+    for name, method in _methods(theirs).items():
+        if name != piece.function_name and name in _methods(holder) and _used_names([method], method) & gone:
+            theirs.body.remove(method)
+
+
 def _imported(statement: ast.ImportFrom, library: ast.Module, piece: Piece, used: set[str]) -> list[ast.stmt]:
     """What an import from the library becomes, now that the learner's file is part of the piece's module.
 
@@ -397,20 +422,16 @@ def _imported(statement: ast.ImportFrom, library: ast.Module, piece: Piece, used
     of earlier versions must still work: names that the file does not use are dropped, since they may have moved, and a
     helper `_f` may be called `f` now.
     """
-    imports = [x for x in library.body if isinstance(x, ast.Import | ast.ImportFrom)]
-    there = {alias.asname or alias.name.partition(".")[0] for x in imports for alias in x.names} | set(
-        _defined(library)
-    )
+    there = _names_there(library)
     module = MOVED.get(statement.module or "", statement.module or "")
     is_own = module == piece.module
-    around = is_own or (module != _root(module) and piece.module.startswith(f"{module}."))
     result: list[ast.stmt] = []
     for alias in statement.names:
         name, original = alias.asname or alias.name, alias.name
         if original not in there and original.lstrip("_") in there:
             original = original.lstrip("_")
         new: ast.stmt | None = None
-        if around and (original in there or (is_own and name == "*")):
+        if _holds(module, piece) and (original in there or (is_own and name == "*")):
             if name != original:
                 new = ast.Assign([ast.Name(name, ast.Store())], ast.Name(original, ast.Load()))
         elif name not in used and name != "*":
