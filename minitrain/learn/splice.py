@@ -30,6 +30,7 @@ MOVED = {  # modules that learners' files of earlier versions import from
     "minitrain.random": "minitrain.torchlike.random",
     "minitrain.training.loops": "minitrain.loops",
 }
+NO_LONGER_THERE = {"Tensor": "minitrain.tensor"}  # names that their modules had, so that such files did not import them
 
 
 class SpliceError(Exception):
@@ -369,6 +370,9 @@ def _rest(
                 f"the library's: from {piece.module} import {name}",
                 statement.lineno,
             )
+    for name in used & NO_LONGER_THERE.keys() - _names_there(library) - _names_there(tree):
+        added = ast.ImportFrom(NO_LONGER_THERE[name], [ast.alias(name)], 0)
+        before.append(ast.fix_missing_locations(ast.copy_location(added, theirs)))
     for statement in tree.body:
         if statement is theirs:
             rest = after
@@ -392,10 +396,10 @@ def _used_names(statements: Sequence[ast.stmt], theirs: ast.stmt) -> set[str]:
     return {x.id for x in nodes if isinstance(x, ast.Name) and id(x) not in unused}
 
 
-def _names_there(library: ast.Module) -> set[str]:
-    """The names that the piece's module defines or imports."""
-    imports = [x for x in library.body if isinstance(x, ast.Import | ast.ImportFrom)]
-    return {alias.asname or alias.name.partition(".")[0] for x in imports for alias in x.names} | set(_defined(library))
+def _names_there(module: ast.Module) -> set[str]:
+    """The names that a module defines or imports."""
+    imports = [x for x in module.body if isinstance(x, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name.partition(".")[0] for x in imports for alias in x.names} | set(_defined(module))
 
 
 def _holds(module: str, piece: Piece) -> bool:
