@@ -4,7 +4,7 @@ import copy
 import io
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,10 @@ recipes = st.builds(
     by_indices=st.booleans(),
 )
 
+drawing_amid_a_pass = st.builds(
+    replace, recipes, order=st.sampled_from(["shuffled", "with replacement"]), num_samples=st.integers(20, 70)
+)
+
 
 def plain(batch: Any) -> Any:
     return batch.tolist() if isinstance(batch, Tensor) else batch
@@ -192,6 +196,9 @@ class Restored(RuleBasedStateMachine):
 
     @initialize(recipe=recipes, seed=seeds)
     def start(self, recipe: Recipe, seed: int) -> None:
+        self.begin_anew(recipe, seed)
+
+    def begin_anew(self, recipe: Recipe, seed: int) -> None:
         random.manual_seed(seed)
         self.recipe, self.seed = recipe, seed
         self.world = World(recipe, self.loader_class, seed)
@@ -252,7 +259,7 @@ class Restored(RuleBasedStateMachine):
 
 
 TestRestored = Restored.TestCase
-TestRestored.settings = settings(max_examples=4 * settings().max_examples)
+TestRestored.settings = settings(max_examples=6 * settings().max_examples)
 
 
 class Skips(DataLoader[Any]):
@@ -330,6 +337,12 @@ BROKEN = {
 def test_a_loader_is_caught_that(fault: str) -> None:
     class Broken(Restored):
         loader_class = BROKEN[fault]
+
+        if fault == "forgets the pass's generator":  # which matters where more is drawn from it amid a pass
+
+            @initialize(recipe=drawing_amid_a_pass, seed=seeds)
+            def start(self, recipe: Recipe, seed: int) -> None:
+                self.begin_anew(recipe, seed)
 
     profile = settings(phases=[Phase.generate], database=None, report_multiple_bugs=False, max_examples=2000)
     with pytest.raises(AssertionError):

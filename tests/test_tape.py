@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import assume, event, given
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 import minitrain
@@ -241,11 +241,13 @@ def check_unrecorded(program: Program) -> None:
         assert_same(ours, theirs)
 
 
+@settings(max_examples=4 * settings().max_examples)
 @given(recorded_programs)
 def test_views_and_writes_have_the_right_gradients_or_are_refused(program: Program) -> None:
     check_recorded(program)
 
 
+@settings(max_examples=4 * settings().max_examples)
 @given(unrecorded_programs)
 def test_unrecorded_views_and_writes_have_torchs_gradients_or_are_refused(program: Program) -> None:
     check_unrecorded(program)
