@@ -112,9 +112,7 @@ def test_fewer_more_or_other_numbers_are_unequal(values: list[float]) -> None:
 
 def test_loaders_that_give_other_batches_are_refused() -> None:
     loader.require_same_checksum("shuffled", {"torch": "00c0ffee", "minitrain": "00c0ffee"})
-    with pytest.raises(
-        UnequalError, match="have different checksums: torch 00c0ffee, minitrain decade00"
-    ):
+    with pytest.raises(UnequalError, match="have different checksums: torch 00c0ffee, minitrain decade00"):
         loader.require_same_checksum("shuffled", {"torch": "00c0ffee", "minitrain": "decade00"})
 
 
