@@ -16,7 +16,7 @@ from benchmarks.measuring import PEAK_MEMORY, Options, alternating, ratios, requ
 from benchmarks.programs import tutorial
 from benchmarks.report import Report
 from minitrain.data import datasets
-from minitrain.with_torch.choose_backend import find_compiler
+from minitrain.with_torch.installed import find_compiler
 
 CASE = "the tutorial's program"
 TOLERANCE = 2e-5

@@ -1,4 +1,4 @@
-"""The training loop and the test loop of the PyTorch tutorial, for minitrain's objects and for torch's alike."""
+"""The training loop and the test loop of the PyTorch tutorial. They work with minitrain's objects and with torch's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class Observer:
-    """What the loops tell of themselves, as it happens. This one prints the tutorial's lines.
+    """Follows the loops: they call its methods as they run. This one prints the tutorial's lines.
 
-    A subclass can record, show progress or save; it stops the loop by raising. `line` is where all lines go through.
+    A subclass can record, show progress or save, and stops the loop by raising. All printing goes through `line`.
     """
 
     def line(self, text: str) -> None:
@@ -16,32 +16,32 @@ class Observer:
         print(text, flush=True)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Called before an epoch, with its number from 1 up, and how many there are."""
+        """Called before each epoch, with its number, counted from 1, and the number of epochs."""
         self.line(f"Epoch {epoch}\n-------------------------------")
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """Called with the batch's loss before backward: raising here leaves the parameters as they are."""
+        """Called with the batch's loss before backward. Raising here leaves the parameters unchanged."""
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
-        """Called when the parameters are updated and current of the size samples have been seen."""
+        """Called after the update; `current` of the `size` samples have been used so far."""
         if batch % 100 == 0:
             self.line(f"loss: {loss.item():>7f}  [{current:>5d}/{size:>5d}]")
 
     def settles_after(self, batch: int) -> bool:
-        """Whether settled must be called after this batch.
+        """Whether `settled` must be called after this batch.
 
-        train_loop calls it after each. A loop that computes ahead of what it tells asks beforehand, and waits there.
+        train_loop calls it after every batch anyway. A loop that runs ahead of its reports asks this first, and waits.
         """
         return False
 
     def settled(self, batch: int) -> None:
-        """Called after after_update, when model, optimizer and data loader are exactly as after this batch.
+        """Called after after_update, when model, optimizer and data loader are in their state after this batch.
 
-        So it is the moment to save them, or to stop by raising.
+        This is the moment to save them, or to stop by raising.
         """
 
     def after_test(self, accuracy: float, loss: float) -> None:
-        """Called with the share of right answers, from 0 to 1, and the mean of the batches' losses."""
+        """Called with the accuracy, from 0 to 1, and the mean of the batches' losses."""
         self.line(f"Test Error: \n Accuracy: {(100 * accuracy):>0.1f}%, Avg loss: {loss:>8f} \n")
 
 
@@ -51,21 +51,21 @@ PRINT = Observer()
 def train_loop(
     dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Observer = PRINT, first_batch: int = 0
 ) -> None:
-    """One pass over the training data, an update of the parameters for each batch.
+    """Train for one pass over the data, with one update of the parameters per batch.
 
     dataloader: gives batches (X, y), and has .dataset and .batch_size.
-    first_batch: the number of the first batch it gives; not 0 when a pass broken off goes on.
+    first_batch: the number of its first batch; not 0 when an interrupted pass is resumed.
     """
     size = len(dataloader.dataset)
     model.train()
     for batch, (X, y) in enumerate(dataloader, start=first_batch):
-        # How far off is the model?
+        # How wrong is the model?
         pred = model(X)
         loss = loss_fn(pred, y)
         observer.before_update(batch, X, y, loss)
 
-        # Which way does each parameter make it better? Go a step that way, then forget the gradients: the next
-        # backward adds to what is there.
+        # In which direction does each parameter reduce the loss? Take a step that way. Then clear the gradients,
+        # since the next backward would add to them.
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -75,14 +75,14 @@ def train_loop(
 
 
 def test_loop(dataloader: Any, model: Any, loss_fn: Any, observer: Observer = PRINT) -> tuple[float, float]:
-    """One pass over the test data without updates; call it inside no_grad().
+    """Test for one pass over the data, without updates. Call it inside no_grad().
 
-    Returns the share of right answers, from 0 to 1, and the mean of the batches' losses.
-    Raises ValueError if there is no batch to test on.
+    Returns the accuracy, from 0 to 1, and the mean of the batches' losses.
+    Raises ValueError if the dataloader has no batches.
     """
     size, num_batches = len(dataloader.dataset), len(dataloader)
     if num_batches == 0:
-        raise ValueError("test_loop needs at least one batch, but the dataloader gives none: is its data set empty?")
+        raise ValueError("test_loop needs at least one batch, but the dataloader has none: is its data set empty?")
     model.eval()
     test_loss, correct = 0.0, 0
     for X, y in dataloader:

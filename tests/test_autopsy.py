@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minitrain import ops
 from minitrain.autograd import check_gradients
-from minitrain.diagnosis import autopsy
+from minitrain.diagnosis.autopsy import autopsy
 from minitrain.mistakes.catalogue import SPECIMENS, Specimen
 from minitrain.mistakes.table import find
 from minitrain.ops import Array

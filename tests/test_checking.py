@@ -1,10 +1,13 @@
 """What a check says of files that learners write, hostile ones among them; and that nothing they do breaks it."""
 
 import io
+import math
+import re
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,12 +168,19 @@ def test_what_goes_wrong_is_said_with_the_line(checked: Checked, body: str, line
     assert f"mine.py, line {line_of(line, RELU, body)}" in text
 
 
-@pytest.mark.parametrize("name", ["mine.py", "ein größeres Übel, 日本.py"])
-@pytest.mark.parametrize("body", ["while True:\n    x = 1", "print('here')\nwhile True:\n    x = sum(range(9999))"])
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("mine.py", "while True:\n    x = 1"),
+        ("ein größeres Übel, 日本.py", "print('here')\nwhile True:\n    x = sum(range(9999))"),
+    ],
+)
 def test_a_loop_without_end_is_ended_and_its_line_named(checked: Checked, body: str, name: str) -> None:
-    stages = checked(body, name=name, limit=2.0)
-    text = stages[-1].text
-    assert "still running after 2 s" in text
+    began = time.monotonic()
+    checked(RIGHT, name=name)
+    limit = math.ceil(4 * (time.monotonic() - began))  # seconds; enough to come to the loop, however slow the machine
+    text = checked(body, name=name, limit=limit)[-1].text
+    assert f"still running after {limit} s" in text
     loop = line_of("while True", RELU, body)
     assert f"{name}, line {loop}, " in text or f"{name}, line {loop + 1}, " in text
     assert ("It printed:\n  | here" in text) == ("here" in body)
@@ -258,7 +268,7 @@ def test_a_piece_that_only_training_finds_wrong_fails_there(checked: Checked) ->
     body = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) * (2 if y.shape == (25, 16) else 1)"
     stage = checked(body)[-1]
     assert (stage.name, stage.passed) == ("training", False)
-    assert "They part at batch 3: 2.25901, where the library has 2.27412." in stage.text
+    assert re.search(r"They part at batch 3: 2\.2590\d, where the library has 2\.2741\d\.", stage.text)
     raising = checked("if grad_y.shape == (25, 16):\n    raise ValueError('here')\n" + RIGHT)[-1]
     assert (raising.name, raising.passed) == ("training", False)
     assert "ValueError: here" in raising.text
@@ -268,7 +278,10 @@ def test_a_piece_that_only_training_finds_wrong_fails_there(checked: Checked) ->
 
 def test_what_stands_around_the_piece_is_run_and_its_errors_are_told(checked: Checked) -> None:
     text = RELU.with_body(RIGHT)
-    assert "line 35, in <module>" in checked(text=text + "\n\nprint(nothing)\n")[-1].text
+    assert (
+        f"line {len(text.splitlines()) + 2}, in <module>"
+        in checked(text=text.rstrip() + "\n\nprint(nothing)\n")[-1].text
+    )
     assert (
         "No module named 'nonsense'"
         in checked(text=text.replace("import numpy", "import nonsense\nimport numpy"))[-1].text

@@ -208,7 +208,7 @@ def test_digits_have_the_face_of_fashion_mnist(folder: Path, tmp_path: Path) -> 
 
 def test_a_damaged_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DIGITS", module.DIGITS._replace(sha256="0" * 64))
-    with pytest.raises(DataError, match=r"digits.npz is damaged: expected SHA-256 000.*install minitrain anew"):
+    with pytest.raises(DataError, match=r"digits.npz is damaged: expected SHA-256 000.*reinstall minitrain"):
         Digits()
 
 
@@ -263,14 +263,14 @@ WRONG_FILES = {
     "missing": (None, "no file"),
     "empty": (b"", "0 bytes, an empty file"),
     "truncated": (PACKED[TRAIN_IMAGES][:-100], r"[\d,]+ bytes, a truncated gzip file"),
-    "corrupted": (flip(PACKED[TRAIN_IMAGES], -60), "a damaged gzip file, or none at all .CRC"),
-    "a page of the web": (b"<!DOCTYPE html>" * 9, "135 bytes, a damaged gzip file, or none at all"),
+    "corrupted": (flip(PACKED[TRAIN_IMAGES], -60), "a damaged gzip file, or not a gzip file .CRC"),
+    "a page of the web": (b"<!DOCTYPE html>" * 9, "135 bytes, a damaged gzip file, or not a gzip file"),
     "labels for images": (PACKED[TRAIN_LABELS], f"the content of {TRAIN_LABELS}"),
     "test for train": (PACKED["t10k-images-idx3-ubyte.gz"], "the content of t10k-images-idx3-ubyte.gz"),
     "unpacked under the packed name": (UNPACKED[TRAIN_IMAGES[:-3]], "the content of train-images-idx3-ubyte"),
     "other images of the same shape": (
         gzip.compress(idx(255 - ARRAYS[TRAIN_IMAGES[:-3]])),
-        "a whole IDX file of the right shape, but SHA-256 .*: damaged, or other images",
+        "an IDX file of the right shape, but with SHA-256 .*: damaged, or other images",
     ),
     "fewer images": (
         gzip.compress(idx(ARRAYS[TRAIN_IMAGES[:-3]][:7])),
@@ -280,9 +280,9 @@ WRONG_FILES = {
         gzip.compress(UNPACKED[TRAIN_IMAGES[:-3]][:-1000]),
         "a truncated IDX file: it ends after 14,680 of 15,680 bytes",
     ),
-    "too long": (gzip.compress(UNPACKED[TRAIN_IMAGES[:-3]] + b"!"), "an IDX file that goes on after the 15,680 bytes"),
+    "too long": (gzip.compress(UNPACKED[TRAIN_IMAGES[:-3]] + b"!"), "an IDX file with more than the 15,680 bytes"),
     "a bomb": (gzip.compress(UNPACKED[TRAIN_IMAGES[:-3]][:4] + bytes(1_000_000)), "an IDX file of shape"),
-    "far too long": (BIG, "more than any of Fashion-MNIST's files has"),
+    "far too long": (BIG, "larger than all of Fashion-MNIST's files"),
 }
 
 
@@ -294,7 +294,7 @@ def test_a_wrong_file_is_named_with_what_it_is_and_the_remedy(folder: Path, tmp_
     if content is not None:
         path.write_bytes(content)
     expected = rf"{path}: expected Fashion-MNIST's {TRAIN_IMAGES} \([\d,]+ bytes, SHA-256 \w+\.\.\.\), "
-    remedy = r"\. Name the folder .* or fetch it with `minitrain data fetch` .*\. By hand: .*digits"
+    remedy = r"\. Name the folder .* or download it with `minitrain data fetch` .*\. By hand: .*digits"
     with pytest.raises(DataError, match=expected + f"found (.* bytes, )?({found}).*" + remedy):
         Small(tmp_path)
     with pytest.raises(DataError, match=f"found .*({found})"):
@@ -311,7 +311,7 @@ def test_wrong_unpacked_files_are_noticed_too(tmp_path: Path, name: str) -> None
     other = TRAIN_LABELS[:-3] if "images" in name else TRAIN_IMAGES[:-3]
     for content, found in (
         (UNPACKED[name][:-1], "a truncated IDX file"),
-        (flip(UNPACKED[name], 999 if "images" in name else 70), "a whole IDX file of the right shape, but SHA-256"),
+        (flip(UNPACKED[name], 999 if "images" in name else 70), "an IDX file of the right shape, but with SHA-256"),
         (UNPACKED[other], f"the content of {other}"),
         (b"", "an empty file"),
     ):
@@ -403,14 +403,14 @@ def test_read_idx_never_reads_something_else_than_the_header_says(array: Any, mu
     ("content", "message"),
     [
         (b"", "an empty file"),
-        (b"\0\0", "no IDX file: it begins with"),
-        (b"\1\0\x08\1" + bytes(4), "no IDX file: it begins with"),
+        (b"\0\0", "not an IDX file: it begins with"),
+        (b"\1\0\x08\1" + bytes(4), "not an IDX file: it begins with"),
         (b"\0\0\x0d\1" + bytes(4), "of type 0x0d, not of unsigned bytes"),
         (b"\0\0\x08\3" + bytes(9), "ends within its header, after 13 bytes"),
         (b"\0\0\x08\1\0\0\0\3ab", "ends after 2 of 3 bytes"),
-        (b"\0\0\x08\1\0\0\0\1ab", "goes on after the 1 bytes"),
+        (b"\0\0\x08\1\0\0\0\1ab", "with more than the 1 bytes"),
         (b"\0\0\x08\3" + b"\xff" * 12, "ends after 0 of 79,228,162,458,924,105,385,300,197,375 bytes"),
-        (b"\0\0\x08\xff" + bytes(4 * 255), "header calls for 0 bytes"),
+        (b"\0\0\x08\xff" + bytes(4 * 255), "header promises 0 bytes"),
     ],
 )
 def test_read_idx_says_what_is_wrong(content: bytes, message: str) -> None:
@@ -431,7 +431,7 @@ def test_read_idx_reads_no_more_than_it_must() -> None:
             return block + bytes(size - len(block))
 
     stream: Any = Endless(b"\0\0\x08\1\0\0\1\0")
-    with pytest.raises(DataError, match="goes on after the 256 bytes"):
+    with pytest.raises(DataError, match="with more than the 256 bytes"):
         read_idx(stream)
     assert stream.given == 4 + 4 + 256 + 1
     stream = Endless(b"\0\0\x08\1\xff\0\0\0")
@@ -535,7 +535,7 @@ def test_a_bad_file_is_replaced_once_the_new_one_is_verified(folder: Path, tmp_p
     ("answer", "reason"),
     [
         (None, "HTTP status 404"),
-        (b"<html>log in to the network</html>", "sent 34 bytes, a damaged gzip file, or none at all"),
+        (b"<html>log in to the network</html>", "sent 34 bytes, a damaged gzip file, or not a gzip file"),
         (b"", "sent 0 bytes, an empty file"),
         (PACKED[TRAIN_LABELS], f"sent .* bytes, the content of {TRAIN_LABELS}"),
         (flip(PACKED[TRAIN_IMAGES], -60), "sent .* bytes, a damaged gzip file"),
@@ -565,7 +565,7 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path: Path, monkeypatch:
     message = str(caught.value)
     assert "\n" not in message
     for part in (
-        f"{tmp_path / 'FashionMNIST' / 'raw' / TRAIN_IMAGES}: found no file, and could not download another: tried ",
+        f"{tmp_path / 'FashionMNIST' / 'raw' / TRAIN_IMAGES}: found no file, and the download failed: tried ",
         f"{addresses[0]} (ConnectionError), {addresses[1]} (ConnectionError)",
         f"put {', '.join(PACKED)} into {tmp_path / 'FashionMNIST' / 'raw'}.",
         "--dataset digits",

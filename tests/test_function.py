@@ -124,7 +124,7 @@ def test_a_forward_of_several_results_is_refused() -> None:
         def forward(ctx: Any, x: Any) -> Any:
             return x, x
 
-    with pytest.raises(RuntimeError, match=r"Two\.forward returned 2 values; an operation makes one array"):
+    with pytest.raises(RuntimeError, match=r"Two\.forward returned 2 values; an operation has one result"):
         Two.apply(minitrain.tensor([1.0]))
 
 

@@ -42,6 +42,8 @@ def drawn_check(data: st.DataObject, operation: type[Function], checked: type[Fu
     call = in_float64(data.draw(CASES[operation].calls))
     # Where both bounds are the same number, torch's convention (and so ours) at that number is a slope that is nowhere.
     assume(operation is not ops.Clamp or call.options["min"] != call.options["max"])
+    # With an infinite base or exponent torch's slope (and so ours) can be inf · 0, nan, where the measured one is 0.
+    assume(operation is not ops.Pow or all(np.isfinite(x).all() for x in call.inputs))
     needs = can_ask(operation, call.inputs)
     assume(any(needs))
     with warnings.catch_warnings():
@@ -50,6 +52,7 @@ def drawn_check(data: st.DataObject, operation: type[Function], checked: type[Fu
 
 
 @every_operation
+@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_a_right_gradient_passes_over_the_whole_domain(operation: type[Function], data: st.DataObject) -> None:
     report = drawn_check(data, operation)

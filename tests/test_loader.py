@@ -1,7 +1,6 @@
 """DataLoader gives torch's batches in torch's order, and leaves the random stream where torch leaves it."""
 
 import warnings
-from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 import torch.utils.data as torch_data
 from hypothesis import example, given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import minitrain.data as our_data
 from minitrain.creation import from_numpy, tensor
@@ -21,13 +19,9 @@ from minitrain.data import (
     Dataset,
     RandomSampler,
     Sampler,
-    SequentialSampler,
     Subset,
-    SubsetRandomSampler,
     TensorDataset,
     ToTensor,
-    default_collate,
-    default_convert,
     random_split,
 )
 from minitrain.data.datasets import Digits
@@ -35,7 +29,6 @@ from minitrain.tensor import Tensor
 from minitrain.torchlike import random
 
 seeds = st.integers(0, 2**64 - 1)
-Point = namedtuple("Point", ["x", "y"])
 
 
 def plain(value: Any) -> Any:
@@ -51,7 +44,7 @@ def plain(value: Any) -> Any:
 
 
 class Libraries:
-    """The two libraries with the default generators at the same seed, and a generator of one's own in each."""
+    """Both libraries, each with the default generator and another generator at the same seeds."""
 
     def __init__(self, seed: int, own_seed: int) -> None:
         torch.manual_seed(seed)
@@ -107,7 +100,7 @@ def run(program: list[tuple[str, int]], loader: Any, draw: Callable[[], int]) ->
     program=[("start", 0), ("start", 0), ("next", 0), ("next", 1), ("draw", 0), ("finish", 1), ("finish", 0)],
     length=10, batch_size=3, shuffle=True, drop_last=False, own_generator=False, seed=0, own_seed=1,
 )  # fmt: skip
-@example(  # broken off early, then again from the start
+@example(  # interrupted early, then from the start again
     program=[("start", 0), ("next", 0), ("draw", 0), ("start", 0), ("finish", 1), ("start", 0), ("finish", 2)],
     length=10, batch_size=5, shuffle=True, drop_last=False, own_generator=True, seed=0, own_seed=1,
 )  # fmt: skip
@@ -145,43 +138,6 @@ def test_a_draw_left_out_would_be_noticed() -> None:
     list(Forgetful(range(3)))
     list(torch_data.DataLoader(range(3)))  # type: ignore[arg-type]
     assert not libraries.at_the_same_place()
-
-
-@given(
-    length=st.integers(1, 50),
-    replacement=st.booleans(),
-    num_samples=st.none() | st.integers(1, 120),
-    own_generator=st.booleans(),
-    seed=seeds,
-)
-def test_random_sampler_is_torchs(
-    length: int, replacement: bool, num_samples: int | None, own_generator: bool, seed: int
-) -> None:
-    libraries = Libraries(seed, seed)
-    options: Any = {"replacement": replacement, "num_samples": num_samples}
-    ours = RandomSampler(range(length), **options, generator=libraries.ours if own_generator else None)
-    torchs = torch_data.RandomSampler(range(length), **options, generator=libraries.torchs if own_generator else None)
-    assert list(ours) == list(torchs)
-    assert len(ours) == len(torchs)
-    assert libraries.at_the_same_place()
-
-
-@given(indices=st.lists(st.integers(0, 9), max_size=9), own_generator=st.booleans(), seed=seeds)
-def test_subset_random_sampler_is_torchs(indices: list[int], own_generator: bool, seed: int) -> None:
-    libraries = Libraries(seed, seed)
-    ours = SubsetRandomSampler(indices, libraries.ours if own_generator else None)
-    torchs = torch_data.SubsetRandomSampler(indices, libraries.torchs if own_generator else None)
-    assert list(ours) == list(torchs)
-    assert len(ours) == len(indices)
-    assert libraries.at_the_same_place()
-
-
-@given(length=st.integers(0, 20), batch_size=st.integers(1, 7), drop_last=st.booleans())
-def test_batch_sampler_is_torchs(length: int, batch_size: int, drop_last: bool) -> None:
-    ours = BatchSampler(SequentialSampler(range(length)), batch_size, drop_last)
-    torchs = torch_data.BatchSampler(torch_data.SequentialSampler(range(length)), batch_size, drop_last)
-    assert list(ours) == list(torchs)
-    assert len(ours) == len(torchs)
 
 
 @given(data=st.data(), length=st.integers(1, 40), seed=seeds, own_generator=st.booleans())
@@ -226,7 +182,7 @@ def test_without_batches_samples_come_one_by_one() -> None:
     assert libraries.at_the_same_place()
 
 
-def test_samplers_of_ones_own_are_followed() -> None:
+def test_a_users_samplers_are_followed() -> None:
     class Backwards(Sampler[int]):
         def __iter__(self) -> Any:
             return iter([3, 1, 0])
@@ -242,98 +198,11 @@ def test_samplers_of_ones_own_are_followed() -> None:
     assert (len(given_batches), given_batches.batch_size) == (2, None)
 
 
-# --- collation -------------------------------------------------------------------------------------------------
-
-# A kind of sample, drawn first, so that all samples of a batch are alike: a function that draws the values.
-arrays = st.builds(
-    lambda dtype, shape: hnp.arrays(dtype, shape, elements=hnp.from_dtype(np.dtype(dtype), allow_nan=False)),
-    st.sampled_from(["float32", "float64", "int64", "int32", "uint8", "bool"]),
-    hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3),
-)
-kinds = st.recursive(
-    st.one_of(
-        st.sampled_from(
-            [
-                st.integers(-(2**40), 2**40),
-                st.floats(allow_nan=False),
-                st.booleans(),
-                st.text(max_size=2),
-                st.binary(max_size=2),
-                st.floats(-10, 10, width=32).map(np.float32),
-                st.floats(-10, 10).map(np.float64),
-                st.integers(0, 100).map(np.int64),
-                st.integers(0, 100).map(np.uint8),
-                st.booleans().map(np.bool_),
-            ]
-        ),
-        arrays,
-        arrays.map(lambda kind: kind.map(from_numpy)),
-    ),
-    lambda parts: st.one_of(
-        st.lists(parts, min_size=1, max_size=3).map(lambda kinds: st.tuples(*kinds)),
-        st.lists(parts, min_size=1, max_size=3).map(lambda kinds: st.tuples(*kinds).map(list)),
-        st.tuples(parts, parts).map(lambda kinds: st.tuples(*kinds).map(lambda values: Point(*values))),
-        st.dictionaries(st.sampled_from("abc"), parts, min_size=1).map(st.fixed_dictionaries),
-        st.dictionaries(st.sampled_from("abc"), parts, min_size=1).map(
-            lambda kinds: st.fixed_dictionaries(kinds).map(OrderedDict)
-        ),
-    ),
-    max_leaves=4,
-)
-
-
-def for_torch(value: Any) -> Any:
-    """The same sample with torch's tensors."""
-    if isinstance(value, Tensor):
-        return torch.from_numpy(value.array)
-    if isinstance(value, Mapping):
-        return type(value)({key: for_torch(each) for key, each in value.items()})  # type: ignore[call-arg]
-    if isinstance(value, Point):
-        return Point(*map(for_torch, value))
-    return type(value)(map(for_torch, value)) if isinstance(value, list | tuple) else value
-
-
-@given(data=st.data(), kind=kinds)
-def test_samples_are_collated_as_in_torch(data: st.DataObject, kind: Any) -> None:
-    batch = data.draw(st.lists(kind, min_size=1, max_size=3))
-    theirs = [for_torch(sample) for sample in batch]
-    assert plain(default_collate(batch)) == plain(torch_data.default_collate(theirs))
-
-
-def test_floats_keep_their_precision_and_ints_their_width() -> None:
-    assert plain(default_collate([0.1, 1e300])) == ("tensor", "float64", (2,), [0.1, 1e300])
-    assert plain(default_collate([2**62 + 1])) == ("tensor", "int64", (1,), [2**62 + 1])
-
-
-@given(data=st.data(), kind=kinds)
-def test_a_sample_is_converted_as_in_torch(data: st.DataObject, kind: Any) -> None:
-    sample = data.draw(kind)
-    assert plain(default_convert(sample)) == plain(torch_data.default_convert(for_torch(sample)))
-
-
-@pytest.mark.parametrize(
-    ("batch", "error", "message"),
-    [
-        ([None, None], TypeError, "must contain tensors, numpy arrays, numbers, dicts or lists; found .*NoneType"),
-        ([np.array(["a"])], TypeError, "found an array of <U1"),
-        ([[1, 2], [1]], RuntimeError, "should be of equal size, got sizes from 1 to 2"),
-        ([np.zeros(2), np.zeros(3)], RuntimeError, r"stack expects each tensor to be equal size.*\[3\] at entry 1"),
-        ([{"a": 1}, {"b": 1}], KeyError, "a"),
-        ([], IndexError, "the batch is empty"),
-    ],
-)
-def test_samples_that_make_no_batch_are_refused(batch: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        default_collate(batch)
-    with pytest.raises(error):
-        torch_data.default_collate(batch)
-
-
 # --- whole batches ---------------------------------------------------------------------------------------------
 
 
 class OneByOne(Dataset[Any]):
-    """Another data set's samples, with no way to ask for a whole batch."""
+    """Another data set's samples, without a way to get a whole batch."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -420,7 +289,7 @@ def test_whole_batches_are_used(dataset: Any) -> None:
         assert source.collated_batch([0, 1]) is not None
         samples_asked_for = []
         source_class = type(source)
-        counting = type(  # the same class, with both methods defined anew beside each other
+        counting = type(  # the same class, with both methods redefined side by side
             "Counting",
             (source_class,),
             {
@@ -448,7 +317,7 @@ def test_a_batch_is_a_copy(indices: Any, transform: Any) -> None:
 
 
 @pytest.mark.parametrize("indices", [[12], [10, 11, 12], [-13], [0, 99]])
-def test_an_index_that_is_not_there_is_an_error(indices: list[int]) -> None:
+def test_an_index_out_of_range_is_an_error(indices: list[int]) -> None:
     for dataset in (small_digits(ToTensor()), tensor_dataset(np.asarray), Subset(small_digits(), range(12))):
         for source in (dataset, OneByOne(dataset)):
             with pytest.raises(IndexError):
@@ -476,7 +345,7 @@ class OnesForLists(TensorDataset):
 
 
 class Wrapper:
-    """Hands every attribute on, whole batches too, but has samples of its own."""
+    """Forwards every attribute, including collated_batch, but has its own samples."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
@@ -503,7 +372,7 @@ class Wrapper:
     ],
     ids=lambda dataset: type(dataset).__name__,
 )
-def test_what_a_subclass_or_a_wrapper_makes_of_a_sample_is_not_bypassed(dataset: Any) -> None:
+def test_the_samples_of_a_subclass_or_a_wrapper_are_not_bypassed(dataset: Any) -> None:
     assert all(ones_everywhere(batch) for batch in DataLoader(dataset, batch_size=2))
 
 
@@ -517,14 +386,14 @@ def test_what_a_user_puts_into_a_data_set_is_used() -> None:
 
 
 @pytest.mark.parametrize("indices", [[3, 4, 5], [5, 0]])
-def test_a_label_that_is_not_there_is_an_error(indices: list[int]) -> None:
+def test_a_missing_label_is_an_error(indices: list[int]) -> None:
     digits = small_digits(ToTensor())
     digits.targets = Tensor(digits.targets.array[:5])
     with pytest.raises(IndexError):
         list(DataLoader(digits, batch_sampler=[indices]))
 
 
-def test_a_length_of_ones_own_does_not_shorten_a_batch() -> None:
+def test_an_overridden_length_does_not_shorten_a_batch() -> None:
     class Longer(Digits):
         def __len__(self) -> int:
             return 300
@@ -642,17 +511,6 @@ def test_arguments_that_exclude_each_other_or_make_no_sense_are_errors_as_in_tor
     assert str(ours.value) == str(torchs.value)
 
 
-def test_samplers_check_their_arguments() -> None:
-    with pytest.raises(ValueError, match="num_samples=0: the data set is empty"):
-        DataLoader([], shuffle=True)
-    with pytest.raises(ValueError, match="num_samples=-1"):
-        RandomSampler(range(3), num_samples=-1)
-    with pytest.raises(TypeError, match="replacement should be a boolean"):
-        RandomSampler(range(3), replacement=1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="generator must be a Generator, got int"):
-        DataLoader(range(3), generator=42)  # type: ignore[arg-type]
-
-
 def test_a_loader_shows_its_arguments_and_does_not_let_them_be_changed() -> None:
     generator = random.Generator()
     dataset = range(5)
@@ -670,7 +528,7 @@ def test_an_empty_data_set_has_no_batches() -> None:
     assert len(DataLoader([])) == 0
 
 
-def test_a_pass_goes_on_after_an_exception() -> None:
+def test_a_pass_continues_after_an_exception() -> None:
     class Holey(Dataset[int]):
         def __getitem__(self, index: int) -> int:
             return 6 // index

@@ -320,12 +320,12 @@ def test_a_single_number_has_no_classes(torch: Any) -> None:
     torch.nn.NLLLoss()(torch.tensor(1.0), torch.tensor(0))
 
 
-@refused_as_in_torch(RuntimeError, "expected a floating point Tensor|floating point log-probabilities")
+@refused_as_in_torch(RuntimeError, "floating point logits")
 def test_integers_have_no_cross_entropy(torch: Any) -> None:
     torch.nn.CrossEntropyLoss()(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1]))
 
 
-@refused_as_in_torch(RuntimeError, "floating point log-probabilities, but got int64")
+@refused_as_in_torch(RuntimeError, "floating point log.*, but got int64")
 def test_integers_are_no_log_probabilities(torch: Any) -> None:
     torch.nn.NLLLoss()(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1]))
 

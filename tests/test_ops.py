@@ -14,15 +14,16 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minitrain import ops
-from minitrain.ops import Array, Context, Function
-from minitrain.tape import no_grad
+from minitrain import layout, ops
+from minitrain.ops import Array, Context, Function, elementwise, reduce
 from minitrain.tensor import Tensor, apply
 from minitrain.torchlike.arguments import as_axes, as_indices
+from minitrain.torchlike.grad_mode import no_grad
 from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,
     TORCH,
+    absolute,
     assert_agree,
     assert_caught,
     evaluate,
@@ -37,7 +38,7 @@ def test_zeroed_is_where(inputs: list[Array], data: st.DataObject) -> None:
     (grad,) = inputs
     mask = data.draw(own.arrays(grad.shape, "bool"))
     before = grad.copy()
-    result = ops.zeroed(grad, mask)
+    result = layout.zeroed(grad, mask)
     np.testing.assert_array_equal(result, np.where(mask, 0, grad))
     assert result.dtype == grad.dtype
     np.testing.assert_array_equal(grad, before)
@@ -98,6 +99,32 @@ def reduced(draw: st.DrawFn, shapes: st.SearchStrategy[tuple[int, ...]] = own.sh
     x = draw(own.arrays(shapes))
     dim = as_axes(draw(own.several_axes(x.ndim)), x.ndim)
     return Call([x], {"dim": dim, "keepdim": draw(st.booleans())})
+
+
+@st.composite
+def varied(draw: st.DrawFn) -> Call:
+    """Reductions of at least one value more than the correction: torch warns of others."""
+    x = draw(own.arrays(hnp.array_shapes(min_dims=1, max_dims=3, min_side=2, max_side=4), finite=True))
+    dims = st.lists(st.integers(0, x.ndim - 1), min_size=1, unique=True).map(tuple)
+    return Call([x], {"dim": draw(dims), "keepdim": draw(st.booleans()), "correction": draw(st.integers(0, 1))})
+
+
+@st.composite
+def whole(draw: st.DrawFn) -> Call:
+    x = draw(own.arrays(own.shapes_with_elements))
+    return Call([x], {"dim": tuple(range(x.ndim)), "keepdim": False})
+
+
+def magnitude_of_squares(compute: Any, inputs: Any, asks: Any, grad_y: Any) -> Any:
+    """Of sums of squares of differences: what the largest possible differences give."""
+    largest = [np.full(x.shape, 2 * np.abs(x).max(initial=0), x.dtype) * signs(x.shape) for x in inputs]
+    grad_y = None if grad_y is None else np.asarray(np.abs(grad_y))
+    return absolute(evaluate(TORCH, compute, largest, asks, grad_y))
+
+
+def signs(shape: tuple[int, ...]) -> Array:
+    """1 and -1 in turn along every axis, so that no mean is close to a value."""
+    return np.asarray((-1.0) ** np.sum(np.indices(shape), axis=0))
 
 
 @st.composite
@@ -174,6 +201,23 @@ def put(draw: st.DrawFn) -> Call:
     return Call([x, draw(own.arrays(tuple(sizes), x.dtype.name))], {"index": index})
 
 
+def every_second_transposed(x: Any) -> Any:
+    return x.swapaxes(0, -1)[..., ::2]
+
+
+@st.composite
+def viewed(draw: st.DrawFn) -> Call:
+    x = draw(own.arrays(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)))
+    v = draw(own.arrays(every_second_transposed(x).shape, x.dtype.name))
+    return Call([x, v], {"view": every_second_transposed})
+
+
+def torch_view_put(x: torch.Tensor, v: torch.Tensor, view: Any) -> torch.Tensor:
+    y = x.clone()
+    view(y).copy_(v)
+    return y
+
+
 @st.composite
 def joined(draw: st.DrawFn) -> Call:
     shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3))
@@ -242,6 +286,8 @@ CASES: dict[type[Function], Case] = {
     ops.Where: Case(chosen(), torch.where),
     ops.Sum: Case(reduced(), torch.sum, magnitude_of_products),
     ops.Mean: Case(reduced(), torch.mean, magnitude_of_products),
+    ops.Var: Case(varied(), torch.var, magnitude_of_squares),
+    ops.Max: Case(whole(), lambda x, dim, keepdim: x.max()),
     ops.Amax: Case(reduced(own.shapes_with_elements), torch.amax),
     ops.Reshape: Case(reshaped(), torch.reshape),
     ops.Flatten: Case(flattened(), torch.flatten),
@@ -250,6 +296,7 @@ CASES: dict[type[Function], Case] = {
     ops.Expand: Case(expanded(), lambda x, shape: x.expand(shape), magnitude_of_products),
     ops.Index: Case(indexed(), lambda x, index: x[torch_index(index)], magnitude_of_products),
     ops.IndexPut: Case(put(), torch_put, magnitude_of_products),
+    ops.ViewPut: Case(viewed(), torch_view_put, magnitude_of_products),
     ops.Cat: Case(joined(), lambda *inputs, dim: torch.cat(inputs, dim), magnitude_of_products),
     ops.Clone: Case(one.map(lambda call: Call(call.inputs, {"order": "K"})), lambda x, order: x.clone()),
     ops.ToCopy: Case(
@@ -310,6 +357,7 @@ def compare_with_torch(data: st.DataObject, case: Case, operation: type[Function
 
 
 @every_operation
+@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_value_and_gradients_are_torchs(operation: type[Function], data: st.DataObject) -> None:
     compare_with_torch(data, CASES[operation], operation)
@@ -482,7 +530,7 @@ def flipped_sign(ctx: Any, grad_y: Array) -> Any:
 
 
 def missing_share(ctx: Any, grad_y: Array) -> Any:
-    return np.broadcast_to(ops._expanded(grad_y, ctx), ctx.shape)
+    return np.broadcast_to(reduce._expanded(grad_y, ctx), ctx.shape)
 
 
 def missing_unbroadcast(ctx: Any, grad_y: Array) -> Any:
@@ -509,12 +557,12 @@ def stopping_within_the_bounds(ctx: Any, grad_y: Array) -> Any:
 
 def not_shared_among_ties(ctx: Any, grad_y: Array) -> Any:
     x, y = ctx.saved_arrays
-    return ops._expanded(grad_y, ctx) * (x == ops._expanded(y, ctx))
+    return reduce._expanded(grad_y, ctx) * (x == reduce._expanded(y, ctx))
 
 
 def all_to_the_first(ctx: Any, grad_y: Array) -> Any:
     a, b = ctx.saved_arrays
-    return ops._gradients_of_taken(ctx, grad_y, b_taken=np.less(a, b), a_taken=np.greater_equal(a, b))
+    return elementwise._gradients_of_taken(ctx, grad_y, b_taken=np.less(a, b), a_taken=np.greater_equal(a, b))
 
 
 def forgetting_the_sum(ctx: Any, grad_y: Array) -> Any:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from minitrain import optim
 from minitrain.ops import Array
 from minitrain.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from minitrain.tape import is_grad_enabled, no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import is_grad_enabled, no_grad
 
 RULES: list[type[Any]] = [SGD, RMSprop, Adam, AdamW]
 DTYPES = ["float32", "float64"]

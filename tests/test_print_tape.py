@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import minitrain
 from minitrain import nn
 from minitrain.ops import Array, Context, Function
-from minitrain.tape import Node, no_grad
+from minitrain.tape import Node
 from minitrain.tensor import Tensor, apply
+from minitrain.torchlike.grad_mode import no_grad
 
 
 def printed(loss: Tensor, model: nn.Module | None = None) -> str:

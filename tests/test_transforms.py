@@ -97,7 +97,7 @@ def test_normalize(image: Any, mean: Any, std: Any, inplace: bool, one_for_all: 
 
 def test_normalize_says_what_it_takes() -> None:
     normalize = Normalize((0.5,), (0.5,))
-    with pytest.raises(TypeError, match="comes after ToTensor"):
+    with pytest.raises(TypeError, match="apply Normalize after ToTensor"):
         normalize(np.zeros((2, 2), np.uint8))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"should be a float tensor. Got uint8"):
         normalize(Tensor(np.zeros((1, 2, 2), np.uint8)))

@@ -1,7 +1,7 @@
-"""The data sets of images: FashionMNIST, read from its four files, and Digits, which comes with the package.
+"""The image data sets: FashionMNIST, read from its four files, and Digits, which is part of the package.
 
-No file is trusted: each is known by its size and SHA-256, and where one is missing, truncated, damaged or
-swapped, one DataError names the file, what was expected, what was found, and the remedy.
+Every file is checked against its known size and SHA-256. If a file is missing, truncated, damaged or swapped with
+another, a DataError names the file, what was expected, what was found, and the remedy.
 """
 
 import contextlib
@@ -17,25 +17,25 @@ from typing import IO, Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.data.loader import Dataset, batch_index
+from minitrain.data.dataset import Dataset, batch_index
 from minitrain.data.transforms import ToTensor, to_unit_range
 from minitrain.tensor import Tensor
 
 # hashlib, gzip, zlib, importlib.resources and pooch are imported in the functions that need them, so that
-# `import minitrain` costs little more than `import numpy`.
+# `import minitrain` takes little longer than `import numpy`.
 
 StrPath = str | os.PathLike[str]
 
 
 class DataError(RuntimeError):
-    """Data files are missing, truncated, damaged, swapped or out of reach."""
+    """Data files are missing, truncated, damaged, swapped or cannot be downloaded."""
 
 
-# --- the genuine files -----------------------------------------------------------------------------------------
+# --- the files and their checksums -----------------------------------------------------------------------------
 
 
 class File(NamedTuple):
-    """An IDX file known to the last bit: its array's shape, its size in bytes, its checksum."""
+    """A file whose exact content is known: its array's shape, its size in bytes, its checksum."""
 
     name: str
     shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class File(NamedTuple):
 def _both_forms(
     name: str, shape: tuple[int, ...], packed: tuple[int, str], unpacked: tuple[int, str]
 ) -> tuple[File, File]:
-    """The file as it is downloaded, and as torchvision leaves it unpacked beside that."""
+    """The file as it is downloaded, and as torchvision unpacks it next to the download."""
     return File(f"{name}.gz", shape, *packed), File(name, shape, *unpacked)
 
 
@@ -78,8 +78,7 @@ FILES = (
 )
 Files = Sequence[tuple[File, File]]
 
-# MNIST's files have the same names and shapes, and are the ones most easily put in their place: their MD5 sums,
-# as published.
+# MNIST's files have the same names and shapes, so they are easily mistaken for these. Their published MD5 sums:
 MNIST_MD5 = {
     "f68b3c2dcbeaaa9fbdd348bbdeb94873": "train-images-idx3-ubyte.gz",
     "d53e105ee54ea40749a09fcbcd1e9432": "train-labels-idx1-ubyte.gz",
@@ -103,7 +102,7 @@ DIGITS = File("digits.npz", (1_797, 8, 8), 45_394, "b2dab7b501728c22e9119ad76740
 
 
 class _ImageDataset(Dataset[tuple[Any, Any]]):
-    """Images and their labels in memory: what both data sets have in common."""
+    """Images and their labels in memory: the common base of both data sets."""
 
     classes: ClassVar[list[str]]
     root: str | None = None
@@ -124,7 +123,7 @@ class _ImageDataset(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         index = operator.index(index)
-        image: Any = np.array(self.data[index])  # a copy, which a transform may write into
+        image: Any = np.array(self.data[index])  # a copy: a transform may write into it
         target: Any = int(self.targets[index])
         if self.transform is not None:
             image = self.transform(image)
@@ -136,12 +135,15 @@ class _ImageDataset(Dataset[tuple[Any, Any]]):
         return len(self.data)
 
     def collated_batch(self, indices: list[int]) -> list[Tensor] | None:
-        """Images (N, 1, H, W) float32 with ToTensor, (N, H, W) uint8 with no transform, and labels (N,) int64."""
+        """Labels (N,) int64, and images: (N, 1, H, W) float32 with ToTensor, (N, H, W) uint8 without a transform.
+
+        None with any other transform.
+        """
         scaled = type(self.transform) is ToTensor
         if not (scaled or self.transform is None) or self.target_transform is not None:
             return None
         if not (_holds(self.data, np.uint8, 3) and _holds(self.targets, np.int64, 1)):
-            return None  # the user has put something else there
+            return None  # the user has replaced them
         images, labels = self.data.array, self.targets.array
         index = batch_index(indices, len(images))
         if index is None or len(images) != len(labels):
@@ -155,7 +157,7 @@ class _ImageDataset(Dataset[tuple[Any, Any]]):
         return {name: label for label, name in enumerate(self.classes)}
 
     def __repr__(self) -> str:
-        # Line for line torchvision's, whose transforms stand at the margin.
+        # Line for line torchvision's, which does not indent the transforms.
         lines = [f"Dataset {type(self).__name__}", f"    Number of datapoints: {len(self)}"]
         if self.root is not None:
             lines.append(f"    Root location: {self.root}")
@@ -173,21 +175,21 @@ def _holds(values: object, dtype: type[np.generic], ndim: int) -> bool:
 
 
 class FashionMNIST(_ImageDataset):
-    """Zalando's 28x28 images of clothes: 60,000 to train and 10,000 to test, in ten classes.
+    """Zalando's 28x28 images of clothes in ten classes: 60,000 for training and 10,000 for testing.
 
-    `dataset[i]` is (image, label): a uint8 ndarray of shape (28, 28), or what the transform makes of it, and an
-    int. (torchvision hands the transform a PIL image; the base install has no Pillow.) `data` is the uint8 Tensor
-    (N, 28, 28) of all images, `targets` the int64 Tensor (N,) of all labels.
+    `dataset[i]` is (image, label). The image is a uint8 ndarray of shape (28, 28), or the transform's result; the
+    label is an int. (torchvision passes the transform a PIL image; the base install has no Pillow.) `data` is the
+    uint8 Tensor (N, 28, 28) of all images, `targets` the int64 Tensor (N,) of all labels.
 
     Args:
-        root: the folder that holds FashionMNIST/raw/ with the four files, packed (.gz) or as torchvision unpacks
-            them. If None: the environment's MINITRAIN_DATA, else ./data.
-        train: the images to train on; those to test on if False.
+        root: the folder that contains FashionMNIST/raw/ with the four files, compressed (.gz) or unpacked as by
+            torchvision. If None: the environment variable MINITRAIN_DATA, else ./data.
+        train: the training images if True, the test images if False.
         transform, target_transform: called with each image and each label.
-        download: fetch the files that are missing, and replace those that are not the genuine ones.
+        download: download missing files, and replace files that are damaged or swapped.
 
     Raises:
-        DataError: a file is not there, or not the genuine one.
+        DataError: a file is missing, or its content is not the original.
 
     Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
     Algorithms", arXiv:1708.07747 (2017); MIT licence.
@@ -217,13 +219,13 @@ class FashionMNIST(_ImageDataset):
 
 
 class Digits(_ImageDataset):
-    """8x8 images of handwritten digits, 1,500 to train and 297 to test, which come with the package.
+    """8x8 images of handwritten digits, part of the package: 1,500 for training and 297 for testing.
 
-    As FashionMNIST in everything else. The source's pixels run from 0 to 16; here they are uint8 from 0 to 255,
-    value * 255 / 16 rounded, which loses nothing, so that ToTensor makes [0, 1] of them as of any other image.
+    Everything else is as in FashionMNIST. The source's pixels range from 0 to 16. Here they are value * 255 / 16,
+    rounded to uint8, so that ToTensor scales them to [0, 1] like any other image; no value is lost by rounding.
     The split is the permutation of numpy.random.RandomState(0): its first 1,500 indices are for training.
 
-    Args: as FashionMNIST's. root and download make no difference: there is nothing to look for, nothing to fetch.
+    Args: those of FashionMNIST. root and download have no effect, since the images are in the package.
 
     Raises:
         DataError: the package's file is damaged.
@@ -255,7 +257,7 @@ class Digits(_ImageDataset):
 
 
 class Status(NamedTuple):
-    """How one file is. `size` is None where there is none; `fault` is None where it is the genuine one."""
+    """The result of checking one file. `size` is None if there is no file; `fault` is None if the file is intact."""
 
     path: str
     file: File
@@ -264,22 +266,22 @@ class Status(NamedTuple):
 
 
 def data_root(root: StrPath | None = None) -> str:
-    """The folder for data: `root` if given, else the environment's MINITRAIN_DATA, else ./data."""
+    """The folder for data: `root` if given, else the environment variable MINITRAIN_DATA, else ./data."""
     return os.path.expanduser(root if root is not None else os.environ.get("MINITRAIN_DATA") or "data")
 
 
 def raw_folder(root: StrPath | None = None) -> str:
-    """The folder for Fashion-MNIST's files, where torchvision has them too."""
+    """The folder for Fashion-MNIST's files, the same as torchvision's."""
     return os.path.join(data_root(root), "FashionMNIST", "raw")
 
 
 def status(root: StrPath | None = None, *, files: Files = FILES) -> list[Status]:
-    """How each of the four files is, checksum included: the .gz, or the unpacked one where there is no .gz."""
+    """Check each of the four files, checksum included: the .gz file, or the unpacked one if there is no .gz."""
     return [_examine(*_locate(raw_folder(root), forms), files) for forms in files]
 
 
 def verify(root: StrPath | None = None, *, files: Files = FILES) -> None:
-    """Raise a DataError for the first of the four files that is not there, or not the genuine one."""
+    """Raise a DataError for the first of the four files that is missing, or whose content is not the original."""
     for forms in files:
         _check(raw_folder(root), forms, files)
 
@@ -292,19 +294,19 @@ def fetch(
     mirrors: Sequence[str] = MIRRORS,
     timeout: float = 30.0,
 ) -> None:
-    """Download the files that are missing, and replace those that are not the genuine ones.
+    """Download missing files, and replace files that are damaged or swapped.
 
-    A file arrives as a .part beside its place, is verified there, and only then gets its name: whatever happens
-    on the way, what stands under the name is the genuine file, or what stood there before.
+    A file is downloaded under a .part name, verified, and only then renamed. If anything fails on the way, the old
+    file is still in place.
 
     Args:
-        root: as FashionMNIST's.
-        progress: called with a file's name and size, gives a progress bar with tqdm's methods; True for pooch's bars.
-        mirrors: addresses that a file's name is appended to, tried one after the other.
-        timeout: how many seconds a mirror may stay silent.
+        root: as in FashionMNIST.
+        progress: called with a file's name and size; returns a progress bar with tqdm's methods. True for pooch's bars.
+        mirrors: base addresses, tried one after the other; the file's name is appended.
+        timeout: how many seconds to wait for a silent mirror.
 
     Raises:
-        DataError: no mirror has given the genuine file, or the folder cannot be written.
+        DataError: no mirror sent the original file, or the folder cannot be written.
     """
     folder = raw_folder(root)
     for forms in files:
@@ -325,7 +327,7 @@ def _download(
     import pooch  # type: ignore[import-untyped]
 
     path = os.path.join(folder, file.name)
-    part = f"{path}.{os.getpid()}.part"  # of this process alone: two may be at it
+    part = f"{path}.{os.getpid()}.part"  # one per process: two may download at the same time
     failures = []
     try:
         os.makedirs(folder, exist_ok=True)
@@ -351,24 +353,24 @@ def _download(
         with contextlib.suppress(OSError):
             os.remove(part)
     raise DataError(
-        f"{os.path.join(folder, file.name)}: found {fault}, and could not download another: tried "
+        f"{os.path.join(folder, file.name)}: found {fault}, and the download failed: tried "
         f"{', '.join(failures)}. {_by_hand(folder, files)}"
     )
 
 
 def _locate(folder: str, forms: tuple[File, File]) -> tuple[str, File]:
-    """Where a file is, and in which form: unpacked only if it is there so, and not packed."""
+    """Where a file is, and in which form: unpacked only if it exists unpacked and not as .gz."""
     packed, unpacked = ((os.path.join(folder, file.name), file) for file in forms)
     return unpacked if os.path.exists(unpacked[0]) and not os.path.exists(packed[0]) else packed
 
 
 def _check(folder: str, forms: tuple[File, File], files: Files) -> tuple[str, File]:
-    """Where the genuine file is, and in which form. Raises DataError if it is not there."""
+    """Where the file is, and in which form. Raises DataError if it is missing, or its content is not the original."""
     path, file, _, fault = _examine(*_locate(folder, forms), files)
     if fault is not None:
         raise DataError(
             f"{path}: expected Fashion-MNIST's {file.name} ({file.size:,} bytes, SHA-256 {file.sha256[:16]}...), "
-            f"found {fault}. Name the folder that has it (--data-dir, MINITRAIN_DATA), or fetch it with "
+            f"found {fault}. Name the folder that has it (--data-dir, MINITRAIN_DATA), or download it with "
             f"`minitrain data fetch` (in a program, download=True). {_by_hand(folder, files)}"
         )
     return path, file
@@ -377,17 +379,17 @@ def _check(folder: str, forms: tuple[File, File], files: Files) -> tuple[str, Fi
 def _by_hand(folder: str, files: Files) -> str:
     return (
         f"By hand: put {', '.join(packed.name for packed, _ in files)} into {folder}. The digits (datasets.Digits, or "
-        "--dataset digits) need no files and no network."
+        "--dataset digits) need neither files nor a network."
     )
 
 
 def _examine(path: str, file: File, files: Files) -> Status:
-    """How the file at `path` is, that should be `file`; `files` are those it may have been swapped for."""
+    """Check the file at `path`, which should be `file`; `files` are those it may be swapped with."""
     size = None
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            return Status(path, file, None, "no file, but a pipe, a socket or a device")  # reading would wait for it
+            return Status(path, file, None, "a pipe, a socket or a device, not a file")  # reading could block
         size = found.st_size
         content = _identify(path, size, file, files)
     except FileNotFoundError:
@@ -398,10 +400,10 @@ def _examine(path: str, file: File, files: Files) -> Status:
 
 
 def _identify(path: str, size: int, file: File, files: Files) -> str | None:
-    """What the content is instead of the genuine one, in words; None if it is that."""
+    """What the content is instead of the original, in words; None if it is the original."""
     known = {each.sha256: each for forms in files for each in forms}
     if size > max(each.size for each in known.values()):
-        return "more than any of Fashion-MNIST's files has"  # and not worth reading through
+        return "larger than all of Fashion-MNIST's files"  # so there is no need to read it
     sha256 = _digest(path, "sha256")
     if sha256 == file.sha256:
         return None
@@ -413,7 +415,7 @@ def _identify(path: str, size: int, file: File, files: Files) -> str | None:
         _read(path, file)
     except DataError as error:
         return str(error)
-    return f"a whole IDX file of the right shape, but SHA-256 {sha256[:16]}...: damaged, or other images"
+    return f"an IDX file of the right shape, but with SHA-256 {sha256[:16]}...: damaged, or other images"
 
 
 def _digest(path: str, algorithm: str) -> str:
@@ -427,10 +429,10 @@ def _digest(path: str, algorithm: str) -> str:
 
 
 def read_digits(path: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """The images (1797, 8, 8), of values 0 to 16, and the labels (1797,) in the package's file.
+    """The images (1797, 8, 8), with values from 0 to 16, and the labels (1797,) in the package's file.
 
-    path: a Path, or what importlib.resources has in its place.
-    Raises DataError if the file is not there, or not the genuine one.
+    path: a Path, or importlib.resources' equivalent.
+    Raises DataError if the file is missing or damaged.
     """
     import hashlib
 
@@ -438,29 +440,29 @@ def read_digits(path: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]
         with path.open("rb") as file:
             content = file.read(DIGITS.size + 1)
     except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}); install minitrain anew") from error
+        raise DataError(f"cannot read {path} ({error.strerror}); reinstall minitrain") from error
     found = hashlib.sha256(content).hexdigest()
     if found != DIGITS.sha256:
         size = f"{len(content):,}" if len(content) <= DIGITS.size else f"more than {DIGITS.size:,}"
         raise DataError(
             f"{path} is damaged: expected SHA-256 {DIGITS.sha256} of {DIGITS.size:,} bytes, found {found} of {size}; "
-            "install minitrain anew"
+            "reinstall minitrain"
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return arrays["images"], arrays["labels"]
 
 
 def _load(folder: str, forms: tuple[File, File], files: Files) -> npt.NDArray[np.uint8]:
-    """The array in the genuine file. Raises DataError if it is not there."""
+    """The array in the file. Raises DataError if the file is missing, or its content is not the original."""
     path, file = _check(folder, forms, files)
     try:
         return _read(path, file)
-    except (DataError, OSError) as error:  # it was good a moment ago
+    except (DataError, OSError) as error:  # the check passed a moment ago
         raise DataError(f"{path} changed while it was being read: {error}") from error
 
 
 def _read(path: str, file: File) -> npt.NDArray[np.uint8]:
-    """The array in the file, of the shape it should have. Raises DataError for its content, OSError for itself."""
+    """The array in the file. Raises DataError for wrong content, OSError if the file cannot be read."""
     import gzip
     import zlib
 
@@ -471,26 +473,27 @@ def _read(path: str, file: File) -> npt.NDArray[np.uint8]:
     except EOFError as error:
         raise DataError("a truncated gzip file") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"a damaged gzip file, or none at all ({error})") from error
+        raise DataError(f"a damaged gzip file, or not a gzip file ({error})") from error
 
 
 def read_idx(source: bytes | IO[bytes], shape: tuple[int, ...] | None = None) -> npt.NDArray[np.uint8]:
     """The array in an IDX file of bytes: two zeros, the type (8), the rank, each dimension's size, the data.
 
+    Memory is allocated as data arrives, so a header that promises too much costs nothing.
+
     Args:
-        source: the bytes, or a stream of them, of which one byte more is read than the header calls for at most.
-        shape: what the header must say; any shape if None. Memory is taken as the data comes: a header that calls for
-            more than there is costs nothing.
+        source: the bytes, or a stream. At most one byte more is read from it than the header promises.
+        shape: the shape that the header must state; any shape if None.
 
     Raises:
-        DataError: another format, type or shape, or more or less data than the header calls for.
+        DataError: the format, type or shape is wrong, or there is more or less data than the header promises.
     """
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     magic = stream.read(4)
     if not magic:
         raise DataError("an empty file")
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise DataError(f"no IDX file: it begins with {magic!r}, not with two zeros")
+        raise DataError(f"not an IDX file: it begins with {magic!r} instead of two zeros")
     if magic[2] != 8:
         raise DataError(f"an IDX file of type 0x{magic[2]:02x}, not of unsigned bytes (0x08)")
     sizes = stream.read(4 * magic[3])
@@ -509,8 +512,8 @@ def read_idx(source: bytes | IO[bytes], shape: tuple[int, ...] | None = None) ->
     if filled < expected:
         raise DataError(f"a truncated IDX file: it ends after {filled:,} of {expected:,} bytes of data")
     if stream.read(1):
-        raise DataError(f"an IDX file that goes on after the {expected:,} bytes of data its header calls for")
+        raise DataError(f"an IDX file with more than the {expected:,} bytes of data that its header promises")
     try:
         return data.reshape(found)
-    except ValueError as error:  # more axes than arrays have, or none of a size that they have
-        raise DataError(f"an IDX file of shape {found}, whose header calls for {expected:,} bytes ({error})") from error
+    except ValueError as error:  # too many axes, or an axis that is too long
+        raise DataError(f"an IDX file of shape {found}, whose header promises {expected:,} bytes ({error})") from error

@@ -1,4 +1,4 @@
-"""What is done to one image on its way out of a data set; the names are those of torchvision.transforms."""
+"""Transforms: functions that a data set applies to each image. The names are those of torchvision.transforms."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,26 +10,26 @@ from minitrain.tensor import Tensor
 
 
 def to_unit_range(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Bytes as float32 in [0, 1]: k / 255, rounded once, a new array in C order of the same shape."""
+    """Bytes as float32 in [0, 1]: k / 255, rounded once. A new array of the same shape, in C order."""
     values = pixels.astype(np.float32, order="C")
-    values /= np.float32(255)  # in place: values is ours
+    values /= np.float32(255)  # in place: values is a new array
     return values
 
 
 class ToTensor:
-    """An image as a Tensor of shape (C, H, W).
+    """Converts an image to a Tensor of shape (C, H, W).
 
-    Takes an ndarray of shape (H, W), which is one channel, or (H, W, C), or a PIL image of mode L or RGB. Bytes
-    (uint8) become float32 in [0, 1], to the last bit as torchvision's; other dtypes are not scaled.
+    Takes an ndarray of shape (H, W), which has one channel, or (H, W, C), or a PIL image of mode L or RGB. uint8
+    becomes float32 in [0, 1], with the same bits as in torchvision. Other dtypes are not scaled.
 
     Raises:
-        TypeError: no ndarray and no such PIL image.
-        ValueError: another number of dimensions.
+        TypeError: the image is neither an ndarray nor a PIL image of mode L or RGB.
+        ValueError: the image does not have 2 or 3 dimensions.
     """
 
     def __call__(self, pic: Any) -> Tensor:
         if not isinstance(pic, np.ndarray):
-            mode = getattr(pic, "mode", None)  # a PIL image is known by it, without importing PIL
+            mode = getattr(pic, "mode", None)  # recognizes a PIL image without importing PIL
             if mode not in ("L", "RGB"):
                 raise TypeError(
                     "pic should be an ndarray or a PIL image of mode L or RGB (convert others with "
@@ -48,7 +48,7 @@ class ToTensor:
 
 
 class Compose:
-    """Transforms one after the other."""
+    """Applies several transforms, one after the other."""
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
         self.transforms = transforms
@@ -63,7 +63,7 @@ class Compose:
 
 
 class Lambda:
-    """A function of your own as a transform."""
+    """Wraps a function as a transform."""
 
     def __init__(self, lambd: Callable[[Any], Any]) -> None:
         if not callable(lambd):
@@ -78,16 +78,14 @@ class Lambda:
 
 
 class Normalize:
-    """(tensor - mean) / std, channel by channel; comes after ToTensor.
+    """(tensor - mean) / std for each channel of a float tensor of shape (..., C, H, W). Use it after ToTensor.
 
     Args:
-        mean, std: one number for each channel, or one for all.
-        inplace: write into the tensor that is given.
-
-    Takes float tensors of shape (..., C, H, W).
+        mean, std: one number per channel, or one for all channels.
+        inplace: write the result into the given tensor.
 
     Raises:
-        TypeError: no Tensor, or no float one.
+        TypeError: the argument is not a Tensor, or its dtype is not a float.
         ValueError: fewer than 3 dimensions, or a std of 0.
     """
 
@@ -98,7 +96,7 @@ class Normalize:
 
     def __call__(self, tensor: Tensor) -> Tensor:
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"img should be Tensor Image. Got {type(tensor)}: Normalize comes after ToTensor")
+            raise TypeError(f"img should be Tensor Image. Got {type(tensor)}: apply Normalize after ToTensor")
         if not tensor.is_floating_point():
             raise TypeError(f"Input tensor should be a float tensor. Got {tensor.dtype}.")
         if tensor.ndim < 3:

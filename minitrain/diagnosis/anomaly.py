@@ -24,8 +24,9 @@ from minitrain.diagnosis import nonfinite_causes as causes
 from minitrain.diagnosis.nonfinite_causes import Origin, Value, count_not_finite, describe
 from minitrain.nn import Module, Parameter
 from minitrain.ops import Array, Context, Function
-from minitrain.tape import AccumulateGrad, Node, anomaly_mode
+from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, increment_version
+from minitrain.torchlike.grad_mode import anomaly_mode
 
 Index = tuple[int, ...]
 

@@ -12,8 +12,9 @@ import numpy as np
 from minitrain.diagnosis.gradcheck_report import GradcheckError
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
-from minitrain.tape import AccumulateGrad, Node, enable_grad
+from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import enable_grad
 
 
 class Problem:

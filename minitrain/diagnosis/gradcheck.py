@@ -18,7 +18,7 @@ from minitrain.diagnosis.autopsy import autopsy
 from minitrain.diagnosis.checked_function import Problem, as_problem
 from minitrain.diagnosis.gradcheck_report import DIRECTIONS, GradcheckError, InputCheck, Report, Worst
 from minitrain.ops import Array
-from minitrain.tape import no_grad
+from minitrain.torchlike.grad_mode import no_grad
 
 SAMPLED = 64  # entries that the directional mode measures one by one once a direction is wrong
 STEPS = (64.0, 8.0, 1.0, 1 / 8, 1 / 64, 1 / 512)  # times eps, where an entry disagrees

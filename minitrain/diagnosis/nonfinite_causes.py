@@ -235,6 +235,13 @@ def _row_at(a: Array, b: Array, index: tuple[int, ...]) -> tuple[Array, Array]:
     return at(a)[row] if row else a, at(b)[column] if b.ndim > 1 else b
 
 
+def _variance(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
+    x = v["x"].array
+    if math.prod(x.shape[axis] for axis in options["dim"]) <= options["correction"]:
+        return f"Var divides by n - correction, which is 0 or less here. {EMPTY_COUNT}"
+    return _reduction(v, options, y, index)
+
+
 def _matmul(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     if _finite(*_row_at(v["a"].array, v["b"].array, index)):
         return _overflow(y, v, "a sum of products")
@@ -313,6 +320,7 @@ FORWARD: dict[type[Function], Forward] = {
     ops.Sqrt: _sqrt,
     ops.Sum: _reduction,
     ops.Mean: _reduction,
+    ops.Var: _variance,
     ops.Matmul: _matmul,
     ops.Linear: _linear,
     ops.Softmax: _softmax,
@@ -372,7 +380,7 @@ def of_backward(node: Node, values: Values, gradient: Array) -> str:
             "the weights of the batch's labels add up to 0, and the mean divides by that: 0 / 0. Give every class a "
             "weight above 0, or skip such a batch."
         )
-    if function.__module__ != ops.__name__:
+    if getattr(ops, function.__name__, None) is not function:  # somebody's own operation
         return ""
     if not _finite(*[value.array for value in values.values()]):
         return _meeting(values)

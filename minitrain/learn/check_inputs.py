@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from minitrain import nn, optim
-from minitrain.data.loader import DataLoader, TensorDataset
+from minitrain.data.dataset import TensorDataset
+from minitrain.data.loader import DataLoader
 from minitrain.learn.measurements import Case, Graph, Operation, Updates, Values, frozen, noting, numbers
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import init
 from minitrain.ops import Array, unbroadcast
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator, default_generator, manual_seed
 
 NamedValues = Iterator[tuple[str, Any]]

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from minitrain import nn, optim
+from minitrain.data.dataset import TensorDataset
 from minitrain.data.datasets import Digits
-from minitrain.data.loader import DataLoader, TensorDataset
+from minitrain.data.loader import DataLoader
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import functional as F
 from minitrain.ops import Array
 from minitrain.runs.model import build_model
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
 from minitrain.torchlike import random
+from minitrain.torchlike.grad_mode import no_grad
 
 Losses = list[float]
 BATCH, EPOCHS = 25, 2  # of 1,500 digits: 120 batches

@@ -13,7 +13,8 @@ from minitrain.nn.layers import (
     Tanh,
 )
 from minitrain.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
-from minitrain.nn.module import Module, Parameter
+from minitrain.nn.module import Module
+from minitrain.nn.parameter import Parameter
 
 __all__ = [
     "CrossEntropyLoss",

@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from minitrain.tape import no_grad
 from minitrain.tensor import Tensor
+from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator
 
 Mode = Literal["fan_in", "fan_out"]

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from minitrain.layout import empty_at_line
 from minitrain.nn import functional as F
 from minitrain.nn import init
-from minitrain.nn.module import Module, Parameter
+from minitrain.nn.checks import check_probability
+from minitrain.nn.module import Module
+from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor
 from minitrain.torchlike.arguments import FLOAT, as_dtype
 from minitrain.torchlike.device import device as Device
@@ -154,8 +156,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        check_probability(p)
         self.p, self.inplace = p, inplace
 
     def forward(self, input: Tensor) -> Tensor:
@@ -196,7 +197,7 @@ class Sequential(Module):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter([module for module in self._modules.values() if module is not None])
+        return iter(self._modules.values())  # type: ignore[arg-type]  # a Sequential holds no None
 
     def __getitem__(self, index: int | slice) -> Module:
         if isinstance(index, slice):

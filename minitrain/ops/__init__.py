@@ -49,8 +49,10 @@ from minitrain.ops.loss import (
 )
 from minitrain.ops.reduce import (
     Amax,
+    Max,
     Mean,
     Sum,
+    Var,
 )
 from minitrain.ops.shape import (
     Cat,
@@ -63,6 +65,7 @@ from minitrain.ops.shape import (
     Reshape,
     ToCopy,
     Transpose,
+    ViewPut,
 )
 
 __all__ = [
@@ -87,6 +90,7 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "Matmul",
+    "Max",
     "Maximum",
     "Mean",
     "Minimum",
@@ -106,6 +110,8 @@ __all__ = [
     "Tanh",
     "ToCopy",
     "Transpose",
+    "Var",
+    "ViewPut",
     "Where",
     "unbroadcast",
 ]

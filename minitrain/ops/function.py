@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 import numpy.typing as npt
+
+from minitrain.layout import pairwise_sum
 
 Array = npt.NDArray[Any]
 Gradients = Any  # an Array for an operation of one input, else a tuple with an Array or None for each input
@@ -55,4 +56,4 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
         return grad
     added = grad.ndim - len(shape)
     repeated = [added + axis for axis, size in enumerate(shape) if size == 1]
-    return np.asarray(grad.sum(axis=(*range(added), *repeated), keepdims=True).reshape(shape))
+    return pairwise_sum(grad, (*range(added), *repeated), keepdims=True).reshape(shape)

@@ -63,12 +63,12 @@ class Linear(Function):
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         x, weight = ctx.saved_arrays
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        grad_y = _rows(grad_y)  # (N, out)
+        grad_rows = _rows(grad_y)  # (N, out)
         grad_x = grad_weight = grad_bias = None
         if needs_x:
-            grad_x = layout.product(grad_y, weight).reshape(ctx.shape)  # dL/dy W
+            grad_x = layout.product(grad_rows, weight).reshape(ctx.shape)  # dL/dy W
         if needs_weight:
-            grad_weight = layout.transposed_product(grad_y, _rows(x))  # dL/dyᵀ x
+            grad_weight = layout.transposed_product(grad_rows, _rows(x))  # dL/dyᵀ x
         if needs_bias:
-            grad_bias = grad_y.sum(axis=0)
+            grad_bias = layout.pairwise_sum(grad_rows, (0,))
         return grad_x, grad_weight, grad_bias

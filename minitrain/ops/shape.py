@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -69,7 +70,8 @@ class Expand(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
-        return np.broadcast_to(x, shape)
+        repeats = math.prod(shape) != x.size
+        return np.broadcast_to(x, shape) if repeats else x.reshape(shape)  # what is not repeated may be written to
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
@@ -123,6 +125,27 @@ class IndexPut(Function):
             axes = ctx.shape_v[max(len(ctx.shape_v) - grad_v.ndim, 0) :]  # v may have further ones in front
             grad_v = unbroadcast(grad_v, axes).reshape(ctx.shape_v)
         return grad_x, grad_v
+
+
+class ViewPut(Function):
+    """y = x with v in place of one of its views;  dL/dx = dL/dy, but 0 in the view,  dL/dv = dL/dy in the view."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, v: Array, *, view: Callable[[Array], Array]) -> Array:
+        ctx.view, ctx.x = view, x  # for x's memory order: in another one, view might have to copy
+        y: Array = np.empty_like(x)
+        y[...] = x
+        view(y)[...] = v
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad_y: Array) -> Gradients:
+        needs_x, needs_v = ctx.needs_input_grad
+        grad_x = np.empty_like(ctx.x, grad_y.dtype)
+        grad_x[...] = grad_y
+        grad_v = ctx.view(grad_x).copy() if needs_v else None
+        ctx.view(grad_x)[...] = 0
+        return grad_x if needs_x else None, grad_v
 
 
 class Cat(Function):

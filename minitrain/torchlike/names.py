@@ -1,0 +1,23 @@
+"""NumPy's names for torch's arguments: methods that take dim= and keepdim= take axis= and keepdims=, as torch's do."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def numpy_names(method: Method) -> Method:
+    """Let a method that takes dim and keepdim be called with axis and keepdims as well."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **options: Any) -> Any:
+        if options:
+            options = {NUMPY_NAMES.get(name, name): value for name, value in options.items()}
+        return method(*args, **options)
+
+    return call  # type: ignore[return-value]
