@@ -197,10 +197,11 @@ def test_what_goes_wrong_in_its_programs_is_reported_as_it_shows(word: str, erro
 def test_an_operation_of_ones_own_runs() -> None:
     import minitrain as mt
 
-    names: dict[str, object] = {"x": mt.tensor([2.0], requires_grad=True)}
+    names: dict[str, Any] = {}
     exec(program_with("class Cube"), names)
-    names["y"].backward()  # type: ignore[attr-defined]
-    assert names["x"].grad.tolist() == [12.0]  # type: ignore[attr-defined]
+    x = mt.tensor([2.0], requires_grad=True)
+    names["Cube"].apply(x).backward()
+    assert x.grad.tolist() == [12.0]
 
 
 def test_the_state_that_it_saves_is_all_that_a_run_needs_to_resume(
