@@ -10,6 +10,9 @@ never a saved array. An operand of an arithmetic operation may be a Python numbe
 operand's dtype; it gets no gradient.
 """
 
+from minitrain.ops.activation import ELU, Hardtanh, LeakyReLU, LogSigmoid, SiLU, Softplus
+from minitrain.ops.binary_loss import BCELoss, BCEWithLogitsLoss, SmoothL1Loss
+from minitrain.ops.convolution import AvgPool2d, Conv2d, MaxPool2d
 from minitrain.ops.elementwise import (
     Abs,
     Add,
@@ -47,6 +50,7 @@ from minitrain.ops.loss import (
     NLLLoss,
     Softmax,
 )
+from minitrain.ops.normalization import Normalize
 from minitrain.ops.reduce import (
     Amax,
     Max,
@@ -69,41 +73,54 @@ from minitrain.ops.shape import (
 )
 
 __all__ = [
+    "ELU",
     "Abs",
     "Add",
     "Amax",
     "Array",
+    "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "Cat",
     "Clamp",
     "Clone",
     "Context",
+    "Conv2d",
     "Div",
     "Exp",
     "Expand",
     "Flatten",
     "Function",
     "Gradients",
+    "Hardtanh",
     "Index",
     "IndexPut",
+    "LeakyReLU",
     "Linear",
     "Log",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "Matmul",
     "Max",
+    "MaxPool2d",
     "Maximum",
     "Mean",
     "Minimum",
     "Mul",
     "NLLLoss",
     "Neg",
+    "Normalize",
     "Permute",
     "Pow",
     "ReLU",
     "Reduction",
     "Reshape",
+    "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
+    "Softplus",
     "Sqrt",
     "Sub",
     "Sum",
