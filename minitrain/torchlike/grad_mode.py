@@ -82,7 +82,7 @@ class enable_grad(_Mode):  # noqa: N801, torch's name
 
 
 class inference_mode(_Mode):  # noqa: N801, torch's name
-    """no_grad whose results may not be used in a graph later, nor written to outside. inference_mode(False): neither."""
+    """no_grad whose results may not be used in a graph later, nor written to. inference_mode(False) is enable_grad."""
 
     mode = False
     inference = True
