@@ -48,7 +48,7 @@ arrays = own.arrays(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_sid
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 keys = st.text() | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False)
 things = st.recursive(
-    arrays.map(Tensor) | arrays | plain,
+    arrays.map(wrap) | arrays | plain,
     lambda parts: (
         st.lists(parts, max_size=3) | st.lists(parts, max_size=3).map(tuple) | st.dictionaries(keys, parts, max_size=3)
     ),

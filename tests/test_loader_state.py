@@ -698,7 +698,7 @@ def test_anything_but_a_state_is_refused(state: Any) -> None:
 
 strange = st.sampled_from(
     [None, True, -1, 0, 1, 2, 3, 12, 2**63, 10**30, 0.5, float("nan"), "", "RandomSampler", [], [[]], [-1], [0], {}]
-) | st.sampled_from([np.zeros(0, np.int64), np.array(0), np.zeros(12), np.zeros(5056, np.uint8)]).map(Tensor)
+) | st.sampled_from([np.zeros(0, np.int64), np.array(0), np.zeros(12), np.zeros(5056, np.uint8)]).map(wrap)
 
 
 @st.composite

@@ -736,6 +736,30 @@ def test_bytes_are_masks_which_is_deprecated() -> None:
     assert chosen.tolist() == [1]
 
 
-def test_a_tensor_wraps_arrays_only() -> None:
-    with pytest.raises(TypeError, match=r"minitrain.tensor\(data\)"):
-        wrap([1.0])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda t: t.Tensor([1, 2]),
+        lambda t: t.Tensor(np.arange(3)),
+        lambda t: t.Tensor(),
+        lambda t: t.Tensor(2, 3) * 0,
+        lambda t: t.Tensor(t.tensor([1, 2])),
+        lambda t: t.FloatTensor([1]),
+        lambda t: t.LongTensor([[1, 2]]),
+        lambda t: t.ByteTensor(2) * 0,
+        lambda t: t.DoubleTensor(np.ones(2, np.float32)),
+    ],
+)
+def test_old_constructors_make_torchs_tensors(make: Callable[[Any], Any]) -> None:
+    ours, theirs = make(minitrain), make(torch)
+    assert ours.numpy().dtype == theirs.numpy().dtype
+    assert np.array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda t: t.Tensor(2.5), lambda t: t.FloatTensor(t.tensor([1])), lambda t: t.Tensor("a")]
+)
+def test_old_constructors_refuse_what_torchs_refuse(make: Callable[[Any], Any]) -> None:
+    for library in (torch, minitrain):
+        with pytest.raises(TypeError):
+            make(library)
