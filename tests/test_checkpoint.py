@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import minitrain
 from minitrain import nn
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from tests import strategies as own
 
 

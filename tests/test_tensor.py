@@ -12,6 +12,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import minitrain
 from minitrain.creation import from_numpy, ones, tensor, zeros
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
