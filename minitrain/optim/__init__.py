@@ -5,6 +5,7 @@ of them write into the parameter's own memory, and keep its memory order in what
 arrays in different orders takes several times as long.
 """
 
+from minitrain.optim import lr_scheduler
 from minitrain.optim.adadelta import Adadelta
 from minitrain.optim.adagrad import Adagrad
 from minitrain.optim.adam import Adam, AdamW
@@ -15,4 +16,16 @@ from minitrain.optim.radam import RAdam
 from minitrain.optim.rmsprop import RMSprop
 from minitrain.optim.sgd import SGD
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "lr_scheduler",
+]

@@ -23,7 +23,8 @@ class Adadelta(Optimizer):
     So an update has the parameter's unit, whatever the loss's unit is. Both averages start at 0: the first step is
     about √(eps / (1 - rho)), and eps decides how fast the training starts.
 
-    Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", arXiv:1212.5701, algorithm 1; the factor lr is torch's.
+    Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", arXiv:1212.5701, algorithm 1. The factor lr is
+    torch's.
 
     Raises TypeError for a hyperparameter that is no number, ValueError for a negative one, a nan, or a rho above 1;
     and whatever Optimizer raises.

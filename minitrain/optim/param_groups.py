@@ -40,6 +40,8 @@ LABELS = {
 class ParamGroups:
     """Groups of parameters with their options, and a state for each parameter."""
 
+    _opt_called = False  # whether step() was called: schedulers warn if not
+
     def __init__(self, params: Params, defaults: dict[str, Any], **switches: bool | None) -> None:
         self.defaults = _offered({**defaults, **switches})
         for name in self.defaults.keys() - defaults.keys():
@@ -170,6 +172,7 @@ class ParamGroups:
             watcher.before_step(self)
         with np.errstate(all="ignore"):
             yield
+        self._opt_called = True
         if watcher is not None:
             watcher.after_step(self)
 
