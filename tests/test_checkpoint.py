@@ -157,7 +157,7 @@ def test_what_safetensors_writes_is_loaded(state: dict[str, Array], metadata: bo
     for data in (safetensors.numpy.save(state, about), safetensors.torch.save(tensors, about)):
         back = loaded(data)
         assert type(back) is OrderedDict
-        assert_same(OrderedDict((name, back[name]) for name in state), state)
+        assert_same({name: back[name] for name in state}, state)
         assert list(back) == [name for name in header_of(data) if name != "__metadata__"]
 
 
