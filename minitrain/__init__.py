@@ -12,7 +12,7 @@ from math import inf, nan, pi
 
 from numpy import dtype
 
-from minitrain import autograd, data, nn, optim
+from minitrain import autograd, data, new_methods, nn, optim, special  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     TYPED,
@@ -143,6 +143,7 @@ __all__ = [
     "seed",
     "set_grad_enabled",
     "set_rng_state",
+    "special",
     "stack",
     "tensor",
     "uint8",
