@@ -15,6 +15,7 @@ from numpy import dtype
 from minitrain import autograd, data, new_methods, nn, optim, special  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
+    TYPED,
     arange,
     as_tensor,
     cat,
@@ -72,7 +73,7 @@ keep_freed_memory()
 __getattr__ = module_getattr(__name__)
 sys.meta_path.append(MissingFinder())
 
-globals().update(FUNCTIONS)
+globals().update(FUNCTIONS | TYPED)
 
 
 def is_tensor(obj: object) -> builtins.bool:
@@ -152,4 +153,5 @@ __all__ = [
     "zeros",
     "zeros_like",
     *FUNCTIONS,
+    *TYPED,
 ]

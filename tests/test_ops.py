@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from minitrain import layout, ops
 from minitrain.ops import Array, Context, Function, elementwise, reduce
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import as_axes, as_indices
 from minitrain.torchlike.grad_mode import no_grad
 from tests import cases_elementwise
@@ -452,7 +452,7 @@ def write_before_backward(data: st.DataObject, operation: type[Function]) -> Non
         victim = [*given, y][values]
         if isinstance(victim, Tensor) and victim.array.flags.writeable:
             overwrite(victim, how)
-        y.backward(Tensor(grad_ys[0]))
+        y.backward(wrap(grad_ys[0]))
         return y
 
     def theirs(*leaves: Any) -> torch.Tensor:

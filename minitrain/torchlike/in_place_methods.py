@@ -13,7 +13,7 @@ from minitrain.torchlike import random
 from minitrain.torchlike.arguments import BOOL, Scalar, as_indices, category, check_broadcast, dtype_name, floating
 from minitrain.torchlike.comparison_methods import ComparisonMethods
 from minitrain.torchlike.elementwise_methods import _wrapped
-from minitrain.torchlike.grad_mode import is_grad_enabled
+from minitrain.torchlike.grad_mode import grad_mode, is_grad_enabled
 from minitrain.torchlike.tensor_base import RESHAPED, TensorBase, increment_version, result_type
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ class InPlaceMethods(ComparisonMethods):
             raise RuntimeError(
                 "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, or it wraps a "
                 "read-only array. clone() it first."
+            )
+        if self._inference and not grad_mode.inference:
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed. clone() it first, or use "
+                "no_grad() where it is made."
             )
         on_tape = (isinstance(x, TensorBase) and x.requires_grad for x in (self, self._base, *operands))
         if not is_grad_enabled() or not any(on_tape):

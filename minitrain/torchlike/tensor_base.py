@@ -13,7 +13,16 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.ops import Array, Context, Function
-from minitrain.torchlike.arguments import Scalar, Size, as_axis, as_dtype, category, dtype_of_number, promote_types
+from minitrain.torchlike.arguments import (
+    Scalar,
+    Size,
+    as_axis,
+    as_dtype,
+    category,
+    dtype_of_number,
+    get_default_dtype,
+    promote_types,
+)
 from minitrain.torchlike.device import CPU
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
@@ -39,6 +48,7 @@ class Frozen:
 
     array: Array
     _version: Version
+    _inference = False
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """Drop it."""
@@ -65,6 +75,7 @@ class TensorBase:
     _requires_grad = False
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
     _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
+    _inference = False  # whether it was made in inference_mode
     _reshaped = 0  # how often its shape was changed in place: views from before such a change cannot be taken again
     _born_at_shape = 0  # how often that had happened to its base
     _refusal = ""  # why a write into this view cannot be recorded
@@ -365,6 +376,22 @@ class TensorBase:
         if isinstance(x, TensorBase | bool | int | float):
             return x
         raise TypeError(f"an operand must be a Tensor or a number, but got {type(x).__name__}")
+
+
+def legacy_array(data: tuple[Any, ...], device: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """The array of torch's old constructors: of a list, an ndarray or a Tensor, or of sizes, with arbitrary values."""
+    if device is not None:
+        Device(device)
+    dtype = get_default_dtype() if dtype is None else dtype
+    if len(data) == 1 and isinstance(data[0], TensorBase):
+        return data[0].array
+    if len(data) == 1 and isinstance(data[0], Size):
+        data = tuple(data[0])
+    if len(data) == 1 and isinstance(data[0], list | tuple | np.ndarray):
+        return np.array(data[0], dtype)
+    if not all(isinstance(size, int) and not isinstance(size, bool) for size in data):
+        raise TypeError(f"new(): data must be a sequence (got {type(data[0]).__name__}); use torch.tensor(number).")
+    return np.empty(data or 0, dtype)
 
 
 def increment_version(tensor: TensorBase) -> None:
