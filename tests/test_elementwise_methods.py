@@ -1,5 +1,6 @@
 """Methods and functions on each element, and their in-place forms: dtypes, values and errors are torch's."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -185,3 +186,11 @@ def test_these_tests_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tensor, "expm1", lambda x: x.exp() - 1.001)
     with pytest.raises(AssertionError):
         called("expm1", [np.ones(2, "float32")], as_function=False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_erf_is_exact_to_the_last_digit_or_two(dtype: str) -> None:
+    x = np.concatenate([np.linspace(-7, 7, 20001), np.logspace(-30, 0, 1000)]).astype(dtype)
+    exact = np.array([math.erf(value) for value in x.tolist()])
+    error = np.abs(Tensor(x).erf().array - exact)
+    assert (error <= 2 * np.finfo(dtype).eps * np.abs(exact)).all()
