@@ -322,7 +322,7 @@ def _data(arguments: argparse.Namespace) -> int:
     for name, collection in datasets.COLLECTIONS.items():
         found = datasets.status(root, collection)
         is_here = any(each.size is not None for each in found)
-        print(f"{name}, in {datasets.raw_folder(root, collection)}{'' if is_here else ': no files'}")
+        print(f"{name}, in {datasets.raw_folder(root, collection)}{'' if is_here else ': not fetched'}")
         for each in found if is_here or name == arguments.dataset else []:
             _print_file(os.path.basename(each.path), each.file, each.fault)
     datasets.Digits()  # raises if its file is not the genuine one
