@@ -9,7 +9,7 @@ The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loo
 from math import inf, nan, pi
 from typing import Any
 
-from minitrain import autograd, data, nn, optim
+from minitrain import autograd, data, nn, optim, utils
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     arange,
@@ -132,6 +132,7 @@ __all__ = [
     "stack",
     "tensor",
     "uint8",
+    "utils",
     "where",
     "zeros",
     "zeros_like",

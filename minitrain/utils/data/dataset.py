@@ -1,0 +1,15 @@
+"""torch.utils.data.dataset."""
+
+from minitrain.data.dataset import Dataset, IterableDataset, Subset, TensorDataset, random_split
+from minitrain.data.joined import ChainDataset, ConcatDataset, StackDataset
+
+__all__ = [
+    "ChainDataset",
+    "ConcatDataset",
+    "Dataset",
+    "IterableDataset",
+    "StackDataset",
+    "Subset",
+    "TensorDataset",
+    "random_split",
+]
