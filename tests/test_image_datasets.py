@@ -117,7 +117,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
 def cifar_pickle(
     images: Any, labels: list[int], reconstruct: bytes = b"numpy.core.multiarray\n_reconstruct\n"
 ) -> bytes:
-    """A pickle as in CIFAR's files, written by Python 2 and NumPy 1: a dict of strings, a list and an array of bytes."""
+    """A pickle as in CIFAR's files, written by Python 2 and NumPy 1: a dict of a list and an array of bytes."""
 
     def text(value: bytes) -> bytes:
         return b"U" + bytes([len(value)]) + value
