@@ -6,12 +6,16 @@
 The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loops.py, in that order.
 """
 
+import builtins
+import sys
 from math import inf, nan, pi
-from typing import Any
 
-from minitrain import autograd, data, nn, optim, utils
+from numpy import dtype
+
+from minitrain import autograd, data, new_methods, nn, optim, special, utils  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
+    TYPED,
     arange,
     as_tensor,
     cat,
@@ -54,9 +58,10 @@ from minitrain.torchlike.arguments import INT16 as int16
 from minitrain.torchlike.arguments import LONG as int64
 from minitrain.torchlike.arguments import LONG as long
 from minitrain.torchlike.arguments import UINT8 as uint8
-from minitrain.torchlike.arguments import Size
+from minitrain.torchlike.arguments import Size, get_default_dtype, set_default_dtype
 from minitrain.torchlike.device import accelerator, backends, cuda, device
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minitrain.torchlike.not_offered import MissingFinder, module_getattr
 from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"
@@ -64,11 +69,16 @@ __version__ = "0.1.0"
 keep_freed_memory()
 
 
-def __getattr__(name: str) -> Any:
-    raise AttributeError(f"module 'minitrain' has no attribute {name!r}: of torch, it offers what is in its __all__")
+__getattr__ = module_getattr(__name__)
+sys.meta_path.append(MissingFinder())
+
+globals().update(FUNCTIONS | TYPED)
 
 
-globals().update(FUNCTIONS)
+def is_tensor(obj: object) -> builtins.bool:
+    """Whether it is a Tensor."""
+    return isinstance(obj, Tensor)
+
 
 __all__ = [
     "Generator",
@@ -107,6 +117,10 @@ __all__ = [
     "int64",
     "is_anomaly_enabled",
     "is_grad_enabled",
+    "is_tensor",
+    "get_default_dtype",
+    "set_default_dtype",
+    "dtype",
     "linspace",
     "load",
     "long",
@@ -129,6 +143,7 @@ __all__ = [
     "seed",
     "set_grad_enabled",
     "set_rng_state",
+    "special",
     "stack",
     "tensor",
     "uint8",
@@ -137,4 +152,5 @@ __all__ = [
     "zeros",
     "zeros_like",
     *FUNCTIONS,
+    *TYPED,
 ]

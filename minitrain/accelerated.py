@@ -1,4 +1,4 @@
-"""The former name of with_torch/: import lines that say minitrain.accelerated keep working."""
+"""The former name of with_torch/, so that old import lines such as minitrain.accelerated.compare keep working."""
 
 import importlib
 import sys

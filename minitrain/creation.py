@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,26 +11,35 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.ops import Array
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import (
-    FLOAT,
     LONG,
+    TYPE_NAMES,
     Scalar,
     as_axis,
     as_dtype,
+    as_new_shape,
     as_shape,
     dtype_of_number,
+    get_default_dtype,
     promote_types,
 )
 from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.random import Generator
+from minitrain.torchlike.tensor_base import legacy_array
+
+
+def float_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
+    """The dtype asked for, else the default of floats."""
+    return get_default_dtype() if dtype is None else as_dtype(dtype)
 
 
 def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
         Device(device)
-    return Tensor(array, requires_grad=requires_grad)
+    return wrap(array, requires_grad=requires_grad)
 
 
 # --- from data --------------------------------------------------------------------------------------------------------
@@ -61,54 +70,104 @@ def from_numpy(array: Array) -> Tensor:
     """A Tensor on the array's own memory: a change of one is a change of the other."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    if any(stride < 0 for stride in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
+            "currently supported. Make a copy of the array first: array.copy()."
+        )
     as_dtype(array.dtype)
-    return Tensor(array)
+    return wrap(array)
 
 
 def _array_of(data: Any, dtype: np.dtype[Any] | None) -> Array:
     """data as an array of this dtype; if None, of its own, where Python numbers have torch's widths."""
     if isinstance(data, Tensor):
-        data = data.detach()
+        data = data.detach().array
     if hasattr(data, "__array__"):
         return np.asarray(data, dtype)
-    if isinstance(data, str | bytes) or not isinstance(data, Sequence | bool | int | float):
+    if not isinstance(data, Sequence | bool | int | float) or isinstance(data, str | bytes):
+        if data is None:
+            raise RuntimeError("Could not infer dtype of NoneType: expected numbers, nested lists or a Tensor")
         raise TypeError(f"expected numbers, nested lists, an ndarray or a Tensor, but got {type(data).__name__}")
-    if nested := _holds_arrays(data):
-        data = [_array_of(item, dtype) for item in data]  # type: ignore[union-attr]
+    if isinstance(data, int) and not -(2**63) <= data < 2**63 and dtype is None:
+        raise ValueError(f"Overflow when unpacking long long: {data} does not fit into int64")
+    if not isinstance(data, Sequence):
+        return np.asarray(data, dtype_of_number(data) if dtype is None else dtype)
+    if not data:
+        return np.empty(0, float_dtype(dtype))
+    if _is_plain(data):
+        return _as_rectangle(data, dtype)
+    parts = [_array_of(item, dtype) for item in data]
+    promoted = functools.reduce(promote_types, [part.dtype for part in parts]) if dtype is None else dtype
+    return _as_rectangle(parts, promoted)
+
+
+def _is_plain(data: Sequence[Any]) -> bool:
+    """Whether nested lists hold nothing but Python numbers, which NumPy converts fastest."""
+    first = data[0]
+    if isinstance(first, list | tuple):
+        return all(isinstance(item, list | tuple) and len(item) > 0 and _is_plain(item) for item in data)
+    return all(type(item) in (int, float, bool) for item in data)
+
+
+def _as_rectangle(data: Sequence[Any], dtype: np.dtype[Any] | None) -> Array:
     try:
         array = np.array(data, dtype)
     except ValueError as error:
-        raise ValueError(f"expected lists of equal lengths at every depth: {error}") from None
-    if dtype is None and (array.size == 0 or (array.dtype.kind == "f" and not nested)):
-        return array.astype(FLOAT)
-    return array
+        raise ValueError(f"expected sequences of equal lengths at every depth: {error}") from None
+    except OverflowError as error:
+        raise ValueError(f"Overflow when unpacking long long: {error}") from None
+    return array.astype(get_default_dtype()) if dtype is None and array.dtype.kind == "f" else array
 
 
-def _holds_arrays(data: Any) -> bool:
-    """Whether a NumPy value or a Tensor, which has a dtype of its own, lies anywhere in nested lists."""
-    while isinstance(data, Sequence) and not isinstance(data, str) and len(data):
-        if any(hasattr(item, "__array__") for item in data):
-            return True
-        data = data[0]
-    return False
+def _typed(dtype: np.dtype[Any]) -> Callable[..., Tensor]:
+    def constructor(*data: Any, device: Any = None) -> Tensor:
+        """torch's old constructor of this dtype: of a list, an ndarray or a Tensor, or of sizes."""
+        array = legacy_array(data, device, dtype)
+        if array.dtype != dtype:
+            raise TypeError(f"expected {TYPE_NAMES[dtype]} (got {TYPE_NAMES[array.dtype]})")
+        return wrap(array)
+
+    return constructor
+
+
+TYPED = {name: _typed(dtype) for dtype, name in TYPE_NAMES.items()}  # FloatTensor, LongTensor, ...
 
 
 # --- filled -----------------------------------------------------------------------------------------------------------
 
 
-def empty(*size: Any, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *sizes: Any,
+    size: Sequence[int] | None = None,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A Tensor whose values are whatever lay in memory."""
-    return _finished(np.empty(as_shape(size), FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+    return _finished(np.empty(as_new_shape("empty", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
-def zeros(*size: Any, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *sizes: Any,
+    size: Sequence[int] | None = None,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A Tensor of 0."""
-    return _finished(np.zeros(as_shape(size), FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+    return _finished(np.zeros(as_new_shape("zeros", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
-def ones(*size: Any, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *sizes: Any,
+    size: Sequence[int] | None = None,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A Tensor of 1."""
-    return _finished(np.ones(as_shape(size), FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+    return _finished(np.ones(as_new_shape("ones", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
 def full(
@@ -120,34 +179,47 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A Tensor of fill_value, with the dtype that number has."""
+    if not isinstance(size, Sequence):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     target = dtype_of_number(fill_value) if dtype is None else as_dtype(dtype)
-    return _finished(np.full(as_shape((size,)), fill_value, target), device, requires_grad)
+    return _finished(np.full(as_new_shape("full", (), size), fill_value, target), device, requires_grad)
 
 
 def _dtype_like(input: Tensor, dtype: npt.DTypeLike | None) -> np.dtype[Any]:
     return input.dtype if dtype is None else as_dtype(dtype)
 
 
-def empty_like(input: Tensor, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Tensor, *, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """empty, in input's shape, dtype and memory order."""
-    return Tensor(np.empty_like(input.array, _dtype_like(input, dtype)), requires_grad)
+    return _finished(np.empty_like(input.array, _dtype_like(input, dtype)), device, requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Tensor, *, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """zeros, in input's shape, dtype and memory order."""
-    return Tensor(np.zeros_like(input.array, _dtype_like(input, dtype)), requires_grad)
+    return _finished(np.zeros_like(input.array, _dtype_like(input, dtype)), device, requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Tensor, *, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """ones, in input's shape, dtype and memory order."""
-    return Tensor(np.ones_like(input.array, _dtype_like(input, dtype)), requires_grad)
+    return _finished(np.ones_like(input.array, _dtype_like(input, dtype)), device, requires_grad)
 
 
 def full_like(
-    input: Tensor, fill_value: Scalar, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Scalar,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """full, in input's shape, dtype and memory order."""
-    return Tensor(np.full_like(input.array, fill_value, _dtype_like(input, dtype)), requires_grad)
+    return _finished(np.full_like(input.array, fill_value, _dtype_like(input, dtype)), device, requires_grad)
 
 
 def arange(
@@ -163,12 +235,14 @@ def arange(
     if end is None:
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, Tensor | np.generic) else x for x in (start, end, step))
+    if dtype is not None and as_dtype(dtype).kind != "f":
+        start, end, step = int(start), int(end), int(step)  # torch counts in the result's dtype
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
         raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}")
     whole = all(isinstance(x, int) for x in (start, end, step))
-    target = as_dtype(dtype) if dtype is not None else LONG if whole else FLOAT
+    target = LONG if dtype is None and whole else float_dtype(dtype)
     return _finished(np.arange(start, end, step).astype(target), device, requires_grad)
 
 
@@ -182,7 +256,9 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """steps values, evenly spaced, from start to end inclusive."""
-    target = FLOAT if dtype is None else as_dtype(dtype)
+    target = float_dtype(dtype)
+    if target.kind != "f":
+        start, end = int(start), int(end)  # torch counts in the result's dtype
     return _finished(np.linspace(start, end, steps).astype(target), device, requires_grad)
 
 
@@ -195,26 +271,28 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """The n x m matrix (n x n without m) with 1 on its diagonal, else 0."""
-    return _finished(np.eye(n, m, dtype=FLOAT if dtype is None else as_dtype(dtype)), device, requires_grad)
+    return _finished(np.eye(n, m, dtype=float_dtype(dtype)), device, requires_grad)
 
 
 # --- random: torch's stream, see torchlike/random.py on which are torch's bits ----------------------------------------
 
 
 def rand(
-    *size: Any,
+    *sizes: Any,
+    size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Values drawn evenly from [0, 1): torch's, bit for bit."""
-    target = FLOAT if dtype is None else as_dtype(dtype)
-    return _finished(random.uniform(as_shape(size), dtype=target, generator=generator), device, requires_grad)
+    shape = as_new_shape("rand", sizes, size)
+    return _finished(random.uniform(shape, dtype=float_dtype(dtype), generator=generator), device, requires_grad)
 
 
 def randn(
-    *size: Any,
+    *sizes: Any,
+    size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
     device: Any = None,
@@ -225,8 +303,8 @@ def randn(
     torch's bit for bit in float64, and in float32 below 16 values; from 16 on, torch's to within a few units in
     the last place.
     """
-    target = FLOAT if dtype is None else as_dtype(dtype)
-    return _finished(random.normal(as_shape(size), dtype=target, generator=generator), device, requires_grad)
+    shape = as_new_shape("randn", sizes, size)
+    return _finished(random.normal(shape, dtype=float_dtype(dtype), generator=generator), device, requires_grad)
 
 
 def randint(
@@ -264,10 +342,12 @@ def rand_like(
     *,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """rand, in input's shape and dtype."""
-    return rand(input.shape, generator=generator, dtype=_dtype_like(input, dtype), requires_grad=requires_grad)
+    target = _dtype_like(input, dtype)
+    return rand(input.shape, generator=generator, dtype=target, device=device, requires_grad=requires_grad)
 
 
 def randn_like(
@@ -275,22 +355,27 @@ def randn_like(
     *,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """randn, in input's shape and dtype."""
-    return randn(input.shape, generator=generator, dtype=_dtype_like(input, dtype), requires_grad=requires_grad)
+    target = _dtype_like(input, dtype)
+    return randn(input.shape, generator=generator, dtype=target, device=device, requires_grad=requires_grad)
 
 
 # --- joined -----------------------------------------------------------------------------------------------------------
 
 
 def _list_of_tensors(tensors: Sequence[Tensor]) -> list[Tensor]:
+    if isinstance(tensors, Tensor):
+        raise TypeError("argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"expected a list of Tensors, but element {i} is {type(x).__name__}")
     return list(tensors)
 
 
+@numpy_names
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after another along dim; their other sizes must agree. Tensors of shape (0,) are left out."""
     tensors = _list_of_tensors(tensors)
@@ -314,6 +399,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return apply(ops.Cat, *joined, compute_dtype=dtype, dim=axis)
 
 
+@numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors, all of one shape, side by side along a new axis dim."""
     tensors = _list_of_tensors(tensors)
@@ -329,10 +415,12 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([x.unsqueeze(axis) for x in tensors], axis)
 
 
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
-    """input where condition is true, other elsewhere; all three broadcast."""
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """input where condition is true, other elsewhere; all three broadcast. where(condition) is its nonzero indices."""
     if not isinstance(condition, Tensor):
         raise RuntimeError(f"where expected condition to be a bool Tensor, but got {type(condition).__name__}")
+    if input is None and other is None:
+        return tuple([wrap(indices) for indices in np.nonzero(np.atleast_1d(condition.array))])
     return condition._where(condition, input, other)
 
 
@@ -341,7 +429,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
 
 def get_rng_state() -> Tensor:
     """The state of the default generator, as torch.get_rng_state: a uint8 Tensor, (5056,), bit for bit torch's."""
-    return Tensor(random.default_generator.get_state())
+    return wrap(random.default_generator.get_state())
 
 
 def set_rng_state(new_state: Tensor) -> None:

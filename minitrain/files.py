@@ -1,4 +1,4 @@
-"""Files that nobody vouches for are read carefully, and written so that the old or the new one is always intact."""
+"""Careful file access: writes leave the old or the new file intact, and reads trust nothing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import IO, Any
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
-PART = ".part"  # how the name of a file ends that is being written; one that a crash left behind is worth nothing
+PART = ".part"  # the suffix of a file that is being written; a crash may leave one behind, which is useless
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file such that under its name there is always the whole new one or what was there before.
+    """Replace a file, so that at any time its path holds either the old content or all of the new.
 
-    When this returns, the file is on the disk: after a loss of power it is there.
-    Raises OSError; also where what is read back is not what was written. What was there before is there then.
+    The new content is on the disk when this returns, even if power fails then.
+    Raises OSError, also if other bytes are read back; the old file is then intact.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     try:
@@ -29,7 +29,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         if part.read_bytes() != data:
-            raise OSError(errno.EIO, "what was written there is not what is read back", str(part))
+            raise OSError(errno.EIO, "other bytes are read back than were written", str(part))
         part.replace(path)
         _sync_folder(path.parent)
     except BaseException:
@@ -39,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's entries on the disk, too: a new name is one of them. Not every system can, or needs it."""
+    """Write the folder's entries, with the new name, to the disk. Not every system can do this, or needs it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -55,33 +55,33 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 120
 
 
 def shown(value: object) -> str:
-    """A value from a file, as an error may show it: on one line, and shortened."""
+    """A value from a file, on one short line, for an error message."""
     return _REPR.repr(value)
 
 
 def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a file to read its bytes. Raises OSError; also for a pipe, a socket or a device, without waiting for it."""
+    """Open a file to read bytes. Raises OSError, also for a pipe, socket or device, without waiting for it."""
     file = open(path, "rb", buffering=0, opener=_open_without_waiting)  # noqa: SIM115  # the caller closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "It is no file, but a pipe, a socket or a device", os.fspath(path))
+        raise OSError(errno.EINVAL, "It is not a file, but a pipe, a socket or a device", os.fspath(path))
     return file
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for someone who writes into it
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe would wait for a writer
 
 
 def read_file(path: str | os.PathLike[str], at_most: int) -> bytes:
-    """The file's bytes. Raises OSError as open_file does, ValueError if there are more than at_most."""
+    """A file's bytes. Raises OSError as open_file does, ValueError if there are more than at_most."""
     content = read_beginning(path, at_most + 1)
     if len(content) > at_most:
-        raise ValueError(f"it has more than the {at_most:,} bytes that such a file can have")
+        raise ValueError(f"it has more than {at_most:,} bytes, the most that such a file can have")
     return content
 
 
 def read_beginning(path: str | os.PathLike[str], length: int) -> bytes:
-    """So many bytes of a file, or all if it has fewer: memory for those that are there. Raises OSError as open_file."""
+    """The first bytes of a file, at most this many; uses no more memory than that. Raises OSError as open_file does."""
     parts, left = [], length
     with open_file(path) as file:
         while left and (part := file.read(min(left, 2**20))):
@@ -93,9 +93,9 @@ def read_beginning(path: str | os.PathLike[str], length: int) -> bytes:
 def parse_json(text: str | bytes, *, constants: bool = False, levels: int = 100) -> Any:
     """The value of a JSON text in UTF-8.
 
-    constants: whether NaN, Infinity and -Infinity, which JSON has not, but Python writes, may be there.
-    levels: how many objects and arrays may lie in each other. Python's recursion limit holds as well.
-    Raises ValueError, saying why; also for a name that stands twice in an object.
+    constants: allow NaN, Infinity and -Infinity, which Python writes although JSON does not have them.
+    levels: how deep objects and arrays may be nested, within Python's recursion limit.
+    Raises ValueError that says why, also if an object has a name twice.
     """
     try:
         value = json.loads(
@@ -104,9 +104,9 @@ def parse_json(text: str | bytes, *, constants: bool = False, levels: int = 100)
             parse_constant=None if constants else _refuse_constant,
         )
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is no UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ValueError(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error}") from None
+        raise ValueError(f"it is not JSON: {error}") from None
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
     if _is_deeper(value, levels):
@@ -126,10 +126,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         for name, _ in pairs:
-            if content.pop(name, pairs) is pairs:  # it was met before, and is gone since
+            if content.pop(name, pairs) is pairs:  # popped before, so it appears twice
                 raise ValueError(f"its JSON has {shown(name)} twice in one object")
     return content
 
 
 def _refuse_constant(text: str) -> None:
-    raise ValueError(f"its JSON has {text}, which is no JSON")
+    raise ValueError(f"it has {text}, which JSON does not allow")

@@ -1,8 +1,8 @@
-"""Files of Tensors, in a format that cannot carry code: save and load, as torch.save and torch.load.
+"""save and load, like torch.save and torch.load, in a file format that cannot contain code.
 
-The format is safetensors (https://github.com/huggingface/safetensors), which other programs read too. A dictionary
-from names to Tensors, as state_dict() gives, is stored under those names. What is nested deeper, such as an
-optimizer's state, has its outline in the file's metadata as JSON, beside a checksum of the whole.
+The format is safetensors (https://github.com/huggingface/safetensors), which other programs read, too. A state_dict's
+Tensors are stored under their names. The outline of nested objects, such as an optimizer's state, is JSON in the file's
+metadata, with a checksum of everything.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ import numpy as np
 
 from minitrain.files import open_file, parse_json, shown, write_atomically
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
+from minitrain.torch_file import load_torch_file
 from minitrain.torchlike.arguments import as_dtype
 from minitrain.torchlike.device import device as Device
 
-_METADATA = "__metadata__"  # the header's entry that is no tensor
-_OURS = "minitrain"  # one entry of that: the library writes several in any order, and files should be reproducible
-# The dtypes that Tensors have, as headers name them and as NumPy does.
+ZIP = b"PK\x03\x04"  # how a zip archive begins, as torch.save writes it
+_METADATA = "__metadata__"  # the header's entry that is not a tensor
+_OURS = "minitrain"  # its only entry: the library writes several in random order, but files should be reproducible
+# The dtypes of Tensors: their names in headers and in NumPy.
 _DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8"}
-_LONGEST_HEADER = 100_000_000  # bytes, as the format has it
-_MOST_AXES = 64  # that NumPy's arrays have
+_LONGEST_HEADER = 100_000_000  # bytes, the format's limit
+_MOST_AXES = 64  # NumPy's limit
 
 
 def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write Tensors, or dicts, lists and tuples of Tensors, numbers, strings and None, to a file.
 
-    f: a path, or a file opened for writing bytes. At a path, a file that is there stays until the new one is whole and
-    on the disk.
-    Raises TypeError for anything else, such as a whole Module: save its state_dict(). Raises ValueError where all but
-    the Tensors' values takes more than 100 MB: that is what the format has for it.
+    f: a path, or a file opened for writing bytes. An existing file is replaced once the new one is on the disk.
+    Raises TypeError for other objects, such as a Module: save its state_dict(). Raises ValueError if all but the
+    Tensors' values takes more than 100 MB, the format's limit.
     """
-    import safetensors.numpy  # here, since importing minitrain should cost little more than importing NumPy
+    import safetensors.numpy  # here, so that importing minitrain costs little more than importing NumPy
 
     arrays: dict[str, Array] = {}
     outline = _outline_of(obj, "", arrays)
     data = safetensors.numpy.save(arrays, {_OURS: json.dumps([_OURS, _checksum(outline, arrays), outline])})
     if (length := int.from_bytes(data[:8], "little")) > _LONGEST_HEADER:
         raise ValueError(
-            f"names, numbers and strings would take {length:,} bytes, and may take {_LONGEST_HEADER:,}: save large "
-            "lists of numbers as a Tensor"
+            f"names, numbers and strings take {length:,} bytes, but may take {_LONGEST_HEADER:,}: save large lists of "
+            "numbers as a Tensor"
         )
     if not isinstance(f, str | os.PathLike):
         f.write(data)
@@ -58,22 +59,21 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     path = Path(f)
     if path.is_dir():
         raise IsADirectoryError(f"cannot save to {path}: it is a directory; name a file in it")
-    if path.exists() and not path.is_file():  # whose place a file would take, /dev/null's for one
-        raise OSError(errno.EINVAL, "It is a pipe, a socket or a device: open it, and pass that", str(path))
+    if path.exists() and not path.is_file():  # a file would replace it, for example /dev/null
+        raise OSError(errno.EINVAL, "It is a pipe, a socket or a device: open it and pass the opened file", str(path))
     write_atomically(path, data)
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
-    """Read what save wrote, or any safetensors file (an OrderedDict from names to Tensors).
+    """Read what save wrote, any safetensors file (as an OrderedDict from names to Tensors), or what torch.save wrote.
 
-    map_location: the CPU or None. weights_only: True; there is no code in these files.
-    A file from a stranger can do no harm: it is checked, header first, before it gets any memory.
-    Raises OSError for a path where no file can be read, and ValueError for one that is not whole or no such file.
+    map_location: the CPU, a function (which is not needed), or None. weights_only: makes no difference, since no code
+    is run: of torch's files Tensors and plain data are read, and everything else is refused by name (torch_file.py).
+    A file from a stranger is harmless: its header is checked before any memory is allocated for it.
+    Raises OSError if the file cannot be read, ValueError if it is damaged or of another format.
     """
-    if map_location is not None:
+    if map_location is not None and not callable(map_location):
         Device(map_location)
-    if not weights_only:
-        raise ValueError("weights_only=False is not offered: it would run code from the file; leave it True.")
     if isinstance(f, str | os.PathLike):
         with open_file(f) as file:
             return _load(file, os.fstat(file.fileno()).st_size, f)
@@ -82,32 +82,36 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
 
 
 def _load(file: IO[bytes], size: int, name: object) -> Any:
-    """What is in a file of so many bytes."""
+    """The content of a file of this many bytes."""
     head = file.read(8)
     try:
+        if head[:4] == ZIP:
+            file.seek(0)
+            return load_torch_file(file)
         entries, metadata = _parse_header(_header(file, head, size), size)
         arrays = {entry.name: _read_array(file, entry) for entry in sorted(entries, key=_place)}
         if file.read(1):
             raise ValueError("it grew while it was read")
         if not any(key == _OURS or text.startswith(f'["{_OURS}"') for key, text in metadata.items()):
-            # Another program's file. Ours says so twice, so that no damaged one is taken for another's.
-            return OrderedDict((entry.name, Tensor(arrays[entry.name])) for entry in entries)
+            # Another program's file. Ours has two marks, so that a damaged one is not taken for another's.
+            return OrderedDict((entry.name, wrap(arrays[entry.name])) for entry in entries)
         return _arranged(parse_json(metadata.get(_OURS, ""), constants=True, levels=1000), arrays)
     except (ValueError, RecursionError) as error:
-        # A pickle's first bytes; those of safetensors are a length below 2**24, whose upper bytes are 0.
-        if head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and any(head[3:])):
+        # A pickle's first bytes. A safetensors file begins with a length below 2**24, whose upper bytes are 0.
+        if head[:1] == b"\x80" and any(head[3:]):
             raise ValueError(
-                f"{name} is a pickle, as torch.save writes it, which can carry code. Write it anew from torch with "
-                "safetensors.torch.save_file(model.state_dict(), PATH)."
+                f"{name} is a bare pickle, as torch saved before 1.6 or Python's pickle saves: it can carry code. Load "
+                "it in torch and save it again: torch.save(model.state_dict(), PATH)."
             ) from None
-        raise ValueError(f"cannot read {name} ({size} bytes) as a safetensors file: {error}") from None
+        kind = "a file of torch.save" if head[:4] == ZIP else "a safetensors file"
+        raise ValueError(f"cannot read {name} ({size} bytes) as {kind}: {error}") from None
 
 
 # --- reading: the header --------------------------------------------------------------------------------------------
 
 
 class _Entry(NamedTuple):
-    """What the header says of a tensor; its bytes are those from begin to end, counted from the header's end."""
+    """A tensor as the header describes it; begin and end are byte positions after the header."""
 
     name: str
     dtype: np.dtype[Any]
@@ -121,30 +125,28 @@ def _place(entry: _Entry) -> tuple[int, int]:
 
 
 def _header(file: IO[bytes], head: bytes, size: int) -> bytes:
-    """The header's text, of the length that the file's first 8 bytes give."""
+    """The header's text; the file's first 8 bytes are its length."""
     if len(head) < 8:
-        raise ValueError("it is too short for the 8 bytes that such a file begins with: it was cut off, or is another")
+        raise ValueError("it is too short for the 8 bytes at the start of such a file")
     length = int.from_bytes(head, "little")
     if length > _LONGEST_HEADER:
-        raise ValueError(
-            f"its header would have {length:,} bytes, and may have {_LONGEST_HEADER:,}: it was damaged, or is another"
-        )
+        raise ValueError(f"its header would have {length:,} bytes, but may have {_LONGEST_HEADER:,}")
     if length > size - 8:
-        raise ValueError(f"its header alone should end after {8 + length} bytes: it was cut off, or damaged")
+        raise ValueError(f"its header alone should end after {8 + length} bytes: it was cut off")
     header = file.read(length)
     if len(header) < length:
-        raise ValueError(f"it has become shorter while it was read: its header ends after {len(header)} of its bytes")
+        raise ValueError(f"it became shorter while it was read: its header ends after {len(header)} bytes")
     return header
 
 
 def _parse_header(header: bytes, size: int) -> tuple[list[_Entry], dict[str, str]]:
-    """The tensors, which fill the file's bytes without a gap or an overlap, and the metadata."""
+    """The tensors, which must fill the file without gap or overlap, and the metadata."""
     content = parse_json(header, levels=3)
     if not isinstance(content, dict) or not header.startswith(b"{"):
-        raise ValueError("its header is no JSON object")
+        raise ValueError("its header is not a JSON object")
     metadata = content.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ValueError("its metadata are not names with texts")
+        raise ValueError("its metadata is not a dict of strings")
     entries = [_parse_entry(name, about) for name, about in content.items()]
     end = 0
     for entry in sorted(entries, key=_place):
@@ -160,27 +162,29 @@ def _parse_header(header: bytes, size: int) -> tuple[list[_Entry], dict[str, str
 
 
 def _parse_entry(name: str, about: Any) -> _Entry:
-    """What the header says of one tensor, each part of the type that it should have."""
+    """One tensor of the header, after all types are checked."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{shown(name)} is no name: it has half a character") from None
+        raise ValueError(f"{shown(name)} is not a valid name: it has half a character") from None
     if not isinstance(about, dict) or about.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"of {shown(name)} its header does not say dtype, shape and data_offsets")
+        raise ValueError(f"its header does not have dtype, shape and data_offsets for {shown(name)}")
     dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         text = dtype if isinstance(dtype, str) and dtype.isidentifier() and len(dtype) < 20 else shown(dtype)
-        raise ValueError(f"{shown(name)} has the dtype {text}, which is not offered; write it as float32")
+        raise ValueError(f"{shown(name)} has the dtype {text}, which is not offered; save it as float32")
     for numbers, what in ((shape, "shape"), (offsets, "data_offsets")):
         if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
-            raise ValueError(f"{shown(name)} has the {what} {shown(numbers)}, which are not whole numbers from 0 up")
+            raise ValueError(f"{shown(name)} has the {what} {shown(numbers)}, but they must be whole numbers from 0 up")
     if len(shape) > _MOST_AXES or len(offsets) != 2:
-        raise ValueError(f"{shown(name)} has {len(shape)} axes and {len(offsets)} data_offsets: too many, or too few")
+        raise ValueError(
+            f"{shown(name)} has {len(shape)} axes and {len(offsets)} data_offsets; the limits are {_MOST_AXES} and 2"
+        )
     entry = _Entry(name, np.dtype(_DTYPES[dtype]), tuple(shape), *offsets)
     needed = math.prod(shape) * entry.dtype.itemsize
     if entry.end - entry.begin != needed:
         raise ValueError(
-            f"{shown(name)} of {dtype} in the shape {shown(entry.shape)} needs {needed} bytes, and its data_offsets "
+            f"{shown(name)} of {dtype} in the shape {shown(entry.shape)} needs {needed} bytes, but its data_offsets "
             f"are {offsets[0]} and {offsets[1]}"
         )
     return entry
@@ -190,32 +194,30 @@ def _parse_entry(name: str, about: Any) -> _Entry:
 
 
 def _read_array(file: IO[bytes], entry: _Entry) -> Array:
-    """The array that comes next in the file, in memory of its own."""
+    """The next array in the file, in its own memory."""
     try:
         array: Array = np.empty(entry.shape, entry.dtype)
     except ValueError as error:
-        raise ValueError(
-            f"{shown(entry.name)} has the shape {shown(entry.shape)}, which no array has ({error})"
-        ) from None
+        raise ValueError(f"{shown(entry.name)} has an impossible shape, {shown(entry.shape)} ({error})") from None
     values = array.reshape(-1).view(np.uint8)
     left = values.data
     while left:
-        count = file.readinto(left)  # type: ignore[attr-defined]  # of IO, which the two that come here have
+        count = file.readinto(left)  # type: ignore[attr-defined]  # both kinds of file that come here have it
         if not count:
-            raise ValueError(f"it has become shorter while it was read: {shown(entry.name)} lacks {len(left)} bytes")
+            raise ValueError(f"it became shorter while it was read: {shown(entry.name)} lacks {len(left)} bytes")
         left = left[count:]
     if entry.dtype == np.bool_ and values.size and values.max() > 1:
-        raise ValueError(f"{shown(entry.name)} has the dtype BOOL, and other bytes than 0 and 1")
+        raise ValueError(f"{shown(entry.name)} has the dtype BOOL, but other bytes than 0 and 1")
     return array
 
 
 def _arranged(content: Any, arrays: dict[str, Array]) -> Any:
-    """What was saved, from our entry of the metadata and the arrays, all of which are used up."""
+    """The saved object, from our entry of the metadata and all the arrays."""
     if not isinstance(content, list) or len(content) != 3 or content[0] != _OURS:
-        raise ValueError("its metadata are not as minitrain writes them: it was damaged")
+        raise ValueError("its metadata is not what minitrain writes: it was damaged")
     _, checksum, outline = content
     if _checksum(outline, arrays) != checksum:
-        raise ValueError("its checksum does not fit: it was damaged")
+        raise ValueError("its checksum does not match: it was damaged")
     thing = _from_outline(outline, arrays)
     if arrays:
         raise ValueError(f"its outline lacks {shown(next(iter(arrays)))}")
@@ -224,28 +226,29 @@ def _arranged(content: Any, arrays: dict[str, Array]) -> Any:
 
 def _from_outline(outline: Any, arrays: dict[str, Array]) -> Any:
     if not isinstance(outline, dict) or len(outline) != 1:
-        raise ValueError("a part of its outline is not one kind with its content")
+        raise ValueError("a part of its outline is not a dict of one kind")
     ((kind, content),) = outline.items()
     if kind == "tensor" and isinstance(content, str):
         if content not in arrays:
-            raise ValueError(f"its outline has {shown(content)} twice, or there is none")
-        return Tensor(arrays.pop(content))
-    if kind == "dict" and isinstance(content, list):
+            raise ValueError(f"its outline has {shown(content)} twice, or there is no such tensor")
+        return wrap(arrays.pop(content))
+    if kind in ("dict", "plain dict") and isinstance(content, list):
         if not all(isinstance(pair, list) and len(pair) == 2 and _is_plain(pair[0]) for pair in content):
-            raise ValueError("a dict in its outline is not made of pairs")
-        return OrderedDict((key, _from_outline(part, arrays)) for key, part in content)
+            raise ValueError("a dict in its outline is not a list of pairs")
+        pairs = [(key, _from_outline(part, arrays)) for key, part in content]
+        return OrderedDict(pairs) if kind == "dict" else dict(pairs)
     if kind in ("list", "tuple") and isinstance(content, list):
         return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
     if kind == "value" and _is_plain(content):
         return content
-    raise ValueError(f"there is no {shown(kind)} with such a content in an outline")
+    raise ValueError(f"its outline has {shown(kind)} with impossible content")
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
 def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
-    """The outline of obj as JSON values; the arrays in it are put into arrays, by their paths."""
+    """The outline of obj as JSON values; its arrays are added to arrays, by their paths."""
     if isinstance(obj, np.generic):
         obj = obj.item()
     if hasattr(obj, "__array__"):
@@ -254,13 +257,12 @@ def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
             name += "'"
         array = np.asarray(obj.detach() if hasattr(obj, "detach") else obj)
         as_dtype(array.dtype)
-        # Contiguous, since the library would write a transposed array's values in the wrong order.
+        # Contiguous: the library writes a transposed array's values in the wrong order.
         arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
         return {"tensor": name}
     if isinstance(obj, Mapping):
-        return {
-            "dict": [[_plain(key), _outline_of(obj[key], f"{path}.{key}" if path else str(key), arrays)] for key in obj]
-        }
+        pairs = [[_plain(key), _outline_of(obj[key], f"{path}.{key}" if path else str(key), arrays)] for key in obj]
+        return {"plain dict" if type(obj) is dict else "dict": pairs}
     if isinstance(obj, list | tuple):
         parts = [_outline_of(part, f"{path}.{i}" if path else str(i), arrays) for i, part in enumerate(obj)]
         return {type(obj).__name__ if type(obj) is list else "tuple": parts}
@@ -271,7 +273,7 @@ def _plain(value: Any) -> Any:
     if not _is_plain(value):
         raise TypeError(
             f"cannot save a {type(value).__name__}: only Tensors, numbers, strings, None, and dicts, lists and tuples "
-            "of them. Of a Module or an optimizer, save its state_dict()."
+            "of them. For a Module or an optimizer, save its state_dict()."
         )
     return value
 
@@ -281,9 +283,9 @@ def _is_plain(value: Any) -> bool:
 
 
 def _checksum(outline: Any, arrays: dict[str, Array]) -> int:
-    """Of all that was saved: an array's shape or dtype counts as its values do."""
+    """The checksum of everything: outline, and each array's name, dtype, shape and values."""
     crc = zlib.crc32(json.dumps(outline).encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)  # which is contiguous
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
     return crc

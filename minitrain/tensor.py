@@ -16,10 +16,10 @@ from minitrain.ops import Array, Context, Function
 from minitrain.tape import AccumulateGrad, Node, walk_back
 from minitrain.torchlike.grad_mode import anomaly_mode, grad_mode
 from minitrain.torchlike.node_base import Version
-from minitrain.torchlike.tensor_base import increment_version
+from minitrain.torchlike.tensor_base import increment_version, legacy_array
 from minitrain.torchlike.tensor_methods import TensorMethods
 
-__all__ = ["Tensor", "apply", "increment_version"]
+__all__ = ["Tensor", "apply", "increment_version", "wrap"]
 
 
 def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
@@ -31,15 +31,14 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory if forward returned a view.
     """
-    recording = grad_mode.enabled
     arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
-    edges = [x._edge() if recording and isinstance(x, Tensor) else None for x in inputs]
+    edges = [x._edge() if grad_mode.enabled and isinstance(x, Tensor) else None for x in inputs]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = function.forward(ctx, *arrays, **options)
-    result = Tensor(y if type(y) is np.ndarray else _as_array(y, function))
+    result = wrap(y if type(y) is np.ndarray else _as_array(y, function))
     if result.array.base is not None or id(y) in map(id, arrays):
         result._become_view(inputs, function, options)
     if isinstance(ctx, Node):
@@ -51,6 +50,17 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     return result
 
 
+def wrap(array: Array, requires_grad: bool = False) -> Tensor:
+    """A new leaf around an array, which is not copied."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.array, tensor._version = array, Version()
+    if requires_grad:
+        tensor.requires_grad = True
+    if grad_mode.inference:
+        tensor._inference = True
+    return tensor
+
+
 def _as_array(y: Any, function: type[Function]) -> Array:
     if isinstance(y, tuple):
         raise RuntimeError(f"{function.__name__}.forward returned {len(y)} values; an operation has one result.")
@@ -60,24 +70,18 @@ def _as_array(y: Any, function: type[Function]) -> Array:
 class Tensor(TensorMethods):
     """An array that remembers how it was computed, so that gradients can be sent back through that computation.
 
-    array: the ndarray inside, not copied. To make a Tensor from lists or numbers use minitrain.tensor(...).
+    array: the ndarray inside. To make a Tensor of lists or numbers use minitrain.tensor(...).
     requires_grad: whether backward is to leave this Tensor's gradient in .grad.
     grad_fn: the Node of the operation whose result this is; None for a leaf.
     """
 
     _apply = staticmethod(apply)
 
-    def __init__(self, array: Array, requires_grad: bool = False) -> None:
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"Tensor wraps an ndarray, but got {type(array).__name__}; use minitrain.tensor(data).")
-        self.array = array
-        self._version = Version()
-        if requires_grad:
-            self.requires_grad = True
+    _new = staticmethod(wrap)
 
-    @staticmethod
-    def _new(array: Array) -> Tensor:
-        return Tensor(array)
+    def __init__(self, *data: Any, device: Any = None) -> None:
+        """torch's old constructor: wrap([1, 2]) holds floats, wrap(2, 3) any values; use tensor(...) instead."""
+        self.array, self._version = legacy_array(data, device), Version()
 
     def _edge(self) -> Any:
         """Where this Tensor's gradient goes: to the Node that made it, to a leaf's AccumulateGrad, or None."""
@@ -102,9 +106,9 @@ class Tensor(TensorMethods):
         Raises RuntimeError if nothing requires a gradient, for a missing or misshapen gradient, in a second walk over
         a graph that was not retained, and if a saved array was changed in place since.
         """
-        grad = self._first_gradient(gradient, create_graph)
+        edge, grad = self._edge(), self._first_gradient(gradient, create_graph)
         with np.errstate(all="ignore"):
-            walk_back(self._edge(), grad, retain_graph=bool(retain_graph))
+            walk_back(edge, grad, retain_graph=bool(retain_graph))
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """self.grad += grad, called by backward's walk. An owned array may be kept, any other is copied.
@@ -115,7 +119,7 @@ class Tensor(TensorMethods):
             self._grad.array += grad
             increment_version(self._grad)
         elif owned and grad.strides == self.array.strides:
-            self._grad = Tensor(grad)
+            self._grad = wrap(grad)
         else:
-            self._grad = Tensor(np.empty_like(self.array))
+            self._grad = wrap(np.empty_like(self.array))
             self._grad.array[...] = grad

@@ -1,4 +1,4 @@
-"""Runs as child processes that something happens to, and what is left of them afterwards."""
+"""Runs in child processes, the faults planted in them, and what they leave."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent.parent
-# Small enough to be run by the hundred. 42 batches in an epoch, so that every sixth checkpoint falls on its end; the
-# state has momentum and an order, and the epochs an end that a resumed run must not see twice.
+# Small enough for hundreds of runs. An epoch has 42 batches, so every sixth checkpoint falls on its end; the state
+# includes momentum and an order.
 BATCHES, EPOCHS, EVERY = 42, 3, 7
 TRAIN = (
     *("train", "--dataset", "digits", "--epochs", str(EPOCHS), "--batch-size", "36", "--hidden", "16"),
     *("--momentum", "0.9", "--checkpoint-every", str(EVERY)),
 )
 PATIENCE = 120  # seconds that a child may take
-Rule = tuple[str, str, int, str]  # as tests/sabotage.py has them
+Rule = tuple[str, str, int, str]  # see tests/sabotage.py
 
 
 def command(*arguments: str, rules: Sequence[Rule] = ()) -> list[str]:
-    """The command line of minitrain with these arguments; with rules, that of the same with faults."""
+    """The command line of minitrain with these arguments, and with the faults of these rules."""
     module = ["tests.sabotage", json.dumps(list(rules))] if rules else ["minitrain"]
     return [sys.executable, "-m", *module, *arguments]
 
@@ -64,7 +64,7 @@ class Ended(NamedTuple):
 
 
 def wait(process: subprocess.Popen[str], *, traceback: bool = False) -> Ended:
-    """Wait for its end, and see that it has not ended with a traceback, unless it may."""
+    """Wait for its end, and check that it printed no traceback, unless it may."""
     with process:
         try:
             out, err = process.communicate(timeout=PATIENCE)
@@ -87,14 +87,14 @@ def shell(line: str, cwd: Path) -> Ended:
 
 
 def resume(cwd: Path, *arguments: str, rules: Sequence[Rule] = ()) -> Ended:
-    """Go on with the run in cwd/run to its end."""
+    """Resume the run in cwd/run to its end."""
     ended = run("train", "--resume", "run", *arguments, cwd=cwd, rules=rules)
     assert ended.status == 0, ended
     return ended
 
 
 def outcome(run: Path) -> dict[str, str]:
-    """The hashes of what a complete run leaves, but for the seconds that it took."""
+    """The hashes of a complete run's files, without the seconds that it took."""
     files = {name: (run / name).read_bytes() for name in ("model.safetensors", "steps.csv", "log.txt")}
     with (run / "epochs.csv").open(newline="", encoding="utf-8") as file:
         files["epochs.csv"] = repr([row[:-1] for row in csv.reader(file)]).encode()
@@ -102,12 +102,12 @@ def outcome(run: Path) -> dict[str, str]:
 
 
 def losses(run: Path) -> list[float]:
-    """Those of all updates."""
+    """The losses of all updates."""
     return [float(line.split(",")[-1]) for line in (run / "steps.csv").read_text().splitlines()[1:]]
 
 
 class Straight(NamedTuple):
-    """What a run leaves that nothing happens to."""
+    """What an undisturbed run leaves."""
 
     outcome: dict[str, str]
     losses: list[float]
@@ -127,7 +127,7 @@ def straight(*arguments: str) -> Straight:
 
 
 def printed_command(err: str) -> str:
-    """The command that an interrupted run prints for going on."""
+    """The command that an interrupted run prints to resume it."""
     found = re.search(r"\n    (\S.*--resume.*)\n", err)
     assert found is not None, err
     return found.group(1)
@@ -139,14 +139,14 @@ def no_parts(run: Path) -> bool:
 
 
 def whole_lines(run: Path) -> bool:
-    """Whether the tables and the log, as far as they are there, end with whole lines."""
+    """Whether all existing tables and the log end with complete lines."""
     contents = [path.read_bytes() for path in (*run.glob("*.csv"), *run.glob("*.txt"))]
     return all(content.endswith(b"\n") for content in contents if content)
 
 
 @contextlib.contextmanager
 def paused(mark: Path, process: subprocess.Popen[str]) -> Iterator[None]:
-    """Within it the process waits, at a rule whose action is pause:mark."""
+    """Inside it the process waits at a rule whose action is pause:mark."""
     until = time.monotonic() + PATIENCE
     while not mark.exists():
         if process.poll() is not None or time.monotonic() > until:
@@ -157,6 +157,6 @@ def paused(mark: Path, process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def default_signals() -> None:
-    """In a child: the signals as a terminal's job has them, whatever a job in the background has."""
+    """In a child: the default signal handlers, even if this is a background job."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -1,5 +1,7 @@
 """The command `minitrain` as a user types it: what it prints, where, and with which exit status."""
 
+import argparse
+import contextlib
 import fcntl
 import os
 import pty
@@ -10,9 +12,13 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from minitrain.cli import _parser, main
 
 SHORT = ["train", "--dataset", "digits", "--epochs", "1"]
 
@@ -53,13 +59,24 @@ def test_train_prints_the_log_on_stdout_and_says_on_stderr_where_the_run_is(tmp_
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "minitrain: error: the following arguments are required: command"),
-        (["fly"], 2, "minitrain: error: argument command: invalid choice: 'fly'"),
+        (["fly"], 2, "minitrain: error: argument command: invalid choice: 'fly'; choose from train, evaluate, "),
+        (["trian"], 2, "minitrain: error: argument command: invalid choice: 'trian'; did you mean train? (see"),
+        (["learn", "chek"], 2, "minitrain learn: error: argument action: invalid choice: 'chek'; did you mean check?"),
+        (
+            ["train", "--optimizer", "adma"],
+            2,
+            "minitrain train: error: argument --optimizer: invalid choice: 'adma'",
+        ),
         (["train", "--epochs", "many"], 2, "minitrain train: error: argument --epochs: invalid int value: 'many'"),
         (["train", "--epochs", "0"], 2, "minitrain: error: epochs must be at least 1, but got 0"),
         (["train", "--lr", "nan"], 2, "minitrain: error: lr must be a finite number from 0 up, but got nan"),
         (["train", "--optimizer", "adam", "--momentum", "0.9"], 2, "minitrain: error: adam has no momentum option"),
-        (["train", "--epoch", "3"], 2, "minitrain: error: unrecognized arguments: --epoch 3"),
+        (
+            ["train", "--epoch", "3"],
+            2,
+            "minitrain train: error: unrecognized arguments: --epoch 3; did you mean",
+        ),
+        (["train", "--lrr=3"], 2, "minitrain train: error: unrecognized arguments: --lrr=3; did you mean --lr?"),
         (["data", "--data-dir", "nowhere", "verify"], 1, "minitrain: error: nowhere/FashionMNIST/raw/train-images"),
     ],
 )
@@ -72,6 +89,74 @@ def test_a_mistake_gets_one_line_and_no_traceback(
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_alone_it_shows_the_help(tmp_path: Path) -> None:
+    alone, asked = minitrain(cwd=tmp_path), minitrain("--help", cwd=tmp_path)
+    assert (alone.returncode, alone.stdout, alone.stderr) == (0, asked.stdout, "")
+    assert alone.stdout.startswith("usage: minitrain ")
+    assert re.search(r"^    gradcheck +check the", alone.stdout, re.MULTILINE)
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parser, and those of all commands below it."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers(below)
+
+
+def examples(parser: argparse.ArgumentParser) -> list[list[str]]:
+    """The arguments of the commands that a help shows."""
+    return [line.split()[1:] for line in parser.format_help().splitlines() if line.startswith("  minitrain ")]
+
+
+@pytest.mark.parametrize("parser", [*parsers(_parser())], ids=lambda parser: parser.prog)
+def test_every_help_shows_two_or_three_examples_that_can_be_parsed(parser: argparse.ArgumentParser) -> None:
+    assert 2 <= len(examples(parser)) <= 3
+    for line in examples(parser):
+        assert ["minitrain", *line][: len(parser.prog.split())] == parser.prog.split()
+        with contextlib.suppress(SystemExit) if "--help" in line else contextlib.nullcontext():
+            _parser().parse_args(line)
+
+
+@pytest.mark.slow
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for picture in ("seven.png", "page-1.png", "page-2.png"):
+        Image.new("L", (8, 8), 255 * picture.startswith("page")).save(picture)
+    endless_or_from_the_network = (["learn", "watch"], ["data", "fetch"], ["data", "verify"])
+    for parser in parsers(_parser()):
+        for line in examples(parser):
+            if line[:2] in endless_or_from_the_network or "--help" in line:
+                continue
+            expected = {1} if "--inject" in line else {0, 1} if line[:2] == ["learn", "check"] else {0}
+            unsolved = line == ["learn", "solution", "relu-backward"]
+            assert main(line) in ({2} if unsolved else expected), line
+
+
+def on_a_terminal(*arguments: str, columns: int, cwd: Path) -> str:
+    """What the command prints on stderr, a terminal with so many columns."""
+    terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    subprocess.run([sys.executable, "-m", "minitrain", *arguments], cwd=cwd, env=env, stderr=stderr, check=False)
+    os.close(stderr)
+    printed = os.read(terminal, 10_000).decode().replace("\r\n", "\n")
+    os.close(terminal)
+    return printed
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_message_is_wrapped_to_the_terminal_and_one_line_elsewhere(columns: int, tmp_path: Path) -> None:
+    mistake = ["train", "--optimizer", "adam", "--momentum", "0.9"]
+    wrapped = on_a_terminal(*mistake, columns=columns, cwd=tmp_path)
+    assert 1 < wrapped.count("\n") <= 4
+    assert max(map(len, wrapped.splitlines())) <= columns
+    piped = minitrain(*mistake, cwd=tmp_path).stderr
+    assert piped.count("\n") == 1
+    assert piped.split() == wrapped.split()
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -98,8 +183,8 @@ def test_an_out_that_holds_a_run_is_refused(tmp_path: Path) -> None:
     again = minitrain(*SHORT, "--out", "mine", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr == (
-        "minitrain: error: mine already holds a run; choose another --out, go on with it by --resume mine, or remove "
-        "it first\n"
+        "minitrain: error: mine already holds a run; choose another --out, resume that run with --resume mine, "
+        "or delete it\n"
     )
 
 
@@ -136,9 +221,9 @@ def test_ctrl_c_ends_the_run_after_the_batch_and_says_how_to_go_on(tmp_path: Pat
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     stopping, ended, command_again = errors.strip().splitlines()
-    assert stopping == "minitrain: stopping after this batch, and saving; once more to stop at once"
+    assert stopping == "minitrain: stopping after this batch and saving; Ctrl-C again stops at once"
     assert ended.startswith("minitrain: interrupted after batch ")
-    assert ended.endswith(", and saved. Go on with:")
+    assert ended.endswith(", and saved. Resume with:")
     assert command_again.endswith("minitrain train --resume run")
     assert (tmp_path / "run" / "epochs.csv").read_text().count("\n") >= 3
 
@@ -151,7 +236,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (1, "Epoch 1\n")
     # At the second line or, where head was slow to leave, at the next one.
     assert re.match(
-        r"minitrain: nobody reads the output any more: stopped after (batch 0 of )?epoch 1, and saved. Go on "
+        r"minitrain: nobody reads the output any more: stopped after (batch 0 of )?epoch 1, and saved. Resume "
         r"with:\n    .*minitrain train --resume runs/digits-0\n$",
         result.stderr,
     )

@@ -1,4 +1,4 @@
-"""Lock-step comparison: it finds the first place where two models part, every planted fault, and nothing else."""
+"""Lock-step comparison: it finds the first place where two models differ, every planted fault, and nothing else."""
 
 import copy
 import dataclasses
@@ -21,21 +21,15 @@ import minitrain
 from minitrain import nn, optim
 from minitrain.cli import main
 from minitrain.runs.config import Config, ConfigError, default_config
-from minitrain.tensor import Tensor
-from minitrain.with_torch.compare import (
-    Comparison,
-    Triple,
-    compare,
-    compare_recipe,
-    milestones,
-    numpy_side,
-    torch_twin,
-    training_data,
-    ulps,
-)
+from minitrain.tensor import Tensor, wrap
+from minitrain.with_torch.compare import compare
+from minitrain.with_torch.compare_recipe import compare_recipe, numpy_side, torch_twin, training_data
+from minitrain.with_torch.comparison import Comparison, milestones
 from minitrain.with_torch.convert_state import to_torch
+from minitrain.with_torch.difference import ulps
 from minitrain.with_torch.drift import Drift, measure_drift, plot_drift
 from minitrain.with_torch.faults import FAULTS, Fault, find_fault
+from minitrain.with_torch.side import Triple, make_side
 from tests import strategies as own
 
 DIGITS = default_config("digits")
@@ -73,7 +67,7 @@ def theirs(dtype: Any = torch.float64, momentum: float = 0.9) -> Triple:
 def batches(count: int = 3, dtype: Any = np.float64) -> Batches:
     numbers = np.random.default_rng(0)
     return [
-        (Tensor(numbers.standard_normal((6, 4)).astype(dtype)), Tensor(numbers.integers(0, 3, 6))) for _ in range(count)
+        (wrap(numbers.standard_normal((6, 4)).astype(dtype)), wrap(numbers.integers(0, 3, 6))) for _ in range(count)
     ]
 
 
@@ -198,14 +192,17 @@ def test_a_layer_that_works_in_place_spoils_nothing_that_was_kept(inplace: bool)
         model = nn.Sequential(nn.Linear(4, 5, dtype=dtype), nn.ReLU(inplace=inplace), nn.Linear(5, 3, dtype=dtype))
         return model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)
 
+    minitrain.manual_seed(0)
     mine, torchs = side(nn, optim, np.float64), side(torch.nn, torch.optim, torch.float64)
     torchs[0].load_state_dict(to_torch(mine[0].state_dict()))
     result = compare(mine, torchs, batches(2))
     assert result.agrees
-    places = {difference.place: difference for difference in result.worst()}
-    assert "gradient of 0's output" in places
-    # In place, the ReLU would have made its input its output.
-    assert places["output of 0"].share != places["output of 1"].share or inplace is False
+    assert "gradient of 0's output" in [difference.place for difference in result.worst()]
+    for kept in (make_side(mine), make_side(torchs)):
+        kept.forward(batches(1)[0][0])
+        before, after = (kept.array(output) for _, output in kept.outputs[:2])
+        assert (before < 0).any()  # in place, the ReLU would have overwritten its input
+        np.testing.assert_array_equal(after, np.maximum(before, 0))
 
 
 def test_a_layer_used_twice_a_plain_function_and_a_model_that_is_one_layer_have_names() -> None:
@@ -243,7 +240,7 @@ def test_no_hook_is_left_behind() -> None:
     assert not any(module._forward_hooks for side in (a, b) for module in side[0].modules())
 
 
-# --- where they part --------------------------------------------------------------------------------------------------
+# --- where they differ ------------------------------------------------------------------------------------------------
 
 
 def with_one_weight_changed(by: float) -> Callable[[Triple], Triple]:
@@ -257,7 +254,7 @@ def with_one_weight_changed(by: float) -> Callable[[Triple], Triple]:
         def forward(self, x: Tensor) -> Tensor:
             shift = np.zeros((6, 3))
             shift[4, 1] = by
-            return nn.functional.linear(x, self.weight, self.bias) + Tensor(shift)
+            return nn.functional.linear(x, self.weight, self.bias) + wrap(shift)
 
     def change(side: Triple) -> Triple:
         side[0].fc2 = Shifted(side[0].fc2)
@@ -280,7 +277,7 @@ def test_the_first_place_is_named_with_index_values_and_differences() -> None:
     assert first.ulps == ulps(first.ours, first.theirs, np.float64)
     assert f"{first.ours:.9g}" in result.verdict()
     assert f"{first.theirs:.9g}" in result.verdict()
-    assert "look at the forward of fc2 (Linear)" in result.verdict().replace("\n", " ")
+    assert "Look at the forward of fc2 (Linear)" in result.verdict().replace("\n", " ")
 
 
 @pytest.mark.parametrize(("share", "agrees"), [(0.9, True), (1.1, False)])
@@ -350,7 +347,7 @@ def test_float32_that_falls_on_either_side_of_relus_bend_is_told_from_a_fault() 
     result = compare(side(-1 + 2.0**-24), side(-1 - 2.0**-23), [(X, y)])
     assert result.first is not None
     assert result.first.place == "gradient of 0's output"
-    assert "different sides of 0" in result.advice
+    assert "rounding moved it across 0" in result.advice
 
 
 def test_what_grew_step_by_step_is_told_from_what_came_at_once() -> None:
@@ -359,7 +356,7 @@ def test_what_grew_step_by_step_is_told_from_what_came_at_once() -> None:
     result = compare(a, b, batches(30), rtol=0, atol=5e-9)
     assert result.first is not None
     assert result.first.step > 2
-    assert "In the step before, they were apart by" in result.advice
+    assert result.advice.startswith("The step before already used")
 
 
 # --- what cannot be compared ------------------------------------------------------------------------------------------
@@ -590,7 +587,9 @@ def test_the_plot_is_a_png(drift: Drift, tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("name", "message"), [("drift.pdf", "end it in .png"), ("nowhere/drift.png", "make it first")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("drift.pdf", "end it in .png"), ("nowhere/drift.png", "create it first")]
+)
 def test_a_plot_that_cannot_be_written_is_refused(drift: Drift, name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         plot_drift(drift, str(tmp_path / name))
@@ -629,7 +628,7 @@ def test_the_command_prints_the_tables_and_ends_with_0_where_they_agree(
     out, errors = capsys.readouterr()
     assert errors == ""
     assert out.startswith("NumPy float64 against torch float64: digits, hidden 64, batch 16, sgd lr 0.1, seed 0\n")
-    assert out.endswith("They agree: no parting beyond 1e-12 + 1e-10 · |torch float64| in 10 steps.\n")
+    assert out.endswith("They agree: no difference beyond 1e-12 + 1e-10 · |torch float64| in 10 steps.\n")
     figures = json.loads((tmp_path / "out.json").read_text())
     assert len(figures["steps"]) == 10
     assert figures["first"] is None
@@ -643,7 +642,7 @@ def test_the_command_ends_with_1_and_names_the_place_where_they_part(
     assert main(["compare", *arguments]) == 1
     out, errors = capsys.readouterr()
     assert errors == ""
-    assert "They part first in step 1, at the gradient of linear_relu_stack.0's output, index [" in out
+    assert "First difference in step 1, at the gradient of linear_relu_stack.0's output, index [" in out
     assert out.endswith("That is the fault that was planted, relu-mask-inverted.\n")
     figures = json.loads(path.read_text())
     assert len(figures["steps"]) == 1
@@ -676,8 +675,8 @@ def test_the_faults_are_listed_with_what_they_are(tmp_path: Path) -> None:
         (["--steps", "0"], 2, "steps must be at least 1, but got 0"),
         (["--rtol", "-1"], 2, "rtol must be a finite number from 0 up"),
         (["--plot", "drift.png"], 2, "--plot draws the drift; add --drift"),
-        (["--drift", "--inject", "uphill"], 2, "--drift compares float32 with float64 and finds no faults"),
-        (["--drift", "--rtol", "0"], 2, "--drift compares float32 with float64 and finds no faults"),
+        (["--drift", "--inject", "uphill"], 2, "--drift compares float32 with float64 and finds no mistakes"),
+        (["--drift", "--rtol", "0"], 2, "--drift compares float32 with float64 and finds no mistakes"),
         (["--json", ""], 2, "--json must name a file"),
         (["--json", "."], 2, "--json must name a file"),
         (["--drift", "--plot", "drift.pdf"], 2, "the plot is a PNG file"),
@@ -686,13 +685,19 @@ def test_the_faults_are_listed_with_what_they_are(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_gets_one_line_and_no_traceback(
-    arguments: list[str], status: int, message: str, tmp_path: Path
+    arguments: list[str],
+    status: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = minitrain_compare("--dataset", "digits", *arguments, cwd=tmp_path)
-    assert result.returncode == status
-    assert result.stderr.startswith(f"minitrain: error: {message}")
-    assert result.stderr.count("\n") == 1
-    assert result.stdout == ""
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "--dataset", "digits", *arguments]) == status
+    out, errors = capsys.readouterr()
+    assert errors.startswith(f"minitrain: error: {message}")
+    assert errors.count("\n") == 1
+    assert out == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["--drift"]])
@@ -716,7 +721,7 @@ def test_without_matplotlib_the_plot_says_the_line_that_installs_it(tmp_path: Pa
 
 @pytest.mark.parametrize("fault", list(FAULTS.values())[:3], ids=lambda fault: fault.name)
 def test_a_fault_that_was_not_planted_is_not_found(fault: Fault) -> None:
-    harmless = dataclasses.replace(fault, plant=lambda model, loss_fn, optimizer: ((model, loss_fn, optimizer), "fc1"))
+    harmless = dataclasses.replace(fault, specimen=dataclasses.replace(fault.specimen, edits=()))
     result, found = run_with(harmless, DIGITS)
     assert result.agrees
     assert "should show" in found

@@ -4,10 +4,13 @@ import csv
 import os
 import re
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,15 @@ import pytest
 
 import minitrain
 from minitrain import nn
+from minitrain.cli import main
+from minitrain.runs.checkpoints import read_last_good
 from minitrain.runs.config import Config
-from minitrain.runs.directory import open_run, read_last_good, read_sessions, resume_command
+from minitrain.runs.config_file import read_sessions
+from minitrain.runs.directory import open_run
 from minitrain.runs.model import build_model
+from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run import train
-from minitrain.with_torch.choose_backend import earlier_attempt
+from minitrain.with_torch.torchrun import earlier_attempt
 from tests.comparing import assert_same_log
 
 ROOT = Path(__file__).parent.parent
@@ -37,9 +44,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], folder: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=120
+        command, cwd=folder, env=env or environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def run_two(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command in two processes that train together, as torchrun starts them, without the launcher."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    with ThreadPoolExecutor(2) as pool:
+        environments = [{**environment(), **shared, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+        ended = list(pool.map(lambda env: run([sys.executable, *command], folder, env), environments))
+    status = next((process.returncode for process in ended if process.returncode), 0)
+    return subprocess.CompletedProcess(
+        command, status, "".join(process.stdout for process in ended), "".join(process.stderr for process in ended)
     )
 
 
@@ -68,11 +89,19 @@ def assert_nearly_the_same(run: Path, other: Path) -> None:
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run that two processes have made and nothing has happened to; its output is beside it."""
     folder = tmp_path_factory.mktemp("straight")
-    result = run([*TORCHRUN, *RUN, *OPTIONS, *ON_TORCH, "--out", "run"], folder)
+    result = run_two([*RUN, *OPTIONS, *ON_TORCH, "--out", "run"], folder)
     assert result.returncode == 0, result.stderr
     (folder / "stdout").write_text(result.stdout)
     (folder / "stderr").write_text(result.stderr)
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def first_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a complete run of one epoch that one process has made with torch; to be copied."""
+    directory = tmp_path_factory.mktemp("one") / "run"
+    assert main([*RUN[2:], *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", str(directory)]) == 0
+    return directory
 
 
 def test_the_log_of_two_processes_is_the_log_of_one(straight: Path, tmp_path: Path) -> None:
@@ -96,21 +125,30 @@ from minitrain.runs.model import build_model
 with TorchBackend(Config(dataset="digits", backend="torch", device="cpu")) as backend:
     minitrain.manual_seed(0)
     model = backend.model(lambda nn: build_model(nn, 64, (16,), 10))
-    loader = backend.dataloader(Digits(transform=ToTensor()), int(sys.argv[1]))
     loss_fn = backend.loss_fn()
-    X, y = next(iter(loader))
-    loss_fn(model(X), y).backward()
-    if backend.writes:
-        np.savez("gradients", *[param.grad.numpy() for param in model.parameters()], rows=len(X))
+    for batch_size in sys.argv[1:]:
+        model.zero_grad()
+        X, y = next(iter(backend.dataloader(Digits(transform=ToTensor()), int(batch_size))))
+        loss_fn(model(X), y).backward()
+        if backend.writes:
+            np.savez(batch_size, *[param.grad.numpy() for param in model.parameters()], rows=len(X))
 """
+BATCH_SIZES = [64, 7, 1]
 
 
-@pytest.mark.parametrize("batch_size", [64, 7, 1])
-def test_the_gradients_of_two_processes_are_those_of_the_whole_batch(batch_size: int, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(GRADIENTS)
-    result = run([*TORCHRUN, "program.py", str(batch_size)], tmp_path)
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes have left the gradients of each of the batch sizes."""
+    folder = tmp_path_factory.mktemp("gradients")
+    (folder / "program.py").write_text(GRADIENTS)
+    result = run_two(["program.py", *map(str, BATCH_SIZES)], folder)
     assert result.returncode == 0, result.stderr
-    theirs = np.load(tmp_path / "gradients.npz")
+    return folder
+
+
+@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+def test_the_gradients_of_two_processes_are_those_of_the_whole_batch(batch_size: int, gradients: Path) -> None:
+    theirs = np.load(gradients / f"{batch_size}.npz")
     assert theirs["rows"] == batch_size // 2  # of 7 rows 3 and 4, of 1 row none and 1
 
     minitrain.manual_seed(0)
@@ -142,16 +180,16 @@ def test_a_killed_worker_ends_the_run_with_a_clear_message(tmp_path: Path) -> No
             launcher.kill()
     assert launcher.returncode == 1
     assert time.monotonic() - began < 60
-    assert re.search(r"minitrain: error: process \d of 2 stops: another process of this run has ended", errors)
+    assert re.search(r"minitrain: error: process \d of 2 stops: another process of this run ended", errors)
     assert "SIGKILL" in errors  # torchrun's own report
 
 
 def test_a_loss_that_is_not_finite_is_explained_by_the_process_that_writes(tmp_path: Path) -> None:
-    result = run([*TORCHRUN, *RUN, *ON_TORCH, "--lr", "1e25", "--epochs", "1", "--out", "run"], tmp_path)
+    result = run_two([*RUN, *ON_TORCH, "--lr", "1e25", "--epochs", "1", "--out", "run"], tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("minitrain: the loss of epoch 1, batch 1 (the slice of process 0 of 2) is nan.") == 1
     assert result.stderr.count("minitrain: the loss") == 1
-    assert result.stderr.count("minitrain: error: the loss of epoch 1, batch 1 is nan. The run has stopped before") == 1
+    assert result.stderr.count("minitrain: error: the loss of epoch 1, batch 1 is nan. The run stopped before") == 1
     assert "Function 'Linear' produced" in result.stderr
     assert "[8, 10] float32" in result.stderr  # of 16 rows
 
@@ -181,17 +219,17 @@ sys.exit(main(sys.argv[1:]))
 def test_a_loss_that_is_not_finite_in_another_process_alone_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(SPOILED_FOR_THE_OTHER)
     options = [*RUN[2:], *ON_TORCH, "--epochs", "1", "--no-shuffle", "--out", "run"]
-    result = run([*TORCHRUN, "program.py", *options], tmp_path)
+    result = run_two(["program.py", *options], tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("minitrain: the loss") == 1
     assert "minitrain: the loss of epoch 1, batch 0 is nan. It comes from another process's slice" in result.stderr
-    assert "run it in one process" in result.stderr
+    assert "train in one process to get an explanation" in result.stderr
 
 
 def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = run([*TORCHRUN, *RUN, *ON_TORCH, "--out", "file"], tmp_path)
-    assert result.returncode == 1
+    result = run_two([*RUN, *ON_TORCH, "--out", "file"], tmp_path)
+    assert result.returncode == 2
     assert result.stderr.count("file is a file; choose another --out") == 1
 
 
@@ -258,7 +296,7 @@ def test_a_signal_to_torchrun_stops_all_after_the_same_batch_and_what_is_printed
     result = eventful(1, EPOCH + 11, "SIGTERM to launcher", tmp_path, *OPTIONS, "--out", "run")
     assert result.returncode == 1, result.stderr  # torchrun's
     epoch, batch = where(tmp_path / "run")
-    assert f"minitrain: interrupted after batch {batch - 1} of epoch {epoch}, and saved. Go on with:" in result.stderr
+    assert f"minitrain: interrupted after batch {batch - 1} of epoch {epoch}, and saved. Resume with:" in result.stderr
     assert result.stderr.count("minitrain:") == 2  # stopping, interrupted
     assert "exitcode" not in result.stderr  # of a process that was killed
     printed = shlex.split(next(line for line in result.stderr.splitlines() if "--resume" in line))
@@ -274,27 +312,25 @@ def test_torchrun_starts_a_run_again_that_has_lost_a_process_and_it_goes_on_by_i
     again = [*TORCHRUN, "--max-restarts", "2"]
     result = eventful(1, EPOCH + 11, "SIGKILL", tmp_path, *OPTIONS, launch=again)
     assert result.returncode == 0, result.stderr
-    assert "minitrain: going on with runs/digits-0 in epoch 2, batch 8" in result.stderr
+    assert "minitrain: resuming runs/digits-0 in epoch 2, batch 8" in result.stderr
     assert len(read_sessions(tmp_path / "runs" / "digits-0")) == 2
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits-0"]
     assert outcome(tmp_path / "runs" / "digits-0") == outcome(straight)
 
 
-def test_a_run_of_one_process_goes_on_in_two(straight: Path, tmp_path: Path) -> None:
-    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", "run"], tmp_path)
-    assert one.returncode == 0, one.stderr
-    two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
+def test_a_run_of_one_process_goes_on_in_two(first_epoch: Path, straight: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_epoch, tmp_path / "run")
+    two = run_two([*RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 0, two.stderr
-    assert "not as before: processes: 1 then, 2 now" in two.stderr
+    assert "changed since the last session: processes: 1 then, 2 now" in two.stderr
     assert_nearly_the_same(tmp_path / "run", straight)
 
 
-def test_a_run_that_is_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
-    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", "--out", "run"], tmp_path)
-    assert one.returncode == 0, one.stderr
+def test_a_run_that_is_in_use_is_refused_and_left_alone(first_epoch: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_epoch, tmp_path / "run")
     before = outcome(tmp_path / "run")
     with open_run(tmp_path / "run"):
-        two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3", *ON_TORCH], tmp_path)
+        two = run_two([*RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 1
     assert two.stderr.count("minitrain: error: run is in use by another process") == 1
     assert outcome(tmp_path / "run") == before
@@ -312,12 +348,11 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_processes_that_go_on_from_different_states_are_stopped(tmp_path: Path) -> None:
-    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", "run"], tmp_path)
-    assert one.returncode == 0, one.stderr
+def test_processes_that_go_on_from_different_states_are_stopped(first_epoch: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_epoch, tmp_path / "run")
     lines = (tmp_path / "run" / "log.txt").read_text().removesuffix("Done!\n")
     (tmp_path / "program.py").write_text(FORGETFUL)
-    two = run([*TORCHRUN, "program.py", "train", "--resume", "run", "--epochs", "3"], tmp_path)
+    two = run_two(["program.py", "train", "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 1
     assert two.stderr.count("minitrain: error: the 2 processes of this run do not have the same weights") == 1
     assert where(tmp_path / "run") == (2, 0)
@@ -369,7 +404,7 @@ def test_a_run_of_a_given_name_is_started_again_as_often_as_it_takes(straight: P
     again = [*TORCHRUN, "--max-restarts", "2"]
     result = eventful(0, 3, "SIGKILL", tmp_path, *OPTIONS, "--out", "run", launch=again)
     assert result.returncode == 0, result.stderr
-    assert "minitrain: going on with run in epoch 1, batch 0" in result.stderr
+    assert "minitrain: resuming run in epoch 1, batch 0" in result.stderr
     assert outcome(tmp_path / "run") == outcome(straight)
 
 

@@ -1,4 +1,4 @@
-"""What a run's bits depend on is written down, and where two such descriptions differ is told in lines."""
+"""What a run's bits depend on is recorded, and differences are listed line by line."""
 
 import json
 import os
@@ -98,8 +98,8 @@ NOW: dict[str, str | int] = {"numpy": "2.4.6", "BLAS threads": 1}
         ({**NOW, "BLAS threads": None}, ["BLAS threads: None then, 1 now"]),
         ({**NOW, "\x1b[2J": "a\nb"}, [r"'\x1b[2J': 'a\nb' then, nothing now"]),
         ({**NOW, "numpy": "9" * 10**6}, [f"numpy: {'9' * 120}... then, 2.4.6 now"]),
-        (None, ["the environment: None then, which is no description of one"]),
-        ([1, 2], ["the environment: [1, 2] then, which is no description of one"]),
+        (None, ["the environment: None then, which is not a description of one"]),
+        ([1, 2], ["the environment: [1, 2] then, which is not a description of one"]),
     ],
 )
 def test_each_difference_has_its_line(then: object, lines: list[str]) -> None:

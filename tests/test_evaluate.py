@@ -1,4 +1,4 @@
-"""A trained run is tested, asked and exported by its own numbers; one that is damaged is refused in one line."""
+"""evaluate, predict and export agree with the run's own numbers, and reject a damaged run in one line."""
 
 import csv
 import dataclasses
@@ -26,19 +26,15 @@ from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits, FashionMNIST
 from minitrain.loops import Observer
 from minitrain.runs.config import DIGITS, Config
-from minitrain.runs.directory import RunDirectory, RunError
-from minitrain.runs.evaluate import (
-    Evaluation,
-    Prediction,
-    evaluate,
-    export,
-    load_trained,
-    predict,
-    probabilities,
-)
+from minitrain.runs.directory import RunDirectory
+from minitrain.runs.evaluate import Evaluation, evaluate
+from minitrain.runs.export import export
 from minitrain.runs.model import build_model
 from minitrain.runs.pictures import PictureError
+from minitrain.runs.predict import Prediction, predict, probabilities
 from minitrain.runs.run import train
+from minitrain.runs.run_files import RunError
+from minitrain.runs.trained import load_trained
 
 SHORT: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "hidden": (8,), "lr": 0.1}
 
@@ -386,25 +382,25 @@ def turned_weights(path: Path) -> Path:
         (lambda path: path, 2, "there is no run in "),
         (no_run, 2, "there is no run in "),
         (a_file, 2, "there is no run in "),
-        (lambda path: with_config(path, "{"), 1, "config.json cannot be read as a run's configuration"),
-        (lambda path: with_config(path, "[]"), 1, "config.json cannot be read as a run's configuration"),
-        (lambda path: with_config(path, "[" * 10**5), 1, "config.json cannot be read as a run's configuration"),
-        (lambda path: with_weights(path, b""), 1, "writes it anew, from the last checkpoint"),
-        (lambda path: with_weights(path, b"PK\x03\x04" + bytes(99)), 1, "model.safetensors is a pickle"),
+        (lambda path: with_config(path, "{"), 1, "config.json as a run's configuration"),
+        (lambda path: with_config(path, "[]"), 1, "config.json as a run's configuration"),
+        (lambda path: with_config(path, "[" * 10**5), 1, "config.json as a run's configuration"),
+        (lambda path: with_weights(path, b""), 1, "to write it again from the last checkpoint"),
+        (lambda path: with_weights(path, b"PK\x03\x04" + bytes(99)), 1, "as a file of torch.save: it is damaged"),
         (without_weights, 1, "has no model.safetensors and no checkpoint; "),
         (lambda path: a_run(path, hidden=(10**9,)), 1, "has 610 weights, but the run's configuration"),
-        (lambda path: a_run(path, hidden=(10**9,) * 1000), 1, "calls for over 10**18: they do not fit"),
-        (lambda path: a_run(path, hidden=(2**63 - 1,) * 2), 1, "calls for over 10**18: they do not fit"),
+        (lambda path: a_run(path, hidden=(10**9,) * 1000), 1, "needs over 10**18"),
+        (lambda path: a_run(path, hidden=(2**63 - 1,) * 2), 1, "needs over 10**18"),
         (lambda path: a_run(path, hidden=()), 1, "has 610 weights, but"),
         (lambda path: a_run(path, hidden=(8, 8)), 1, "has 610 weights, but"),
-        (lambda path: a_run(path, dataset="fashion-mnist"), 1, "(fashion-mnist, hidden [8]) calls for 6,370"),
-        (turned_weights, 1, "has 'linear_relu_stack.0.weight' of the shape (64, 8), which"),
-        (lambda path: a_run(path, [1, 2]), 1, "holds something else than a model's weights by name"),
-        (lambda path: a_run(path, {"a": 1}), 1, "holds something else than a model's weights by name"),
+        (lambda path: a_run(path, dataset="fashion-mnist"), 1, "(fashion-mnist, hidden [8]) needs 6,370"),
+        (turned_weights, 1, "has 'linear_relu_stack.0.weight' of shape (64, 8), but the run's"),
+        (lambda path: a_run(path, [1, 2]), 1, "does not hold a model's weights by name"),
+        (lambda path: a_run(path, {"a": 1}), 1, "does not hold a model's weights by name"),
         (
             lambda path: a_run(path, {"a": minitrain.zeros(610)}),
             1,
-            "has 'a' of the shape (610,), which the run's configuration",
+            "has 'a' of shape (610,), but the run's configuration",
         ),
     ],
 )
@@ -428,7 +424,7 @@ def edited(run: Path, **values: Any) -> Path:
     with RunDirectory(run) as directory:
         directory.describe(Config(**SHORT), {}, {"updates": 0})
         directory.description |= values
-        directory._write_description()
+        directory.write_description()
     return run
 
 
@@ -501,7 +497,7 @@ def test_a_run_that_is_not_complete_gives_the_weights_of_its_last_good_checkpoin
     evaluate(directory)
     printed = capsys.readouterr()
     assert log.endswith(f"{printed.out}Done!\n")
-    assert printed.err == f"minitrain: the run is not complete; these are the weights in {newer}\n"
+    assert printed.err == f"minitrain: the run is not complete; using the weights in {newer}\n"
     export(directory, tmp_path / "exported")
     for name, tensor in minitrain.load(tmp_path / "exported").items():
         assert tensor.tolist() == whole[name].tolist()
@@ -567,14 +563,16 @@ def test_a_file_that_is_there_is_replaced_only_by_force(
     assert main(["export", str(trained), str(file)]) == 2
     printed = capsys.readouterr()
     assert printed.err == (
-        f"minitrain: error: {file} is there already; choose another name, or add --force to replace it\n"
+        f"minitrain: error: {file} already exists; choose another name, or add --force to replace it\n"
     )
     assert file.read_text() == "mine"
     assert main(["export", str(trained), str(file), "--force"]) == 0
     assert file.read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(("file", "message"), [("", "name a file"), (".", "name a file"), ("no/file", "make it first")])
+@pytest.mark.parametrize(
+    ("file", "message"), [("", "name a file"), (".", "name a file"), ("no/file", "create it first")]
+)
 def test_an_export_to_where_no_file_can_be_is_refused(
     file: str, message: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -621,7 +619,7 @@ def test_weights_saved_by_torch_load_here(dtype: torch.dtype, contiguous: bool, 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_weights_of_a_dtype_that_numpy_lacks_are_refused_with_the_remedy(dtype: torch.dtype, tmp_path: Path) -> None:
     safetensors.torch.save_file(NeuralNetwork().to(dtype).state_dict(), tmp_path / "weights")
-    with pytest.raises(ValueError, match=r"dtype (BF16|F16), which is not offered; write it as float32"):
+    with pytest.raises(ValueError, match=r"dtype (BF16|F16), which is not offered; save it as float32"):
         minitrain.load(tmp_path / "weights")
 
 

@@ -1,4 +1,4 @@
-"""Files that are damaged, two runs in one directory, losses that are not finite: all is told, and nothing is lost."""
+"""Damaged files, two runs in one directory, nan losses: each is reported, and nothing is lost."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import minitrain
-from minitrain.runs.directory import checkpoints, read_checkpoint
+from minitrain.runs.checkpoints import checkpoints, read_checkpoint
 from tests import harness
 from tests.fault_table import record
 from tests.harness import EPOCHS, EVERY, TRAIN, outcome, paused, resume, run, straight, wait
@@ -79,8 +79,8 @@ def test_where_the_newest_checkpoint_is_damaged_the_one_before_it_goes_on(
     before, newest = checkpoints(folder / "run")
     damage(newest)
     ended = resume(folder)
-    assert f"{newest.relative_to(folder)} is no checkpoint that can be read: " in ended.err, ended
-    assert "taking the checkpoint before it" in ended.err
+    assert f"cannot read {newest.relative_to(folder)} as a checkpoint: " in ended.err, ended
+    assert "using the checkpoint before it" in ended.err
     assert outcome(folder / "run") == straight().outcome
     assert int(before.stem) == int(newest.stem) - EVERY
     record("a damaged newest checkpoint", 1, 0)
@@ -96,7 +96,7 @@ def test_where_all_checkpoints_are_damaged_each_is_named_and_nothing_is_touched(
     ended = run("train", "--resume", "run", cwd=folder)
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1), ended
     for path in checkpoints(folder / "run"):
-        assert f"{path.relative_to(folder)} is no checkpoint that can be read" in ended.err
+        assert f"cannot read {path.relative_to(folder)} as a checkpoint" in ended.err
     assert contents(folder / "run") == before
     record("all checkpoints damaged", 1, 0)
 
@@ -119,9 +119,9 @@ def test_what_was_changed_in_a_file_of_lines_is_kept_aside(
     damage(path)
     changed = path.read_bytes()
     ended = resume(folder)
-    assert f"run/{name} does not hold what the run has written into it, and begins anew" in ended.err
+    assert f"run/{name} is not as the run left it; it starts again" in ended.err
     kept = path.with_name(f"{path.stem}.damaged-1{path.suffix}")
-    assert f"what it holds is kept as {kept.relative_to(folder)}" in ended.err
+    assert f"; it starts again, and {kept.relative_to(folder)} keeps the old one" in ended.err
     assert kept.read_bytes() == changed
     now, then = outcome(folder / "run"), straight().outcome
     assert {file for file in now if now[file] != then[file]} == {name}
@@ -132,7 +132,7 @@ def test_what_was_changed_in_a_file_of_lines_is_kept_aside(
 def test_a_file_of_lines_that_is_gone_begins_anew(folder: Path) -> None:
     (folder / "run" / "steps.csv").unlink()
     ended = resume(folder)
-    assert "run/steps.csv does not hold what the run has written into it, and begins anew\n" in ended.err
+    assert "run/steps.csv is not as the run left it; it starts again\n" in ended.err
     lines = (folder / "run" / "steps.csv").read_text().splitlines()
     assert (lines[0], lines[1][:5], lines[-1][:5]) == ("epoch,batch,samples,loss", "2,14,", f"{EPOCHS},41,")
     record("a file of lines that is gone", 1, 0)
@@ -152,7 +152,7 @@ def test_without_a_configuration_that_can_be_read_that_of_the_checkpoint_goes_on
     damage(folder / "run" / "config.json")
     ended = resume(folder)
     assert "run/config.json" in ended.err
-    assert "it is written anew from run/checkpoints/" in ended.err
+    assert "it is written again from run/checkpoints/" in ended.err
     assert outcome(folder / "run") == straight().outcome
     assert json.loads((folder / "run" / "config.json").read_text())["momentum"] == 0.9
     record("a damaged configuration", 1, 0)
@@ -164,7 +164,7 @@ def test_without_checkpoints_a_damaged_configuration_is_an_error(damage: Callabl
     damage(folder / "run" / "config.json")
     ended = run("train", "--resume", "run", cwd=folder)
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1), ended
-    assert "run/config.json cannot be read as a run's configuration" in ended.err
+    assert "cannot read run/config.json as a run's configuration" in ended.err
     record("a damaged configuration", 1, 0)
 
 
@@ -182,7 +182,10 @@ def test_without_checkpoints_the_lines_of_what_is_gone_are_kept_aside(folder: Pa
     ended = resume(folder)
     for name in ("steps.csv", "epochs.csv", "log.txt"):
         kept = (folder / "run" / name).with_name(name.replace(".", ".damaged-1."))
-        assert f"run/{name} has lines of a state that is gone, and begins anew; what it holds is kept as" in ended.err
+        assert (
+            f"run/{name} has lines, but there is no checkpoint; it starts again, and run/{kept.name} keeps the old one"
+            in ended.err
+        )
         assert kept.read_bytes() == before[name]
 
 
@@ -191,7 +194,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again_without_
 ) -> None:
     rules = [("rename", "000000000.safetensors", 1, "SIGKILL")]
     assert run(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules).status == -9
-    assert "begins anew" not in resume(tmp_path).err
+    assert "starts again" not in resume(tmp_path).err
     assert outcome(tmp_path / "run") == straight().outcome
 
 
@@ -214,7 +217,7 @@ def test_another_file_is_no_checkpoint_to_go_back_to(name: str, folder: Path) ->
     before = contents(folder)
     ended = run("train", "--resume", name, cwd=folder)
     assert (ended.status, ended.out) == (2, ""), ended
-    assert f"{name} is no checkpoint that train has left" in ended.err
+    assert f"{name} is not a checkpoint of a run" in ended.err
     assert contents(folder) == before
 
 
@@ -230,15 +233,15 @@ def test_a_run_whose_streams_are_closed_is_a_run(closed: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--lr", "0.05"), "run is a run with lr 0.1, but 0.05 is given; leave that out, or add --override"),
-        (("--momentum", "0.5", "--lr", "1"), "lr 0.1, but 1.0 is given, momentum 0.9, but 0.5 is given; leave that"),
-        (("--batch-size", "8"), "batch-size 36, but 8 is given; batch-size cannot change within a run"),
-        (("--hidden", "4", "4"), "hidden 16, but 4 4 is given; hidden cannot change within a run"),
-        (("--seed", "3", "--override"), "seed 0, but 3 is given; seed cannot change within a run, not even with"),
-        (("--optimizer", "adam", "--override"), "optimizer sgd, but adam is given; optimizer cannot change"),
-        (("--no-shuffle",), "shuffle True, but False is given"),
-        (("--dataset", "fashion-mnist"), "dataset digits, but fashion-mnist is given"),
-        (("--epochs", "1"), "--epochs counts them all, and 1 adds none"),
+        (("--lr", "0.05"), "run was started with lr 0.1, not 0.05; leave that out, or add --override"),
+        (("--momentum", "0.5", "--lr", "1"), "lr 0.1, not 1.0, momentum 0.9, not 0.5; leave that"),
+        (("--batch-size", "8"), "batch-size 36, not 8; batch-size cannot change within a run"),
+        (("--hidden", "4", "4"), "hidden 16, not 4 4; hidden cannot change within a run"),
+        (("--seed", "3", "--override"), "seed 0, not 3; seed cannot change within a run, not even with"),
+        (("--optimizer", "adam", "--override"), "optimizer sgd, not adam; optimizer cannot change"),
+        (("--no-shuffle",), "shuffle True, not False"),
+        (("--dataset", "fashion-mnist"), "dataset digits, not fashion-mnist"),
+        (("--epochs", "1"), "--epochs counts them, so 1 adds none"),
         (("--epochs", "0"), "epochs must be at least 1"),
         (("--out", "other"), "--resume goes on in run; leave --out other away"),
     ],
@@ -280,7 +283,7 @@ def test_a_complete_run_is_refused_and_goes_on_for_more_epochs_as_a_longer_run_w
     assert run(*TRAIN, "--out", "run", cwd=tmp_path).status == 0
     before = contents(tmp_path / "run")
     ended = run("train", "--resume", "run", cwd=tmp_path)
-    assert (ended.status, ended.out, "run is complete: 3 epochs are done" in ended.err) == (2, "", True), ended
+    assert (ended.status, ended.out, "run is complete with 3 epochs" in ended.err) == (2, "", True), ended
     assert contents(tmp_path / "run") == before
     resume(tmp_path, "--epochs", "5")
     now, then = outcome(tmp_path / "run"), straight("--epochs", "5").outcome
@@ -351,7 +354,7 @@ def newest(run: Path) -> Any:
 @pytest.mark.parametrize("options", [("--lr", "1e25"), ("--momentum", "5"), ("--optimizer", "rmsprop", "--lr", "1e37")])
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(options: tuple[str, ...], tmp_path: Path) -> None:
     ended = run(*TRAIN, *options, "--out", "run", cwd=tmp_path)
-    assert (ended.status, "The run has stopped before the update" in ended.err) == (1, True), ended
+    assert (ended.status, "The run stopped before the update" in ended.err) == (1, True), ended
     assert "learning rate" in ended.err or "momentum" in ended.err
     assert not (tmp_path / "run" / "model.safetensors").exists()
     stopped = newest(tmp_path / "run")
@@ -382,7 +385,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(options: tupl
 def test_the_command_that_goes_on_all_the_same_can_be_pasted_whatever_the_runs_name(name: str, tmp_path: Path) -> None:
     ended = run(*TRAIN, "--lr", "1e25", f"--out={name}", cwd=tmp_path)
     assert ended.status == 1, ended
-    line = ended.err.splitlines()[-1].rpartition("To go on all the same: ")[2]
+    line = ended.err.splitlines()[-1].rpartition("To continue anyway: ")[2]
     pasted = harness.shell(line, tmp_path)
     assert (pasted.status, "Done!" in pasted.out) == (0, True), pasted
 
@@ -421,7 +424,7 @@ def test_where_the_weights_have_grown_the_checkpoint_before_goes_on_with_other_s
     ended = run(*TRAIN, "--momentum", "5", "--checkpoint-every", "0", "--out", "run", cwd=tmp_path)
     assert ended.status == 1
     found = re.search(
-        r"To go back to the checkpoint before:\n    .*train --resume (\S+\.safetensors) --override --momentum 0.9\n",
+        r"To return to the checkpoint before it:\n    .*train --resume (\S+\.safetensors) --override --momentum 0.9\n",
         ended.err,
     )
     assert found is not None

@@ -1,7 +1,8 @@
-"""A disk that is full, a folder that cannot be written or is gone: the run says so, and loses nothing that it had."""
+"""A full disk, a folder that cannot be written or that vanishes: the run reports it, and loses nothing."""
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from minitrain.runs.directory import checkpoints, read_checkpoint, read_last_good
+from minitrain.runs.checkpoints import checkpoints, read_checkpoint, read_last_good
 from tests import harness
 from tests.fault_table import record
 from tests.harness import TRAIN, Rule, outcome, paused, printed_command, resume, run, shell, straight, wait
@@ -53,8 +54,10 @@ def test_a_disk_that_is_full_at_the_start_is_found_out_before_training_and_nothi
     fill(disk, room)
     ended = run(*TRAIN, "--out", "run", cwd=disk)
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith("minitrain: error: cannot write the run in run (") or "cannot make" in ended.err, ended
-    assert "make room" in ended.err or "cannot make" in ended.err, ended
+    assert ended.err.startswith("minitrain: error: cannot write the run in run (") or "cannot create" in ended.err, (
+        ended
+    )
+    assert "make room" in ended.err or "cannot create" in ended.err, ended
     assert ended.err.count("\n") == 1
     assert [path.name for path in disk.iterdir()] == ["filler"]
     record("a disk full before training", 1, 0)
@@ -86,7 +89,7 @@ def test_a_disk_that_fills_up_and_empties_again_costs_nothing(room: int, disk: P
     # Once for a reason, not at each save; and that it is over.
     failures = ended.err.count("cannot write in run (No space left on device")
     assert 1 <= failures <= 2, ended
-    assert "The run goes on and tries again; the last checkpoint is untouched" in ended.err
+    assert "The run continues and will try again; the last checkpoint is intact" in ended.err
     assert ended.err.count("run can be written again; nothing is missing there") == failures
     assert outcome(disk / "run") == straight().outcome
     record("a disk full for a while", 1, 0)
@@ -102,7 +105,7 @@ def test_a_disk_that_stays_full_ends_the_run_and_its_checkpoint_goes_on_once_the
         filler = fill(disk)
     ended = wait(process)
     assert (ended.status, ended.err.count("Trying again in")) == (1, 3), ended
-    assert "cannot save in run (No space left on device; 0.0 MB are free). The checkpoint before is" in ended.err
+    assert "cannot save in run (No space left on device; 0.0 MB are free). The last checkpoint is intact" in ended.err
     assert ended.out == straight().out
     assert good(disk / "run") == before
     assert harness.no_parts(disk / "run")
@@ -143,9 +146,7 @@ def test_a_signal_ends_the_waiting_for_room(disk: Path, tmp_path: Path) -> None:
             break
     process.send_signal(signal.SIGTERM)
     ended = wait(process)
-    assert (ended.status, "interrupted at once. Go on from the last checkpoint with:" in ended.err) == (143, True), (
-        ended
-    )
+    assert (ended.status, "interrupted at once. Resume the last checkpoint with:" in ended.err) == (143, True), ended
     filler.unlink()
     assert shell(printed_command(ended.err), disk).status == 0
     assert outcome(disk / "run") == straight().outcome
@@ -204,7 +205,7 @@ def test_where_the_log_cannot_be_printed_it_goes_on_in_its_file(disk: Path, tmp_
             fill(disk)
         ended = wait(process)
     assert ended.status == 0, ended
-    told = "minitrain: cannot print (No space left on device); the lines are in run/log.txt, to which more are added\n"
+    told = "minitrain: cannot print (No space left on device); the log continues in run/log.txt\n"
     assert ended.err.startswith(told), ended
     assert outcome(tmp_path / "run") == straight().outcome
     record("a full disk under the output", 1, 0)
@@ -240,22 +241,145 @@ def test_a_file_that_may_not_grow_from_the_start_is_refused_and_nothing_is_left(
     record("a file that may not grow", 1, 0)
 
 
-# --- folders ----------------------------------------------------------------------------------------------------------
+# --- folders that vanish ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [30, 120])
-def test_a_folder_that_vanishes_comes_back_whole(number: int, tmp_path: Path) -> None:
+def check_rescued(ended: harness.Ended, folder: Path, name: str = "run-rescued-0") -> None:
+    """The run ended with one message; the command that it printed continues it in its new place to the same end."""
+    assert (ended.status, ended.err.count("removed, moved or replaced during the run")) == (1, 1), ended
+    assert f"The run stopped; its state is saved in {name}\nTo resume it:\n" in ended.err, ended
+    resumed = shell(printed_command(ended.err), folder)
+    assert resumed.status == 0, resumed
+    assert ended.out + resumed.out == straight().out
+    assert outcome(folder / name) == straight().outcome
+    assert "is complete" in run("train", "--resume", name, cwd=folder).err
+    record("a folder that vanishes", 1, 0)
+
+
+INSTANTS: list[tuple[str, str, int]] = [
+    *(("batch", "", number) for number in (1, 30, 42, 120)),
+    *(("test", "", number) for number in (1, 3)),
+    *((event, "checkpoints", 1) for event in ("half", "rename", "renamed", "remove")),
+    *((event, "checkpoints", 4) for event in ("half", "written", "rename", "renamed", "remove")),
+    *(("half", name, 2) for name in ("steps", "log", "epochs")),
+]
+
+
+@pytest.mark.parametrize("instant", INSTANTS, ids=lambda instant: "-".join(map(str, instant)))
+def test_a_folder_that_vanishes_at_any_instant_stops_the_run_which_can_be_resumed(
+    instant: tuple[str, str, int], tmp_path: Path
+) -> None:
     mark = tmp_path / "mark"
-    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", number, f"pause:{mark}")])
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[(*instant, f"pause:{mark}")])
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run")
+    check_rescued(wait(process), tmp_path)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize("event", ["half", "written", "rename", "renamed"])
+def test_a_folder_that_vanishes_as_the_run_ends_leaves_a_complete_run_elsewhere(event: str, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[(event, "model", 1, f"pause:{mark}")])
     with paused(mark, process):
         shutil.rmtree(tmp_path / "run")
     ended = wait(process)
-    assert ended.status == 0, ended
-    assert "run had vanished, and is made anew" in ended.err, ended
-    assert outcome(tmp_path / "run") == straight().outcome
-    assert len(good(tmp_path / "run")) >= 1
-    assert "is complete" in run("train", "--resume", "run", cwd=tmp_path).err
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, straight().out, 1), ended
+    assert "run was removed, moved or replaced during the run. The complete run is saved in run-rescued-0" in ended.err
+    assert outcome(tmp_path / "run-rescued-0") == straight().outcome
+    assert "is complete" in run("train", "--resume", "run-rescued-0", cwd=tmp_path).err
     record("a folder that vanishes", 1, 0)
+
+
+@pytest.mark.parametrize("instant", [("written", "config", 1), ("rename", "steps", 1), ("renamed", "log", 1)])
+def test_a_folder_that_vanishes_before_training_ends_the_run_with_a_message(
+    instant: tuple[str, str, int], tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[(*instant, f"pause:{mark}")])
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run")
+    ended = wait(process)
+    assert (ended.status, ended.out) == (1, ""), ended
+    assert ended.err.startswith("minitrain: error: run was removed, moved or replaced during the run"), ended
+    record("a folder that vanishes", 1, 0)
+
+
+@pytest.mark.parametrize("name", [".lock", "config.json", "steps.csv", "log.txt"])
+def test_a_file_that_vanishes_stops_the_run_too(name: str, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", 60, f"pause:{mark}")])
+    with paused(mark, process):
+        (tmp_path / "run" / name).unlink()
+    check_rescued(wait(process), tmp_path)
+
+
+def test_checkpoints_that_vanish_are_followed_by_others(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", 60, f"pause:{mark}")])
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run" / "checkpoints")
+    assert wait(process).status == 0
+    assert outcome(tmp_path / "run") == straight().outcome
+
+
+@pytest.mark.parametrize("event", ["SIGINT", "SIGTERM"])
+def test_a_signal_to_a_run_whose_folder_has_vanished_saves_it_elsewhere(event: str, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    rules: list[Rule] = [("batch", "", 30, f"pause:{mark}"), ("batch", "", 31, event)]
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules)
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run")
+    check_rescued(wait(process), tmp_path)
+
+
+@pytest.mark.parametrize("event", ["batch", "half", "renamed"])
+def test_a_nan_in_a_run_whose_folder_has_vanished_saves_it_elsewhere(event: str, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    rules: list[Rule] = [(event, "" if event == "batch" else "checkpoints", 2, f"pause:{mark}")]
+    process = harness.start(*TRAIN, "--lr", "1e25", "--out", "run", cwd=tmp_path, rules=rules)
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run")
+    ended = wait(process)
+    assert (ended.status, "its state is saved in run-rescued-0\n" in ended.err) == (1, True), ended
+    assert "The run stopped before the update" in shell(printed_command(ended.err), tmp_path).err
+
+
+def test_a_folder_that_vanishes_with_the_one_around_it_is_no_end_of_the_state(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "all/run", cwd=tmp_path, rules=[("batch", "", 30, f"pause:{mark}")])
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "all")
+        (tmp_path / "all").write_text("I am a file")
+    ended = wait(process)
+    found = re.search(r"its state is saved in (\S+/run-rescued-\d+)\n", ended.err)
+    assert (ended.status, found is not None) == (1, True), ended
+    assert found is not None
+    assert shell(printed_command(ended.err), tmp_path).status == 0
+    assert outcome(Path(found[1])) == straight().outcome
+    shutil.rmtree(found[1])
+
+
+def test_a_rescued_state_replaces_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    (tmp_path / "run-rescued-0").write_text("mine")
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", 30, f"pause:{mark}")])
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run")
+    check_rescued(wait(process), tmp_path, "run-rescued-1")
+    assert (tmp_path / "run-rescued-0").read_text() == "mine"
+
+
+def test_where_nothing_can_be_saved_the_message_says_so(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", 30, f"pause:{mark}")])
+    with paused(mark, process):
+        shutil.rmtree(tmp_path / "run")
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    ended = wait(process)
+    assert (ended.status, ended.err.count("\n")) == (1, 1), ended
+    assert "run was removed, moved or replaced during the run. Its state could not be saved elsewhere (" in ended.err
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_run_that_was_moved_away_leaves_another_that_ended_in_its_place_alone(tmp_path: Path) -> None:
@@ -265,8 +389,7 @@ def test_a_run_that_was_moved_away_leaves_another_that_ended_in_its_place_alone(
         (tmp_path / "run").rename(tmp_path / "moved")
         assert run(*TRAIN, "--seed", "1", "--out", "run", cwd=tmp_path).status == 0
         other = contents(tmp_path / "run")
-    ended = wait(process)
-    assert (ended.status, "another run has begun in its place" in ended.err) == (1, True), ended
+    check_rescued(wait(process), tmp_path)
     assert contents(tmp_path / "run") == other
     (tmp_path / "run").rename(tmp_path / "other")
     (tmp_path / "moved").rename(tmp_path / "run")
@@ -278,7 +401,7 @@ def test_a_run_that_was_moved_away_leaves_another_that_ended_in_its_place_alone(
 def test_a_run_whose_folder_was_removed_leaves_another_that_runs_in_its_place_alone(tmp_path: Path) -> None:
     marks = [tmp_path / "first", tmp_path / "second"]
     first, second = ([("batch", "", 10, f"pause:{mark}")] for mark in marks)
-    displaced = harness.start(*TRAIN, "--seed", "1", "--out", "run", cwd=tmp_path, rules=first)
+    displaced = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=first)
     with paused(marks[0], displaced):
         shutil.rmtree(tmp_path / "run")
         other = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=second)
@@ -287,40 +410,17 @@ def test_a_run_whose_folder_was_removed_leaves_another_that_runs_in_its_place_al
             ended = wait(displaced)
             marks[0].touch()
         assert wait(other).status == 0
-    assert (ended.status, "in use by another process" in ended.err) == (1, True), ended
+    check_rescued(ended, tmp_path)
     assert outcome(tmp_path / "run") == straight().outcome
     record("a run that another has displaced", 1, 0)
 
 
-def test_a_lock_that_was_removed_is_locked_again(tmp_path: Path) -> None:
-    marks = [tmp_path / "first", tmp_path / "second"]
-    rules = [("batch", "", number, f"pause:{mark}") for number, mark in zip((10, 20), marks, strict=True)]
-    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=rules)
-    with paused(marks[0], process):
-        (tmp_path / "run" / ".lock").unlink()
-    with paused(marks[1], process):
-        assert "in use by another process" in run("train", "--resume", "run", cwd=tmp_path).err
-    assert wait(process).status == 0
-    assert outcome(tmp_path / "run") == straight().outcome
-
-
 def contents(run: Path) -> dict[Path, bytes]:
-    """All that is in a directory."""
+    """All files in a directory."""
     return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["steps.csv", "log.txt", "config.json", "checkpoints", ".lock"])
-def test_a_file_that_vanishes_comes_back_whole(name: str, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    process = harness.start(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("batch", "", 60, f"pause:{mark}")])
-    with paused(mark, process):
-        path = tmp_path / "run" / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    ended = wait(process)
-    assert ended.status == 0, ended
-    assert outcome(tmp_path / "run") == straight().outcome
-    assert "is complete" in run("train", "--resume", "run", cwd=tmp_path).err
-    record("a file that vanishes", 1, 0)
+# --- folders that cannot be used --------------------------------------------------------------------------------------
 
 
 def test_a_file_in_the_place_of_the_checkpoints_is_said_and_is_no_end(tmp_path: Path) -> None:
@@ -418,7 +518,7 @@ def test_a_file_system_that_can_only_be_read(disk: Path) -> None:
 
 def test_a_checkpoint_on_a_disk_that_gives_back_other_bytes_is_not_taken(tmp_path: Path) -> None:
     ended = run(*TRAIN, "--out", "run", cwd=tmp_path, rules=[("flip", "checkpoints", 5, "")])
-    assert (ended.status, "what was written there is not what is read back" in ended.err) == (0, True), ended
+    assert (ended.status, "other bytes are read back than were written" in ended.err) == (0, True), ended
     assert outcome(tmp_path / "run") == straight().outcome
     last, faults = read_last_good(tmp_path / "run")
     assert (last is not None, faults) == (True, [])

@@ -9,8 +9,9 @@ import pytest
 from minitrain import nn
 from minitrain.cli import main
 from minitrain.diagnosis.gradcheck_report import InputCheck, Report
-from minitrain.runs.check_gradients import SWEPT, Checked, check_model, sweep_eps
+from minitrain.runs.check_gradients import SWEPT, check_model, sweep_eps
 from minitrain.runs.config import Config, default_config
+from minitrain.runs.gradient_table import Checked
 from minitrain.tensor import Tensor
 from minitrain.with_torch.faults import FAULTS
 
@@ -88,7 +89,7 @@ def test_layers_that_are_right_by_themselves_are_not_blamed() -> None:
     checked = check_model(Config(dataset="digits", hidden=(6,), batch_size=4), plant=plant)
     assert [found.ok for found in checked.report.inputs] == [False, False, True, True]
     assert all(report.ok for _, report in checked.layers)
-    assert "Each layer is right by itself: look at how the model joins them." in words(str(checked))
+    assert "Each layer alone is right: look at how the model connects them." in words(str(checked))
 
 
 def test_what_cannot_be_measured_is_not_called_right() -> None:
@@ -99,14 +100,14 @@ def test_what_cannot_be_measured_is_not_called_right() -> None:
     none = Checked(Report("", [measured, hidden], 1e-8, 1e-4, False), "here", 1e-6, [])
     assert not none.ok
     assert "NOT CHECKED" in str(none)
-    assert "Nothing is known of 2.bias here" in str(none)
+    assert "Nothing is known about 2.bias here" in str(none)
 
 
 @pytest.mark.parametrize(
     ("mode", "told"),
     [
-        ("full", "choose another eps, near 1e-06."),
-        ("directional", "each layer is right by itself with the step 1e-06: choose another eps, near that."),
+        ("full", "choose an eps near 1e-06."),
+        ("directional", "each layer alone is right with the step 1e-06: choose an eps near that."),
     ],
 )
 def test_a_step_that_is_too_small_blames_no_layer(mode: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +164,7 @@ def test_no_step_is_best_for_a_wrong_gradient(capsys: pytest.CaptureFixture[str]
     assert main([*DIGITS, "--eps-sweep", "--inject", "weight-gradient-sign"]) == 1
     out = words(capsys.readouterr().out)
     assert "best" not in out
-    assert "no error of the measurement, but of the gradient" in out
+    assert "the gradient is wrong, not the measurement" in out
 
 
 def test_the_sweep_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,7 +187,7 @@ def test_the_sweep_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--plot", "x.png"], "--plot draws the sweep; add --eps-sweep"),
         (["--eps-sweep", "--plot", "x.gif"], "the plot is a PNG file"),
         (["--eps-sweep", "--plot", "nowhere/x.png"], "there is no directory"),
-        (["--eps-sweep", "--mode", "full"], "leave --mode out"),
+        (["--eps-sweep", "--mode", "full"], "leave out --mode"),
     ],
 )
 def test_bad_usage_gets_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +199,7 @@ def test_bad_usage_gets_one_line(arguments: list[str], message: str, capsys: pyt
 
 def test_the_zoo_is_told_whole_and_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["learn", "zoo"]) == 0
-    assert "named rightly" in capsys.readouterr().out.splitlines()[-1]
+    assert "named correctly" in capsys.readouterr().out.splitlines()[-1]
     assert main(["learn", "zoo", "relu-mask-inverted"]) == 0
     assert "Likely: mask-inverted" in capsys.readouterr().out
     assert main(["learn", "zoo", "relu-mask"]) == 2

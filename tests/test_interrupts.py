@@ -1,4 +1,4 @@
-"""A signal at whatever moment: the run is saved, the command that goes on is printed, and that command ends it."""
+"""A signal at any moment: the run is saved, and the printed command resumes it to its end."""
 
 import os
 import random
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from minitrain.runs.directory import checkpoints, read_checkpoint
+from minitrain.runs.checkpoints import checkpoints, read_checkpoint
 from tests import harness
 from tests.fault_table import record
 from tests.harness import BATCHES, EPOCHS, TRAIN, outcome, printed_command, resume, run, shell, straight, wait

@@ -29,18 +29,13 @@ from minitrain.data import DataError, datasets
 from minitrain.data.datasets import read_digits
 from minitrain.learn import workspace
 from minitrain.learn.workspace import LearnError, Workspace
+from minitrain.runs.checkpoints import read_checkpoint, read_last_good
 from minitrain.runs.config import Config
-from minitrain.runs.directory import (
-    CHECKPOINTS,
-    RunDirectory,
-    RunError,
-    read_checkpoint,
-    read_config,
-    read_last_good,
-    read_sessions,
-)
-from minitrain.runs.evaluate import load_trained
+from minitrain.runs.config_file import read_config, read_sessions
+from minitrain.runs.directory import RunDirectory
 from minitrain.runs.run import train
+from minitrain.runs.run_files import CHECKPOINTS, RunError
+from minitrain.runs.trained import load_trained
 from minitrain.tensor import Tensor
 from tests import fault_table
 from tests.test_datasets import PACKED, UNPACKED, Small, put

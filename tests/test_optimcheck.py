@@ -12,15 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitrain.diagnosis import optimcheck
+from minitrain.diagnosis import optimcheck, optimizer_rules
 from minitrain.diagnosis.optimcheck import MISTAKES, check_optimizer, formula, judge, record
+from minitrain.diagnosis.source_edit import body_of
 from minitrain.mistakes.catalogue import SPECIMENS
+from minitrain.mistakes.table import faulty
 from minitrain.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from minitrain.tensor import Tensor
-from minitrain.with_torch import faults
+from minitrain.tensor import wrap
+from minitrain.with_torch.faults import FAULTS
 from tests.test_optim import OPTIONS, contradictory
 
-RULES: dict[type[Any], optimcheck.Rule] = {SGD: "sgd", RMSprop: "rmsprop", Adam: "adam", AdamW: "adam"}
+RULES: dict[type[Any], optimizer_rules.Rule] = {SGD: "sgd", RMSprop: "rmsprop", Adam: "adam", AdamW: "adam"}
 every_rule = pytest.mark.parametrize("rule", RULES)
 
 
@@ -101,31 +103,31 @@ def test_a_rule_of_ones_own_need_not_have_every_option() -> None:
 # --- what is wrong is named -------------------------------------------------------------------------------------------
 
 # Of a mistake that shows only with some options, they are given. The specimens of the zoo have a test of their own.
-WRONG: list[tuple[type[Any], type[Any], dict[str, Any] | None, str]] = [
-    (faults.Uphill, SGD, None, "uphill"),
-    (faults.GradientsKept, SGD, None, "gradients-not-zeroed"),
-    (faults.LateGradient, SGD, None, "late-gradient"),
-    (faults.WeightDecaySign, SGD, None, "decay-sign"),
-    (faults.StaleMomentum, SGD, {"momentum": 0.9}, "stale-momentum"),
-    (faults.AveragedMomentum, SGD, {"momentum": 0.9}, "momentum-averaged"),
-    (faults.AdamUncorrected, Adam, {}, "bias-correction-missing"),
-    (faults.AdamEpsInside, Adam, {}, "eps-inside-root"),
-    (faults.RMSpropEpsInside, RMSprop, {}, "eps-inside-root"),
+WRONG: list[tuple[str, type[Any], dict[str, Any] | None, str]] = [
+    ("uphill", SGD, None, "uphill"),
+    ("gradients-kept", SGD, None, "gradients-not-zeroed"),
+    ("late-gradient", SGD, None, "late-gradient"),
+    ("weight-decay-sign", SGD, None, "decay-sign"),
+    ("stale-momentum", SGD, {"momentum": 0.9}, "stale-momentum"),
+    ("averaged-momentum", SGD, {"momentum": 0.9}, "momentum-averaged"),
+    ("adam-uncorrected", Adam, {}, "bias-correction-missing"),
+    ("adam-eps-inside", Adam, {}, "eps-inside-root"),
+    ("rmsprop-eps-inside", RMSprop, {}, "eps-inside-root"),
 ]
 
 
-@pytest.mark.parametrize(("faulty", "right", "options", "mistake"), WRONG)
+@pytest.mark.parametrize(("fault", "right", "options", "mistake"), WRONG)
 def test_the_planted_optimizer_faults_of_compare_are_named(
-    faulty: type[Any], right: type[Any], options: dict[str, Any] | None, mistake: str
+    fault: str, right: type[Any], options: dict[str, Any] | None, mistake: str
 ) -> None:
-    """These were written before the checker was."""
+    wrong = faulty(right, FAULTS[fault].specimen)
     for reference in (right, RULES[right]):
-        report = check_optimizer(faulty, reference, options=options)
+        report = check_optimizer(wrong, reference, options=options)
         assert names(report)[0] == mistake
         assert mistake in str(report)
 
 
-SHOWN_BY: dict[optimcheck.Rule, list[dict[str, Any]]] = {
+SHOWN_BY: dict[optimizer_rules.Rule, list[dict[str, Any]]] = {
     "sgd": [
         {},
         {"maximize": True},
@@ -144,7 +146,7 @@ def test_every_mistake_that_is_known_is_caught_and_named_with_some_rule(wrong: s
     """Planted in the formula; where two come to the same steps, the mistake is among those named."""
     shown = 0
     for right, rule in ((SGD, "sgd"), (RMSprop, "rmsprop"), (Adam, "adam")):
-        for options in SHOWN_BY[rule]:
+        for options in SHOWN_BY[rule] if optimizer_rules.has_place(rule, wrong) else []:
             run = record(right, options)
             planted = trajectory_with(rule, run, wrong)
             report = judge(planted, run)
@@ -154,12 +156,24 @@ def test_every_mistake_that_is_known_is_caught_and_named_with_some_rule(wrong: s
     assert shown
 
 
+def test_every_edit_of_a_rule_fits_somewhere_and_nowhere_twice() -> None:
+    functions = (optimizer_rules._steps, *optimizer_rules.RULES.values())
+    for name, known in optimizer_rules.KNOWN.items():
+        for old, _ in known.edits:
+            counts = [body_of(function).count(old) for function in functions]
+            assert max(counts) == 1, (name, old)
+
+
+def test_a_rule_without_a_place_for_a_mistake_says_so() -> None:
+    run = record(SGD)
+    assert not optimizer_rules.has_place("sgd", "betas-swapped")
+    with pytest.raises(LookupError, match="sgd has no place for the mistake betas-swapped"):
+        trajectory_with("sgd", run, "betas-swapped")
+
+
 def trajectory_with(rule: Any, run: optimcheck.Trajectory, *wrong: str) -> optimcheck.Trajectory:
     """What the rule with these mistakes does in this run."""
-    by_param = [
-        list(optimcheck._simulated(rule, run, i, [sent[i] for sent in run.sent], frozenset(wrong)))
-        for i in range(len(run.start))
-    ]
+    by_param = [list(optimcheck._simulated(rule, run, i, run.sent, *wrong)) for i in range(len(run.start))]
     by_step = list(zip(*by_param, strict=True))
     return optimcheck.Trajectory(
         run.options,
@@ -246,7 +260,7 @@ def test_a_late_gradient_of_an_unknown_rule() -> None:
     assert names(check_optimizer(late, Signs, shapes=[(3, 2)])) == ["late-gradient"]
 
 
-# --- where they part --------------------------------------------------------------------------------------------------
+# --- where they differ ------------------------------------------------------------------------------------------------
 
 
 def test_the_first_difference_is_named_with_both_values() -> None:
@@ -259,13 +273,13 @@ def test_the_first_difference_is_named_with_both_values() -> None:
             if self.count == 3:
                 self.param_groups[0]["params"][0].array[2, 1] += 0.5
 
-    parted = check_optimizer(OffInStepThree, SGD).parted
-    assert parted is not None
-    assert (parted.step, parted.parameter, parted.what, parted.index) == (3, 0, "parameter", (2, 1))
-    assert parted.got is not None
-    assert parted.expected is not None
-    assert parted.got == pytest.approx(parted.expected + 0.5)
-    assert str(parted).startswith("step 3, parameter 0 at [2, 1]: got ")
+    difference = check_optimizer(OffInStepThree, SGD).first_difference
+    assert difference is not None
+    assert (difference.step, difference.parameter, difference.what, difference.index) == (3, 0, "parameter", (2, 1))
+    assert difference.got is not None
+    assert difference.expected is not None
+    assert difference.got == pytest.approx(difference.expected + 0.5)
+    assert str(difference).startswith("step 3, parameter 0 at [2, 1]: got ")
 
 
 def test_what_is_remembered_is_compared_too() -> None:
@@ -274,9 +288,9 @@ def test_what_is_remembered_is_compared_too() -> None:
             super().update(param, grad, state, options)
             state["exp_avg"].array[...] += 1e-3 * (state["step"].item() == 6)  # no step is left to show it
 
-    parted = check_optimizer(Forgetful, Adam, options={}).parted
-    assert parted is not None
-    assert (parted.step, parted.what) == (6, "exp_avg")
+    difference = check_optimizer(Forgetful, Adam, options={}).first_difference
+    assert difference is not None
+    assert (difference.step, difference.what) == (6, "exp_avg")
 
 
 def test_a_missing_buffer_is_a_difference_and_one_more_is_none() -> None:
@@ -288,10 +302,10 @@ def test_a_missing_buffer_is_a_difference_and_one_more_is_none() -> None:
     class More(RMSprop):
         def update(self, param: Any, grad: Any, state: Any, options: dict[str, Any]) -> None:
             super().update(param, grad, state, options)
-            state["extra"] = Tensor(np.zeros(3))
+            state["extra"] = wrap(np.zeros(3))
 
     report = check_optimizer(Without, RMSprop)
-    assert str(report.parted) == "step 1, parameter 0, step at [0, 0]: got nothing, expected 1"
+    assert str(report.first_difference) == "step 1, parameter 0, step at [0, 0]: got nothing, expected 1"
     assert names(report) == ["step-not-counted"]
     assert check_optimizer(More, RMSprop).ok
 

@@ -1,4 +1,4 @@
-"""A picture becomes what a training image is, pixel by pixel, or the reason why not is told in one line."""
+"""Pictures are converted to match the training images, or the reason why not is given in one line."""
 
 import io
 import os
@@ -148,9 +148,9 @@ def test_a_pixel_is_the_mean_of_the_area_that_it_covers(tmp_path: Path) -> None:
     [
         (Image.fromarray(WHITE - COAT), False, "its border is bright"),
         (GRAY, True, "its border was dark"),
-        (Image.new("L", (28, 28), 17), False, "it shows next to nothing"),
+        (Image.new("L", (28, 28), 17), False, "it shows almost nothing"),
         (Image.fromarray(np.dstack([np.zeros_like(COAT), COAT])), False, "if it is dark on transparent, add --invert"),
-        (Image.fromarray(np.dstack([np.full_like(COAT, WHITE), COAT])), True, "leave --invert out"),
+        (Image.fromarray(np.dstack([np.full_like(COAT, WHITE), COAT])), True, "leave out --invert"),
     ],
 )
 def test_a_picture_that_is_the_wrong_way_round_is_doubted(image: Any, invert: bool, note: str, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_of_several_pictures_in_a_file_the_first_is_taken_and_that_is_said(form:
     )
     picture = read_picture(path, SHAPE)
     assert (picture.pixels == COAT).all()
-    assert picture.notes == ["it holds several pictures, of which the first is taken"]
+    assert picture.notes == ["it holds several pictures; the first is used"]
 
 
 # --- what cannot be read ----------------------------------------------------------------------------------------------
@@ -200,10 +200,10 @@ def png_that_claims(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it is no PNG, JPEG, GIF, BMP or WEBP file, or a damaged one"),
-        (b"hello", "it is no PNG"),
-        (encoded(GRAY, "TIFF"), "it is no PNG"),
-        (encoded(GRAY, "EPS"), "it is no PNG"),  # a program, which Pillow would have run
+        (b"", "it is not a PNG, JPEG, GIF, BMP or WEBP file, or it is damaged"),
+        (b"hello", "it is not a PNG"),
+        (encoded(GRAY, "TIFF"), "it is not a PNG"),
+        (encoded(GRAY, "EPS"), "it is not a PNG"),  # a program, which Pillow would have run
         (encoded(GRAY, "PNG")[:-60], "it cannot be read"),
         (png_that_claims(5001, 5000), "its 5001 x 5000 pixels are more than 25,000,000"),
         (png_that_claims(10_000, 9_500), "its 10000 x 9500 pixels"),  # of which Pillow warns
@@ -212,7 +212,7 @@ def png_that_claims(width: int, height: int) -> bytes:
         (png_that_claims(0, 5), "it "),
         (
             encoded(Image.fromarray(COAT.astype(np.uint16)), "PNG", transparency=0),
-            "it has 16 bits and transparency, which is not read; save it with 8 bits",
+            "16 bits with transparency are not supported; save it with 8 bits",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Files made to do harm: they run no code, take no memory out of proportion to their size, and keep nobody waiting."""
+"""Malicious files run no code, take no memory beyond their size, and do not hang the reader."""
 
 import errno
 import gzip
@@ -77,20 +77,20 @@ HARMFUL: dict[str, tuple[bytes, str]] = {
         "nested too deeply",
     ),
     "a name twice": (tensor_file(b'{"a":{},"b":{},"a":{}}'), "has 'a' twice in one object"),
-    "NaN": (tensor_file(b'{"a":NaN}'), "has NaN, which is no JSON"),
+    "NaN": (tensor_file(b'{"a":NaN}'), "it has NaN, which JSON does not allow"),
     "a number of 5,000 digits": (tensor_file(b'{"a":' + b"9" * 5000 + b"}"), "4300 digits"),
-    "no UTF-8": (tensor_file(b'{"\xff":1}'), "no UTF-8 text: invalid start byte at byte 2"),
-    "an array": (tensor_file([1]), "its header is no JSON object"),
-    "a blank first": (tensor_file(b" {}"), "its header is no JSON object"),
-    "a number for a tensor": (tensor_file({"a": 5}), "of 'a' its header does not say dtype, shape and data_offsets"),
-    "more about a tensor": (tensor_file({"a": one(code="x")}, bytes(4)), "does not say dtype, shape and data_offsets"),
-    "a name of a million": (tensor_file({"n" * 10**6: 5}), r"of 'nn.*\.\.\..*nn' its header does not say"),
+    "no UTF-8": (tensor_file(b'{"\xff":1}'), "not UTF-8 text: invalid start byte at byte 2"),
+    "an array": (tensor_file([1]), "its header is not a JSON object"),
+    "a blank first": (tensor_file(b" {}"), "its header is not a JSON object"),
+    "a number for a tensor": (tensor_file({"a": 5}), "its header does not have dtype, shape and data_offsets for 'a'"),
+    "more about a tensor": (tensor_file({"a": one(code="x")}, bytes(4)), "does not have dtype, shape and data_offsets"),
+    "a name of a million": (tensor_file({"n" * 10**6: 5}), r"for 'nn.*\.\.\..*nn'"),
     "half a character": (tensor_file({"\ud800": one()}, bytes(4)), "half a character"),
     "another dtype": (tensor_file({"a": one(dtype=["F32"])}, bytes(4)), r"'a' has the dtype \['F32'\], which is not"),
-    "a shape of booleans": (tensor_file({"a": one(shape=[True])}, bytes(4)), "which are not whole numbers"),
-    "a shape of fractions": (tensor_file({"a": one(shape=[1.0])}, bytes(4)), "which are not whole numbers"),
-    "a shape below 0": (tensor_file({"a": one(shape=[-1])}, bytes(4)), "which are not whole numbers"),
-    "offsets below 0": (tensor_file({"a": one(data_offsets=[-4, 0])}, bytes(4)), "which are not whole numbers"),
+    "a shape of booleans": (tensor_file({"a": one(shape=[True])}, bytes(4)), "must be whole numbers"),
+    "a shape of fractions": (tensor_file({"a": one(shape=[1.0])}, bytes(4)), "must be whole numbers"),
+    "a shape below 0": (tensor_file({"a": one(shape=[-1])}, bytes(4)), "must be whole numbers"),
+    "offsets below 0": (tensor_file({"a": one(data_offsets=[-4, 0])}, bytes(4)), "must be whole numbers"),
     "three offsets": (tensor_file({"a": one(data_offsets=[0, 4, 8])}, bytes(8)), "3 data_offsets"),
     "many axes": (tensor_file({"a": one(shape=[1] * 10**5)}, bytes(4)), "100000 axes"),
     "a shape of an exabyte": (
@@ -103,7 +103,7 @@ HARMFUL: dict[str, tuple[bytes, str]] = {
     ),
     "no elements in a vast shape": (
         tensor_file({"a": one(shape=[0, 2**62, 2**62], data_offsets=[0, 0])}),
-        r"'a' has the shape \(0, .*\), which no array has",
+        r"'a' has an impossible shape, \(0, .*\)",
     ),
     "tensors that overlap": (
         tensor_file({"a": one(), "b": one()}, bytes(4)),
@@ -117,28 +117,40 @@ HARMFUL: dict[str, tuple[bytes, str]] = {
     ),
     "booleans of 7": (
         tensor_file({"a": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}, b"\1\7"),
-        "'a' has the dtype BOOL, and other bytes than 0 and 1",
+        "'a' has the dtype BOOL, but other bytes than 0 and 1",
     ),
-    "metadata that are no texts": (tensor_file({"__metadata__": {"minitrain": 5}}), "not names with texts"),
+    "metadata that are no texts": (tensor_file({"__metadata__": {"minitrain": 5}}), "not a dict of strings"),
     "metadata of ours that are none": (
         tensor_file({"__metadata__": {"minitrain": "[]"}}),
-        "not as minitrain writes them",
+        "not what minitrain writes",
     ),
     "another checksum": (
         tensor_file({"__metadata__": {"minitrain": '["minitrain", 1, {"value": 1}]'}}),
-        "its checksum does not fit: it was damaged",
+        "its checksum does not match: it was damaged",
     ),
     "a tensor many times": (
         tensor_file(ours({"list": [{"tensor": "a"}] * 10**4}, a=one()), bytes(4)),
-        "its outline has 'a' twice, or there is none",
+        "its outline has 'a' twice, or there is no such tensor",
     ),
-    "a tensor that is not there": (tensor_file(ours({"tensor": "b"})), "its outline has 'b' twice, or there is none"),
+    "a tensor that is not there": (
+        tensor_file(ours({"tensor": "b"})),
+        "there is no such tensor",
+    ),
     "a tensor too many": (tensor_file(ours({"list": []}, a=one()), bytes(4)), "its outline lacks 'a'"),
-    "a value that is a list": (tensor_file(ours({"value": [1]})), "no 'value' with such a content"),
-    "a tensor named by a list": (tensor_file(ours({"tensor": ["a"]})), "no 'tensor' with such a content"),
-    "a key that is a list": (tensor_file(ours({"dict": [[[1], {"value": 1}]]})), "is not made of pairs"),
-    "a part that is none": (tensor_file(ours(["value"])), "is not one kind with its content"),
-    "an unknown kind": (tensor_file(ours({"code": "print()"})), "no 'code' with such a content"),
+    "a value that is a list": (
+        tensor_file(ours({"value": [1]})),
+        "has 'value' with impossible content",
+    ),
+    "a tensor named by a list": (
+        tensor_file(ours({"tensor": ["a"]})),
+        "has 'tensor' with impossible content",
+    ),
+    "a key that is a list": (tensor_file(ours({"dict": [[[1], {"value": 1}]]})), "is not a list of pairs"),
+    "a part that is none": (tensor_file(ours(["value"])), "is not a dict of one kind"),
+    "an unknown kind": (
+        tensor_file(ours({"code": "print()"})),
+        "its outline has 'code' with impossible content",
+    ),
 }
 
 
@@ -163,7 +175,7 @@ def test_a_harmful_file_of_tensors_is_refused_in_words_and_costs_little(
 def test_a_header_of_empty_lists_costs_at_most_some_thirty_times_its_size(peak: Callable[[], int]) -> None:
     """The most that JSON can do: three bytes become a list of 56, and its place in another."""
     content = tensor_file(b'{"a":[' + b"[]," * 10**5 + b"[]]}")
-    with pytest.raises(ValueError, match="does not say dtype"):
+    with pytest.raises(ValueError, match="does not have dtype"):
         minitrain.load(io.BytesIO(content))
     assert peak() < 40 * len(content)
 
@@ -206,9 +218,7 @@ def test_a_file_that_changes_its_length_while_it_is_read_is_noticed(
         return result
 
     monkeypatch.setattr(checkpoint, "_parse_header", parse_then_change)
-    told = (
-        "it grew while it was read" if change == "longer" else "it has become shorter while it was read: '[ab]' lacks"
-    )
+    told = "it grew while it was read" if change == "longer" else "it became shorter while it was read: '[ab]' lacks"
     with pytest.raises(ValueError, match=told):
         minitrain.load(path)
 
@@ -229,7 +239,7 @@ def directory(path: Path) -> None:
 
 
 NO_FILES = pytest.mark.parametrize("make", [pytest.param(make, id=make.__name__) for make in (pipe, device, directory)])
-WORDS = r"It is no file, but a pipe, a socket or a device|Is a directory"
+WORDS = r"It is not a file, but a pipe, a socket or a device|Is a directory"
 
 
 @NO_FILES
@@ -279,14 +289,14 @@ def test_no_more_is_read_than_there_may_be(
     if len(content) <= at_most:
         assert read_file(path, at_most) == content
     else:
-        with pytest.raises(ValueError, match=f"more than the {at_most} bytes"):
+        with pytest.raises(ValueError, match=f"more than {at_most} bytes, the most"):
             read_file(path, at_most)
 
 
 def test_a_vast_progress_file_is_not_read_through(tmp_path: Path, peak: Callable[[], int]) -> None:
     mine = workspace.start(str(tmp_path), EXERCISES).workspace
     os.truncate(tmp_path / workspace.PROGRESS, 10**12)  # a sparse file: it takes no room
-    with pytest.raises(LearnError, match="it has more than the 1,048,576 bytes that such a file can have"):
+    with pytest.raises(LearnError, match="it has more than 1,048,576 bytes, the most that such a file can have"):
         mine.standings()
     assert peak() < 10**7
     assert workspace.start(str(tmp_path), EXERCISES).aside is not None
@@ -352,7 +362,7 @@ def test_what_json_can_hold_is_parsed(value: Any) -> None:
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_what_json_has_not_is_parsed_only_where_it_was_asked_for(constant: str) -> None:
     assert repr(parse_json(constant, constants=True)) == repr(float(constant))
-    with pytest.raises(ValueError, match=f"its JSON has {constant}, which is no JSON"):
+    with pytest.raises(ValueError, match=f"it has {constant}, which JSON does not allow"):
         parse_json(f"[{constant}]")
 
 
@@ -375,6 +385,6 @@ def test_a_name_twice_is_found_in_no_time() -> None:
 
 def test_open_file_says_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="It is no file") as caught:
+    with pytest.raises(OSError, match="It is not a file") as caught:
         open_file(tmp_path / "pipe")
     assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, str(tmp_path / "pipe"))

@@ -1,4 +1,4 @@
-"""A run leaves all there is to know about it, and refuses what it cannot run before it touches anything."""
+"""A run records everything about itself, and rejects impossible settings before it writes anything."""
 
 import ast
 import csv
@@ -21,15 +21,17 @@ from minitrain.cli import main
 from minitrain.data import DataError, DataLoader, TensorDataset
 from minitrain.data.datasets import Digits
 from minitrain.loops import Observer, train_loop
-from minitrain.runs import directory as rundir
+from minitrain.runs import checkpoints as reading
 from minitrain.runs.backend import Backend, make_optimizer
+from minitrain.runs.checkpoints import checkpoints, read_last_good
 from minitrain.runs.config import DIGITS, Config, ConfigError, default_config
-from minitrain.runs.directory import RunDirectory, RunError, checkpoints, make_run_dir, read_last_good
+from minitrain.runs.directory import RunDirectory, make_run_dir
 from minitrain.runs.model import build_model
 from minitrain.runs.nonfinite_loss import Explainer
 from minitrain.runs.recorder import NonFiniteLossError
 from minitrain.runs.resume import plan_resumption
 from minitrain.runs.run import resume, train
+from minitrain.runs.run_files import RunError
 from minitrain.runs.verify import find_stretch, verify
 from minitrain.with_torch.choose_backend import choose_backend
 
@@ -125,7 +127,7 @@ def test_the_defaults_are_the_tutorials() -> None:
         ({"optimizer": "lion"}, "optimizer must be one of sgd, rmsprop, adam, but got 'lion'"),
         ({"dataset": "mnist"}, "dataset must be one of fashion-mnist, digits"),
         ({"optimizer": "adam", "momentum": 0.9}, "adam has no momentum"),
-        ({"seed": 2**64}, "seed must lie between"),
+        ({"seed": 2**64}, "seed must be between"),
     ],
 )
 def test_what_cannot_be_run_is_refused(options: dict[str, Any], message: str) -> None:
@@ -301,7 +303,7 @@ def test_a_learning_rate_that_is_too_high_is_explained_once(tmp_path: Path, caps
     first, second, *_ = report.splitlines()
     assert first == "minitrain: the loss of epoch 1, batch 1 is nan."
     assert re.match(
-        r"The run's first loss was 2\.\d+; the largest weight is \d.*e\+\d+ now\. They have grown: ", second
+        r"The run's first loss was 2\.\d+; the largest weight is now \d.*e\+\d+\. They have grown: ", second
     )
     assert "the learning rate, 1e+25, is too high. Try --lr 0.1." in " ".join(report.split())
     assert "The same batch with the same weights, on NumPy, under anomaly detection:" in report
@@ -321,7 +323,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update_and_what_was_
 ) -> None:
     straight = train(Config(**{**SHORT, "epochs": 1, "checkpoint_every": 3}), tmp_path / "straight")
     assert straight is not None
-    with pytest.raises(NonFiniteLossError, match=r"epoch 1, batch 3 is nan\. The run has stopped before the update"):
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, batch 3 is nan\. The run stopped before the update"):
         train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run", Failing())
     assert capsys.readouterr().err.count("minitrain: the loss of epoch 1, batch 3 is nan.") == 1
     last, _ = read_last_good(tmp_path / "run")
@@ -344,9 +346,9 @@ def test_epochs_are_added_to_a_complete_run_whose_weights_are_those_of_its_end_a
     run = train(Config(**{**SHORT, "epochs": 1}), tmp_path / "run")
     assert straight is not None
     assert run is not None
-    with pytest.raises(ConfigError, match=r"is complete: 1 epochs are done; for more, add --epochs 11"):
+    with pytest.raises(ConfigError, match=r"is complete with 1 epochs; to train more, add --epochs 11"):
         plan_resumption(run, {})
-    with pytest.raises(ConfigError, match=r"has done 1 epochs already; counts them all, and 1 adds none|is complete"):
+    with pytest.raises(ConfigError, match=r"has trained 1 epochs; --epochs counts them, so 1 adds none|is complete"):
         plan_resumption(run, {"epochs": 1})
     resumption = plan_resumption(run, {"epochs": 2})
 
@@ -393,15 +395,15 @@ def test_a_run_that_torch_has_compiled_goes_on_on_numpy(tmp_path: Path) -> None:
 
 
 CHANGES: list[tuple[Callable[[Any], Any], str]] = [
-    (lambda state: state["config"].update(seed=5), "it is of a run with seed 5, not 0"),
-    (lambda state: state["model"].popitem(), "weights, but .* are called for"),
+    (lambda state: state["config"].update(seed=5), "it is from a run with seed 5, not 0"),
+    (lambda state: state["model"].popitem(), "weights, but the configuration needs"),
     (lambda state: state["model"].update(more=1), "has no attribute 'numel'"),
-    (lambda state: state["position"].update(updates=10**300), "it is at no position of this run"),
-    (lambda state: state["position"].update(batch=10**12), "it is at no position of this run"),
-    (lambda state: state["position"].update(epoch=1), "it is at no position of this run"),
-    (lambda state: state["position"].update(losses=["x"]), "it is at no possible position"),
-    (lambda state: state["position"].update(seconds=math.nan), "it is at no possible position"),
-    (lambda state: state.update(position=7), "is no checkpoint that can be read"),
+    (lambda state: state["position"].update(updates=10**300), "its position is impossible in epochs of"),
+    (lambda state: state["position"].update(batch=10**12), "its position is impossible in epochs of"),
+    (lambda state: state["position"].update(epoch=1), "its position is impossible in epochs of"),
+    (lambda state: state["position"].update(losses=["x"]), "its position is impossible: "),
+    (lambda state: state["position"].update(seconds=math.nan), "its position is impossible: "),
+    (lambda state: state.update(position=7), "as a checkpoint: "),
     (lambda state: state.update(optimizer=7), "does not fit"),
     (lambda state: state["optimizer"].update(state={0: {"momentum_buffer": "x"}}), "does not fit"),
     (lambda state: state["optimizer"].update(state={0: {"step": 10**400}}), "does not fit"),
@@ -438,7 +440,7 @@ def test_a_run_is_read_whose_checkpoints_are_replaced_meanwhile(
             newest.rename(later)
         return minitrain.load(path)
 
-    monkeypatch.setattr(rundir, "load", replaced)
+    monkeypatch.setattr(reading, "load", replaced)
     last, faults = read_last_good(tmp_path / "run")
     assert last is not None
     assert (last.path, faults) == (later, [])
@@ -451,7 +453,7 @@ def test_an_epoch_whose_order_is_gone_is_not_begun_again(tmp_path: Path) -> None
     state = minitrain.load(before)
     state["loader"]["pass"] = None
     minitrain.save(state, before)
-    with pytest.raises(RunError, match="it is amid an epoch whose order it does not have"):
+    with pytest.raises(RunError, match="it is within an epoch, but lacks the order of its samples"):
         go_on(tmp_path / "run")
 
 
@@ -480,9 +482,9 @@ def test_a_configuration_that_calls_for_a_larger_model_than_there_is_gets_no_mem
         state["config"]["hidden"] = hidden
         minitrain.save(state, path)
     resumption = plan_resumption(tmp_path / "run", {"epochs": 9})
-    with pytest.raises(RunError, match=r"weights, but .* are called for"):
+    with pytest.raises(RunError, match=r"weights, but the configuration needs"):
         resume(resumption)
-    with pytest.raises(RunError, match=r"weights, but .* are called for"):
+    with pytest.raises(RunError, match=r"weights, but the configuration needs"):
         verify(find_stretch(tmp_path / "run", from_start=True), Backend())
 
 
@@ -490,21 +492,21 @@ def test_a_complete_run_without_checkpoints_is_not_trained_anew(tmp_path: Path) 
     run = train(Config(**SHORT), tmp_path / "run")
     assert run is not None
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(RunError, match="has no checkpoints any more"):
+    with pytest.raises(RunError, match="has no checkpoints to resume from"):
         plan_resumption(run, {"epochs": 3})
 
 
 def test_the_losses_that_grew_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = " ".join(explained(capsys, tmp_path, momentum=5.0).split())
-    assert "with a momentum of 5 steps never grow shorter by themselves. Try --momentum 0.9." in report
-    losses = re.search(r"first loss was (\S+), the last before this one (\S+), (\S+), (\S+), (\S+);", report)
+    assert "a momentum of 5 keeps every step as long as the one before, or longer. Try --momentum 0.9." in report
+    losses = re.search(r"first loss was (\S+), the last ones before this (\S+), (\S+), (\S+), (\S+);", report)
     assert losses is not None
     assert sorted(map(float, losses.groups())) == [*map(float, losses.groups())]
 
 
 def test_a_weight_decay_that_overshoots_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = " ".join(explained(capsys, tmp_path, lr=10.0, weight_decay=1.0).split())
-    assert "whose product is above 2, each step turns the weights round and lengthens them. Try --lr 0.1." in report
+    assert "is above 2, so each step flips the sign of the weights and makes them larger. Try --lr 0.1." in report
 
 
 def test_a_nan_in_the_data_is_explained(
@@ -519,7 +521,7 @@ def test_a_nan_in_the_data_is_explained(
 
     monkeypatch.setattr(Digits, "collated_batch", spoiled)
     report = explained(capsys, tmp_path)
-    assert "the loss of epoch 1, batch 0 is nan.\nIt is the first loss of the run.\n" in report
+    assert "the loss of epoch 1, batch 0 is nan.\nThis is the first loss of the run.\n" in report
     assert "It only passed them on: no operation produced them." in " ".join(report.split())
     assert "The nan came in as input 0 (x) of Flatten, in flatten (Flatten) of NeuralNetwork: [64, 1, 8, 8]" in report
     assert "1 nan; the first at [5, 0, 2, 3]. No operation made it: look at the data" in " ".join(report.split())
@@ -528,9 +530,10 @@ def test_a_nan_in_the_data_is_explained(
 def test_parameters_that_an_update_has_spoiled_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = explained(capsys, tmp_path, optimizer="rmsprop", lr=1e38)
     assert (
-        "Before this batch, 4 of 4 parameters were not finite already:\n  linear_relu_stack.0.weight  [8, 64]" in report
+        "Before this batch, 4 of 4 parameters were already nan or infinite:\n  linear_relu_stack.0.weight  [8, 64]"
+        in report
     )
-    assert re.search(r"The update before it made them so; the loss of that step was 2\.\d+\.", report)
+    assert re.search(r"The last update caused that; the loss of its step was 2\.\d+\.", report)
     assert "the learning rate, 1e+38, is too high. Try --lr 0.001" in " ".join(report.split())
 
 
@@ -550,7 +553,7 @@ def test_a_nan_that_does_not_come_back_is_said_not_to(tmp_path: Path, capsys: py
     report = capsys.readouterr().err
     loss = float(rows(directory / "steps.csv")[2]["loss"]) if directory else 0.0
     assert "the loss of epoch 1, batch 3 is nan." in report
-    found = re.search(r"on NumPy, gives a loss of (\S+), and no nan or infinity: it did not come back\.", report)
+    found = re.search(r"on NumPy, gives a loss of (\S+) and no nan or infinity: it does not repeat\.", report)
     assert found is not None
     assert float(found.group(1)) == pytest.approx(loss, abs=0.3)
 
@@ -571,7 +574,7 @@ def test_what_the_update_would_have_done_is_looked_at_where_the_loss_comes_out_f
 
     train(Config(**{**SHORT, "epochs": 1, "on_nan": "continue"}), tmp_path / "run", Infinite())
     report = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"gives a loss of \S+: that of the run did not come back\. After it, under anomaly", report)
+    assert re.search(r"gives a loss of \S+: the run's does not repeat\. After it, under anomaly", report)
     assert "The update by SGD produced" in report
 
 
@@ -593,7 +596,7 @@ def test_explaining_changes_nothing(option: dict[str, Any], tmp_path: Path) -> N
 
     before, state = everything(), minitrain.default_generator.get_state()
     report = Explainer(config, Backend(), build, model, optimizer).explain(1, 0, X, y, float("nan"), [], 0)
-    assert "did not come back" in report
+    assert "does not repeat" in report
     assert all(np.array_equal(now, then) for now, then in zip(everything(), before, strict=True))
     assert np.array_equal(minitrain.default_generator.get_state(), state)
 

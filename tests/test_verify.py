@@ -1,4 +1,4 @@
-"""A run that is run again gives the same bits, and verify says so; else it says where not, and what differs."""
+"""A repeated run gives the same bits and verify says so; otherwise it says which bits and settings differ."""
 
 import os
 import subprocess
@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import minitrain
+from minitrain.runs.checkpoints import checkpoints
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.directory import RunError, checkpoints
 from minitrain.runs.recorder import NonFiniteLossError
 from minitrain.runs.resume import plan_resumption
 from minitrain.runs.run import resume, train
+from minitrain.runs.run_files import RunError
 from minitrain.runs.verify import Verification, find_stretch, verify
 from minitrain.serialization import save
 from minitrain.with_torch.choose_backend import choose_backend
@@ -100,7 +101,7 @@ def test_one_other_bit_is_noticed(part: str, tmp_path: Path) -> None:
     found = verified(path)
     assert not found.ok
     assert {name: other for name, (other, _) in found.parts.items() if other} == {part: 1}
-    assert "Not the same bits.\nNothing that minitrain knows of differs" in str(found)
+    assert "Not the same bits.\nminitrain sees no change in the environment" in str(found)
 
 
 def test_another_loss_is_noticed_and_shown(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_run_whose_table_was_damaged_and_began_anew_is_verified_from_there_on_
     resume(resumption)
     found = verified(path)
     assert (found.ok, found.updates, found.lines) == (True, 24, {"steps.csv": (24, None), "epochs.csv": (1, None)})
-    with pytest.raises(RunError, match=r"steps\.csv begins amid .*: verify the last stretch, not --from-start"):
+    with pytest.raises(RunError, match=r"steps\.csv was damaged and started again .*; leave out --from-start"):
         find_stretch(path, from_start=True)
 
 
@@ -159,7 +160,7 @@ def test_a_run_whose_table_was_damaged_and_began_anew_is_verified_from_there_on_
 def test_a_file_that_claims_long_tables_gets_no_memory_for_them(place: Any, tmp_path: Path) -> None:
     path = run(tmp_path / "run", epochs=1)
     spoil(path, lambda state: state["lines"].update({"steps.csv": place}))
-    with pytest.raises(RunError, match=r"safetensors is no checkpoint|steps\.csv was changed or damaged"):
+    with pytest.raises(RunError, match=r"safetensors as a checkpoint|steps\.csv was changed or damaged"):
         find_stretch(path)
 
 
@@ -168,7 +169,7 @@ def test_a_run_whose_settings_were_changed_is_verified_from_there_on_only(tmp_pa
     resumption = plan_resumption(path, {"epochs": 2, "lr": 0.01}, override=True)
     resume(resumption)
     assert verified(path).ok
-    with pytest.raises(ConfigError, match="were changed on the way; verify the last stretch, not --from-start"):
+    with pytest.raises(ConfigError, match="changed during the run; leave out --from-start"):
         find_stretch(path, from_start=True)
 
 
@@ -199,9 +200,9 @@ def test_the_command_names_the_environment_that_differs(tmp_path: Path) -> None:
     assert command("train", *options, folder=tmp_path, OPENBLAS_NUM_THREADS="1").returncode == 0
     same = command("verify", "run", folder=tmp_path, OPENBLAS_NUM_THREADS="1")
     assert (same.returncode, same.stderr) == (0, "")
-    assert "differs" not in same.stdout
+    assert "Changed" not in same.stdout
     other = command("verify", "run", folder=tmp_path, OPENBLAS_NUM_THREADS="2")
-    assert "What differs from when it was recorded:" in other.stdout
+    assert "Changed since the run was recorded:" in other.stdout
     assert "OPENBLAS_NUM_THREADS: 1 then, 2 now" in other.stdout
     nowhere = command("verify", "nowhere", folder=tmp_path)
     assert nowhere.returncode == 2

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import minitrain
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 from minitrain.vision import io as our_io
 from minitrain.vision import utils as our_utils
 from minitrain.with_torch.import_torchvision import import_torchvision
@@ -110,7 +110,7 @@ def test_the_classes_are_the_same_under_every_name() -> None:
 )
 def test_grids_are_torchvisions(data: st.DataObject, shape: Any, as_list: bool, options: Any) -> None:
     array = data.draw(hnp.arrays(np.float32, shape, elements=st.floats(-2, 2, width=32)))
-    ours, theirs = Tensor(array.copy()), torch.tensor(array)
+    ours, theirs = wrap(array.copy()), torch.tensor(array)
     given_ours: Any = list(ours) if as_list else ours
     given_theirs: Any = list(theirs) if as_list else theirs
     grid, expected = our_utils.make_grid(given_ours, **options), torchvision.utils.make_grid(given_theirs, **options)
@@ -122,9 +122,9 @@ def test_grids_are_torchvisions(data: st.DataObject, shape: Any, as_list: bool, 
 def test_grids_of_bytes() -> None:
     array = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
     expected = torchvision.utils.make_grid(torch.tensor(array), pad_value=9)
-    assert our_utils.make_grid(Tensor(array), pad_value=9).array.tolist() == expected.numpy().tolist()
+    assert our_utils.make_grid(wrap(array), pad_value=9).array.tolist() == expected.numpy().tolist()
     with pytest.raises(RuntimeError, match="normalize=True needs floats, got uint8"):
-        our_utils.make_grid(Tensor(array), normalize=True)
+        our_utils.make_grid(wrap(array), normalize=True)
     with pytest.raises(RuntimeError):
         torchvision.utils.make_grid(torch.tensor(array), normalize=True)
 
@@ -141,14 +141,14 @@ def test_what_is_no_tensor_has_no_grid(given_: Any) -> None:
 
 def test_saved_images_are_torchvisions(tmp_path: Path) -> None:
     array = np.random.default_rng(0).random((5, 1, 6, 7)).astype(np.float32) * 1.2 - 0.1
-    our_utils.save_image(Tensor(array), tmp_path / "ours.png", nrow=3)
+    our_utils.save_image(wrap(array), tmp_path / "ours.png", nrow=3)
     torchvision.utils.save_image(torch.tensor(array), tmp_path / "theirs.png", nrow=3)
     assert (tmp_path / "ours.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
     file = io.BytesIO()
-    our_utils.save_image(Tensor(array[0]), file, format="bmp")
+    our_utils.save_image(wrap(array[0]), file, format="bmp")
     assert Image.open(file).format == "BMP"
     with pytest.raises(RuntimeError, match="expects floats from 0 to 1, got uint8"):
-        our_utils.save_image(Tensor(array.astype(np.uint8)), tmp_path / "bytes.png")
+        our_utils.save_image(wrap(array.astype(np.uint8)), tmp_path / "bytes.png")
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4), ("P", 3), ("1", 1)])
@@ -166,11 +166,11 @@ def test_files_are_read_as_they_are(tmp_path: Path, mode: str, channels: int) ->
 
 
 def test_images_are_written_and_read_again(tmp_path: Path) -> None:
-    image = Tensor(np.random.default_rng(2).integers(0, 256, (3, 4, 5), np.uint8))
+    image = wrap(np.random.default_rng(2).integers(0, 256, (3, 4, 5), np.uint8))
     our_io.write_png(image, tmp_path / "image.png")
     assert our_io.read_image(tmp_path / "image.png").array.tolist() == image.array.tolist()
     content = np.frombuffer((tmp_path / "image.png").read_bytes(), np.uint8)
-    assert our_io.decode_image(Tensor(content.copy())).array.tolist() == image.array.tolist()
+    assert our_io.decode_image(wrap(content.copy())).array.tolist() == image.array.tolist()
     our_io.write_jpeg(image, tmp_path / "image.jpg", quality=90)
     assert our_io.decode_image(tmp_path / "image.jpg").shape == (3, 4, 5)
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
         our_io.read_image(tmp_path / "deep.png")
     for bad in (np.zeros((2, 2), np.uint8), np.zeros((1, 2, 2), np.float32), np.zeros((4, 2, 2), np.uint8)):
         with pytest.raises(RuntimeError, match=r"expected a uint8 Tensor of shape \(1, H, W\) or \(3, H, W\), got"):
-            our_io.write_png(Tensor(bad), os.devnull)
+            our_io.write_png(wrap(bad), os.devnull)
 
 
 # --- a program -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from PIL import Image
 
 import minitrain
 from minitrain.data import transforms as ours
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.with_torch.import_torchvision import import_torchvision
 
@@ -34,7 +34,7 @@ def pair(image: Any, kind: str) -> tuple[Any, Any]:
     """The image as minitrain's transforms take it, and as torchvision's do."""
     if kind == "tensor":
         array = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-        return Tensor(array.copy()), torch.tensor(array)
+        return wrap(array.copy()), torch.tensor(array)
     return (image if kind == "array" else Image.fromarray(image)), Image.fromarray(image)
 
 
@@ -113,7 +113,7 @@ def test_tensors_are_resized_as_torch_interpolates(
         image = ((image + 4) * 31).astype(np.uint8)
     result, expected = (
         pixels(library.Resize(size, library.InterpolationMode[mode], antialias=antialias)(tensor))
-        for library, tensor in ((ours, Tensor(image.copy())), (theirs, torch.tensor(image)))
+        for library, tensor in ((ours, wrap(image.copy())), (theirs, torch.tensor(image)))
     )
     assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
     # Two sums of at most 12 products whose absolute weights add up to less than 2; bytes are rounded from them.
@@ -193,7 +193,7 @@ def test_flips_and_gray(image: Any, kind: str, channels: int) -> None:
 def test_gray_floats() -> None:
     image = np.random.default_rng(1).random((3, 5, 4)).astype(np.float32)
     for dtype in (np.float32, np.float64):
-        found = pixels(ours.Grayscale()(Tensor(image.astype(dtype))))
+        found = pixels(ours.Grayscale()(wrap(image.astype(dtype))))
         expected = pixels(theirs.Grayscale()(torch.tensor(image.astype(dtype))))
         assert found.tolist() == expected.tolist()
 
@@ -263,7 +263,7 @@ def test_choices_and_orders_come_from_pythons_stream() -> None:
 def test_rotations_of_tensors_say_where_they_belong() -> None:
     for transform in (ours.RandomRotation(3), ours.RandomAffine(3)):
         with pytest.raises(NotImplementedError, match="put it before ToTensor"):
-            transform(Tensor(np.zeros((1, 2, 2), np.float32)))
+            transform(wrap(np.zeros((1, 2, 2), np.float32)))
 
 
 # --- conversions -----------------------------------------------------------------------------------------------
@@ -277,12 +277,12 @@ def test_dtypes_are_converted_as_torchvision_does(data: st.DataObject, old: Any,
     elements = st.floats(0, 1, width=32) if floats else st.integers(0, int(np.iinfo(old).max))
     image = data.draw(hnp.arrays(old, (1, 2, 3), elements=elements))
     torch_new = torch.tensor(np.zeros((), new)).dtype
-    found = outcome(ours.ConvertImageDtype(new), Tensor(image.copy()))
+    found = outcome(ours.ConvertImageDtype(new), wrap(image.copy()))
     expected = outcome(theirs.ConvertImageDtype(torch_new), torch.tensor(image))
     assert found == expected
     v2 = import_torchvision_v2()
     if old != new and not (floats and np.dtype(new).kind == "f"):
-        plain = outcome(ours.v2.ToDtype(new), Tensor(image.copy()))
+        plain = outcome(ours.v2.ToDtype(new), wrap(image.copy()))
         assert plain == outcome(v2.ToDtype(torch_new), torch.tensor(image))
 
 
@@ -315,7 +315,7 @@ def test_pictures_are_torchvisions(mode: Any, shape: Any, dtype: Any) -> None:
             result = library.ToPILImage(mode)(image)
         return result.mode, result.size, result.tobytes()
 
-    for our_image, their_image in ((Tensor(array), torch.tensor(array)), (array, array)):
+    for our_image, their_image in ((wrap(array), torch.tensor(array)), (array, array)):
         found, expected = [], []
         for into, library, image in ((found, ours, our_image), (expected, theirs, their_image)):
             try:

@@ -19,7 +19,7 @@ from minitrain.data.dataset import Dataset, batch_index
 from minitrain.data.downloads import Progress, Status, StrPath, data_root
 from minitrain.data.formats import DataError, read_digits, read_idx
 from minitrain.data.transforms import ToTensor, to_unit_range
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 __all__ = [
     "CIFAR10",
@@ -125,7 +125,7 @@ class VisionDataset(Dataset[tuple[Any, Any]]):
             batch = to_unit_range(chosen[:, None] if images.ndim == 3 else chosen.transpose(0, 3, 1, 2))
         else:
             batch = chosen.copy(order="C")
-        return [Tensor(batch), Tensor(labels)]
+        return [wrap(batch), wrap(labels)]
 
     @property
     def class_to_idx(self) -> dict[str, int]:
@@ -205,8 +205,8 @@ class MNIST(VisionDataset):
             of = self.collection._replace(mirrors=self.mirrors)
             fetch(self.root, of=of, progress=sys.stderr.isatty())
         images, labels = downloads.load_images_and_labels(self.collection, self.root, train)
-        self.data = Tensor(images)
-        self.targets = Tensor(labels.astype(np.int64))
+        self.data = wrap(images)
+        self.targets = wrap(labels.astype(np.int64))
 
     @property
     def raw_folder(self) -> str:
@@ -350,8 +350,8 @@ class Digits(VisionDataset):
         images, labels = read_digits(resources.files("minitrain.data").joinpath(DIGITS.name))
         order = np.random.RandomState(0).permutation(len(images))
         chosen = order[:1500] if train else order[1500:]
-        self.data = Tensor(np.rint(images[chosen] * (255 / 16)).astype(np.uint8))
-        self.targets = Tensor(labels[chosen].astype(np.int64))
+        self.data = wrap(np.rint(images[chosen] * (255 / 16)).astype(np.uint8))
+        self.targets = wrap(labels[chosen].astype(np.int64))
 
 
 # --- the files -------------------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""check_optimizer: does an optimizer take the steps that it should, and if not, which mistake would make it take these?
+"""check_optimizer: does an optimizer take the right steps? If not, which mistake explains the steps that it takes?
 
-Two optimizers are run from the same parameters on the same gradients, in the loop of a training program, and compared
-after each step. Where they part, every known mistake is tried: this file has the rules of SGD, RMSprop and Adam once
-more, as short formulas that can be made wrong in one place, and a mistake whose formula gives the very steps that were
-taken is named. What was recorded is plain arrays, so that either side may have been recorded in another process.
+Two optimizers run from the same parameters on the same gradients, in the loop of a training program, and are compared
+after each step. If they differ, every known mistake of optimizer_rules.py is tried, and a mistake is named if its
+formula gives exactly the steps that were taken. Recordings are plain arrays: either side may come from another process.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
+from minitrain.diagnosis.optimizer_rules import MISTAKES, RULES, Rule, has_place, simulated
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
-Rule = Literal["sgd", "rmsprop", "adam"]
 Shapes = Sequence[tuple[int, ...]]
 Options = Mapping[str, Any]
 
 SHAPES: Shapes = ((3, 2), (5,), (1, 4))
 STEPS = 6
 
-# What is off by default, and how it is switched on to see whether it works.
+# Options that are off by default, and the values that switch them on, to see whether they work.
 SWITCHED_ON = {
     "weight_decay": 0.1,
     "momentum": 0.9,
@@ -73,7 +72,7 @@ def record(
     shapes: Shapes = SHAPES,
     seed: int = 0,
 ) -> Trajectory:
-    """Run an optimizer in a loop of backward, step and zero_grad, and write down what it does.
+    """Run an optimizer in a loop of backward, step and zero_grad, and record what it does.
 
     optimizer_class: takes parameters (here two groups) and options, and has torch's param_groups, step, zero_grad.
     options: for its constructor. shapes: the parameters'.
@@ -89,7 +88,7 @@ def record(
     if len(shapes) > 1 and steps > 2:
         sent[2][1] = None
 
-    params = [Tensor(array.copy(), requires_grad=True) for array in start]
+    params = [wrap(array.copy(), requires_grad=True) for array in start]
     half = (len(params) + 1) // 2
     groups = [{"params": part} for part in (params[:half], params[half:]) if part]
     optimizer = optimizer_class(groups, **(options or {}))
@@ -99,7 +98,7 @@ def record(
         rates = [lr * share * (1 if step < (steps + 1) // 2 else 0.3) for share in (1, 0.5)]
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
             group["lr"] = rate
-        products = [(p * Tensor(grad)).sum() for p, grad in zip(params, sent[step], strict=True) if grad is not None]
+        products = [(p * wrap(grad)).sum() for p, grad in zip(params, sent[step], strict=True) if grad is not None]
         with np.errstate(all="ignore"):
             functools.reduce(operator.add, products).backward()
             run.arrived.append([_grad(param) for param in params])
@@ -122,7 +121,7 @@ def _grad(param: Tensor) -> Array | None:
 
 
 def _remembered(state: Mapping[str, Any]) -> dict[str, Array]:
-    """Those of the values that are numbers, as arrays."""
+    """The values that are numbers, as arrays."""
     arrays = {name: np.asarray(value.array if isinstance(value, Tensor) else value) for name, value in state.items()}
     return {name: np.array(array, np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
 
@@ -130,11 +129,11 @@ def _remembered(state: Mapping[str, Any]) -> dict[str, Array]:
 def formula(rule: Rule, run: Trajectory) -> Trajectory:
     """What the rule's formula does from the same start with the same gradients, rates and options.
 
-    A reference that depends on no code of optim.py: for where that has been replaced, as by an exercise.
+    A reference that does not depend on minitrain.optim, since an exercise may have replaced that.
     """
     params, states = [], []
     for i in range(len(run.start)):
-        steps = list(_simulated(rule, run, i, [sent[i] for sent in run.sent], frozenset()))
+        steps = list(_simulated(rule, run, i, run.sent))
         params.append([param for param, _ in steps])
         states.append([state for _, state in steps])
     return dataclasses.replace(
@@ -146,270 +145,19 @@ def formula(rule: Rule, run: Trajectory) -> Trajectory:
     )
 
 
-# --- the rules, right, and wrong in one place -------------------------------------------------------------------------
-#
-# One step of one parameter: (param, grad, lr, state, options, wrong) -> the new param; state is brought up to date.
-# `wrong` holds what is done wrongly; the names are those of MISTAKES below.
-
-State = dict[str, Array]
-Wrong = frozenset[str]
-
-
-def _decayed(param: Array, grad: Array, lr: float, o: Options, wrong: Wrong) -> tuple[Array, Array]:
-    """The parameter and the gradient once weight decay has been applied to one of them."""
-    g = -grad if o.get("maximize") and "maximize-ignored" not in wrong else grad
-    g = -g if "uphill/gradient" in wrong else g
-    decay = 0 if "decay-missing" in wrong else -o["weight_decay"] if "decay-sign" in wrong else o["weight_decay"]
-    decoupled = bool(o.get("decoupled_weight_decay"))
-    if "decay-decoupled" in wrong or "decay-decoupled/no lr" in wrong:
-        decoupled = True
-    if "decay-coupled" in wrong:
-        decoupled = False
-    if not decoupled:
-        return param, g + decay * param
-    rate = 1 if "lr-missing/decay" in wrong or "decay-decoupled/no lr" in wrong else lr
-    return param * (1 - rate * decay), g
-
-
-def _momentum(step: Array, lr: float, state: State, momentum: float, wrong: Wrong, first: bool) -> tuple[Array, float]:
-    """What RMSprop's momentum makes of a step, and the learning rate that remains to be applied."""
-    old = state.get("momentum_buffer", np.zeros_like(step))
-    if "lr-inside-momentum" in wrong:
-        step, lr = lr * step, 1
-    used = momentum * old + step
-    if "momentum-averaged" in wrong:
-        used = momentum * old + (1 - momentum) * step
-    if "stale-momentum/first" in wrong:
-        used = step if first else old
-    kept = np.zeros_like(step) if "stale-momentum/unkept" in wrong else used
-    if "momentum-missing/bufferless" not in wrong:
-        state["momentum_buffer"] = kept
-    if "momentum-missing" in wrong or "momentum-missing/bufferless" in wrong:
-        used = step
-    return used, lr
-
-
-def _moved(param: Array, lr: float, step: Array, wrong: Wrong) -> Array:
-    if "lr-missing" in wrong:
-        lr = 1
-    return param + lr * step if "uphill" in wrong else param - lr * step
-
-
-def _sgd(param: Array, grad: Array, lr: float, state: State, o: Options, wrong: Wrong) -> Array:
-    param, g = _decayed(param, grad, lr, o, wrong)
-    momentum = o["momentum"]
-    if not momentum:
-        return _moved(param, lr, g, wrong)
-    if "lr-inside-momentum" in wrong:
-        g, lr = lr * g, 1
-    first = "momentum_buffer" not in state
-    old = state.get("momentum_buffer", np.zeros_like(g))
-    share = 1 if "dampening-ignored" in wrong or (first and "dampened-first" not in wrong) else 1 - o["dampening"]
-    used = momentum * old + share * g
-    if "momentum-averaged" in wrong or ("momentum-averaged/from the first" in wrong and not first):
-        used = momentum * old + (1 - momentum) * g
-    if "stale-momentum/first" in wrong and not first:
-        used = old
-    kept = used
-    if "stale-momentum/unkept" in wrong:
-        kept = np.zeros_like(g)
-    if "stale-momentum/kept first" in wrong and not first:
-        kept = old
-    if "momentum-missing/bufferless" in wrong:
-        return _moved(param, lr, g, wrong)
-    state["momentum_buffer"] = kept
-    if "momentum-missing" in wrong:
-        return _moved(param, lr, g, wrong)
-    look_ahead = o["nesterov"] and "nesterov-missing" not in wrong
-    return _moved(param, lr, g + momentum * used if look_ahead else used, wrong)
-
-
-def _rmsprop(param: Array, grad: Array, lr: float, state: State, o: Options, wrong: Wrong) -> Array:
-    first = "square_avg" not in state
-    _count(state, wrong)
-    param, g = _decayed(param, grad, lr, o, wrong)
-    variance = _average(state, "square_avg", _square(g, wrong), o["alpha"], wrong)
-    if o["centered"] and "centered-ignored" not in wrong:
-        variance = variance - _average(state, "grad_avg", g, o["alpha"], wrong) ** 2
-    if "eps-inside-root" in wrong:
-        avg = np.sqrt(variance + o["eps"])
-    elif "root-missing" in wrong:
-        avg = variance + o["eps"]
-    else:
-        avg = np.sqrt(variance) + o["eps"]
-    step = g / avg
-    if o["momentum"]:
-        step, lr = _momentum(step, lr, state, o["momentum"], wrong, first)
-    return _moved(param, lr, step, wrong)
-
-
-def _adam(param: Array, grad: Array, lr: float, state: State, o: Options, wrong: Wrong) -> Array:
-    t = _count(state, wrong)
-    beta1, beta2 = reversed(o["betas"]) if "betas-swapped" in wrong else o["betas"]
-    param, g = _decayed(param, grad, lr, o, wrong)
-    m = _average(state, "exp_avg", g, beta1, wrong, "stale-momentum/first average")
-    v = _average(state, "exp_avg_sq", _square(g, wrong), beta2, wrong, "stale-momentum/second average")
-    if o["amsgrad"] and "amsgrad-ignored" not in wrong:
-        v = state["max_exp_avg_sq"] = np.maximum(state.get("max_exp_avg_sq", np.zeros_like(v)), v)
-    corrected1, corrected2 = 1 - beta1**t, 1 - beta2**t
-    if wrong & {"bias-correction-missing", "bias-correction-missing/first", "momentum-missing"}:
-        corrected1 = 1.0
-    if wrong & {"bias-correction-missing", "bias-correction-missing/second"}:
-        corrected2 = 1.0
-    if "eps-inside-root" in wrong:
-        denom = np.sqrt(v / corrected2 + o["eps"])
-    elif "eps-inside-root/uncorrected" in wrong:
-        denom = np.sqrt(v + o["eps"]) / np.sqrt(corrected2)
-    elif "eps-uncorrected" in wrong:
-        denom = (np.sqrt(v) + o["eps"]) / np.sqrt(corrected2)
-    elif "root-missing" in wrong:
-        denom = v / corrected2 + o["eps"]
-    elif "root-missing/correction" in wrong:
-        denom = np.sqrt(v) / corrected2 + o["eps"]
-    else:
-        denom = np.sqrt(v / corrected2) + o["eps"]
-    numerator = g if wrong & {"momentum-missing", "momentum-missing/corrected"} else m
-    return _moved(param, lr, numerator / corrected1 / denom, wrong)
-
-
-def _count(state: State, wrong: Wrong) -> float:
-    """The number of the step, as the corrections use it; the one in state may be another."""
-    before = float(state.get("step", np.zeros(())))
-    state["step"] = np.asarray(before + 1)
-    if "step-not-counted" in wrong or "step-not-counted/zero" in wrong:
-        state["step"] = np.asarray(0.0)
-    if "step-not-counted/one" in wrong:
-        state["step"] = np.asarray(1.0)
-    if "step-not-counted/absent" in wrong:
-        del state["step"]
-    if "step-not-counted/late" in wrong or "step-not-counted/zero" in wrong:
-        return before
-    return 1 if any(name.startswith("step-not-counted") for name in wrong) else before + 1
-
-
-def _square(g: Array, wrong: Wrong) -> Array:
-    return g if "square-missing" in wrong else np.abs(g) if "square-missing/absolute" in wrong else g * g
-
-
-def _average(state: State, name: str, new: Array, beta: float, wrong: Wrong, unkept: str = "") -> Array:
-    """The running average of this name, with the new value in it."""
-    old, share = state.get(name, np.zeros_like(new)), 1 - beta
-    if "betas-swapped/weights" in wrong:
-        beta, share = share, beta
-    average = beta * old + share * new
-    state[name] = np.zeros_like(new) if unkept in wrong or "stale-momentum/unkept" in wrong else average
-    return average
-
-
-Step = Callable[[Array, Array, float, State, Options, Wrong], Array]
-RULES: dict[Rule, Step] = {"sgd": _sgd, "rmsprop": _rmsprop, "adam": _adam}
-# torch's, for options that an optimizer does not have.
-DEFAULTS: dict[Rule, Options] = {
-    "sgd": {"weight_decay": 0, "momentum": 0, "dampening": 0, "nesterov": False},
-    "rmsprop": {"weight_decay": 0, "momentum": 0, "alpha": 0.99, "eps": 1e-8, "centered": False},
-    "adam": {"weight_decay": 0, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False},
-}
-
-
 def _simulated(
-    rule: Rule, run: Trajectory, i: int, grads: Sequence[Array | None], wrong: frozenset[str]
-) -> Iterator[tuple[Array, State]]:
-    """Parameter i and its state after each step, with these gradients and this done wrongly."""
-    param, state = run.start[i], State()
-    options = {**DEFAULTS[rule], **run.options}
-    lrs = [rates[i] for rates in run.lrs]
-    if "lr-not-followed" in wrong:
-        lrs = [run.lrs[0][0]] * len(lrs)
-    if "lr-not-followed/group" in wrong:
-        lrs = [lrs[0]] * len(lrs)
-    before = grads[0] if "late-gradient" in wrong else None
-    for lr, grad in zip(lrs, grads, strict=True):
-        now = grad
-        if "late-gradient" in wrong or "late-gradient/none first" in wrong:
-            now, before = before, grad
-        if "late-gradient/kept" in wrong and grad is not None:
-            now, before = (grad if before is None else before), grad
-        if now is not None and "not-updated/skipped" not in wrong:
-            with np.errstate(all="ignore"):
-                moved = RULES[rule](param, now, lr, state, options, wrong)
-            param = param if "not-updated" in wrong else moved
-        yield param, dict(state)
+    rule: Rule, run: Trajectory, i: int, grads: Sequence[Sequence[Array | None]], *wrong: str
+) -> Iterator[tuple[Array, dict[str, Array]]]:
+    """Parameter i of the run, and its state, after each step of the rule with these gradients and mistakes."""
+    options = {**run.options, "lr": run.lrs[0][0]}
+    return simulated(rule, run.start[i], [step[i] for step in grads], [rates[i] for rates in run.lrs], options, *wrong)
 
 
-# --- the mistakes -----------------------------------------------------------------------------------------------------
+# --- the verdict ------------------------------------------------------------------------------------------------------
 
-# What may be done wrongly, each with what a learner should know of it. What stands behind a / is a variant of it.
-MISTAKES: dict[str, str] = {
-    "uphill": "The step goes along the gradient, where it must go against it: param -= lr · ..., with a minus.",
-    "uphill/gradient": "The gradient has the wrong sign from the start, so the loss rises; only the decay is right.",
-    "lr-missing": "The step is not multiplied by lr: the gradient says which way, the learning rate how far.",
-    "lr-missing/decay": "AdamW's decay is not multiplied by lr: param -= lr · weight_decay · param.",
-    "not-updated": "The step is computed, but the parameter never moves. `param = param - ...` makes a new array and "
-    "drops it; `param -= ...` writes into the model's.",
-    "not-updated/skipped": "The parameter is never updated, nor is anything remembered of it. Does the loop over "
-    "groups and parameters reach it, or does a `return` or `break` stand one level too deep?",
-    "momentum-missing": "The buffer is kept, but the step does not use it: the bare gradient has taken its place.",
-    "momentum-missing/bufferless": "There is no momentum: each step is that of the last gradient alone.",
-    "momentum-missing/corrected": "The bare gradient stands where exp_avg, the average of gradients, belongs.",
-    "stale-momentum/first": "The buffer is filled at the first step and never brought up to date: every step goes the "
-    "first way.",
-    "stale-momentum/unkept": "What is to be remembered stays 0 in state. `buf = momentum * buf + ...` makes a new "
-    "array; write into the one in state, with `buf *= ...; buf += ...`.",
-    "stale-momentum/kept first": "The buffer keeps the first gradient: each step adds the newest one to it, but does "
-    "not keep the sum. Write into the array in state, with `buf *= ...; buf += ...`.",
-    "stale-momentum/first average": "exp_avg stays 0 in state: write into it, with `exp_avg *= ...; exp_avg += ...`.",
-    "stale-momentum/second average": "exp_avg_sq stays 0 in state: write into it, with `exp_avg_sq *= ...`.",
-    "momentum-averaged": "The buffer is an average, momentum · buf + (1 - momentum) · g; here it is a sum, "
-    "momentum · buf + g.",
-    "momentum-averaged/from the first": "The buffer is an average from the second step on, momentum · buf + "
-    "(1 - momentum) · g; here it is a sum, momentum · buf + g.",
-    "nesterov-missing": "nesterov has no effect: with it the step is g + momentum · buf, with the new buf.",
-    "dampened-first": "Dampening acts on the first gradient, too; the first buffer is g itself.",
-    "dampening-ignored": "dampening has no effect: from the second step on, (1 - dampening) · g goes into the buffer.",
-    "lr-inside-momentum": "lr is multiplied in before the buffer gathers, as in the paper; torch has it outside, "
-    "lr · buf. They differ once lr changes.",
-    "lr-not-followed": "Every step has the first learning rate of the first group. Read lr from the parameter's own "
-    "group at each step, not from the defaults.",
-    "lr-not-followed/group": "Every step has the first learning rate. Read lr from the group anew at each step.",
-    "decay-missing": "weight_decay has no effect.",
-    "decay-sign": "The decay has the wrong sign, and lets the weights grow: it must pull them towards 0.",
-    "decay-decoupled": "The decay is applied to the parameter, as AdamW does; here it belongs into the gradient, "
-    "g = grad + weight_decay · param, before anything is averaged.",
-    "decay-decoupled/no lr": "The decay is applied to the parameter, and without lr; here it belongs into the "
-    "gradient, g = grad + weight_decay · param.",
-    "decay-coupled": "The decay is put into the gradient, as Adam does; AdamW applies it to the parameter, "
-    "param *= 1 - lr · weight_decay.",
-    "eps-inside-root": "eps stands under the root; torch adds it after: √... + eps.",
-    "eps-inside-root/uncorrected": "eps stands under the root, and before the correction; torch adds it after both.",
-    "eps-uncorrected": "eps is divided by √bias_correction2, too, since both corrections are in the rate; it belongs "
-    "beside the corrected root.",
-    "square-missing": "The average is of the gradients; it should be of their squares. Its root is nan where negative.",
-    "square-missing/absolute": "The average is of |g|, where that of g² is due.",
-    "root-missing": "The step is divided by the averaged square, not by its root.",
-    "root-missing/correction": "√exp_avg_sq is divided by bias_correction2, where √bias_correction2 is due.",
-    "betas-swapped": "The two betas are exchanged: the first is exp_avg's, the second exp_avg_sq's.",
-    "betas-swapped/weights": "The average's weights are exchanged: beta · old + (1 - beta) · new.",
-    "bias-correction-missing": "The averages are not corrected for having started at 0: divide by 1 - beta^step.",
-    "bias-correction-missing/first": "exp_avg is not corrected for having started at 0: divide by 1 - beta1^step.",
-    "bias-correction-missing/second": "exp_avg_sq is not corrected for having started at 0: divide by 1 - beta2^step.",
-    "step-not-counted": "The step in state stays 0, and each step is corrected as if it were the first. `step + 1` "
-    "makes a new number; `step += 1` counts.",
-    "step-not-counted/one": "The step in state stays 1, so each step is corrected as if it were the first.",
-    "step-not-counted/absent": "Nothing in state counts the steps.",
-    "step-not-counted/zero": "The step in state stays 0, and 1 - beta^0 is 0: count before the corrections.",
-    "step-not-counted/late": "The step is counted after its use: the first correction is 1 - beta^0, which is 0.",
-    "late-gradient": "Each update uses the gradient of the step before. Is step() called before backward(), or the "
-    "gradient kept somewhere?",
-    "late-gradient/none first": "Each update uses the gradient of the step before, and the first has none. Is step() "
-    "called before backward()?",
-    "late-gradient/kept": "Each update uses the gradient that was there at the update before.",
-    "maximize-ignored": "maximize has no effect: with it the step goes along the gradient.",
-    "centered-ignored": "centered has no effect: with it grad_avg² is subtracted from square_avg.",
-    "amsgrad-ignored": "amsgrad has no effect: with it the largest exp_avg_sq so far takes the place of exp_avg_sq.",
-}
 NOT_ZEROED = (
-    "The gradients are not forgotten between the steps: backward adds to .grad, so zero_grad() must set every "
-    "parameter's .grad to None (or to 0)."
+    "The gradients are kept from step to step: backward adds to .grad, so zero_grad() must set every parameter's .grad "
+    "to None (or to 0)."
 )
 WRITTEN = (
     "step() changes .grad. An operation such as `grad += ...` writes into the model's gradient; `grad = grad + ...` "
@@ -418,11 +166,11 @@ WRITTEN = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Parted:
-    """Where two trajectories part: the step (from 1 up), the parameter's number, what of it, at which index.
+class Difference:
+    """A place where two trajectories differ: the step (from 1 up), the parameter's number, what of it, at which index.
 
     what: "parameter", a name in its state, "gradient before step()" or "gradient after step()".
-    got, expected: the values there; None where there is none.
+    got, expected: the values there, or None.
     """
 
     step: int
@@ -441,10 +189,10 @@ class Parted:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerReport:
-    """What came of a comparison.
+    """The result of a comparison.
 
-    parted: the first place where the two differ; None if they agree. wrong: the numbers of the parameters that differ.
-    mistakes: the likely ones, the likeliest first; empty if none of the known ones gives these steps.
+    first_difference: None if the two agree. wrong: the numbers of the parameters that differ.
+    mistakes: the likely ones, the likeliest first; empty if no known mistake gives these steps.
     ratios: for each step, the smallest and the largest of (update taken) / (update expected) over all entries.
     tried: with how many sets of options the two were run; options are those of this run.
     """
@@ -452,7 +200,7 @@ class OptimizerReport:
     options: dict[str, Any]
     steps: int
     parameters: int
-    parted: Parted | None
+    first_difference: Difference | None
     wrong: list[int]
     mistakes: list[Mistake]
     ratios: list[tuple[float, float]]
@@ -461,14 +209,14 @@ class OptimizerReport:
     @property
     def ok(self) -> bool:
         """Whether both take the same steps and remember the same."""
-        return self.parted is None
+        return self.first_difference is None
 
     def __str__(self) -> str:
         options = "with " + ", ".join(f"{name}={value}" for name, value in self.options.items())
-        if self.parted is None:
+        if self.first_difference is None:
             options = options if self.tried == 1 else f"with each of {self.tried} sets of options"
             return f"The optimizer is right: {self.parameters} parameters in {self.steps} steps, {options}."
-        lines = [f"The optimizer is wrong, {options}.", f"First difference: {self.parted}."]
+        lines = [f"The optimizer is wrong, {options}.", f"First difference: {self.first_difference}."]
         if self.mistakes:
             lines += [f"{'Likely' if i == 0 else 'Or'}: {mistake}" for i, mistake in enumerate(self.mistakes)]
         else:
@@ -491,14 +239,14 @@ def check_optimizer(
     shapes: Shapes = SHAPES,
     seed: int = 0,
 ) -> OptimizerReport:
-    """Run an optimizer beside one that is right, and say whether it takes the same steps; if not, what may be wrong.
+    """Run an optimizer beside a right one, and report whether it takes the same steps and, if not, what may be wrong.
 
     optimizer, reference: classes as `record` takes them; the reference may also be "sgd", "rmsprop" or "adam", for the
-        formula of that rule as it stands in this file.
-    options: for both. None: the reference's defaults, then each option that is off switched on, then each two of them,
-        until a difference is found.
+        formula of that rule in optimizer_rules.py.
+    options: for both. None: tries the reference's defaults, then each option that is off by default switched on, then
+        each pair of them, until a difference is found.
     steps, shapes, seed: as `record` takes them.
-    Returns the report of the first run that differs, preferably of one whose mistake is known; else of the last run.
+    Returns the report of the first run that differs, preferably one with a known mistake; else of the last run.
     """
     to_try = [options] if options is not None else _revealing(optimizer if isinstance(reference, str) else reference)
     undiagnosed = report = None
@@ -520,8 +268,8 @@ def check_optimizer(
 
 
 def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
-    """No options; each that is off by default switched on; each two of them. Not those that the reference refuses."""
-    param = Tensor(np.zeros(1), requires_grad=True)
+    """No options, each option that is off by default switched on, and each pair; without what the reference refuses."""
+    param = wrap(np.zeros(1), requires_grad=True)
     defaults = reference([param]).defaults
     off = [name for name in SWITCHED_ON if name in defaults and not defaults[name]]
     for count in range(3):
@@ -535,20 +283,20 @@ def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
 
 
 def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
-    """Compare what an optimizer did with what it should have done. Raises ValueError if the two runs were different.
+    """Compare what an optimizer did with what it should have done. Raises ValueError if the runs are not comparable.
 
     taken, right: recorded with the same steps, shapes, seed and options.
     """
     _check_same_run(taken, right)
-    parted = list(_differences(taken, right))
-    wrong = sorted({difference.parameter for difference in parted})
+    differences = list(_differences(taken, right))
+    wrong = sorted({difference.parameter for difference in differences})
     return OptimizerReport(
         right.options,
         len(right.sent),
         len(right.start),
-        parted[0] if parted else None,
+        differences[0] if differences else None,
         wrong,
-        _mistakes(taken, right, wrong) if parted else [],
+        _mistakes(taken, right, wrong) if differences else [],
         _ratios(taken, right),
     )
 
@@ -563,13 +311,13 @@ def _check_same_run(taken: Trajectory, right: Trajectory) -> None:
     ours, theirs = flat(taken), flat(right)
     if len(ours) != len(theirs) or not all(same(a, b) for a, b in zip(ours, theirs, strict=True)):
         raise ValueError(
-            "the two trajectories have other parameters, gradients or learning rates; record both with the same "
+            "the two trajectories have different parameters, gradients or learning rates; record both with the same "
             "options, steps, shapes and seed."
         )
 
 
 def _slack(run: Trajectory, i: int) -> Array:
-    """How far parameter i may be off at each step for rounding alone: a billionth of the way that it has gone."""
+    """How far rounding alone may move parameter i at each step: a billionth of the distance that it has moved."""
     path = np.asarray([run.start[i], *[params[i] for params in run.params]])
     path = np.where(np.isfinite(path), path, 0)
     with np.errstate(all="ignore"):
@@ -577,7 +325,7 @@ def _slack(run: Trajectory, i: int) -> Array:
 
 
 def _apart(a: Array, b: Array, slack: Any) -> Array:
-    """Where a and b are farther apart than that; nan is as good as nan, and an infinity as the same one."""
+    """Where a and b differ by more than slack; nan equals nan, and an infinity equals itself."""
     with np.errstate(all="ignore"):
         return np.asarray(~((np.abs(a - b) <= slack) | (a == b) | (np.isnan(a) & np.isnan(b))))
 
@@ -587,8 +335,8 @@ def _state_slack(right: Array) -> Any:
     return 1e-9 * np.abs(right) + 1e-12 * finite.max(initial=0)
 
 
-def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Parted]:
-    """Where the two differ: the steps in order, in each the parameters in order, and what goes before first."""
+def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Difference]:
+    """Where the two differ, in the order of steps, then of parameters, then of what happens in a step."""
     slacks = [_slack(right, i) for i in range(len(right.start))]
     for step, i in itertools.product(range(len(right.sent)), range(len(right.start))):
         held: list[tuple[str, Array | None, Array | None, Any]] = []
@@ -602,15 +350,15 @@ def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Parted]:
             if a is None or b is None:
                 if a is not b:
                     got, due = (None if x is None or not x.size else float(x.flat[0]) for x in (a, b))
-                    yield Parted(step + 1, i, what, (0,) * taken.start[i].ndim, got, due)
+                    yield Difference(step + 1, i, what, (0,) * taken.start[i].ndim, got, due)
                 continue
             if a.shape != b.shape:
-                yield Parted(step + 1, i, f"{what} of shape {list(a.shape)}, not {list(b.shape)}", (), None, None)
+                yield Difference(step + 1, i, f"{what} of shape {list(a.shape)}, not {list(b.shape)}", (), None, None)
                 continue
             apart = _apart(a, b, slack)
             if apart.any():
                 index = tuple(int(k) for k in np.argwhere(apart)[0])
-                yield Parted(step + 1, i, what, index, float(a[index]), float(b[index]))
+                yield Difference(step + 1, i, what, index, float(a[index]), float(b[index]))
 
 
 def _ratios(taken: Trajectory, right: Trajectory) -> list[tuple[float, float]]:
@@ -682,11 +430,10 @@ def _numbered(parameters: Sequence[int]) -> str:
 
 
 def _fit(rule: Rule, taken: Trajectory, right: Trajectory, i: int, *wrong: str) -> int:
-    """How well the rule with these mistakes gives what was taken: 0 not, 1 the parameter, 2 what is remembered, too."""
+    """How well the rule with these mistakes fits the steps taken: 0 not, 1 the parameter, 2 its state as well."""
     slack = _slack(taken, i)
-    simulated = _simulated(rule, right, i, [arrived[i] for arrived in taken.arrived], frozenset(wrong))
     remembered = True
-    for step, (param, state) in enumerate(simulated):
+    for step, (param, state) in enumerate(_simulated(rule, right, i, taken.arrived, *wrong)):
         if taken.params[step][i].shape != param.shape or _apart(taken.params[step][i], param, slack[step]).any():
             return 0
         for name, value in state.items():
@@ -699,13 +446,13 @@ def _fit(rule: Rule, taken: Trajectory, right: Trajectory, i: int, *wrong: str) 
 
 
 def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[int]) -> list[Mistake]:
-    """Those mistakes with which the rule's formula gives what was taken; else the first two that do it together."""
-    only_remembered = all(_fit(rule, taken, right, i) for i in moved)  # the parameters come out right
+    """The mistakes with which the rule's formula gives the steps taken; else the first pair that does."""
+    only_remembered = all(_fit(rule, taken, right, i) for i in moved)  # the parameters are right
 
     def fitting(count: int) -> list[tuple[str, ...]]:
         fits = []
         for wrong in itertools.combinations(MISTAKES, count):
-            if len({_name(each) for each in wrong}) == count:
+            if len({_name(each) for each in wrong}) == count and has_place(rule, *wrong):
                 fit = 2
                 for i in moved:
                     fit = min(fit, _fit(rule, taken, right, i, *wrong))
@@ -713,7 +460,7 @@ def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[in
                         break
                 else:
                     fits.append((-fit, wrong))
-        return [wrong for _, wrong in sorted(fits, key=lambda fit: fit[0])]  # stable: as MISTAKES has them
+        return [wrong for _, wrong in sorted(fits, key=lambda fit: fit[0])]  # stable: in the order of MISTAKES
 
     evidence = _evidence(taken, right, moved, only_remembered)
     found: dict[str, Mistake] = {}
@@ -732,7 +479,7 @@ def _name(wrong: str) -> str:
 
 
 def _evidence(taken: Trajectory, right: Trajectory, moved: list[int], only_remembered: bool) -> str:
-    """Over how many steps the formula gives what was taken, and how far from it the right one is."""
+    """For how many steps the formula fits, and how far the steps are from the right ones."""
     what = "what is remembered" if only_remembered else "the steps taken"
     text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}, to 9 digits"
     for step in range(len(right.sent)):
@@ -767,7 +514,7 @@ def _update(run: Trajectory, step: int, i: int) -> Array:
 
 
 def _by_update(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
-    """For a rule that this file has no formula of: what the first updates that differ say by themselves."""
+    """For a rule without a formula here: what the first updates that differ reveal."""
     steps = range(len(right.sent))
     if all(not _update(taken, step, i).any() for step in steps for i in wrong):
         return [Mistake("not-updated", MISTAKES["not-updated"], f"{_numbered(wrong)}: every update is 0.")]

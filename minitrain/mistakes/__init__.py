@@ -1,1 +1,1 @@
-"""The catalogue of mistakes that people make, each planted once: what gradcheck, compare and the exercises try."""
+"""The catalogue of known mistakes: the zoo, the planted faults and the exercises' wrong solutions come from it."""

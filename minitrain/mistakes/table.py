@@ -1,4 +1,4 @@
-"""How the zoo's specimens are examined: a checker runs each on an example that shows it; the table."""
+"""How the zoo's specimens are examined: a checker runs each one on an example that shows it; the table of results."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from minitrain import ops, optim
 from minitrain.diagnosis.autopsy import Mistake, autopsy
 from minitrain.diagnosis.gradcheck import check_gradients
 from minitrain.diagnosis.optimcheck import check_optimizer
-from minitrain.mistakes.catalogue import SPECIMENS, Specimen
+from minitrain.mistakes.catalogue import CATALOGUE, SPECIMENS
+from minitrain.mistakes.specimen import VALUES, Specimen
 from minitrain.ops import Array, Function
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 
-# --- examples: what an operation is run on ----------------------------------------------------------------------------
+# --- the examples that operations run on ------------------------------------------------------------------------------
 
 
 class Example(NamedTuple):
@@ -30,12 +31,12 @@ class Example(NamedTuple):
 
 
 def sizes(rng: np.random.Generator, count: int) -> list[int]:
-    """Different sizes, none of them 1 or 2: what is N, C or 2 times too large can be told by the number."""
+    """Different sizes, none of them 1 or 2, so that a factor of N, C or 2 can be recognized by its value."""
     return [int(size) for size in rng.permutation([3, 4, 5, 6])[:count]]
 
 
 def values(rng: np.random.Generator, *shape: int) -> Array:
-    """Irregular numbers from 0.3 to 2 in size, of either sign."""
+    """Irregular numbers of both signs, from 0.3 to 2 in size."""
     return np.asarray(rng.uniform(0.3, 2, shape) * rng.choice([-1.0, 1.0], shape))
 
 
@@ -80,6 +81,15 @@ def _reduction(rng: np.random.Generator) -> Example:
     return Example(_one(rng).inputs, {"dim": (0,), "keepdim": False})
 
 
+def _max(rng: np.random.Generator) -> Example:
+    return Example(_one(rng).inputs, {"dim": (0, 1), "keepdim": False})
+
+
+def _variance(rng: np.random.Generator) -> Example:
+    inputs, options = _reduction(rng)
+    return Example(inputs, {**options, "correction": 1})
+
+
 def _reshape(rng: np.random.Generator) -> Example:
     n, c = sizes(rng, 2)
     return Example([values(rng, n, c)], {"shape": (c, n)})
@@ -110,6 +120,11 @@ def _index(rng: np.random.Generator) -> Example:
 def _index_put(rng: np.random.Generator) -> Example:
     n, c = sizes(rng, 2)
     return Example([values(rng, n, c), values(rng, c)], {"index": (np.array([2, 0]),)})
+
+
+def _view_put(rng: np.random.Generator) -> Example:
+    n, c = sizes(rng, 2)
+    return Example([values(rng, n, c), values(rng, c)], {"view": lambda array: array[1]})
 
 
 def _cat(rng: np.random.Generator) -> Example:
@@ -159,6 +174,8 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Example]] = {
     **dict.fromkeys(["Log", "Sqrt"], _positive),
     **dict.fromkeys(["Sum", "Mean", "Amax"], _reduction),
     **dict.fromkeys(["Softmax", "LogSoftmax"], _along),
+    "Max": _max,
+    "Var": _variance,
     "Pow": _power,
     "Clamp": _clamp,
     "Where": _where,
@@ -169,6 +186,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Example]] = {
     "Expand": _expand,
     "Index": _index,
     "IndexPut": _index_put,
+    "ViewPut": _view_put,
     "Cat": _cat,
     "Clone": _clone,
     "ToCopy": _to_copy,
@@ -178,7 +196,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Example]] = {
     "MSELoss": _mse,
 }
 
-# Specimens that show on another example than their operation's usual one.
+# Specimens that do not show on their operation's usual example.
 ON_ANOTHER = {
     "div-returns-in-the-wrong-order": _two_of_one_shape,
     "pow-of-zero": _power_of_zero,
@@ -191,9 +209,9 @@ ON_ANOTHER = {
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a check says of a specimen.
+    """What a check reports about a specimen.
 
-    caught: whether it says that something is wrong. mistakes: what, the likeliest first. report: its whole text.
+    caught: whether it finds something wrong. mistakes: what, the likeliest first. report: its full text.
     """
 
     specimen: Specimen
@@ -208,73 +226,80 @@ class Finding:
 
 
 def examine(specimen: Specimen) -> list[Mistake]:
-    """Put the specimen into its operation, optimizer or tape and check that; the mistakes, the likeliest first."""
+    """Put the specimen into its operation, optimizer or tape, check that, and return the mistakes, likeliest first."""
     return find(specimen).mistakes
 
 
 def find(specimen: Specimen, seed: int = 0) -> Finding:
-    """As examine, with the whole report. seed: of the example's values."""
-    if not specimen.of:
+    """Like examine, with the full report. seed: of the example's values.
+
+    Raises ValueError for a specimen that no check can name.
+    """
+    if specimen.mistake == VALUES:
+        raise ValueError(f"no check can name {specimen.name}: only a comparison with the right values finds it")
+    room, _, place = specimen.of.partition(".")
+    if room == "mistakes":
         return _of_a_check(specimen)
-    module, _, place = specimen.of.partition(".")
-    if module == "optim":
+    if room == "optim":
         return _of_an_optimizer(specimen, place, seed)
-    report = _of_the_tape(specimen, seed) if module == "tape" else _of_an_operation(specimen, place, seed)
+    report = _of_the_tape(specimen, seed) if room == "tape" else _of_an_operation(specimen, place, seed)
     mistakes = [mistake for found in report.inputs for mistake in found.mistakes]
     return Finding(specimen, not report.ok, list({mistake.name: mistake for mistake in mistakes}.values()), str(report))
 
 
-def _faulty(right: type[Any], specimen: Specimen, method: str, *, static: bool) -> type[Any]:
-    """A subclass that has the specimen for one of its methods."""
+def faulty(right: type[Any], specimen: Specimen) -> type[Any]:
+    """A subclass with the specimen in place of its method."""
+    method = specimen.of.rpartition(".")[2]
+    static = issubclass(right, Function)
     return type(right.__name__, (right,), {method: staticmethod(specimen.function) if static else specimen.function})
 
 
 def _of_an_operation(specimen: Specimen, place: str, seed: int) -> Any:
-    name, _, method = place.partition(".")
-    faulty = _faulty(getattr(ops, name), specimen, method, static=True)
+    name = place.partition(".")[0]
+    wrong = faulty(getattr(ops, name), specimen)
     rng = np.random.default_rng(seed)
     if specimen.mistake == "one-hot-missing":
-        return _of_cross_entropy(faulty, rng)
+        return _of_cross_entropy(wrong, rng)
     example = ON_ANOTHER.get(specimen.name, EXAMPLES[name])(rng)
-    return check_gradients(faulty, example.inputs, options=example.options, seed=seed)
+    return check_gradients(wrong, example.inputs, options=example.options, seed=seed)
 
 
 def _of_cross_entropy(log_softmax: type[Function], rng: np.random.Generator) -> Any:
     (x, target, weight), options = _nll(rng)
 
     def cross_entropy(scores: Tensor) -> Tensor:
-        return apply(ops.NLLLoss, apply(log_softmax, scores, dim=1), Tensor(target), weight, **options)
+        return apply(ops.NLLLoss, apply(log_softmax, scores, dim=1), wrap(target), weight, **options)
 
-    return check_gradients(cross_entropy, Tensor(x, requires_grad=True))
+    return check_gradients(cross_entropy, wrap(x, requires_grad=True))
 
 
 def _of_the_tape(specimen: Specimen, seed: int) -> Any:
     class OnAnotherTape(Tensor):
-        """A Tensor whose backward takes the specimen for a walk."""
+        """A Tensor whose backward walks as the specimen does."""
 
         def backward(
             self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
         ) -> None:
-            """As Tensor's, but for the walk."""
+            """Like Tensor.backward, with the other walk."""
             grad = np.ones_like(self.array) if gradient is None else gradient.array
             specimen.function(self._edge(), grad, retain_graph=bool(retain_graph))
 
     def function(a: Tensor, b: Tensor) -> Tensor:
         y = (a * b).tanh()
-        if specimen.mistake != "inputs-swapped":  # which takes an operation of two inputs, and one of them
+        if specimen.mistake != "inputs-swapped":  # shown by one operation with two inputs
             y = y * a.exp() + y
         result = OnAnotherTape(y.array)
         result._grad_fn, result._requires_grad = y.grad_fn, y.requires_grad
         return result
 
     a, b = _two_of_one_shape(np.random.default_rng(seed)).inputs
-    return check_gradients(function, (Tensor(a, requires_grad=True), Tensor(b, requires_grad=True)), seed=seed)
+    return check_gradients(function, (wrap(a, requires_grad=True), wrap(b, requires_grad=True)), seed=seed)
 
 
 def _of_an_optimizer(specimen: Specimen, place: str, seed: int) -> Finding:
-    name, _, method = place.partition(".")
+    name = place.partition(".")[0]
     right = optim.SGD if name == "Optimizer" else getattr(optim, name)
-    report = check_optimizer(_faulty(right, specimen, method, static=False), right, seed=seed)
+    report = check_optimizer(faulty(right, specimen), right, seed=seed)
     return Finding(specimen, not report.ok, report.mistakes, str(report))
 
 
@@ -288,10 +313,10 @@ def _of_a_check(specimen: Specimen) -> Finding:
 
 
 def table(specimens: Iterable[Specimen] = SPECIMENS.values()) -> Iterator[str]:
-    """The lines of a table: each specimen, what it stands in for, its mistake, and what a check takes it for."""
+    """The lines of a table: each specimen, the function it changes, its mistake, and the mistake that a check names."""
     specimens = list(specimens)
     heads = ("specimen", "in place of", "mistake", "taken for")
-    rows = [(specimen.name, specimen.of or "a check", specimen.mistake) for specimen in specimens]
+    rows = [(each.name, "a check" if each.of.startswith("mistakes") else each.of, each.mistake) for each in specimens]
     widths = [max(map(len, column)) for column in zip(heads, *[(*row, "") for row in rows], strict=True)]
 
     def line(cells: Iterable[str]) -> str:
@@ -301,24 +326,35 @@ def table(specimens: Iterable[Specimen] = SPECIMENS.values()) -> Iterator[str]:
     caught = right = 0
     for specimen, row in zip(specimens, rows, strict=True):
         finding = find(specimen)
-        first = finding.mistakes[0].name if finding.mistakes else "nothing that is known"
+        first = finding.mistakes[0].name if finding.mistakes else "no known mistake"
         caught, right = caught + finding.caught, right + finding.right
         verdict = "not caught" if not finding.caught else first if finding.right else f"{first}: wrong"
         yield line((*row, verdict))
-    yield f"{caught} of {len(specimens)} caught, {right} named rightly ({right / max(len(specimens), 1):.1%})"
+    yield f"{caught} of {len(specimens)} caught, {right} named correctly ({right / max(len(specimens), 1):.1%})"
 
 
 def describe(name: str) -> str:
-    """description() of the specimen of this name. Raises LookupError, with like names, if there is none."""
-    if name not in SPECIMENS:
-        near = difflib.get_close_matches(name, SPECIMENS, n=3, cutoff=0.4)
+    """description() of the specimen with this name. Raises LookupError, with similar names, if there is none."""
+    if name not in CATALOGUE:
+        near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.4)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise LookupError(f"there is no {name!r} in the zoo{meant} (minitrain learn zoo lists all)")
-    return description(SPECIMENS[name])
+    return description(CATALOGUE[name])
 
 
 def description(specimen: Specimen) -> str:
-    """All that there is to say of one specimen, with the check's report."""
+    """The wrong formula, the explanation, the edit and the check's report."""
     text = textwrap.fill(specimen.explanation, 100, initial_indent="  ", subsequent_indent="  ")
-    where = f" in {specimen.of}" if specimen.of else ""
-    return f"{specimen.name}: {specimen.mistake}{where}\n  {specimen.formula}\n{text}\n\n{find(specimen).report}"
+    where = "" if specimen.of.startswith("mistakes") else f" in {specimen.of}"
+    edit = [
+        f"{sign} {line}"
+        for pair in specimen.edits
+        for sign, x in zip("-+", pair, strict=True)
+        for line in x.split("\n")
+    ]
+    shown = textwrap.indent("\n".join(line for line in edit if line != "- "), "  ")
+    if specimen.mistake == VALUES:
+        found = "No check of gradients names it; a comparison with the right values finds it."
+    else:
+        found = find(specimen).report
+    return f"{specimen.name}: {specimen.mistake}{where}\n  {specimen.formula}\n{text}\n{shown}\n\n{found}"

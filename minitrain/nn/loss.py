@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from minitrain.nn import functional as F
+from minitrain.nn.checks import refuse_deprecated
 from minitrain.nn.module import Module
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor
 
 
 class _Loss(Module):
-    """What losses share: the reduction of the single losses to one number."""
+    """What losses share: the reduction of the losses of all samples to one number."""
 
     def __init__(self, size_average: Any, reduce: Any, reduction: Reduction) -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            raise ValueError("size_average and reduce, long deprecated in torch, are not offered; use reduction=...")
-        F._check_reduction(reduction)
+        refuse_deprecated(size_average, reduce)
         self.reduction = reduction
 
 
@@ -82,11 +81,5 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of logits against labels or probabilities."""
-        return F.cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )
+        reduction, smoothing = self.reduction, self.label_smoothing
+        return F.cross_entropy(input, target, self.weight, None, self.ignore_index, None, reduction, smoothing)

@@ -92,6 +92,8 @@ class Pow(Function):
     def forward(ctx: Context, a: Array, b: Array) -> Array:
         _, needs_b = ctx.needs_input_grad
         y = np.power(a, b)
+        if isinstance(b, float) and abs(b) == 0.5:  # a root, of infinities and -0.0 too, as torch
+            y = np.sqrt(a) if b > 0 else 1 / np.sqrt(a)
         ctx.shapes = np.shape(a), np.shape(b)
         ctx.save_for_backward(a, b, y if needs_b else None)
         return y
@@ -232,21 +234,15 @@ class Clamp(Function):
 
     @staticmethod
     def forward(ctx: Context, x: Array, *, min: float | None, max: float | None) -> Array:
-        inside = np.ones(x.shape, bool)
-        y = x
-        if min is not None:
-            inside &= x >= min
-            y = np.maximum(y, min)
-        if max is not None:
-            inside &= x <= max
-            y = np.minimum(y, max)
-        ctx.save_for_backward(~inside)
-        return y
+        ctx.min, ctx.max = -np.inf if min is None else min, np.inf if max is None else max
+        ctx.save_for_backward(x)
+        y = x if min is None else np.maximum(x, min)
+        return y if max is None else np.minimum(y, max)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (outside,) = ctx.saved_arrays
-        return zeroed(grad_y, outside)
+        (x,) = ctx.saved_arrays
+        return zeroed(grad_y, ~((x >= ctx.min) & (x <= ctx.max)))
 
 
 def _gradients_of_taken(ctx: Context, grad_y: Array, b_taken: Array, a_taken: Array) -> Gradients:

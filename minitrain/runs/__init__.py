@@ -1,1 +1,1 @@
-"""Training: the two loops, the built-in model, a whole run, and files of what was learned."""
+"""A run: its configuration, its training and its directory; resuming, verifying and using it."""

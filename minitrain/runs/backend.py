@@ -1,4 +1,4 @@
-"""What a run leaves to a framework. This one is minitrain itself, on NumPy; accelerated/ has torch's."""
+"""What a run leaves to a framework. Here it is minitrain on NumPy; with_torch/ has the backend for torch."""
 
 import contextlib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from minitrain.torchlike.grad_mode import no_grad
 def make_optimizer(config: Config, model: Any, optim: Any = optim, **options: Any) -> Any:
     """The configured optimizer for the model's parameters.
 
-    optim: minitrain.optim or torch.optim. options: further ones, of that framework.
+    optim: minitrain.optim or torch.optim. options: further options of that framework.
     """
     options |= {"lr": config.lr, "weight_decay": config.weight_decay}
     if config.optimizer != "adam":
@@ -26,29 +26,29 @@ def make_optimizer(config: Config, model: Any, optim: Any = optim, **options: An
 
 
 class Backend:
-    """A framework and what it computes on: it makes the parts of a run, and runs its epochs."""
+    """A framework and its device: it builds the model, loss and optimizer of a run, and trains its epochs."""
 
-    writes = True  # of several processes that train together, one alone prints and writes
-    part_of_batch = ""  # which part of each batch this process computes, in words; "" for all of it
+    writes = True  # if several processes train together, only one prints and writes
+    part_of_batch = ""  # the part of each batch that this process computes, in words; "" for all of it
 
     def versions(self) -> dict[str, str | int]:
-        """What the bits of a run depend on in the packages that compute, see environment.describe."""
+        """The versions that a run's bits depend on; see environment.describe."""
         return {"numpy": np.__version__}
 
     def loading(self) -> contextlib.AbstractContextManager[None]:
-        """Within it data sets are loaded, and downloaded where they are missing."""
+        """Data sets are loaded, and downloaded if missing, inside this context."""
         return contextlib.nullcontext()
 
     def dataloader(self, dataset: Any, batch_size: int, shuffle: bool = False) -> Any:
-        """The data set's batches (X, y), in this framework's tensors."""
+        """The data set's batches (X, y) as this framework's tensors."""
         return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle)
 
     def model(self, build: Callable[[Any], Any]) -> Any:
-        """The model that build makes of a framework's nn; its first weights are drawn from minitrain's generator."""
+        """The model that build makes from a framework's nn; minitrain's generator draws its initial weights."""
         return build(nn)
 
     def loss_fn(self) -> Any:
-        """Cross-entropy, its mean over a batch."""
+        """Cross-entropy, averaged over a batch."""
         return nn.CrossEntropyLoss()
 
     def optimizer(self, config: Config, model: Any) -> Any:
@@ -58,7 +58,7 @@ class Backend:
     def train(
         self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0
     ) -> None:
-        """train_loop, as this framework runs it. observer: a Stoppable."""
+        """train_loop in this framework. observer: a Stoppable."""
         train_loop(dataloader, model, loss_fn, optimizer, observer, first_batch)
 
     def test(self, dataloader: Any, model: Any, loss_fn: Any, observer: Any) -> None:
@@ -72,32 +72,32 @@ class Backend:
         return state
 
     def load_state_dict(self, model: Any, state: dict[str, Tensor]) -> None:
-        """Parameters and buffers into the model, as state_dict gives them."""
+        """Load what state_dict returned."""
         model.load_state_dict(state)
 
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
-        """What the optimizer remembers, and its options, in minitrain's Tensors and without what only torch has."""
+        """The optimizer's state and options as minitrain's Tensors, without options that only torch has."""
         state: dict[str, Any] = optimizer.state_dict()
         return state
 
     def load_optimizer_state(self, optimizer: Any, state: dict[str, Any]) -> None:
-        """Go on with what an optimizer of the same kind remembered, as optimizer_state gives it."""
+        """Load what optimizer_state returned for an optimizer of the same kind."""
         optimizer.load_state_dict(state)
 
     def as_minitrain(self, tensor: Any) -> Tensor:
-        """A tensor of this framework's as minitrain's."""
+        """This framework's tensor as minitrain's."""
         converted: Tensor = tensor
         return converted
 
     def copy_optimizer_state(self, optimizer: Any, to: optim.Optimizer) -> None:
-        """What this framework's optimizer remembers, and its options now, into one of minitrain's."""
+        """Copy this framework's optimizer state and current options into minitrain's optimizer."""
         to.load_state_dict(optimizer.state_dict())
 
     def end(self) -> None:
-        """Called when all is done: end the process here, where leaving that to the interpreter is not safe."""
+        """Called last: end the process here if the interpreter cannot do that safely."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
-        """Let go of what is not memory."""
+        """Release what is not memory."""

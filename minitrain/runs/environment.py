@@ -1,4 +1,4 @@
-"""What the bits of a run depend on besides its configuration: versions, the CPU, the BLAS and its threads."""
+"""What a run's bits depend on besides its configuration: versions, the CPU, the BLAS and its threads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LONGEST = 120  # characters of a value that differences() shows
 
 
 class Blas(NamedTuple):
-    """NumPy's library of matrix products.
+    """NumPy's library for matrix products.
 
-    kernels: the processor that its code was written for, "" if it does not tell. threads: None if it does not tell.
+    kernels: the processor that its code is made for, "" if unknown. threads: None if unknown.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Blas(NamedTuple):
 
 
 def numpy_blas() -> Blas:
-    """What NumPy was built with, and how that runs now."""
-    import threadpoolctl  # type: ignore[import-untyped]  # here, since importing minitrain should cost little
+    """The BLAS that NumPy was built with, and how it runs now."""
+    import threadpoolctl  # type: ignore[import-untyped]  # here, so that importing minitrain costs little
 
     built: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
     blas = built.get("Build Dependencies", {}).get("blas", {})
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    pools.sort(key=lambda pool: "numpy" not in pool["filepath"])  # scipy or torch may have brought another
+    pools.sort(key=lambda pool: "numpy" not in pool["filepath"])  # scipy or torch may have loaded another
     pool = pools[0] if pools else {}
     return Blas(
         str(blas.get("name", "?")),
@@ -47,10 +47,9 @@ def numpy_blas() -> Blas:
 
 
 def describe(backend_versions: Mapping[str, str | int]) -> dict[str, str | int]:
-    """All that the bits of a run depend on here and now, by names that a person can read.
+    """All that a run's bits depend on in this process, by readable names; environment variables only if they are set.
 
-    backend_versions: what the backend adds, as Backend.versions() gives it.
-    Of the environment's variables, those that are set are there under their own names.
+    backend_versions: what the backend adds, as Backend.versions() returns it.
     """
     blas = numpy_blas()
     facts: dict[str, str | int] = {
@@ -71,7 +70,7 @@ def describe(backend_versions: Mapping[str, str | int]) -> dict[str, str | int]:
 
 
 def _cpu_model() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, as far as the system knows it."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.startswith("model name"):
@@ -80,7 +79,7 @@ def _cpu_model() -> str:
 
 
 def _cpu_features() -> str:
-    """The processor's instructions that NumPy's own loops use here, such as those of exp."""
+    """The processor's instruction sets that NumPy's own loops use here, for example in exp."""
     built: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
     simd = built.get("SIMD Extensions", {})
     return " ".join([*simd.get("baseline", []), *simd.get("found", [])]) or "?"
@@ -89,29 +88,23 @@ def _cpu_features() -> str:
 def differences(then: object, now: Mapping[str, str | int]) -> list[str]:
     """Where two descriptions differ, a line for each, such as "BLAS threads: 2 then, 1 now"; [] if nowhere.
 
-    then: what a file says that describe() gave, which may be anything. now: what describe() gives.
+    then: what describe() returned earlier, as read from a file; it may be anything. now: what it returns now.
     """
     if not isinstance(then, Mapping):
-        return [f"the environment: {_shown(then)} then, which is no description of one"]
-    lines = []
+        return [f"the environment: {_shown(then)} then, which is not a description of one"]
+    lines, nothing = [], object()
     for name in [*now, *(name for name in then if name not in now)]:
-        before, after = (facts[name] if name in facts else _Nothing() for facts in (then, now))
+        values = before, after = then.get(name, nothing), now.get(name, nothing)
         if type(before) is not type(after) or before != after:
-            shown = [_shown(before), _shown(after)]
-            if shown[0] == shown[1]:  # text and a number, or a text whose end alone differs
-                shown = [reprlib.repr(before), reprlib.repr(after)]
-            lines.append(f"{_shown(name)}: {shown[0]} then, {shown[1]} now")
+            texts = ["nothing" if value is nothing else _shown(value) for value in values]
+            if texts[0] == texts[1]:  # text and a number, or long texts that differ near their ends
+                texts = [*map(reprlib.repr, values)]
+            lines.append(f"{_shown(name)}: {texts[0]} then, {texts[1]} now")
     return lines
 
 
-class _Nothing:
-    """Stands for what one of two descriptions does not hold."""
-
-
 def _shown(value: object) -> str:
-    """On one line, of a length that a line may have, without a character that a terminal would obey."""
-    if isinstance(value, _Nothing):
-        return "nothing"
+    """A value on one short line, without characters that a terminal would obey."""
     if not isinstance(value, str):
         return reprlib.repr(value)
     if len(value) > _LONGEST:

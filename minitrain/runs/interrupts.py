@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: the first signal asks a run to stop where it can go on later, the second ends it at once."""
+"""Ctrl-C and other signals: the first asks a run to stop after its batch, the second stops it at once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-# What asks a run to stop; SIGPIPE stands for an output that nobody reads any more, and is never really sent.
+# The signals that ask a run to stop. SIGPIPE stands for an output that nobody reads any more; it is never really sent.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal has ended what was running.
+    """A signal has stopped the command.
 
-    signal: its number. run: the directory of the run that can go on, if there is one; saved: whether as it was when
-    it stopped, or as it was at the checkpoint before.
+    signal: its number. run: the directory of the run that can be resumed, if there is one.
+    saved: whether the state was saved when it stopped; otherwise the run resumes from its last checkpoint.
     """
 
     def __init__(self, signal: int, message: str = "", *, run: Path | None = None, saved: bool = False) -> None:
@@ -27,22 +27,22 @@ class Interrupted(KeyboardInterrupt):
 
 
 def stop_at_once() -> None:
-    """Have a signal that asks to end raise Interrupted from now on, as Ctrl-C raises KeyboardInterrupt."""
+    """Raise Interrupted at any of these signals from now on."""
     _handle(_raise)
 
 
 def ignore() -> None:
-    """Have a signal that asks to end change nothing from now on, while its end is told of."""
-    _handle(_do_nothing)
+    """Ignore these signals from now on, while the exit is being reported."""
+    _handle(lambda number, frame: None)
 
 
 def end_at_once() -> None:
-    """Have a signal that asks to end do so from now on as the system does it, without an exception."""
+    """Let these signals end the process from now on, as the system does by default, without an exception."""
     _handle(signal.SIG_DFL)
 
 
 def discard_output() -> None:
-    """Let what is printed from now on go nowhere: nobody reads it, or it cannot be written."""
+    """Print to nowhere from now on: nobody reads the output, or it cannot be written."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -50,11 +50,11 @@ def discard_output() -> None:
 
 
 class Interrupts(contextlib.AbstractContextManager["Interrupts"]):
-    """Within it the first signal is only noted, so that a run can finish its batch; each further one raises.
+    """Inside it the first signal is only noted, so that a run can finish its batch; each further one raises.
 
-    signal: the number of the one that was noted, or 0. says: whether it tells of that on stderr.
-    What a process was told to ignore (nohup, a shell's background job) stays ignored. Handlers belong to the main
-    thread; in another one nothing is caught.
+    signal: the number of the noted signal, or 0. says: whether it is announced on stderr.
+    Signals that the process ignores (nohup, a shell's background job) stay ignored. Only the main thread can handle
+    signals; in another thread this does nothing.
     """
 
     def __init__(self, *, says: bool = True) -> None:
@@ -73,14 +73,9 @@ class Interrupts(contextlib.AbstractContextManager["Interrupts"]):
         if self.signal:
             _raise(number, frame)
         self.signal = number
-        if not self._says:
-            return
-        with contextlib.suppress(OSError):  # not print, which the signal may have interrupted
-            os.write(2, b"\nminitrain: stopping after this batch, and saving; once more to stop at once\n")
-
-
-def _do_nothing(number: int, frame: Any) -> None:
-    pass
+        if self._says:
+            with contextlib.suppress(OSError):  # not print, which the signal may have interrupted
+                os.write(2, b"\nminitrain: stopping after this batch and saving; Ctrl-C again stops at once\n")
 
 
 def _raise(number: int, frame: Any) -> None:
@@ -88,7 +83,7 @@ def _raise(number: int, frame: Any) -> None:
 
 
 def _handle(handler: Any) -> dict[int, Any]:
-    """Set the handler of each signal that is not ignored; returns those before."""
+    """Set the handler of each signal that is not ignored; returns the earlier handlers."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     before = {}

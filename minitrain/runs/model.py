@@ -1,4 +1,4 @@
-"""The built-in model: the tutorial's network, with layers of any size, written once for either framework's nn."""
+"""The built-in model: the tutorial's network, with layers of any size, written once for both frameworks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import Any
 
 
 def build_model(nn: Any, in_features: int, hidden: Sequence[int], out_features: int) -> Any:
-    """A network of Flatten, then Linear and ReLU for each hidden size, then a last Linear.
+    """Flatten, then Linear and ReLU for each hidden size, then a last Linear; parameters are named as in the tutorial.
 
-    nn: minitrain.nn or torch.nn.
-    in_features: the number of values of one sample, out_features: the number of classes.
-    Returns an nn.Module: (N, ...) of in_features values each -> logits (N, out_features). The parameters of both
-    frameworks have the same names, the tutorial's, and are drawn in the same order.
+    nn: minitrain.nn or torch.nn. in_features: the values of one sample. out_features: the number of classes.
+    Returns an nn.Module: (N, ...) -> logits (N, out_features).
     """
 
     class NeuralNetwork(nn.Module):  # type: ignore[misc]

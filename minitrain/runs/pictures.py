@@ -1,4 +1,4 @@
-"""A picture's file as a training image: grayscale, light on black, and as many pixels. Pillow reads the file."""
+"""Pictures converted to match the training images: grayscale, light on black, same size. Pillow reads the files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ import numpy.typing as npt
 
 from minitrain.runs.config import ConfigError
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # those that are data only, and that Pillow reads by itself
-MAX_PIXELS = 25_000_000  # a file of a few bytes may unfold to them, of 4 bytes each: 100 MB
-BRIGHT = 128  # a border that is at least as bright belongs to a picture that is dark on white
-FLAT = 32  # a picture shows nothing if its brightness varies by less; that of every training image varies by over 200
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "WEBP",
+)  # pure data, read by Pillow without other programs
+MAX_PIXELS = 25_000_000  # of 4 bytes each, 100 MB; a file of a few bytes may decode to any number
+BRIGHT = 128  # a border at least this bright means that a picture is dark on white
+FLAT = 32  # a picture whose brightness varies less shows nothing; in training images it varies by over 200
 
 
 class PictureError(ValueError):
-    """A file that is no picture, a damaged one, or one that is not read."""
+    """A file that is not a picture, is damaged, or has a form that is not supported."""
 
 
 class Picture(NamedTuple):
-    """A picture as a training image.
+    """A picture converted to a training image.
 
-    pixels: (H, W) of a training image, uint8, 0 for the background's black.
-    notes: what the reader of a prediction should know, in words; seldom any.
+    pixels: (H, W) of uint8, 0 for the black background. notes: warnings for the user, usually none.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -35,47 +40,45 @@ class Picture(NamedTuple):
 
 
 def require_pillow() -> None:
-    """Raise ConfigError, with the line that installs it, if Pillow cannot be imported."""
+    """Raise ConfigError, with the command that installs it, if Pillow is not installed."""
     if find_spec("PIL") is None:
         raise ConfigError('reading pictures needs Pillow, which is not installed: pip install -e ".[images]"')
 
 
 def read_picture(path: str | os.PathLike[str], shape: tuple[int, int], invert: bool = False) -> Picture:
-    """Read a picture, and make an image of the shape (H, W) of it, light on black.
+    """Read a picture and convert it to an image of shape (H, W), light on black.
 
-    In this order: it is turned as its EXIF data say; what is transparent becomes background; colours become their
-    brightness (ITU-R 601-2); it is inverted, if that is wanted; scaled, without changing its proportions, until it
-    just fits, each pixel being the mean of the area that it covers; and centred on black. A grayscale picture of
-    exactly this shape therefore stays as it is, pixel by pixel.
+    In this order: rotated by its EXIF tag; transparency becomes background; colours become brightness (ITU-R 601-2);
+    inverted if asked; scaled in proportion until it just fits, each pixel the mean of the area it covers; centred on
+    black. A grayscale picture of exactly this shape stays unchanged.
 
     invert: the picture is dark on white.
-    Raises PictureError; for every damage to a PNG, which has checksums. Of the other formats, damage that leaves a
-    file readable goes unnoticed.
+    Raises PictureError. Every damage to a PNG is found, by its checksums; other formats may hide some damage.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if not Path(path).is_file():  # reading a pipe, for one, might never end
+    if not Path(path).is_file():  # reading a pipe might never end
         raise PictureError("it is a folder, a pipe or a device" if os.path.exists(path) else "there is no such file")
     notes = []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own, on what is odd in a file but can be read
+            warnings.simplefilter("ignore")  # Pillow's, about files that are odd but readable
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise PictureError(f"its {image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
-                image.verify()  # a PNG's checksums, which nothing looks at when its pixels are read
+                image.verify()  # checks a PNG's checksums, which reading its pixels does not
             with Image.open(path, formats=FORMATS) as image:
                 if getattr(image, "is_animated", False):
-                    notes.append("it holds several pictures, of which the first is taken")
+                    notes.append("it holds several pictures; the first is used")
                 ImageOps.exif_transpose(image, in_place=True)
                 gray = _grayscale(image, background=255 if invert else 0)
     except PictureError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or a damaged one") from None
+        raise PictureError(f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or it is damaged") from None
     except Image.DecompressionBombError:
         raise PictureError(f"it has more than {MAX_PIXELS:,} pixels") from None
-    except Exception as error:  # a decoder meets damage in many ways: SyntaxError, IndexError, struct.error, ...
+    except Exception as error:  # damage makes decoders raise SyntaxError, IndexError, struct.error, ...
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"it cannot be read: {reason}") from error
     if invert:
@@ -85,13 +88,13 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int], invert: b
 
 
 def _grayscale(image: Any, background: int) -> Any:
-    """A Pillow image in mode L, what is transparent in it blended into the background."""
+    """A Pillow image in mode L, with transparency blended into the background."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # I;16; other releases of Pillow have I for the same
+    if image.mode.startswith("I"):  # I;16, or I in other releases of Pillow
         if "transparency" in image.info:
-            raise PictureError("it has 16 bits and transparency, which is not read; save it with 8 bits")
-        # Pillow would cut off what is above 255. As many shades, spread as evenly: 65535 = 257 · 255.
+            raise PictureError("16 bits with transparency are not supported; save it with 8 bits")
+        # Pillow would clip at 255. Rescale instead: 65535 = 257 · 255.
         return Image.fromarray(np.rint(np.asarray(image, np.float32) / 257).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("L")
@@ -101,7 +104,7 @@ def _grayscale(image: Any, background: int) -> Any:
 
 
 def _scaled(gray: Any, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """As large as fits into the shape, in the picture's own proportions."""
+    """The picture scaled in proportion until it just fits into the shape."""
     from PIL import Image
 
     factor = min(shape[1] / gray.width, shape[0] / gray.height)
@@ -111,20 +114,18 @@ def _scaled(gray: Any, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 def _centred(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """In the middle of a black image of this shape."""
-    image = np.zeros(shape, np.uint8)
-    top, left = ((whole - part) // 2 for whole, part in zip(shape, pixels.shape, strict=True))
-    image[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return image
+    room = [whole - part for whole, part in zip(shape, pixels.shape, strict=True)]
+    return np.pad(pixels, [(free // 2, free - free // 2) for free in room])
 
 
 def _doubts(pixels: npt.NDArray[np.uint8], inverted: bool) -> list[str]:
-    """What speaks against the picture's being light on black, with something on it, as training images are."""
+    """Warnings if the picture shows nothing, or does not look light on black as training images do."""
     if np.ptp(pixels) < FLAT:
-        hint = "leave --invert out" if inverted else "if it is dark on transparent, add --invert"
-        return [f"it shows next to nothing, since all of it is nearly of one brightness; {hint}"]
+        hint = "leave out --invert" if inverted else "if it is dark on transparent, add --invert"
+        return [f"it shows almost nothing: its brightness hardly varies; {hint}"]
     border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
     if np.median(border) < BRIGHT:
         return []
     if inverted:
-        return ["its border was dark, and is bright now; if it is light on black, leave --invert out"]
+        return ["its border was dark and is now bright; if it is light on black, leave out --invert"]
     return ["its border is bright, while training images are light on black; if it is dark on white, add --invert"]

@@ -1,4 +1,4 @@
-"""The parts of a run, made from its configuration: data, model, loss and optimizer; their state, and the epochs."""
+"""What a configuration trains: data, model, loss and optimizer; their state, and the epochs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from minitrain.runs.backend import Backend
 from minitrain.runs.config import DATASETS, Config
 from minitrain.runs.model import build_model
 from minitrain.runs.recorder import Stoppable
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 from minitrain.torchlike.random import default_generator, manual_seed
 
 
 class Training:
-    """What a configuration trains: data, model, loss and optimizer, on a backend.
-
-    Raises DataError if there is no data.
-    """
+    """Data, model, loss and optimizer on a backend. Raises DataError if there is no data."""
 
     def __init__(self, config: Config, backend: Backend) -> None:
         self.config, self.backend = config, backend
@@ -38,28 +35,28 @@ class Training:
         self.optimizer = backend.optimizer(config, self.model)
 
     def build(self, nn: Any) -> Any:
-        """The model, of a framework's nn."""
+        """The model, built from a framework's nn."""
         return build_model(nn, self._in_features, self.config.hidden, self._classes)
 
     def state(self, *, again: bool = False) -> dict[str, Any]:
-        """All that it takes to go on from here; again: with the batch that was given last."""
+        """All that is needed to resume from here; again: with the last batch drawn again."""
         return {
             "config": dataclasses.asdict(self.config),
             "model": self.backend.state_dict(self.model),
             "optimizer": self.backend.optimizer_state(self.optimizer),
-            "generator": Tensor(default_generator.get_state()),
+            "generator": wrap(default_generator.get_state()),
             "loader": self.train_dataloader.state_dict(again=again),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from there. Raises ValueError, KeyError or RuntimeError for a state that does not fit."""
+        """Resume from a state. Raises ValueError, KeyError or RuntimeError for one that does not fit."""
         position, batches = state["position"], len(self.train_dataloader)
         if position["updates"] != (position["epoch"] - 1) * batches + position["batch"] or position["batch"] > batches:
-            raise ValueError(f"it is at no position of this run, whose epochs have {batches} batches: {dict(position)}")
+            raise ValueError(f"its position is impossible in epochs of {batches} batches: {dict(position)}")
         if position["batch"] > 0 and state["loader"]["pass"] is None:
-            raise ValueError("it is amid an epoch whose order it does not have")
+            raise ValueError("it is within an epoch, but lacks the order of its samples")
         self.backend.load_state_dict(self.model, state["model"])
-        # What it remembers of each parameter; the options are the configuration's, which may have changed.
+        # Only the state of each parameter: the options come from the configuration, which may have changed.
         options = self.backend.optimizer_state(self.optimizer)["param_groups"]
         remembered = {"state": state["optimizer"]["state"], "param_groups": options}
         self.backend.load_optimizer_state(self.optimizer, remembered)
@@ -67,7 +64,7 @@ class Training:
         self.train_dataloader.load_state_dict(state["loader"])
 
     def run(self, observer: Stoppable, position: Mapping[str, Any]) -> None:
-        """The epochs that are left from there on."""
+        """Train the epochs after this position."""
         first_batch = position["batch"]
         for epoch in range(position["epoch"], self.config.epochs + 1):
             observer.begin_epoch(epoch, self.config.epochs)
@@ -77,12 +74,5 @@ class Training:
             observer.end_epoch()
 
 
-# Where a run is before its first batch.
-BEGINNING: dict[str, Any] = {
-    "epoch": 1,
-    "batch": 0,
-    "updates": 0,
-    "losses": [],
-    "under_way": False,
-    "seconds": 0.0,
-}
+# The position before the first batch.
+BEGINNING: dict[str, Any] = {"epoch": 1, "batch": 0, "updates": 0, "losses": [], "under_way": False, "seconds": 0.0}

@@ -1,4 +1,4 @@
-"""What a run does while it is trained: print the log, write the metrics, save its state, stop where it is to stop."""
+"""What happens while a run trains: print the log, write the metrics, save the state, stop after a signal or a nan."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from minitrain.loops import Observer
-from minitrain.runs.directory import RunDirectory, RunError, checkpoints, resume_command
+from minitrain.runs.checkpoints import checkpoints
+from minitrain.runs.directory import RunDirectory, VanishedError
 from minitrain.runs.interrupts import Interrupted, Interrupts, discard_output
 from minitrain.runs.nonfinite_loss import Explainer
+from minitrain.runs.resume_command import resume_command
+from minitrain.runs.run_files import RunError
 
-PAUSES = (1, 2, 4, 8)  # seconds between the tries to save a state that must not be lost
+PAUSES = (1, 2, 4, 8)  # seconds between attempts to save a state that must not be lost
 SIGPIPE = getattr(signal, "SIGPIPE", 13)
 
 
 class NonFiniteLossError(ArithmeticError):
-    """A loss was nan or infinite; neither it nor any batch after it has changed the parameters."""
+    """A loss was nan or infinite; neither it nor a later batch has changed the parameters."""
 
 
 class Stoppable(Observer):
-    """An observer that ends the loop, after a batch, when a signal has asked for it.
+    """An observer that stops the loop after a batch once a signal has arrived.
 
-    epoch: the number of the one that is under way. on_nan: "stop" or "continue".
-    agreed: among several processes, the signal that all of them know of; None for a process that trains alone.
+    epoch: the current one. on_nan: "stop" or "continue".
+    agreed: the signal that several processes have agreed on; None for a process that trains alone.
     """
 
     def __init__(self, interrupts: Interrupts, epoch: int, on_nan: str) -> None:
@@ -42,11 +45,11 @@ class Stoppable(Observer):
         return self.interrupts.signal if self.agreed is None else self.agreed
 
     def settles_after(self, batch: int) -> bool:
-        """Where it is to stop."""
+        """True if a signal has arrived."""
         return self.signal != 0
 
     def settled(self, batch: int) -> None:
-        """Stop."""
+        """Stop if a signal has arrived."""
         self.stop_if_asked()
 
     def end_epoch(self) -> None:
@@ -54,40 +57,40 @@ class Stoppable(Observer):
         self.stop_if_asked()
 
     def stop_if_asked(self) -> None:
-        """Raise Interrupted if a signal has come."""
+        """Raise Interrupted if a signal has arrived."""
         if self.signal:
             raise self.interruption()
 
     def interruption(self) -> Interrupted:
-        """What says that a signal has ended the run."""
+        """The exception that ends the run after a signal."""
         return Interrupted(self.signal)
 
     def loss_error(self, batch: int, loss: float) -> NonFiniteLossError:
-        """What says that a loss has ended the run."""
+        """The exception that ends the run at a nan or infinite loss."""
         return NonFiniteLossError(f"the loss of epoch {self.epoch}, batch {batch} is {loss}; stopped before the update")
 
 
 class Silent(Stoppable):
-    """Of a process that computes for another one, which prints and writes."""
+    """The observer of a process that neither prints nor writes: among several, one does that for all."""
 
     def line(self, text: str) -> None:
         """Print nothing."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Remember it."""
+        """Remember the epoch."""
         self.epoch = epoch
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """Stop at a loss that is not finite, as the process that writes does."""
+        """Stop at a nan or infinite loss, as the writing process does."""
         if self.on_nan == "stop" and not math.isfinite(loss.item()):
             raise self.loss_error(batch, loss.item())
 
 
 class Recorder(Stoppable):
-    """Prints the tutorial's lines, writes metrics and log into the run's directory, and saves the run's state.
+    """Prints the tutorial's log, writes tables and log into the run's directory, and saves the run's state.
 
-    state: gives the state to save, of model, optimizer, generator and data loader; again: as before the last batch.
-    position: where the run is: epoch, batches done in it, updates in all, and what else a resumed run needs to know.
+    state: returns the state of model, optimizer, generator and data loader; with again=True, before the last batch.
+    position: epoch, batches done in it, updates in all, and what else a resumed run needs to know.
     """
 
     def __init__(
@@ -105,15 +108,15 @@ class Recorder(Stoppable):
         self._under_way = position["under_way"]
         self._directory, self._explainer, self._state, self._progress = directory, explainer, state, progress
         self._every = explainer.config.checkpoint_every
-        self._explained = self._printing_failed = False
-        self._failing: dict[str, int | None] = {}  # what could not be written when it was tried last, and why not
+        self._explained = self._printing_failed = self._vanished = False
+        self._failing: dict[str, int | None] = {}  # the writes that failed last time, and their errno
         self._seen = position["batch"] * explainer.config.batch_size
         self._began = time.perf_counter() - position["seconds"]
 
-    # --- what is told ---
+    # --- printing ---
 
     def line(self, text: str) -> None:
-        """Print a line of the log, above the progress bar where there is one, and write it down."""
+        """Print a line of the log, above the progress bar if there is one, and write it to log.txt."""
         self._directory.lines["log.txt"].append(text)
         if self._printing_failed:
             return
@@ -127,15 +130,17 @@ class Recorder(Stoppable):
                 self.interrupts.signal = self.interrupts.signal or SIGPIPE
                 return
             log = self._directory.path / "log.txt"
-            self.say(f"minitrain: cannot print ({error.strerror}); the lines are in {log}, to which more are added")
+            self.say(f"minitrain: cannot print ({error.strerror}); the log continues in {log}")
 
     def say(self, text: str) -> None:
         """Print on stderr."""
         with contextlib.suppress(OSError), self._progress.external_write_mode(sys.stderr):
             print(text, file=sys.stderr, flush=True)
 
+    # --- the loops ---
+
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Say which epoch begins, of how many; of one that goes on, nothing, as it was said."""
+        """Announce the epoch, unless it is being resumed."""
         self._progress.set_description(f"Epoch {epoch}/{epochs}", refresh=False)
         if self._under_way:
             return
@@ -144,7 +149,7 @@ class Recorder(Stoppable):
         super().begin_epoch(epoch, epochs)
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """At a loss that is not finite, explain it, while the weights are those that gave it; save them, and stop."""
+        """Explain a nan or infinite loss, while the weights are those that gave it; then save the state and stop."""
         value = loss.item()
         if math.isfinite(value):
             return
@@ -156,11 +161,11 @@ class Recorder(Stoppable):
                 text = self._explainer.explain(self.epoch, batch, X, y, value, self._losses, self._updates)
             self.say(f"{text}\n")
         if self.on_nan == "stop":
-            self.insist(lambda: self._save(batch, again=True))
+            self.insist(lambda: self.save(batch, again=True))
             raise self.loss_error(batch, value)
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
-        """Print, record, show progress."""
+        """Print and record the loss, and move the progress bar."""
         super().after_update(batch, loss, current, size)
         value = loss.item()
         self._updates += 1
@@ -170,64 +175,64 @@ class Recorder(Stoppable):
             del self._losses[1]
         self._directory.lines["steps.csv"].append(f"{self.epoch},{batch},{current},{value}")
         if batch % 100 == 0:
-            self._attempt("lines", self._flush)
+            try:
+                self._attempt("lines", lambda: self._directory.flush(sync=False))
+            except VanishedError:  # stop at the next settled(): model and optimizer may be ahead of this batch
+                self._vanished = True
         self._progress.update(current - self._seen)
         self._seen = current
 
     def settles_after(self, batch: int) -> bool:
-        """Where the state is to be saved, or the run to stop."""
+        """True if the state is to be saved after this batch, or the run is to stop."""
         updates = self._updates - self._done + batch + 1
-        return super().settles_after(batch) or (self._every > 0 and updates % self._every == 0)
+        return super().settles_after(batch) or self._vanished or (self._every > 0 and updates % self._every == 0)
 
     def settled(self, batch: int) -> None:
-        """Save the state where that is due; stop where it was asked for."""
-        if self.signal:
-            self.insist(lambda: self._save(batch + 1))
-        elif self.settles_after(batch):
-            self._attempt("state", lambda: self._save(batch + 1))
-        self.stop_if_asked()
+        """Save the state if that is due; stop if a signal has arrived."""
+        if self.settles_after(batch):
+            self._save_and_stop_if_asked(batch + 1)
 
     def after_test(self, accuracy: float, loss: float) -> None:
-        """Print, record."""
+        """Print and record the test."""
         super().after_test(accuracy, loss)
         seconds = round(time.perf_counter() - self._began, 6)
         self._directory.lines["epochs.csv"].append(f"{self.epoch},{accuracy},{loss},{seconds}")
 
     def end_epoch(self) -> None:
-        """Save the state; stop where it was asked for."""
+        """Save the state; stop if a signal has arrived."""
         self.epoch, self._done, self._under_way, self._seen = self.epoch + 1, 0, False, 0
-        if self.signal:
-            self.insist(lambda: self._save(0))
-        else:
-            self._attempt("state", lambda: self._save(0))
-        self.stop_if_asked()
+        self._save_and_stop_if_asked(0)
+
+    def finish(self, weights: Any) -> None:
+        """Print the last line, and write it and the weights, which mark the run as complete."""
+        self.line("Done!")
+        with self._rescuing(lambda: self._at(0), weights):
+            self.insist(self._directory.flush)
+            self.insist(lambda: self._directory.save_weights(weights))
 
     def interruption(self) -> Interrupted:
-        """What says that a signal has ended the run, whose state is saved."""
+        """The exception that ends the run after a signal, once its state is saved."""
         where = f"after batch {self._done - 1} of epoch {self.epoch}" if self._done else f"after epoch {self.epoch - 1}"
         return Interrupted(self.signal, where, run=self._directory.path, saved=True)
 
     def loss_error(self, batch: int, loss: float) -> NonFiniteLossError:
-        """What says that a loss has ended the run, and how it can go on."""
+        """The exception that ends the run at a nan or infinite loss, with the commands that resume it."""
         path = self._directory.path
-        *earlier, last = checkpoints(path)
+        *earlier, last = checkpoints(path) or [path]
         stopped = NonFiniteLossError(
-            f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run has stopped before the update; the "
-            f"state before it is saved in {last}, and gives this loss again."
+            f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run stopped before the update and saved its "
+            f"state in {last}; resuming it gives this loss again."
         )
         if earlier:
             command = f"{resume_command(earlier[-1])} --override {self._explainer.remedy()}"
-            stopped.add_note(f"To go back to the checkpoint before:\n    {command}")
-        stopped.add_note(f"To go on all the same:\n    {resume_command(path)} --on-nan continue")
+            stopped.add_note(f"To return to the checkpoint before it:\n    {command}")
+        stopped.add_note(f"To continue anyway:\n    {resume_command(path)} --on-nan continue")
         return stopped
 
     # --- saving ---
 
-    def save(self) -> Path:
-        """Save the state as it is before the first batch of this session. Raises OSError."""
-        return self._save(self._done)
-
-    def _save(self, batch: int, *, again: bool = False) -> Path:
+    def _at(self, batch: int, *, again: bool = False) -> dict[str, Any]:
+        """The state after so many batches of the epoch."""
         position = {
             "epoch": self.epoch,
             "batch": batch,
@@ -236,60 +241,83 @@ class Recorder(Stoppable):
             "under_way": self._under_way,
             "seconds": time.perf_counter() - self._began if self._under_way else 0.0,
         }
-        self._recover()
-        return self._directory.save_checkpoint({"position": position, **self._state(again=again)}, self._updates)
+        return {"position": position, **self._state(again=again)}
 
-    def _recover(self) -> None:
-        if self._directory.recover():
-            self.say(f"minitrain: {self._directory.path} had vanished, and is made anew, with the state as it is now")
+    def save(self, batch: int, *, again: bool = False) -> Path:
+        """Save the state after so many batches of the epoch; again: with the last batch drawn again. Raises OSError."""
+        state = self._at(batch, again=again)
+        with self._rescuing(lambda: state):
+            return self._directory.save_checkpoint(state, self._updates)
 
-    def _flush(self) -> None:
-        self._recover()
-        for lines in self._directory.lines.values():
-            lines.flush()
+    @contextlib.contextmanager
+    def _rescuing(self, state: Callable[[], dict[str, Any]], weights: Any = None) -> Iterator[None]:
+        """If the run's directory vanishes, save the run elsewhere, and raise VanishedError that says where.
+
+        weights: those of a run that is complete.
+        """
+        try:
+            yield
+        except VanishedError as error:
+            try:
+                where = self._directory.rescue(state(), self._updates, weights)
+            except OSError as failure:
+                raise VanishedError(f"{error}. Its state could not be saved elsewhere ({failure})") from None
+            if weights is not None:
+                raise VanishedError(f"{error}. The complete run is saved in {where}") from None
+            rescued = VanishedError(f"{error}. The run stopped; its state is saved in {where}")
+            rescued.add_note(f"To resume it:\n    {resume_command(where)}")
+            raise rescued from None
+
+    def _save_and_stop_if_asked(self, batch: int) -> None:
+        if self.signal:
+            self.insist(lambda: self.save(batch))
+        else:
+            self._attempt("state", lambda: self.save(batch))
+        self.stop_if_asked()
 
     def _attempt(self, what: str, write: Callable[[], Any]) -> None:
-        """Write; where that fails, say so, once: the run goes on, and the next time it is tried again.
+        """Write; if that fails, report it once, continue, and let the next call try again.
 
-        what: the "state", or the "lines", which are written with every state, too.
+        what: the "state", or the "lines", which are written with each state, too.
         """
+        path = self._directory.path
         try:
             write()
         except OSError as error:
             if what not in self._failing or self._failing[what] != error.errno:
                 self.say(
-                    f"minitrain: cannot write in {self._directory.path} ({self._reason(error)}). The run goes on and "
-                    "tries again; the last checkpoint is untouched"
+                    f"minitrain: cannot write in {path} ({self._reason(error)}). The run continues and will try again; "
+                    "the last checkpoint is intact"
                 )
             self._failing[what] = error.errno
         else:
             if what == "state" and self._failing:
-                self.say(f"minitrain: {self._directory.path} can be written again; nothing is missing there")
+                self.say(f"minitrain: {path} can be written again; nothing is missing there")
                 self._failing.clear()
 
     def insist(self, write: Callable[[], Any]) -> None:
-        """Write what must not be lost: where that fails, wait, and try again for a while.
+        """Write what must not be lost; if that fails, wait and try again, a few times.
 
-        Raises RunError when it could not be written in the end; a second signal ends the waiting.
+        Raises RunError if the last attempt fails; a second signal ends the waiting.
         """
         for pause in (*PAUSES, None):
             try:
                 write()
             except OSError as error:
-                said = f"cannot save in {self._directory.path} ({self._reason(error)})"
+                failure = f"cannot save in {self._directory.path} ({self._reason(error)})"
                 if pause is None:
                     raise RunError(
-                        f"{said}. The checkpoint before is untouched; make room, then go on from it with "
+                        f"{failure}. The last checkpoint is intact; once that is fixed, resume with "
                         f"{resume_command(self._directory.path)}"
                     ) from error
-                before = self.interrupts.signal  # after this one, a signal is an answer to what is said now
-                self.say(f"minitrain: {said}; make room. Trying again in {pause} s, Ctrl-C gives up")
+                before = self.interrupts.signal  # a later signal answers the message below
+                self.say(f"minitrain: {failure}. Trying again in {pause} s; Ctrl-C gives up")
                 self._wait(pause, before)
             else:
                 return
 
     def _wait(self, seconds: float, before: int) -> None:
-        """Sleep, unless a signal comes, or has come, that is not the one before."""
+        """Sleep, until a signal arrives that is not the one before."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if self.interrupts.signal != before:
@@ -297,7 +325,6 @@ class Recorder(Stoppable):
             time.sleep(0.05)
 
     def _reason(self, error: OSError) -> str:
-        """Why something could not be written, and how much room there is, if that is the reason."""
+        """Why a write failed, and how much room there is if the disk is full."""
         reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror or error)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return f"{reason}; {self._directory.room()} are free" if full else reason
+        return reason + self._directory.room() if error.errno in (errno.ENOSPC, errno.EDQUOT) else reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,36 @@ TYPE_NAMES = {
 }
 
 
+class _Default:
+    dtype = FLOAT
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """The dtype of new Tensors of floats, float32 unless set_default_dtype has changed it."""
+    return _Default.dtype
+
+
+def set_default_dtype(d: npt.DTypeLike) -> None:
+    """The dtype of new Tensors of floats, and of results of integers, from now on. Raises TypeError for non-floats."""
+    dtype = as_dtype(d)
+    if dtype.kind != "f":
+        raise TypeError(f"only floating-point types are supported as the default type, but got {dtype}")
+    _Default.dtype = dtype
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """A dtype as torch's errors call it: Float, Long, Byte."""
+    return TYPE_NAMES[dtype].removesuffix("Tensor")
+
+
+def dtype_of_type(name: str) -> np.dtype[Any]:
+    """The dtype of a type by torch's name, such as 'torch.FloatTensor'. Raises ValueError for any other text."""
+    for dtype, known in TYPE_NAMES.items():
+        if name.removeprefix("torch.") == known:
+            return dtype
+    raise ValueError(f"invalid type: {name!r}; give a dtype such as torch.float32, or 'torch.FloatTensor'.")
+
+
 def as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
     """A dtype that Tensors can have, from a dtype or from bool, int or float. Raises TypeError for any other."""
     try:
@@ -43,12 +74,12 @@ def as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
 
 def dtype_of_number(number: Scalar) -> np.dtype[Any]:
     """The dtype that a Python number has of itself."""
-    return BOOL if isinstance(number, bool) else LONG if isinstance(number, int) else FLOAT
+    return BOOL if isinstance(number, bool) else LONG if isinstance(number, int) else _Default.dtype
 
 
 def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype, or float32 where it is not a float's."""
-    return dtype if dtype.kind == "f" else FLOAT
+    return dtype if dtype.kind == "f" else _Default.dtype
 
 
 def category(dtype: np.dtype[Any]) -> int:
@@ -81,7 +112,18 @@ def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """A shape from torch's variable arguments: f(2, 3), f((2, 3)) and f([2, 3]) mean the same."""
     if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         sizes = tuple(sizes[0])
-    return tuple(operator.index(size) for size in sizes)
+    return tuple([operator.index(size) for size in sizes])
+
+
+def as_new_shape(name: str, sizes: tuple[Any, ...], size: Sequence[int] | None) -> tuple[int, ...]:
+    """The shape of a new Tensor: f(2, 3), f((2, 3)) or f(size=(2, 3)). Raises TypeError and RuntimeError as torch."""
+    if not sizes and size is None:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    shape = as_shape(sizes if size is None else (size,))
+    for number in shape:
+        if number < 0:
+            raise RuntimeError(f"{name}: Dimension size must be non-negative, but got {number} in {list(shape)}.")
+    return shape
 
 
 def by_x(shape: tuple[int, ...]) -> str:
@@ -123,9 +165,23 @@ def as_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     return tuple(axes) if ndim else ()
 
 
-def refuse_empty(shape: tuple[int, ...], axes: tuple[int, ...], name: str) -> None:
-    """Raise IndexError if nothing lies along one of the axes: what has a maximum must have an element."""
-    for axis in axes:
+def as_keepdim(keepdim: Any, name: str) -> bool:
+    """keepdim, if it is a bool. Raises TypeError, as torch, for anything else: sum(0, 1) means sum((0, 1))."""
+    if not isinstance(keepdim, bool):
+        raise TypeError(
+            f"{name}(): argument 'keepdim' must be bool, not {type(keepdim).__name__}; give several dims as a tuple."
+        )
+    return keepdim
+
+
+def refuse_empty(shape: tuple[int, ...], axes: tuple[int, ...] | None, name: str) -> None:
+    """Raise as torch if there is no element along one of the axes (None: all), so that there can be no maximum."""
+    if axes is None and 0 in shape:
+        raise (IndexError if name.startswith("arg") else RuntimeError)(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+            "the 'dim' argument."
+        )
+    for axis in axes or ():
         if shape[axis] == 0:
             raise IndexError(
                 f"{name}(): expected reduction dim {axis} to have non-zero size, but shape is {list(shape)}"
@@ -144,6 +200,8 @@ def as_indices(index: Any, ndim: int) -> list[tuple[Any, ...]]:
     that stands for no axis of x's ndim keeps arrays apart in NumPy, and is left out beside them.
     Raises IndexError for a type or dtype that cannot index, and ValueError for a negative step, as torch.
     """
+    if isinstance(index, list) and len(index) < 32 and any(isinstance(x, list | tuple | slice) for x in index):
+        index = tuple(index)  # torch reads a list of lists as a tuple of indices
     parts = [_as_part(part) for part in (index if isinstance(index, tuple) else (index,))]
     if not any(isinstance(part, np.ndarray) for part in parts):
         return [_with_ellipsis(parts)]
@@ -184,6 +242,12 @@ def _as_part(index: Any) -> Any:
         return index
     if isinstance(index, Sequence | bool) or hasattr(index, "__array__"):
         array = np.array(index, dtype=np.int64 if isinstance(index, Sequence) and not index else None)
+        if array.dtype == UINT8 and array.ndim:
+            warnings.warn(
+                "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+                stacklevel=4,
+            )
+            array = array.astype(BOOL)
         if array.dtype.kind not in "bi":
             raise IndexError(
                 f"tensors used as indices must be of a signed integer or bool dtype, but got {array.dtype}"

@@ -10,23 +10,34 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.ops import Function
-from minitrain.torchlike.arguments import BOOL, Scalar, by_x, check_broadcast, floating
-from minitrain.torchlike.grad_mode import is_grad_enabled
+from minitrain.torchlike.arguments import BOOL, Scalar, by_x, check_broadcast, dtype_name, floating
 from minitrain.torchlike.tensor_base import TensorBase, result_type
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
 
 
+def _operator(method: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
+    """A method as Python's operator: another kind of operand is asked for its own, such as __radd__."""
+
+    def operate(self: Any, other: Any) -> Any:
+        known = isinstance(other, TensorBase | int | float | np.generic | np.ndarray)
+        return method(self, other) if known else NotImplemented
+
+    return operate
+
+
 class ElementwiseMethods(TensorBase):
     """Shapes broadcast, and dtypes are promoted as in torch."""
 
-    def _elementwise(self, function: type[Function], *operands: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
+    def _elementwise(
+        self, function: type[Function], *operands: Any, dtype: npt.DTypeLike | None = None, **options: Any
+    ) -> Tensor:
         """Apply the operation to the operands, with dtypes promoted and shapes broadcast as in torch."""
         converted = [self._operand(x) for x in operands]
         dtype = result_type(*converted) if dtype is None else np.dtype(dtype)
         try:
-            return self._apply(function, *(_wrapped(x, dtype) for x in converted), compute_dtype=dtype)
+            return self._apply(function, *(_wrapped(x, dtype) for x in converted), compute_dtype=dtype, **options)
         except ValueError as error:
             check_broadcast(*(x.array.shape for x in converted if isinstance(x, TensorBase)))
             raise RuntimeError(str(error)) from None
@@ -38,26 +49,55 @@ class ElementwiseMethods(TensorBase):
 
     # Arithmetic.
 
+    def _scaled(self, other: Any, alpha: Scalar) -> Any:
+        """other · alpha in the dtype of an operation of self and other. Raises RuntimeError as torch for an alpha."""
+        if type(alpha) is int and alpha == 1:
+            return other
+        dtype = result_type(self, self._operand(other))
+        if isinstance(alpha, bool) and dtype != BOOL:
+            raise RuntimeError("Boolean alpha only supported for Boolean results.")
+        if isinstance(alpha, float) and dtype.kind != "f":
+            raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        return self._elementwise(ops.Mul, other, alpha, dtype=dtype)
+
+    def _difference(self, a: Any, b: Any) -> Tensor:
+        bools = [isinstance(x, TensorBase) and x.dtype == BOOL for x in (a, b)]
+        if all(bools):
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+                "operator instead."
+            )
+        if any(bools):
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
+                "mask, use the `~` or `logical_not()` operator instead."
+            )
+        return self._elementwise(ops.Sub, a, b)
+
+    def _refuse_bool(self, what: str) -> None:
+        if self.dtype == BOOL:
+            raise NotImplementedError(f"{what} is not implemented for bool; convert with .long() or .float() first.")
+
     def add(self, other: Any, *, alpha: Scalar = 1) -> Tensor:
         """self + alpha · other."""
-        return self._elementwise(ops.Add, self, other if alpha == 1 else self._elementwise(ops.Mul, other, alpha))
+        return self._elementwise(ops.Add, self, self._scaled(other, alpha))
 
     def __radd__(self, other: Any) -> Tensor:
-        return self._elementwise(ops.Add, other, self)
+        return self._elementwise(ops.Add, self, other)  # on the tape the Tensor comes first, as in torch
 
     def sub(self, other: Any, *, alpha: Scalar = 1) -> Tensor:
         """self - alpha · other."""
-        return self._elementwise(ops.Sub, self, other if alpha == 1 else self._elementwise(ops.Mul, other, alpha))
+        return self._difference(self, self._scaled(other, alpha))
 
     def __rsub__(self, other: Any) -> Tensor:
-        return self._elementwise(ops.Sub, other, self)
+        return self._difference(other, self)
 
     def mul(self, other: Any) -> Tensor:
         """self · other."""
         return self._elementwise(ops.Mul, self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return self._elementwise(ops.Mul, other, self)
+        return self._elementwise(ops.Mul, self, other)
 
     def div(self, other: Any) -> Tensor:
         """self / other; integers are divided as floats."""
@@ -67,18 +107,40 @@ class ElementwiseMethods(TensorBase):
         return self._elementwise(ops.Div, other, self, dtype=floating(result_type(self._operand(other), self)))
 
     def pow(self, exponent: Any) -> Tensor:
-        """self to the power of exponent."""
-        return self._elementwise(ops.Pow, self, exponent)
+        """self to the power of exponent; an integer to the power of a negative one is 0, 1 or -1."""
+        return self._power(self, exponent)
 
     def __rpow__(self, base: Any) -> Tensor:
-        return self._elementwise(ops.Pow, base, self)
+        return self._power(base, self)
+
+    def _power(self, base: Any, exponent: Any) -> Tensor:
+        dtype = result_type(self._operand(base), self._operand(exponent))
+        if dtype == BOOL:
+            raise NotImplementedError('"pow" is not implemented for bool; convert with .long() or .float() first.')
+        if dtype.kind == "f":
+            return self._elementwise(ops.Pow, base, exponent)
+        if isinstance(exponent, TensorBase) and (exponent.array < 0).any():
+            base, exponent = np.broadcast_arrays(np.asarray(base, dtype), exponent.array.astype(dtype))
+            whole = np.power(base, np.maximum(exponent, 0))
+            unit = np.where(base == 1, 1, np.where(base == -1, 1 - 2 * (exponent % 2), 0))
+            return self._new(np.where(exponent < 0, unit, whole).astype(dtype))
+        try:
+            return self._elementwise(ops.Pow, base, exponent)
+        except ValueError as error:
+            raise RuntimeError(str(error)) from None
 
     def neg(self) -> Tensor:
         """-self."""
+        if self.dtype == BOOL:
+            raise RuntimeError(
+                "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
+                "use the `~` or `logical_not()` operator instead."
+            )
         return self._apply(ops.Neg, self)
 
     def abs(self) -> Tensor:
         """The absolute value."""
+        self._refuse_bool("abs")
         return self._apply(ops.Abs, self)
 
     def matmul(self, other: Tensor) -> Tensor:
@@ -89,6 +151,7 @@ class ElementwiseMethods(TensorBase):
         a, b = self.array, other.array
         if a.ndim == 0 or b.ndim == 0:
             raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
+        self._refuse_bool("matmul")
         if a.dtype != b.dtype:
             raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
         if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -103,8 +166,8 @@ class ElementwiseMethods(TensorBase):
             raise RuntimeError(f"{which} must be a matrix, but it is {ndim}D; use matmul for vectors and batches.")
         return self.matmul(mat2)
 
-    __add__, __sub__, __mul__, __truediv__ = add, sub, mul, div
-    __pow__, __neg__, __abs__, __matmul__ = pow, neg, abs, matmul
+    __add__, __sub__, __mul__, __truediv__ = _operator(add), _operator(sub), _operator(mul), _operator(div)
+    __pow__, __matmul__, __neg__, __abs__ = _operator(pow), _operator(matmul), neg, abs
 
     # Functions of one element.
 
@@ -130,12 +193,17 @@ class ElementwiseMethods(TensorBase):
 
     def relu(self) -> Tensor:
         """max(self, 0)."""
+        if self.array.dtype == BOOL:
+            raise RuntimeError("Boolean inputs not supported for relu")
         return self._apply(ops.ReLU, self)
 
     # Choices.
 
-    def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
-        """Each element, moved to min or max if it lies outside."""
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
+        """Each element, moved to min or max if it lies outside. The bounds are numbers, or Tensors that broadcast."""
+        if isinstance(min, TensorBase) or isinstance(max, TensorBase):
+            raised = self._self() if min is None else self._elementwise(ops.Maximum, self, min)
+            return raised if max is None else self._elementwise(ops.Minimum, raised, max)
         if min is None and max is None:
             raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
         bounds = [bound for bound in (min, max) if bound is not None]
@@ -143,11 +211,17 @@ class ElementwiseMethods(TensorBase):
 
     def maximum(self, other: Tensor) -> Tensor:
         """The larger of each pair."""
+        self._require_tensor("maximum", other)
         return self._elementwise(ops.Maximum, self, other)
 
     def minimum(self, other: Tensor) -> Tensor:
         """The smaller of each pair."""
+        self._require_tensor("minimum", other)
         return self._elementwise(ops.Minimum, self, other)
+
+    def _require_tensor(self, name: str, other: Any) -> None:
+        if not isinstance(other, TensorBase):
+            raise TypeError(f"{name}(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """self where condition is true, other elsewhere; all three broadcast."""
@@ -182,16 +256,6 @@ class ElementwiseMethods(TensorBase):
             except TypeError:
                 raise NotImplementedError(f"{compare.__name__} is not offered for {dtype}") from None
 
-    def _without_gradient(self, function: Callable[..., Any], a: Any, b: Any) -> Tensor:
-        if is_grad_enabled() and any(isinstance(x, TensorBase) and x.requires_grad for x in (a, b)):
-            raise NotImplementedError(f"{function.__name__} has no gradient in minitrain; detach() its operands first.")
-        result = self._compare(function, a, b)
-        if result is not NotImplemented and result.dtype.kind != "f":
-            divisor = b.array if isinstance(b, TensorBase) else np.asarray(b)
-            if result.numel() and not divisor.all():
-                raise RuntimeError("ZeroDivisionError: an integer is divided by 0")
-        return result
-
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return self._compare(np.equal, self, other)
 
@@ -210,9 +274,6 @@ class ElementwiseMethods(TensorBase):
     def __ge__(self, other: Any) -> Tensor:
         return self._compare(np.greater_equal, self, other)
 
-    def __invert__(self) -> Tensor:
-        return self._new(np.asarray(~self.array))
-
     def __and__(self, other: Any) -> Tensor:
         return self._compare(np.bitwise_and, self, other)
 
@@ -223,18 +284,6 @@ class ElementwiseMethods(TensorBase):
         return self._compare(np.bitwise_xor, self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
-
-    def __mod__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.remainder, self, other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.remainder, other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.floor_divide, self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.floor_divide, other, self)
 
     def __contains__(self, element: Any) -> bool:
         return bool((self == element).array.any())
@@ -252,7 +301,9 @@ class ElementwiseMethods(TensorBase):
         return bool(np.array_equal(self.array, other.array))
 
     def allclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
-        """Whether |self - other| <= atol + rtol · |other| everywhere."""
+        """Whether |self - other| <= atol + rtol · |other| everywhere. Raises RuntimeError for two dtypes."""
+        if self.dtype != other.dtype:
+            raise RuntimeError(f"{dtype_name(self.dtype)} did not match {dtype_name(other.dtype)}")
         return bool(np.allclose(self.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan))
 
     __hash__ = object.__hash__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
@@ -12,6 +14,7 @@ from minitrain.ops import Array, Context, Function
 
 class _GradMode(threading.local):
     enabled = True
+    inference = False
 
 
 grad_mode = _GradMode()
@@ -26,24 +29,44 @@ class _Mode(ContextDecorator):
     """Sets the grad mode on entry and restores the previous one on exit; it can be nested and reused."""
 
     mode: bool
-    _previous: list[bool]
+    inference = False
+    _previous: list[tuple[bool, bool]]
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         new = super().__new__(cls)
         new._previous = []
         return new if function is None else new(function)  # `@no_grad` without parentheses decorates
 
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        def generator(*args: Any, **options: Any) -> Any:
+            running = function(*args, **options)  # the mode holds while it runs, not while its caller does
+            sent, value = None, None
+            while True:
+                try:
+                    with self._recreate_cm():
+                        value = running.send(sent)
+                except StopIteration as stop:
+                    result: Any = stop.value
+                    return result
+                sent = yield value
+
+        return generator
+
     def _recreate_cm(self) -> Self:
         new = type(self)()  # each call of a decorated function gets its own: other threads may call it meanwhile
-        new.mode = self.mode
+        new.mode, new.inference = self.mode, self.inference
         return new
 
     def __enter__(self) -> None:
-        self._previous.append(grad_mode.enabled)
-        grad_mode.enabled = self.mode
+        self._previous.append((grad_mode.enabled, grad_mode.inference))
+        grad_mode.enabled, grad_mode.inference = self.mode, self.inference or grad_mode.inference
 
     def __exit__(self, *exception: object) -> None:
-        grad_mode.enabled = self._previous.pop()
+        grad_mode.enabled, grad_mode.inference = self._previous.pop()
 
 
 class no_grad(_Mode):  # noqa: N801, torch's name
@@ -59,18 +82,16 @@ class enable_grad(_Mode):  # noqa: N801, torch's name
 
 
 class inference_mode(_Mode):  # noqa: N801, torch's name
-    """no_grad under torch's other name. (torch also forbids using the results in a graph later; minitrain allows it.)
-
-    inference_mode(False) is enable_grad.
-    """
+    """no_grad whose results may not be used in a graph later, nor written to. inference_mode(False) is enable_grad."""
 
     mode = False
+    inference = True
 
     def __new__(cls, mode: Callable[..., Any] | bool = True) -> Any:
         if not isinstance(mode, bool):
             return super().__new__(cls, mode)
         new = super().__new__(cls)
-        new.mode = not mode
+        new.mode, new.inference = not mode, mode
         return new
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -9,16 +10,17 @@ import numpy as np
 from minitrain import ops
 from minitrain.ops import Array, Function
 from minitrain.torchlike import random
-from minitrain.torchlike.arguments import Scalar, as_indices, category, floating
-from minitrain.torchlike.elementwise_methods import ElementwiseMethods
-from minitrain.torchlike.grad_mode import is_grad_enabled
-from minitrain.torchlike.tensor_base import TensorBase, increment_version, result_type
+from minitrain.torchlike.arguments import BOOL, Scalar, as_indices, category, check_broadcast, dtype_name, floating
+from minitrain.torchlike.comparison_methods import ComparisonMethods
+from minitrain.torchlike.elementwise_methods import _wrapped
+from minitrain.torchlike.grad_mode import grad_mode, is_grad_enabled
+from minitrain.torchlike.tensor_base import RESHAPED, TensorBase, increment_version, result_type
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
 
 
-class InPlaceMethods(ElementwiseMethods):
+class InPlaceMethods(ComparisonMethods):
     """self[...] = an operation of self."""
 
     def _records_write(self, *operands: Any) -> bool:
@@ -27,6 +29,11 @@ class InPlaceMethods(ElementwiseMethods):
             raise RuntimeError(
                 "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, or it wraps a "
                 "read-only array. clone() it first."
+            )
+        if self._inference and not grad_mode.inference:
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed. clone() it first, or use "
+                "no_grad() where it is made."
             )
         on_tape = (isinstance(x, TensorBase) and x.requires_grad for x in (self, self._base, *operands))
         if not is_grad_enabled() or not any(on_tape):
@@ -37,16 +44,25 @@ class InPlaceMethods(ElementwiseMethods):
                 f"a {'' if self._base is None else 'view of a '}leaf Variable that requires grad is being used in an "
                 "in-place operation. Change it inside `with no_grad():`, or write the change out of place."
             )
-        if self._refusal:
-            raise RuntimeError(self._refusal)
+        if self._refusal or (self._base is not None and self._base._reshaped):
+            raise RuntimeError(self._refusal or RESHAPED)
         return True
 
     def _write(self, function: type[Function], *operands: Any, **options: Any) -> Self:
         """self[...] = function(self, *operands); if that is recorded, self has a new history from then on."""
+        operands = tuple([_wrapped(x, self.dtype) for x in operands])
+        return self._write_result(lambda before: self._apply(function, before, *operands, **options), operands)
+
+    def _write_result(self, compute: Callable[[Tensor], Tensor], operands: Sequence[Any]) -> Self:
+        """self[...] = compute(self), where compute also uses these operands."""
         recording = self._records_write(*operands)
         # The value before the write stands for self on the tape, with a memory of its own: backward may need it.
         before = self._standing_for(self, self.array.copy()) if recording else self._new(self.array)
-        after = self._apply(function, before, *operands, **options)
+        try:
+            after = compute(before)
+        except ValueError as error:
+            check_broadcast(*(x.array.shape for x in (self, *operands) if isinstance(x, TensorBase)))
+            raise RuntimeError(str(error)) from None
         if after.array.shape != self.array.shape:
             raise RuntimeError(
                 f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(after.shape)}"
@@ -86,12 +102,12 @@ class InPlaceMethods(ElementwiseMethods):
 
     def add_(self, other: Any, *, alpha: Scalar = 1) -> Self:
         """self += alpha · other."""
-        other = self._operand(other) if alpha == 1 else self._elementwise(ops.Mul, other, alpha)
+        other = self._scaled(self._operand(other), alpha)
         return self._write(ops.Add, other, compute_dtype=result_type(self, other))
 
     def sub_(self, other: Any, *, alpha: Scalar = 1) -> Self:
         """self -= alpha · other."""
-        other = self._operand(other) if alpha == 1 else self._elementwise(ops.Mul, other, alpha)
+        other = self._scaled(self._operand(other), alpha)
         return self._write(ops.Sub, other, compute_dtype=result_type(self, other))
 
     def mul_(self, other: Any) -> Self:
@@ -105,11 +121,14 @@ class InPlaceMethods(ElementwiseMethods):
         return self._write(ops.Div, other, compute_dtype=floating(result_type(self, other)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        value = self._operand(value)
+        if isinstance(value, np.ndarray):
+            raise TypeError(f"can't assign a numpy.ndarray to a {self.type()}; wrap it in torch.from_numpy().")
+        value = _wrapped(self._operand(value), self.dtype)
         *first, last = as_indices(index, self.ndim)
         target = self
         for step in first:
             target = self._apply(ops.Index, target, index=step)
+        self._require_fitting_dtype(last, value)
         try:
             target.array[last]  # an index that does not fit is the first thing to report
             if target._records_write(value):
@@ -122,6 +141,18 @@ class InPlaceMethods(ElementwiseMethods):
             raise RuntimeError(
                 f"cannot assign to these elements of a Tensor of shape {list(self.shape)}: {error}"
             ) from None
+
+    def _require_fitting_dtype(self, index: tuple[Any, ...], value: Any) -> None:
+        """Raise RuntimeError, as torch, for a Tensor of another dtype written by an index of arrays."""
+        if not isinstance(value, TensorBase) or value.dtype == self.dtype:
+            return
+        arrays = [part for part in index if isinstance(part, np.ndarray)]
+        a_number_by_mask = value.numel() == 1 and len(arrays) == 1 and arrays[0].dtype == BOOL
+        if arrays and not a_number_by_mask:
+            raise RuntimeError(
+                f"Index put requires the source and destination dtypes match, got {dtype_name(self.dtype)} for the "
+                f"destination and {dtype_name(value.dtype)} for the source; convert the source with .to()."
+            )
 
     def copy_(self, src: Tensor) -> Self:
         """self[...] = src, in self's dtype and memory order."""
@@ -147,10 +178,23 @@ class InPlaceMethods(ElementwiseMethods):
 
     def uniform_(self, from_: Scalar = 0.0, to: Scalar = 1.0, *, generator: random.Generator | None = None) -> Self:
         """Fill with values drawn evenly from [from_, to): torch's, bit for bit (see minitrain.random)."""
-        return self.copy_(self._new(random.uniform(self.shape, from_, to, dtype=self.dtype, generator=generator)))
+        return self._draw(random.uniform(self.shape, from_, to, dtype=self.dtype, generator=generator))
 
     def normal_(self, mean: Scalar = 0.0, std: Scalar = 1.0, *, generator: random.Generator | None = None) -> Self:
         """Fill with values drawn from a normal distribution (see minitrain.random on which are torch's bits)."""
-        return self.copy_(self._new(random.normal(self.shape, mean, std, dtype=self.dtype, generator=generator)))
+        return self._draw(random.normal(self.shape, mean, std, dtype=self.dtype, generator=generator))
+
+    def _draw(self, values: Array) -> Self:
+        """Write values that were drawn one after another: like torch in memory order, where a view has no gaps.
+
+        The memory meant is torch's, in which every base lies in the order of its indices.
+        """
+        if self._base is not None and self._view is not None and values.size:
+            places = self._see(np.arange(self._base.numel()).reshape(self._base.shape)).ravel()
+            if places.max() - places.min() + 1 == places.size == np.unique(places).size:
+                in_order = np.empty_like(values).ravel()
+                in_order[np.argsort(places)] = values.ravel()
+                values = in_order.reshape(values.shape)
+        return self.copy_(self._new(values))
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minitrain import ops
-from minitrain.torchlike.arguments import LONG, as_axes, as_axis, refuse_empty
+from minitrain.torchlike.arguments import BOOL, LONG, UINT8, as_axes, as_axis, as_keepdim, refuse_empty
 from minitrain.torchlike.elementwise_methods import ElementwiseMethods
 from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.shape_methods import ShapeMethods
@@ -27,9 +28,9 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
     def sum(
         self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
     ) -> Tensor:
-        """The sum; integers and bools are summed as int64."""
+        """The sum; integers and bools are summed as int64, unless dtype says otherwise."""
         x = self.to(dtype) if dtype is not None else self if self.is_floating_point() else self.to(LONG)
-        return self._apply(ops.Sum, x, dim=as_axes(dim, self.array.ndim), keepdim=keepdim)
+        return self._apply(ops.Sum, x, dim=as_axes(dim, self.array.ndim), keepdim=as_keepdim(keepdim, "sum"))
 
     @numpy_names
     def mean(
@@ -54,12 +55,20 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         correction: int | None = None,
     ) -> Tensor:
         """The variance: Σ (x - mean)² / (n - correction), where correction is 1, or 0 for unbiased=False."""
+        return self._variance("var", dim, unbiased, keepdim, correction)
+
+    def _variance(
+        self, name: str, dim: int | Sequence[int] | None, unbiased: bool, keepdim: bool, correction: int | None
+    ) -> Tensor:
+        _require_float(self, name)
         if isinstance(dim, bool):  # torch's var(unbiased)
             unbiased, dim = dim, None
-        n = math.prod(self.array.shape[axis] for axis in as_axes(dim, self.array.ndim))
-        distance = self - self.mean(dim, keepdim=True)
+        axes = as_axes(dim, self.array.ndim)
+        n = math.prod(self.array.shape[axis] for axis in axes)
         lost = int(unbiased) if correction is None else correction
-        return (distance * distance).sum(dim, keepdim) / float(max(n - lost, 0))
+        if n <= lost:
+            warnings.warn(f"{name}(): degrees of freedom is <= 0: too few values, the result is nan.", stacklevel=4)
+        return self._apply(ops.Var, self, dim=axes, keepdim=as_keepdim(keepdim, name), correction=lost)
 
     @numpy_names
     def std(
@@ -71,7 +80,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         correction: int | None = None,
     ) -> Tensor:
         """The standard deviation: √variance. Where it is 0 its gradient is 0, as torch."""
-        variance = self.var(dim, unbiased, keepdim, correction=correction)
+        variance = self._variance("std", dim, unbiased, keepdim, correction)
         constant = variance == 0
         return self._where(constant, 0.0, self._where(constant, 1.0, variance).sqrt())
 
@@ -79,7 +88,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
     def amax(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """The maximum; its gradient is shared evenly among equal maxima."""
         axes = as_axes(dim, self.array.ndim)
-        refuse_empty(self.array.shape, axes, "amax")
+        refuse_empty(self.array.shape, None if dim is None else axes, "amax")
         return self._apply(ops.Amax, self, dim=axes, keepdim=keepdim)
 
     @numpy_names
@@ -88,7 +97,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         if self.is_floating_point():
             return -(-self).amax(dim, keepdim)
         axes = as_axes(dim, self.array.ndim)
-        refuse_empty(self.array.shape, axes, "amin")
+        refuse_empty(self.array.shape, None if dim is None else axes, "amin")
         return self._new(np.asarray(self.array.min(axis=axes, keepdims=keepdim)))
 
     @numpy_names
@@ -99,7 +108,10 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         """
         if isinstance(dim, TensorBase):
             return self.maximum(dim)
-        return self.amax() if dim is None else self._pick(self.argmax(dim, keepdim=True), dim, keepdim)
+        if dim is None:
+            refuse_empty(self.array.shape, None, "max")
+            return self._apply(ops.Max, self, dim=tuple(range(self.array.ndim)), keepdim=False)
+        return self._pick(self.argmax(dim, keepdim=True), dim, keepdim)
 
     @numpy_names
     def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
@@ -109,7 +121,10 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         """
         if isinstance(dim, TensorBase):
             return self.minimum(dim)
-        return self.amin() if dim is None else self._pick(self.argmin(dim, keepdim=True), dim, keepdim)
+        if dim is None:
+            refuse_empty(self.array.shape, None, "min")
+            return -(-self).max() if self.is_floating_point() else self.amin()
+        return self._pick(self.argmin(dim, keepdim=True), dim, keepdim)
 
     def _pick(self, indices: Tensor, dim: int, keepdim: bool) -> ValuesAndIndices:
         axis = as_axis(dim, self.array.ndim)
@@ -134,7 +149,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
 
     def _arg(self, find: Callable[..., Any], dim: int | None, keepdim: bool) -> Tensor:
         axis = None if dim is None else as_axis(dim, self.array.ndim)
-        refuse_empty(self.array.shape, as_axes(dim, self.array.ndim), find.__name__)
+        refuse_empty(self.array.shape, None if axis is None else (axis,) if self.array.ndim else (), find.__name__)
         if self.array.ndim == 0:
             return self._new(np.zeros((), LONG))
         return self._new(np.asarray(find(self.array, axis=axis, keepdims=keepdim), LONG))
@@ -142,12 +157,18 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
     @numpy_names
     def all(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """Whether all elements are true; no gradient."""
-        return self._new(np.asarray(self.array.all(axis=as_axes(dim, self.array.ndim), keepdims=keepdim)))
+        return self._whether(np.all, dim, keepdim)
 
     @numpy_names
     def any(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         """Whether any element is true; no gradient."""
-        return self._new(np.asarray(self.array.any(axis=as_axes(dim, self.array.ndim), keepdims=keepdim)))
+        return self._whether(np.any, dim, keepdim)
+
+    def _whether(self, function: Callable[..., Any], dim: int | Sequence[int] | None, keepdim: bool) -> Tensor:
+        """all or any: bool, but uint8 of a uint8 Tensor; over no axis for dim=(), as torch."""
+        axes = () if isinstance(dim, Sequence) and not dim else as_axes(dim, self.array.ndim)
+        result = np.asarray(function(self.array, axis=axes, keepdims=as_keepdim(keepdim, function.__name__)))
+        return self._new(result.astype(UINT8 if self.dtype == UINT8 else BOOL))
 
     @numpy_names
     def softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
@@ -166,4 +187,5 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
 
 def _require_float(x: TensorBase, name: str) -> None:
     if x.array.dtype.kind != "f":
-        raise RuntimeError(f"{name}: expected a floating point Tensor, but got {x.dtype}; call .float() first.")
+        kind = NotImplementedError if "softmax" in name else RuntimeError
+        raise kind(f"{name}: expected a floating point Tensor, but got {x.dtype}; call .float() first.")

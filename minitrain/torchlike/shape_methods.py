@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ from minitrain.torchlike.arguments import (
     as_dtype,
     as_indices,
     as_shape,
+    dtype_of_type,
 )
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.names import numpy_names
@@ -37,7 +39,9 @@ class ConversionMethods(TensorBase):
 
     def type(self, dtype: npt.DTypeLike | None = None) -> Any:
         """Self in another dtype; without an argument, the name of this one."""
-        return TYPE_NAMES[self.array.dtype] if dtype is None else self.to(dtype)
+        if dtype is None:
+            return TYPE_NAMES[self.array.dtype]
+        return self.to(dtype_of_type(dtype) if isinstance(dtype, str) else dtype)
 
     def float(self) -> Tensor:
         """Self as float32."""
@@ -63,17 +67,22 @@ class ConversionMethods(TensorBase):
 class ShapeMethods(ConversionMethods):
     """Other shapes of the same elements, and other dtypes."""
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *sizes: Any, shape: Sequence[int] | None = None) -> Tensor:
         """The elements in another shape; one size may be -1 and follows from the others."""
-        sizes = as_shape(shape)
+        sizes = as_shape(sizes if shape is None else (shape,))
+        for i, number in enumerate(sizes):
+            if number < -1:
+                raise RuntimeError(f"invalid shape dimension {number} at index {i} of shape {list(sizes)}")
         try:
             return self._apply(ops.Reshape, self, shape=sizes)
         except ValueError:
             raise RuntimeError(f"shape '{list(sizes)}' is invalid for input of size {self.numel()}") from None
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *sizes: Any, size: Sequence[int] | None = None, dtype: npt.DTypeLike | None = None) -> Tensor:
         """reshape that never copies: raises RuntimeError where the memory's order would need it."""
-        result = self.reshape(*shape)
+        if dtype is not None or (len(sizes) == 1 and isinstance(sizes[0], np.dtype)):
+            raise NotImplementedError("view(dtype) is not offered; use .to(dtype) to convert the values.")
+        result = self.reshape(*(sizes if size is None else (size,)))
         if result.numel() and not np.may_share_memory(result.array, self.array):
             raise RuntimeError(
                 "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
@@ -94,7 +103,7 @@ class ShapeMethods(ConversionMethods):
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
         """Without its axes of size 1, or without those of them that dim names."""
         shape = self.array.shape
-        axes = as_axes(dim, self.array.ndim)
+        axes = () if isinstance(dim, Sequence) and not dim else as_axes(dim, self.array.ndim)
         return self.reshape([size for axis, size in enumerate(shape) if size != 1 or axis not in axes])
 
     @numpy_names
@@ -103,15 +112,15 @@ class ShapeMethods(ConversionMethods):
         axis = as_axis(dim, self.array.ndim + 1)
         return self.reshape([*self.array.shape[:axis], 1, *self.array.shape[axis:]])
 
-    def expand(self, *sizes: Any) -> Tensor:
+    def expand(self, *sizes: Any, size: Sequence[int] | None = None) -> Tensor:
         """Repeated along axes of size 1 to a larger shape, without copying; -1 keeps a size."""
-        shape = list(as_shape(sizes))
+        shape = list(as_shape(sizes if size is None else (size,)))
         added = len(shape) - self.array.ndim
-        for axis, size in enumerate(self.array.shape, start=added):
-            if added < 0 or (size not in (1, shape[axis]) and shape[axis] != -1):
+        for axis, own in enumerate(self.array.shape, start=added):
+            if added < 0 or (own not in (1, shape[axis]) and shape[axis] != -1):
                 raise RuntimeError(f"expand: shape {list(self.shape)} cannot be expanded to {shape}")
-            shape[axis] = size if shape[axis] == -1 else shape[axis]
-        if any(size < 0 for size in shape):
+            shape[axis] = own if shape[axis] == -1 else shape[axis]
+        if any(number < 0 for number in shape):
             raise RuntimeError(f"expand: shape {list(self.shape)} cannot be expanded to {shape}")
         return self._apply(ops.Expand, self, shape=tuple(shape))
 
@@ -120,9 +129,9 @@ class ShapeMethods(ConversionMethods):
         axis0, axis1 = as_axis(dim0, self.array.ndim), as_axis(dim1, self.array.ndim)
         return self._apply(ops.Transpose, self, dim0=axis0, dim1=axis1) if self.array.ndim else self.reshape(())
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *axes: Any, dims: Sequence[int] | None = None) -> Tensor:
         """The axes in the order dims."""
-        given = as_shape(dims)
+        given = as_shape(axes if dims is None else (dims,))
         order = tuple(as_axis(dim, self.array.ndim) for dim in given) if len(given) == self.array.ndim else ()
         if len(given) != self.array.ndim or len(set(order)) != self.array.ndim:
             raise RuntimeError(f"permute(dims): dims {list(given)} are not an order of the {self.array.ndim} axes")
@@ -136,8 +145,14 @@ class ShapeMethods(ConversionMethods):
 
     @property
     def T(self) -> Tensor:  # noqa: N802, torch's name
-        """A matrix transposed; a vector as it is."""
-        return self.t()
+        """A matrix transposed; other Tensors with all axes reversed, which torch deprecates."""
+        if self.array.ndim != 2:
+            warnings.warn(
+                f"The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated; this one "
+                f"has {self.array.ndim}. Use x.mT for matrices, or x.permute(...).",
+                stacklevel=2,
+            )
+        return self.permute(*reversed(range(self.array.ndim))) if self.array.ndim > 2 else self.t()
 
     @property
     def mT(self) -> Tensor:  # noqa: N802, torch's name

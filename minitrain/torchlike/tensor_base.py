@@ -13,7 +13,16 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.ops import Array, Context, Function
-from minitrain.torchlike.arguments import Scalar, Size, as_axis, as_dtype, category, dtype_of_number, promote_types
+from minitrain.torchlike.arguments import (
+    Scalar,
+    Size,
+    as_axis,
+    as_dtype,
+    category,
+    dtype_of_number,
+    get_default_dtype,
+    promote_types,
+)
 from minitrain.torchlike.device import CPU
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
@@ -27,10 +36,22 @@ if TYPE_CHECKING:
 
 VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
 CUSTOM_VIEW = "it is a view made by an operation of your own, which cannot be taken again; clone() it first"
+RESHAPED = "it is a view of a Tensor whose shape was changed in place; write the change out of place: x = x.squeeze()"
 NO_GRAD_VIEW = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled, or its base was written "
     "to since. Take the view and write to the memory both inside no_grad, or both outside."
 )
+
+
+class Frozen:
+    """Stands for a leaf that no longer requires a gradient, in the graphs recorded while it did."""
+
+    array: Array
+    _version: Version
+    _inference = False
+
+    def receive_grad(self, grad: Array, *, owned: bool) -> None:
+        """Drop it."""
 
 
 class ValuesAndIndices(NamedTuple):
@@ -54,6 +75,8 @@ class TensorBase:
     _requires_grad = False
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
     _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
+    _inference = False  # whether it was made in inference_mode
+    _reshaped = False  # whether its shape was changed in place, so that views from before cannot be taken again
     _refusal = ""  # why a write into this view cannot be recorded
     _born_at_version = 0  # the version that its history belongs to
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
@@ -66,11 +89,12 @@ class TensorBase:
         """Note that this Tensor, the operation's result, is a view of whichever input it shares memory with."""
         for x in inputs:
             if isinstance(x, TensorBase) and np.may_share_memory(self.array, x.array):
-                self._base = x._self() if x._base is None else x._base
+                self._base = x if x._base is None else x._base  # type: ignore[assignment]  # a Tensor
                 self._version, self._born_at_version = x._version, x._version.number
-                before = x._view if x._base is not None else ()
-                self._view = None if function not in VIEWS or before is None else (*before, (function, options))
-                self._refusal = x._refusal or ("" if self._view is not None else CUSTOM_VIEW)
+                if function not in VIEWS or (x._base is not None and x._view is None):
+                    self._refusal = x._refusal or CUSTOM_VIEW
+                else:
+                    self._view, self._refusal = (*(x._view or ()), (function, options)), x._refusal
                 if not grad_mode.enabled:
                     self._requires_grad, self._refusal = x._requires_grad, NO_GRAD_VIEW
 
@@ -87,8 +111,9 @@ class TensorBase:
         if self._refusal == NO_GRAD_VIEW:
             raise RuntimeError(NO_GRAD_VIEW)
         if self._base._recorded_at_version > self._born_at_version:
-            if self._view is None:
-                raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {CUSTOM_VIEW}.")
+            if self._view is None or self._base._reshaped:
+                why = CUSTOM_VIEW if self._view is None else RESHAPED
+                raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {why}.")
             with enable_grad():
                 renewed = self._base
                 for function, options in self._view:
@@ -165,6 +190,9 @@ class TensorBase:
 
     __hash__ = object.__hash__
 
+    def __reversed__(self) -> Tensor:
+        return self._self()[np.arange(len(self) - 1, -1, -1)]
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: minitrain does not offer it")
 
@@ -180,7 +208,7 @@ class TensorBase:
 
     def numpy(self) -> Array:
         """The array inside, sharing memory. Raises RuntimeError where a gradient would be lost unnoticed."""
-        if self.requires_grad:
+        if self.requires_grad and grad_mode.enabled:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self.array
 
@@ -196,10 +224,15 @@ class TensorBase:
         return bool(self.array.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._only_element())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only_element())
+
+    def _only_element(self) -> Any:
+        if self.array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.array.item()
 
     def __index__(self) -> int:
         if self.array.size != 1 or self.array.dtype.kind not in "biu":
@@ -214,16 +247,17 @@ class TensorBase:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if self.grad_fn is not None:
-            if not value or not self._requires_grad:
-                raise RuntimeError("you can only change requires_grad flags of leaf variables; use detach() instead.")
-            return
+            raise RuntimeError("you can only change requires_grad flags of leaf variables; use detach() instead.")
         if value and self.array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, but this is {self.dtype}")
         self._requires_grad = value
+        if self._accumulator is not None and (accumulator := self._accumulator()) is not None:
+            accumulator.variable = self if value else Frozen()  # graphs that were recorded before see the change
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Ask for a gradient, or no longer; returns self."""
-        self.requires_grad = requires_grad
+        """Require a gradient, or no longer; returns self."""
+        if not (requires_grad and self.requires_grad):
+            self.requires_grad = requires_grad
         return self
 
     @property
@@ -234,7 +268,7 @@ class TensorBase:
     @property
     def grad(self) -> Tensor | None:
         """The sum of the gradients that backward has brought so far; None before the first, and after zero_grad."""
-        if self.grad_fn is not None and self.grad_fn._retain_for is None and self._grad is None:
+        if self._grad is None and self._grad_fn is not None and self._grad_fn._retain_for is None:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It is None, unless "
                 "retain_grad() is called on that Tensor before backward().",
@@ -247,12 +281,18 @@ class TensorBase:
         if value is not None:
             if not isinstance(value, TensorBase):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise RuntimeError(
                     f"assigned grad has shape {list(value.shape)} and dtype {value.dtype}, but the Tensor has shape "
                     f"{list(self.shape)} and dtype {self.dtype}; a gradient has its Tensor's."
                 )
         self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     def retain_grad(self) -> None:
         """Have backward leave this Tensor's gradient in .grad although it is not a leaf."""
@@ -271,7 +311,7 @@ class TensorBase:
         """The gradient that backward starts from: the caller's, checked, or 1 for a Tensor of one element."""
         if create_graph:
             raise NotImplementedError("create_graph=True (gradients of gradients) is not offered; use torch for it.")
-        if not self.requires_grad:
+        if not self._requires_grad:
             raise RuntimeError(
                 "element 0 of tensors does not require grad and does not have a grad_fn: nothing that this Tensor was "
                 "computed from requires a gradient, or it was computed under no_grad()."
@@ -333,6 +373,22 @@ class TensorBase:
         if isinstance(x, TensorBase | bool | int | float):
             return x
         raise TypeError(f"an operand must be a Tensor or a number, but got {type(x).__name__}")
+
+
+def legacy_array(data: tuple[Any, ...], device: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """The array of torch's old constructors: of a list, an ndarray or a Tensor, or of sizes, with arbitrary values."""
+    if device is not None:
+        Device(device)
+    dtype = get_default_dtype() if dtype is None else dtype
+    if len(data) == 1 and isinstance(data[0], TensorBase):
+        return data[0].array
+    if len(data) == 1 and isinstance(data[0], Size):
+        data = tuple(data[0])
+    if len(data) == 1 and isinstance(data[0], list | tuple | np.ndarray):
+        return np.array(data[0], dtype)
+    if not all(isinstance(size, int) and not isinstance(size, bool) for size in data):
+        raise TypeError(f"new(): data must be a sequence (got {type(data[0]).__name__}); use torch.tensor(number).")
+    return np.empty(data or 0, dtype)
 
 
 def increment_version(tensor: TensorBase) -> None:

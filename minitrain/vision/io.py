@@ -9,7 +9,10 @@ import numpy as np
 
 from minitrain.data.transforms.functional import to_pil_image
 from minitrain.data.transforms.images import pillow
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = ["ImageReadMode", "decode_image", "read_image", "write_jpeg", "write_png"]
 
@@ -81,7 +84,7 @@ def _read(source: Any, mode: ImageReadMode | str, apply_exif_orientation: bool) 
     elif picture.mode not in ("L", "LA", "RGB", "RGBA"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
     pixels = np.asarray(picture)
-    return Tensor(np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C"))
+    return wrap(np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C"))
 
 
 def write_png(input: Tensor, filename: str | os.PathLike[str], compression_level: int = 6) -> None:

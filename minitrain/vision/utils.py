@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from minitrain.data.transforms.images import Planes, pillow
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = ["make_grid", "save_image"]
 
@@ -55,7 +58,7 @@ def make_grid(
         parts = [*images] if scale_each else [images]
         images = np.stack([_normalized(part, value_range) for part in parts]).reshape(images.shape)
     if len(images) == 1:
-        return Tensor(np.array(images[0]))
+        return wrap(np.array(images[0]))
 
     columns = min(nrow, len(images))
     rows = math.ceil(len(images) / columns)
@@ -64,7 +67,7 @@ def make_grid(
     for i, image in enumerate(images):
         top, left = i // columns * height + padding, i % columns * width + padding
         grid[:, top : top + height - padding, left : left + width - padding] = image
-    return Tensor(grid)
+    return wrap(grid)
 
 
 def _normalized(images: Planes, value_range: tuple[float, float] | None) -> Planes:

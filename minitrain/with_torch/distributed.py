@@ -1,8 +1,8 @@
-"""Several processes train one model together: torch's distributed engine on slices of minitrain's own batches.
+"""Several processes train one model: torch's DistributedDataParallel on slices of minitrain's own batches.
 
-torchrun starts the processes. All of them go through the same batches in the same order, and each computes a slice
-of each batch; DistributedDataParallel averages their gradients, so that all take the same step. A slice's loss is
-weighted such that this average is exactly the gradient of the whole batch's mean, however uneven the slices are:
+torchrun starts the processes. All of them iterate over the same batches in the same order, and each computes a slice of
+each batch. DistributedDataParallel averages their gradients, so that all take the same step. The losses of the slices
+are weighted so that this average is exactly the gradient of the whole batch's mean, even if the slices are uneven:
 
     loss of slice r = P / n · Σ losses of its rows        (P processes, n rows in the batch)
     1/P · Σ_r (loss of slice r) = 1/n · Σ losses of all rows
@@ -27,24 +27,26 @@ from torch.distributed.rendezvous import rendezvous
 from minitrain.data.loader import DataLoader
 from minitrain.loops import Observer
 from minitrain.runs.interrupts import SIGNALS
+from minitrain.runs.messages import say
 from minitrain.runs.recorder import NonFiniteLossError, Stoppable
+from minitrain.with_torch.torchrun import restart_count, world_size
 
-PATIENCE = timedelta(minutes=30)  # with a process that downloads, or is silent; one that ended is noticed at once
+TIMEOUT = timedelta(minutes=30)  # for a process that downloads or hangs; one that ended is noticed at once
 
 
 class WorkerLostError(RuntimeError):
-    """Another process of this run has ended, or does not answer."""
+    """Another process of this run ended, or does not answer."""
 
 
 class OutOfStepError(RuntimeError):
-    """The processes of this run do not train the same model. All of them raise it."""
+    """The processes of this run do not have the same weights. All of them raise it."""
 
 
 class Processes:
-    """Those that train together; a single one, without torchrun.
+    """The processes that train together; only this one without torchrun.
 
-    rank: this one's number, from 0; 0 prints and writes. count: how many there are.
-    rows: how many the batch has, of which this process computes a slice; set by Slices for WholeMean.
+    rank: this process's number, from 0; process 0 prints and writes. count: the number of processes.
+    rows: the rows of the current whole batch; set by Slices for WholeMean.
     agreed: the signal that all of them stop for; 0 for none.
     """
 
@@ -56,25 +58,25 @@ class Processes:
 
     @staticmethod
     def started(device: torch.device) -> Processes:
-        """Those that torchrun has started, connected; this one alone if it has not."""
-        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        """The processes that torchrun started, connected; only this one without torchrun."""
+        if world_size() == 1:
             return Processes(0, 1, device)
-        processes = Processes(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
+        processes = Processes(int(os.environ["RANK"]), world_size(), device)
         if not dist.is_initialized():
-            with processes.together():
+            with processes.communicating():
                 processes._connect()
         return processes
 
     def _connect(self) -> None:
         gpu = self.device.type == "cuda"
-        store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+        store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
         if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-            # torchrun's store is the same in all its attempts, and still holds the addresses of processes that have
-            # ended (https://github.com/pytorch/pytorch/issues/135712). Of several machines each counts its own.
-            store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+            # After a restart, torchrun's store still holds the addresses of processes that ended
+            # (https://github.com/pytorch/pytorch/issues/135712). Several machines count their restarts separately.
+            store = PrefixStore(f"attempt {restart_count()}", store)
         dist.init_process_group(
             "nccl" if gpu else "gloo",
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             store=store,
             rank=rank,
             world_size=count,
@@ -83,7 +85,7 @@ class Processes:
 
     @contextlib.contextmanager
     def first_process_first(self) -> Iterator[None]:
-        """Process 0 goes through the block first, then all others."""
+        """Process 0 runs the block first, then all others."""
         if self.rank > 0:
             self._wait()
         yield
@@ -92,50 +94,50 @@ class Processes:
 
     def _wait(self) -> None:
         if self.count > 1:
-            with self.together():
+            with self.communicating():
                 self._hold(dist.barrier(async_op=True)).wait()
 
     def _hold(self, work: Any) -> Any:
-        """Keep what gloo is doing, so that it is not gloo's thread that lets go of it last.
+        """Keep a reference to gloo's work, so that gloo's thread does not hold the last one.
 
-        That takes Python's lock, and a thread that asks for it while the interpreter ends is ended amid C++, which
-        aborts the process.
+        Freeing it needs Python's lock. A thread that waits for the lock while the interpreter exits is killed inside
+        C++ code, which aborts the process.
         """
         self._work = work
         return work
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Within it processes exchange numbers. Raises WorkerLostError when one of them does not answer any more."""
+    def communicating(self) -> Iterator[None]:
+        """Within it the processes exchange numbers. Raises WorkerLostError if one of them does not answer."""
         try:
             yield
         except RuntimeError as error:
             # gloo's errors have no class of their own.
             if self.count > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error)):
                 raise WorkerLostError(
-                    f"process {self.rank} of {self.count} stops: another process of this run has ended or does not "
-                    "answer. What that one printed, or torchrun's report below, says why. Start the run again."
+                    f"process {self.rank} of {self.count} stops: another process of this run ended or does not answer. "
+                    "Its output, or torchrun's report below, says why. Resume the run."
                 ) from error
             raise
 
-    def shared(self, dataloader: DataLoader[Any]) -> Any:
-        """The loader, of which this process gets its slice of each batch."""
+    def slices(self, dataloader: DataLoader[Any]) -> Any:
+        """The loader; with several processes, one that gives this process's slice of each batch."""
         return dataloader if self.count == 1 else Slices(dataloader, self)
 
-    def in_step(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The model, with its gradients averaged over all processes."""
+    def averaging(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model; with several processes, its gradients are averaged over them."""
         if self.count == 1:
             return model
-        with self.together():
+        with self.communicating():
             return torch.nn.parallel.DistributedDataParallel(model)
 
     def mean_loss(self, loss_class: Any) -> Any:
-        """The loss, the mean over a batch; of several processes, one whose average is the mean over the whole batch."""
+        """The mean loss; with several processes, one whose average over them is the mean over the whole batch."""
         return loss_class() if self.count == 1 else WholeMean(loss_class(reduction="sum"), self)
 
     def observer(self, dataloader: Any, observer: Stoppable) -> Observer:
-        """The observer, told of the whole batches instead of this process's slices."""
-        return observer if self.count == 1 else _OfTheWhole(self, dataloader, observer)
+        """The observer; with several processes, it hears about whole batches, not about slices."""
+        return observer if self.count == 1 else _WholeBatches(self, dataloader, observer)
 
     def check_same(self, model: torch.nn.Module, *numbers: int) -> None:
         """Raise OutOfStepError unless all processes have the same parameters and the same numbers."""
@@ -145,16 +147,16 @@ class Processes:
         for param in model.parameters():
             weights = zlib.crc32(param.detach().cpu().contiguous().numpy().data, weights)
         mine = torch.tensor([*numbers, weights], dtype=torch.float64, device=self.device)
-        largest = torch.stack([mine, -mine])  # of the negative numbers, the largest is the smallest number's
+        largest = torch.stack([mine, -mine])  # the largest of the negated numbers is the smallest number
         self._hold(dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True)).wait()
         if not torch.equal(largest[0], -largest[1]):
             raise OutOfStepError(
                 f"the {self.count} processes of this run do not have the same weights at the same place in the data: "
-                "they have gone on from different checkpoints. Let all of them see the same directory, as it is now"
+                "they resumed from different checkpoints; make all machines see the same run directory"
             )
 
     def launcher_is_gone(self) -> bool:
-        """Whether torchrun has ended, and left this process alone."""
+        """Whether torchrun has ended without this process."""
         return self._launcher is not None and os.getppid() != self._launcher
 
     def total(self, *numbers: Any) -> list[torch.Tensor]:
@@ -163,27 +165,27 @@ class Processes:
         self._hold(dist.all_reduce(sums, async_op=True)).wait()
         return list(sums)
 
-    def part(self, error: BaseException | None) -> None:
-        """Let go of the others, all together if all of them end here: gloo aborts under a connection that ends.
+    def disconnect(self, error: BaseException | None) -> None:
+        """Disconnect from the others, all at the same moment if all stop here: gloo aborts if a peer closes first.
 
-        error: what has ended this process's part of the run; None if nothing has. Where all stop for the same reason,
-        the first process tells it, and the others end here, well, so that torchrun disturbs none that still writes.
+        error: what ended this process's part of the run; None for success. If all stop for the same reason, the first
+        process reports it and the others exit here with status 0, so that torchrun does not kill one that still writes.
         """
         if not dist.is_initialized():
             return
-        alike = self.agreed != 0 or isinstance(error, NonFiniteLossError | OutOfStepError)
+        same_reason = self.agreed != 0 or isinstance(error, NonFiniteLossError | OutOfStepError)
         try:
-            if error is None or alike:
+            if error is None or same_reason:
                 self._wait()
             dist.destroy_process_group()
         finally:
-            if alike and self.rank > 0:
+            if same_reason and self.rank > 0:
                 self.end()
 
     def end(self) -> None:
-        """End this process now, well, where there are several: its interpreter's own end could be aborted, see _hold.
+        """Exit now with status 0, if there are several processes: the interpreter's own exit may abort, see _hold.
 
-        DistributedDataParallel's works cannot be held.
+        The works of DistributedDataParallel cannot be held.
         """
         if self.count > 1:
             for stream in (sys.stdout, sys.stderr):
@@ -192,7 +194,7 @@ class Processes:
 
 
 class Slices:
-    """The batches of a DataLoader, of each the rows that fall to one of several processes: nearly equally many."""
+    """This process's rows of each batch of a DataLoader; the slices are as equal as possible."""
 
     def __init__(self, dataloader: DataLoader[Any], processes: Processes) -> None:
         self.dataset, self.batch_size = dataloader.dataset, dataloader.batch_size
@@ -202,11 +204,9 @@ class Slices:
         return len(self._dataloader)
 
     def state_dict(self, *, again: bool = False) -> dict[str, Any]:
-        """The DataLoader's: where all processes are in the pass."""
         return self._dataloader.state_dict(again=again)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The DataLoader's."""
         self._dataloader.load_state_dict(state)
 
     def __iter__(self) -> Iterator[Any]:
@@ -218,7 +218,7 @@ class Slices:
 
 
 class WholeMean:
-    """A loss that sums over rows, made one whose average over the processes is the mean over the whole batch's rows."""
+    """Scales a loss summed over rows so that its average over the processes is the mean over the whole batch."""
 
     def __init__(self, summed: Any, processes: Processes) -> None:
         self._summed, self._processes = summed, processes
@@ -228,10 +228,10 @@ class WholeMean:
         return loss
 
 
-class _OfTheWhole(Observer):
-    """Tells an observer of whole batches what the loops tell of slices. All processes add up, whoever prints.
+class _WholeBatches(Observer):
+    """Adds up what the loops report about slices, and reports whole batches to an observer.
 
-    With the losses they add up which signals have come, so that all of them stop after the same batch.
+    The processes also add up which signals they received, so that all of them stop after the same batch.
     """
 
     def __init__(self, processes: Processes, dataloader: Any, observer: Stoppable) -> None:
@@ -241,33 +241,32 @@ class _OfTheWhole(Observer):
         observer.agreed = observer.agreed or 0
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """The whole batch's loss; this process's slice of the batch, None if its loss is finite and the whole's not."""
+        """With the whole batch's loss and this process's slice; None for a slice that is not to blame for a nan."""
         (total,) = self._total(loss.detach())
         self._loss = total / self._processes.count
         elsewhere = bool(torch.isfinite(loss)) and not bool(torch.isfinite(total))
         self._observer.before_update(batch, None if elsewhere else X, y, self._loss)
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
-        """The whole batch's loss, and the rows that all processes have seen."""
+        """With the whole batch's loss, and the rows that all processes have seen."""
         seen = min((batch + 1) * self._batch_size, size)
         self._observer.after_update(batch, self._loss, seen, size)
 
     def settled(self, batch: int) -> None:
-        """All processes have come here."""
         self._observer.settled(batch)
 
     def after_test(self, accuracy: float, loss: float) -> None:
-        """Each process has counted its right answers against the whole data set."""
+        """accuracy: this process's right answers as a share of the whole data set."""
         right, total = self._total(round(accuracy * self._size), loss)
         self._observer.after_test(right.item() / self._size, total.item() / self._processes.count)
 
     def _total(self, *numbers: Any) -> list[torch.Tensor]:
-        """The sums over all processes; and the signals that any of them has had."""
+        """The sums over all processes; also notes the first signal that any of them received."""
         interrupts = self._observer.interrupts
         if interrupts.signal == 0 and self._processes.launcher_is_gone():
             interrupts.signal = signal.SIGTERM
             if self._processes.rank == 0:
-                print("minitrain: torchrun has ended; stopping after this batch, and saving", file=sys.stderr)
+                say("minitrain: torchrun has ended; stopping after this batch, and saving")
         asked = [float(interrupts.signal == number) for number in SIGNALS]
         totals = self._processes.total(*numbers, *asked)
         came = [number for number, count in zip(SIGNALS, totals[len(numbers) :], strict=True) if count.item()]

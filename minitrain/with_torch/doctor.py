@@ -1,4 +1,4 @@
-"""What is installed here, what it computes on, and what to do about what is missing or does not fit."""
+"""examine: what is installed here, what it computes on, and how to repair or add the rest."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ import numpy as np
 
 from minitrain.data import datasets
 from minitrain.runs.environment import THREADS, numpy_blas
-from minitrain.with_torch.choose_backend import find_compiler
 from minitrain.with_torch.import_torchvision import import_torchvision
+from minitrain.with_torch.installed import find_compiler
+
+REINSTALL = 'pip install --force-reinstall -e ".[torch]"'
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """What was found about one thing.
 
-    says: what was found. remedy: what to do about it, if anything. fault: whether something is broken, rather than
-    not installed or not there.
+    remedy: what to do, if anything. fault: whether it is broken, not just missing.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Finding(NamedTuple):
 
 
 def examine(data_dir: str | None = None) -> Iterator[Finding]:
-    """Look at Python, NumPy, torch, its devices, torchvision, the compiler, matplotlib and the data, in this order.
+    """Examine Python, NumPy, threads, torch, its devices, the compiler, torchvision, matplotlib and the data.
 
     data_dir: the folder that holds FashionMNIST/raw; None for MINITRAIN_DATA, else ./data.
     """
@@ -51,7 +52,7 @@ def examine(data_dir: str | None = None) -> Iterator[Finding]:
         yield Finding(
             "torch",
             "not installed: no --backend torch, no compare, no tests, no benchmarks",
-            'pip install -e ".[torch]", or ".[test]" for the tests, if wanted',
+            'to add it: pip install -e ".[torch]", or ".[test]" for the tests',
         )
     else:
         yield from _torch()
@@ -68,20 +69,18 @@ def _numpy() -> Finding:
     threads = f", {_count(blas.threads, 'thread')}" if blas.threads is not None else ""
     kernels = f", {blas.kernels} kernels" if blas.kernels else ""
     says = f"{np.__version__}; BLAS {blas.name} {blas.version}{kernels}{threads}"
-    if chosen := os.environ.get("OPENBLAS_CORETYPE"):
-        remedy = f"OPENBLAS_CORETYPE={chosen} chose these kernels; unset it for those that suit this CPU best"
-        return Finding("NumPy", says, remedy)
-    return Finding("NumPy", says)
+    chosen = os.environ.get("OPENBLAS_CORETYPE")
+    remedy = f"OPENBLAS_CORETYPE={chosen} chose these kernels; unset it for the best ones for this CPU"
+    return Finding("NumPy", says, remedy if chosen else "")
 
 
 def _threads() -> Finding:
     given = {name: os.environ[name] for name in THREADS if name in os.environ}
     if not given:
-        return Finding("threads", "not set: every library takes all CPUs")
-    says = ", ".join(f"{name}={value}" for name, value in given.items())
-    if len(set(given.values())) > 1:
-        return Finding("threads", says, "set all of them to the same number, or a comparison of speed is unfair")
-    return Finding("threads", says)
+        return Finding("threads", "not set: every library uses all CPUs")
+    unequal = len(set(given.values())) > 1
+    remedy = "set all of them to the same number, or comparisons of speed are unfair" if unequal else ""
+    return Finding("threads", ", ".join(f"{name}={value}" for name, value in given.items()), remedy)
 
 
 def _torch() -> Iterator[Finding]:
@@ -89,14 +88,14 @@ def _torch() -> Iterator[Finding]:
         import torch
     except Exception as error:
         says = f"{metadata.version('torch')} is installed, but its import fails: {error}"
-        yield Finding("torch", says, 'pip install --force-reinstall -e ".[torch]"', fault=True)
+        yield Finding("torch", says, REINSTALL, fault=True)
         return
     mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
     blas = "MKL" if mkl else "its own or OpenBLAS"
     capability = torch.backends.cpu.get_cpu_capability()
     says = f"{torch.__version__}; BLAS {blas}, {_count(torch.get_num_threads(), 'thread')}; CPU capability {capability}"
-    narrow = capability in ("DEFAULT", "NO AVX")
-    yield Finding("torch", says, "without AVX2 torch draws other random numbers than minitrain" if narrow else "")
+    old = capability in ("DEFAULT", "NO AVX")
+    yield Finding("torch", says, "without AVX2, torch's random numbers differ from minitrain's" if old else "")
 
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     devices = ["cpu", *(f"cuda:{number} ({name})" for number, name in enumerate(gpus))]
@@ -104,41 +103,40 @@ def _torch() -> Iterator[Finding]:
         devices.append("mps")
     remedy = ""
     if not gpus and shutil.which("nvidia-smi"):
-        remedy = "this machine seems to have an NVIDIA GPU; install a torch built for CUDA to use it"
+        remedy = "to use this machine's NVIDIA GPU, install a torch built for CUDA"
     yield Finding("devices", ", ".join(devices), remedy)
     compiler = find_compiler()
-    yield Finding("compiler", compiler or "no C++ compiler", "" if compiler else "install g++, if --compile is wanted")
+    yield Finding("compiler", compiler or "no C++ compiler", "" if compiler else "to use --compile, install g++")
     yield _torchvision(torch.__version__)
 
 
 def _torchvision(torch_version: str) -> Finding:
-    install = 'pip install --force-reinstall -e ".[torch]"'
     if find_spec("torchvision") is None:
-        return Finding("torchvision", "not installed; only the tests and benchmarks use it", install)
+        return Finding("torchvision", "not installed; only the tests and benchmarks use it", REINSTALL)
     version = metadata.version("torchvision")
     needs = "\n".join(metadata.requires("torchvision") or [])
     wanted = re.search(r"^torch\s*\(?==\s*([\w.]+)", needs, re.MULTILINE)
     if wanted is not None and wanted[1] != torch_version.partition("+")[0]:
-        says = f"{version}, which belongs to torch {wanted[1]}, not to {torch_version}"
-        return Finding("torchvision", says, install, fault=True)
+        says = f"{version}, which belongs to torch {wanted[1]}, not {torch_version}"
+        return Finding("torchvision", says, REINSTALL, fault=True)
     try:
         import torch
 
         import_torchvision()
     except Exception as error:
-        return Finding("torchvision", f"{version} cannot be imported: {error}", install, fault=True)
+        return Finding("torchvision", f"{version} cannot be imported: {error}", REINSTALL, fault=True)
     remedy = ""
     if not torch._C._dispatch_has_kernel_for_dispatch_key("torchvision::nms", "CPU"):
         remedy = (
-            "but its compiled operators do not load beside this torch, and a program's `import torchvision` fails; "
-            "install both for CPUs, or both for CUDA"
+            "it is built for another torch, and `import torchvision` fails in your programs; install both for CPUs, "
+            "or both for CUDA"
         )
     return Finding("torchvision", f"{version}, matches torch", remedy)
 
 
 def _matplotlib() -> Finding:
     if find_spec("matplotlib") is None:
-        return Finding("matplotlib", "not installed: no plots", 'pip install -e ".[plot]", if wanted')
+        return Finding("matplotlib", "not installed: no plots", 'to add it: pip install -e ".[plot]"')
     return Finding("matplotlib", metadata.version("matplotlib"))
 
 
@@ -146,7 +144,7 @@ def _data(data_dir: str | None) -> Finding:
     folder = datasets.raw_folder(data_dir)
     faults = {found.fault for found in datasets.status(data_dir) if found.fault is not None}
     if not faults:
-        return Finding("data", f"Fashion-MNIST is in {folder}, whole")
+        return Finding("data", f"Fashion-MNIST is in {folder}, intact")
     damaged = faults != {"no file"}
     says = f"Fashion-MNIST in {folder}: {', '.join(sorted(faults))}"
-    return Finding("data", says, "minitrain data fetch, if wanted; digits come with the package", fault=damaged)
+    return Finding("data", says, "to download it: minitrain data fetch; digits come with the package", fault=damaged)

@@ -1,4 +1,4 @@
-"""How float32 runs drift away from a float64 run of the same training, step by step: a table and a plot."""
+"""How far float32 runs drift from a float64 run of the same training, step by step: a table and a plot."""
 
 from __future__ import annotations
 
@@ -7,38 +7,30 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minitrain.ops import Array
 from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.output_file import check_plot
 from minitrain.tensor import Tensor
-from minitrain.with_torch.choose_backend import check_writable, find_compiler, require_torch
-from minitrain.with_torch.compare import (
-    Side,
-    Triple,
-    describe,
-    make_side,
-    milestones,
-    numpy_side,
-    plain,
-    torch_twin,
-    training_data,
-)
+from minitrain.with_torch.compare_recipe import describe, numpy_side, torch_twin, training_data
+from minitrain.with_torch.comparison import milestones, plain
+from minitrain.with_torch.installed import find_compiler, require_torch
+from minitrain.with_torch.side import Triple, make_side
 
 REFERENCE = "NumPy float64"
 
 
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """How far each run is from NumPy float64, at some of the steps. str() of it is the table.
+    """How far each run is from NumPy float64 at some of the steps; str() of it is the table.
 
-    run: what was trained, in words. steps: at which steps it was measured.
-    loss: by run, |loss - loss64| / |loss64|, before the step's update.
+    run: what was trained, in words. steps: the steps that were measured.
+    loss: by run, |loss - loss64| / |loss64| before the step's update.
     parameters: by run, ‖p - p64‖ / ‖p64‖ after it; p is all parameters as one vector, ‖·‖ its Euclidean length.
-    absent: the runs that this machine does not allow, each with the reason.
+    absent: the runs that are not possible on this machine, each with the reason.
     """
 
     run: str
@@ -54,7 +46,7 @@ class Drift:
                 f"Drift from {REFERENCE} over {many}, from the same weights on the same batches:",
                 self.run,
                 "",
-                f"The loss: |loss - loss64| / |loss64|, where loss64 is that of {REFERENCE}",
+                f"The loss: |loss - loss64| / |loss64|, where loss64 is the loss of {REFERENCE}",
                 *self._table(self.loss),
                 "",
                 "The parameters: ‖p - p64‖ / ‖p64‖, all of them as one vector, after the update",
@@ -65,7 +57,7 @@ class Drift:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON takes it; nan and the infinities as strings."""
+        """All of it for JSON; nan and the infinities as strings."""
         figures: dict[str, Any] = plain(dataclasses.asdict(self))
         return figures
 
@@ -77,10 +69,10 @@ class Drift:
 
 
 class _Run:
-    """One of the runs: takes a step on a batch, gives its parameters."""
+    """One of the runs, step by step."""
 
     def __init__(self, triple: Triple, *, compiled: bool = False, precision: str | None = None) -> None:
-        self._side: Side = make_side(triple)
+        self._side = make_side(triple)
         self._model = triple[0]
         if compiled:
             import torch
@@ -99,19 +91,18 @@ class _Run:
         return float(loss.item())
 
     def warm_up(self, X: Tensor) -> None:
-        """Run forward and backward, so that what is compiled is compiled; nothing is updated."""
+        """Run forward and backward without an update: torch.compile compiles here, or fails."""
         self._model(self._side.own(X)).sum().backward()
         self._side.optimizer.zero_grad()
 
     def parameters(self) -> Array:
-        """All of them as one vector of float64."""
-        arrays = [self._side.array(param) for param in self._side.parameters.values()]
-        return np.concatenate([array.astype(np.float64).ravel() for array in arrays])
+        """All parameters as one vector of float64."""
+        return np.concatenate([self._side.weights(name).astype(np.float64).ravel() for name in self._side.parameters])
 
 
 @contextlib.contextmanager
 def _matmul_precision(precision: str | None) -> Iterator[None]:
-    """torch's float32_matmul_precision, 'highest' or 'high' (tf32), set inside and put back after."""
+    """Within it, torch's float32_matmul_precision is this one: 'highest' or 'high' (tf32)."""
     if precision is None:
         yield
         return
@@ -126,11 +117,11 @@ def _matmul_precision(precision: str | None) -> Iterator[None]:
 
 
 def measure_drift(config: Config, steps: int = 500) -> Drift:
-    """Train what `minitrain train` would train in several ways at once, from the same weights on the same batches.
+    """Train what `minitrain train` would train, in several ways at once, from the same weights on the same batches.
 
-    The ways: NumPy float64, which the others are measured by; NumPy float32; torch on the CPU in float32, as it is and
-    compiled, and in float64, to show that it is the width that matters; torch on the GPU in float32, with and without
-    tf32. Raises ConfigError without torch, DataError without data.
+    The ways: NumPy in float64 (the reference) and in float32; torch on the CPU in float32, eager and compiled, and in
+    float64, to show that the width is what matters; torch on the GPU in float32, with and without tf32.
+    Raises ConfigError without torch, DataError without data.
     """
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, but got {steps}")
@@ -142,15 +133,12 @@ def measure_drift(config: Config, steps: int = 500) -> Drift:
     wide, batches = numpy_side(config, data, "float64")
     first = narrow[0]
     reference = _Run(wide)
-    runs = {
-        "NumPy float32": _Run(narrow),
-        "torch CPU float32": _Run(torch_twin(config, first, "float32")),
-    }
+    runs = {"NumPy float32": _Run(narrow), "torch CPU float32": _Run(torch_twin(config, first, "float32"))}
     absent = []
     X, y = next(batches)
     batches = itertools.chain([(X, y)], batches)
     if find_compiler() is None:
-        absent.append("torch compiled, float32: no C++ compiler here (g++, or CXX), which torch.compile needs")
+        absent.append("torch compiled, float32: no C++ compiler here (g++, or CXX); torch.compile needs one")
     else:
         try:
             compiled = _Run(torch_twin(config, first, "float32"), compiled=True)
@@ -183,23 +171,12 @@ def measure_drift(config: Config, steps: int = 500) -> Drift:
 
 # --- the plot ---------------------------------------------------------------------------------------------------------
 
-# Told apart by people with any kind of colour vision: Okabe and Ito, "Color Universal Design" (2008).
+# Distinguishable with any kind of colour vision: Okabe and Ito, "Color Universal Design" (2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def check_plot(path: str) -> None:
-    """Raise ConfigError, before a long run, if a plot could not be written there."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ConfigError('plotting needs matplotlib: pip install -e ".[plot]"') from None
-    check_writable(path, "--plot")
-    if Path(path).suffix.lower() != ".png":
-        raise ConfigError(f"the plot is a PNG file, but its name is {path!r}; end it in .png")
-
-
 def plot_drift(drift: Drift, path: str) -> None:
-    """Draw it as a PNG: the loss above, the parameters below, both axes logarithmic, each line named at its end."""
+    """Draw it as a PNG: the loss above, the parameters below, both axes logarithmic, with a legend."""
     check_plot(path)
     from matplotlib.figure import Figure
 
@@ -219,38 +196,15 @@ def plot_drift(drift: Drift, path: str) -> None:
         axes.grid(True, which="major", color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(y=0.1)
-        ends = {}
-        # Each line is drawn thinner than those below it, so that lines that coincide can all be seen.
+        # Each line is thinner than those below it, so that coinciding lines can all be seen.
         widths = np.linspace(5, 1.2, len(columns))
         for (label, values), colour, width in zip(columns.items(), itertools.cycle(COLOURS), widths, strict=False):
             seen = [value if value > 0 else math.nan for value in values]  # 0 has no place on a logarithmic axis
-            axes.plot(drift.steps, seen, color=colour, marker="o", markersize=width + 2, linewidth=width)
-            points = [(step, value) for step, value in zip(drift.steps, values, strict=True) if value > 0]
-            if points:
-                ends[label] = (points[-1], colour)
-        _name_lines(axes, ends)
+            axes.plot(drift.steps, seen, color=colour, marker="o", markersize=width + 2, linewidth=width, label=label)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     panels[1].set_xlabel("training step")
     panels[1].set_xticks(drift.steps, labels=[f"{step:,}" for step in drift.steps])
     panels[1].minorticks_off()
     notes = ["A difference of exactly 0 is not drawn.", *(f"{reason}." for reason in drift.absent)]
     figure.text(0.02, -0.01, "  ".join(notes), fontsize=8, color="0.4", va="top")
     figure.savefig(path, bbox_inches="tight")
-
-
-def _name_lines(axes: Any, ends: dict[str, tuple[tuple[int, float], str]]) -> None:
-    """Write each line's name to the right of its end, highest first, moved down where two would overlap."""
-    low, high = np.log10(axes.get_ylim())
-    ceiling = 1.0
-    for label, ((step, value), colour) in sorted(ends.items(), key=lambda item: -item[1][0][1]):
-        at = min(float((np.log10(value) - low) / (high - low)), ceiling)
-        ceiling = at - 0.065  # the height of a line of text, as a share of the axes'
-        axes.annotate(
-            label,
-            xy=(step, value),
-            xytext=(1.03, at),
-            textcoords="axes fraction",
-            color=colour,
-            fontsize=9,
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkB": 4},
-        )

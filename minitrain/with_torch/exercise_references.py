@@ -1,4 +1,4 @@
-"""What torch has for the pieces that the exercises are made of: the same numbers in, torch's numbers out."""
+"""torch's results for the parts that the exercises are about, to check a learner's results against."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minitrain.ops import Array
 
 
 def _tensor(array: Any) -> Any:
-    """An array as a torch tensor of its own; anything else as it is."""
+    """An array as a torch tensor with its own memory; anything else unchanged."""
     return torch.from_numpy(np.array(array)) if isinstance(array, np.ndarray) else array
 
 
@@ -25,7 +25,7 @@ def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str)
     return F.nll_loss(x, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
-# Each takes the inputs and the options of the operation of this name in ops.py.
+# Each takes the inputs and the options of the operation of this name in minitrain.ops.
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "Add": torch.add,
     "Sub": torch.sub,
@@ -55,7 +55,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 def operation(
     name: str, inputs: Sequence[Any], options: dict[str, Any], needed: Sequence[bool], grad_of: Callable[[Array], Array]
 ) -> tuple[Array, list[Array | None]]:
-    """An operation's result, and its inputs' gradients where they are needed; grad_of(y) is dL/dy."""
+    """An operation's result, and the gradients of the inputs that need one; grad_of(y) is dL/dy."""
     tensors = [_tensor(x) for x in inputs]
     for tensor, need in zip(tensors, needed, strict=True):
         if need:
@@ -73,7 +73,7 @@ def operation(
 def graph(
     function: Callable[..., Any], inputs: Sequence[Array], passes: int, grad_of: Callable[[Array], Array]
 ) -> tuple[Array, list[Array]]:
-    """A function of tensors: its result, and its inputs' .grad after some passes that forget nothing."""
+    """The result of a function of tensors, and its inputs' .grad accumulated over some passes."""
     leaves = [_tensor(x).requires_grad_() for x in inputs]
     for _ in range(passes):
         y = function(*leaves)
@@ -82,7 +82,7 @@ def graph(
 
 
 def updates(name: str, options: dict[str, Any], start: Array, gradients: Sequence[Array]) -> Iterator[Array]:
-    """A parameter after each step of an optimizer; before the last two the learning rate is halved."""
+    """A parameter after each step of an optimizer; the learning rate is halved before the last two."""
     param = _tensor(start).requires_grad_()
     optimizer = getattr(torch.optim, name)([param], **options)
     for step, gradient in enumerate(gradients):
@@ -93,7 +93,7 @@ def updates(name: str, options: dict[str, Any], start: Array, gradients: Sequenc
         yield param.detach().numpy().copy()
 
 
-# --- draws and loops, by the names that minitrain.learn.check_inputs has for them -------------------------------------
+# --- random numbers and loops, named as in minitrain.learn.check_inputs -----------------------------------------------
 
 
 def kaiming_uniform() -> Iterator[tuple[str, Array]]:
@@ -123,7 +123,7 @@ def reset_parameters() -> Iterator[tuple[str, Array]]:
 
 
 def small_run(x: Array, y: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
-    """A layer's weight and bias after two passes in batches of three, with SGD at a rate of 0.5."""
+    """A layer's weight and bias after two passes in batches of three, with SGD at a learning rate of 0.5."""
     layer = torch.nn.Linear(3, 2, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(_tensor(weight))

@@ -1,17 +1,16 @@
-"""torchvision beside a torch that was built without the operators torchvision asks for."""
+"""import_torchvision: makes torchvision importable beside a torch that lacks operators torchvision expects."""
 
 from types import ModuleType
 
 
 def import_torchvision() -> ModuleType:
-    """Import torchvision and return it; its data sets and transforms work, whichever torch is installed.
+    """Import torchvision and return it; its data sets and transforms work with any installed torch.
 
-    torchvision's published wheels bring compiled operators for torch's CUDA builds. Beside a CPU-only torch these
-    do not load, and the import fails on describing two of them: 'operator torchvision::nms does not exist'. So
-    they are declared first, names without an implementation, but only where the plain import fails.
+    torchvision's published wheels contain compiled operators for torch's CUDA builds. Beside a CPU-only torch these
+    do not load, and the import fails at the description of two of them: 'operator torchvision::nms does not exist'.
+    If the plain import fails like that, declare the two first, without an implementation.
 
-    Raises:
-        ImportError: torch or torchvision is not installed (pip install -e ".[torch]").
+    Raises ImportError if torch or torchvision is not installed (pip install -e ".[torch]").
     """
     from torch import library
 

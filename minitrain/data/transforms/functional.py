@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from minitrain.data.transforms import resampling
 from minitrain.data.transforms.basic import Normalize, ToTensor
 from minitrain.data.transforms.images import Planes, get_dimensions, is_pil_image, like, on_planes, pillow, planes_of
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 __all__ = [
     "InterpolationMode",
@@ -97,7 +97,7 @@ def pil_to_tensor(pic: Any) -> Tensor:
     if isinstance(pic, Tensor):
         raise TypeError(f"pic should be PIL Image or ndarray. Got {type(pic)}: it is a Tensor already")
     planes = planes_of(pic)
-    return Tensor(np.array(planes[None] if planes.ndim == 2 else planes, order="C"))
+    return wrap(np.array(planes[None] if planes.ndim == 2 else planes, order="C"))
 
 
 def to_pil_image(pic: Any, mode: str | None = None) -> Any:
@@ -151,15 +151,15 @@ def convert_image_dtype(image: Tensor, dtype: DTypeLike = np.float32) -> Tensor:
         return image
     if new.kind == "f":
         scaled = values.astype(new)
-        return Tensor(scaled if values.dtype.kind == "f" else scaled / new.type(_largest(values.dtype)))
+        return wrap(scaled if values.dtype.kind == "f" else scaled / new.type(_largest(values.dtype)))
     largest = _largest(new)
     if values.dtype.kind == "f":
         if new.itemsize >= values.dtype.itemsize:
             raise RuntimeError(f"The cast from {values.dtype} to {new} cannot be performed safely.")
-        return Tensor((values * values.dtype.type(largest + 1.0 - 1e-3)).astype(new))
+        return wrap((values * values.dtype.type(largest + 1.0 - 1e-3)).astype(new))
     if _largest(values.dtype) > largest:
-        return Tensor((values // ((_largest(values.dtype) + 1) // (largest + 1))).astype(new))
-    return Tensor(values.astype(new) * new.type((largest + 1) // (_largest(values.dtype) + 1)))
+        return wrap((values // ((_largest(values.dtype) + 1) // (largest + 1))).astype(new))
+    return wrap(values.astype(new) * new.type((largest + 1) // (_largest(values.dtype) + 1)))
 
 
 def _largest(dtype: np.dtype[Any]) -> int:
@@ -249,7 +249,7 @@ def resize(
         if mode is InterpolationMode.BICUBIC and planes.dtype == np.uint8:
             resized = resized.clip(0, 255)
         resized = np.rint(resized).astype(planes.dtype)
-    return Tensor(np.ascontiguousarray(resized))
+    return wrap(np.ascontiguousarray(resized))
 
 
 def _new_size(old: tuple[int, int], size: int | Sequence[int], max_size: int | None) -> list[int]:

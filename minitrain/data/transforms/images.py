@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 Planes = npt.NDArray[Any]  # (..., H, W)
 
@@ -57,7 +57,7 @@ def planes_of(img: Any) -> Planes:
 def like(img: Any, planes: Planes) -> Any:
     """These pixels as an image of the same kind as `img`."""
     if isinstance(img, Tensor):
-        return Tensor(np.ascontiguousarray(planes))
+        return wrap(np.ascontiguousarray(planes))
     array = np.ascontiguousarray(planes if planes.ndim == 2 else np.moveaxis(planes, 0, -1))
     return pillow().fromarray(array) if is_pil_image(img) else array
 

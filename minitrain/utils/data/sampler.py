@@ -8,6 +8,9 @@ from minitrain.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = [
     "BatchSampler",

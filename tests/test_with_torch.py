@@ -1,4 +1,4 @@
-"""The run on torch is the run on NumPy: its log, its weights, in turn with it, captured or not."""
+"""A run on torch is the run on NumPy: the same log and weights, alternating with it, captured or not."""
 
 import copy
 import dataclasses
@@ -21,16 +21,17 @@ from minitrain.data import DataLoader, ToTensor
 from minitrain.data.datasets import Digits
 from minitrain.loops import Observer, train_loop
 from minitrain.runs.backend import Backend
+from minitrain.runs.checkpoints import read_last_good
 from minitrain.runs.config import DATASETS, Config, ConfigError
-from minitrain.runs.directory import read_last_good
 from minitrain.runs.interrupts import Interrupted
 from minitrain.runs.model import build_model
 from minitrain.runs.nonfinite_loss import Explainer
+from minitrain.runs.output_file import check_writable
 from minitrain.runs.recorder import NonFiniteLossError
 from minitrain.runs.resume import plan_resumption
 from minitrain.runs.run import resume, train
 from minitrain.with_torch.backend import OnDevice, TorchBackend, find_device
-from minitrain.with_torch.choose_backend import check_writable, choose_backend
+from minitrain.with_torch.choose_backend import choose_backend
 from minitrain.with_torch.convert_state import load_optimizer_state, to_minitrain, to_torch
 from minitrain.with_torch.cuda_graph import CapturedLoop
 from tests.comparing import assert_same_log
@@ -48,7 +49,7 @@ CUDA = pytest.param(
 
 
 class Heard(Observer):
-    """Keeps what the loops tell."""
+    """Keeps what the loops report."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -175,7 +176,7 @@ def test_a_data_set_kept_on_a_device_gives_the_batches_of_the_loader(indices: li
         np.testing.assert_array_equal(np.rint(got.numpy().squeeze() * (255 if got.ndim > 1 else 1)), rows.squeeze())
 
 
-# --- crossing over ----------------------------------------------------------------------------------------------------
+# --- converting state -------------------------------------------------------------------------------------------------
 
 
 ON_FASHION_MNIST = [
@@ -410,12 +411,12 @@ def test_train_loop_would_have_applied_it() -> None:
     assert all(np.isnan(weight).any() for weight in pair.weights())
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is rejected -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_device_that_is_not_there_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"there is no cuda device .* only: cpu"):
+    with pytest.raises(ConfigError, match=r"can use no cuda device here, only: cpu"):
         find_device("cuda")
     assert find_device("auto").type in ("cpu", "mps")
     with pytest.raises(ConfigError, match="tf32 needs an NVIDIA GPU, but the device is cpu"):
@@ -450,6 +451,17 @@ def test_several_processes_are_refused_on_numpy(monkeypatch: pytest.MonkeyPatch)
         choose_backend(Config())
 
 
+def test_the_old_import_lines_work() -> None:
+    from minitrain.accelerated.compare import compare
+    from minitrain.accelerated.crossing import load_optimizer_state as load
+    from minitrain.accelerated.crossing import to_minitrain as minitrains
+    from minitrain.accelerated.crossing import to_torch as torchs
+    from minitrain.with_torch import compare as today
+
+    assert compare is today.compare
+    assert (load, minitrains, torchs) == (load_optimizer_state, to_minitrain, to_torch)
+
+
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
@@ -476,10 +488,11 @@ def test_without_torch_the_command_says_how_to_install_it(tmp_path: Path) -> Non
 def test_a_torch_whose_import_fails_is_told_as_such(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('libfoo.so is missing')")
     command = [sys.executable, "-m", "minitrain", "train", "--dataset", "digits", "--backend", "torch"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "--backend torch needs torch, whose import fails: libfoo.so is missing" in result.stderr
+    assert "--backend torch needs torch, but its import fails: libfoo.so is missing" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -490,7 +503,7 @@ def test_a_place_for_a_file_is_checked_before_it_is_needed(tmp_path: Path) -> No
             check_writable(path, "--json")
     if os.geteuid() != 0:  # root may write anywhere
         tmp_path.chmod(0o500)
-        with pytest.raises(ConfigError, match="cannot be written"):
+        with pytest.raises(ConfigError, match="no permission to write"):
             check_writable(str(tmp_path / "new.json"), "--json")
 
 
@@ -504,7 +517,7 @@ def test_torchs_nan_is_explained_on_numpy(
     reports = []
     for backend in (Backend(), on_torch()):
         name = "torch" if isinstance(backend, TorchBackend) else "numpy"
-        with pytest.raises(NonFiniteLossError, match=r"the loss of epoch 1, batch 1 is nan\. The run has stopped"):
+        with pytest.raises(NonFiniteLossError, match=r"the loss of epoch 1, batch 1 is nan\. The run stopped"):
             train(Config(**{**SHORT, **optimizer}, backend=name), tmp_path / name, backend)  # type: ignore[arg-type]
         reports.append(capsys.readouterr().err)
     for report in reports:

@@ -1,0 +1,87 @@
+"""A run's config.json: written with a checksum, and read without trusting it."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from minitrain.files import parse_json, read_file, shown
+from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.run_files import CONFIG, FORMAT, RunError, UnreadableError, check_run
+
+LARGEST = 2**22  # bytes; a real one has 2 kB, and 1 kB for each session
+
+
+def config_json(description: Mapping[str, Any]) -> bytes:
+    """The file's content, for a configuration with its environment and its sessions."""
+    content = {"format": FORMAT, **description}
+    content["checksum"] = _checksum(content)
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+
+
+def read_config(run: str | os.PathLike[str]) -> Config:
+    """The configuration in a run's config.json. Raises RunError that names the fault."""
+    return config_of(_read(check_run(run)), run)
+
+
+def read_sessions(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The sessions in a run's config.json, each with its environment. Raises RunError, as read_config does."""
+    sessions: list[dict[str, Any]] = _read(check_run(run))["sessions"]
+    return sessions
+
+
+def _read(run: Path) -> dict[str, Any]:
+    path = run / CONFIG
+    try:
+        content = parse_json(read_file(path, LARGEST))
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
+        if content.get("format") != FORMAT:
+            raise ValueError(f"its format is {shown(content.get('format'))}, but this minitrain reads {FORMAT}")
+        if content.pop("checksum", None) != _checksum(content):
+            raise ValueError("its checksum does not match: it was damaged, or edited by hand")
+        sessions = content.get("sessions")
+        if not isinstance(sessions, list) or not sessions or not all(map(_is_session, sessions)):
+            raise ValueError(f"its sessions are not what minitrain writes: {shown(sessions)}")
+    except FileNotFoundError:
+        raise RunError(f"there is no {path}") from None
+    except OSError as error:
+        raise UnreadableError(f"cannot read {path} ({error.strerror})") from None
+    except ValueError as error:
+        raise RunError(f"cannot read {path} as a run's configuration: {error}") from None
+    return content
+
+
+def _is_session(session: Any) -> bool:
+    if not isinstance(session, dict) or not isinstance(session.get("environment"), dict):
+        return False
+    return type(session.get("updates")) is int and isinstance(session.get("changes", {}), dict)
+
+
+def config_of(content: Mapping[str, Any], where: object) -> Config:
+    """The Config with these values, which come from a file. Raises RunError for values that are not a Config's."""
+    values = {}
+    for name, kind in get_type_hints(Config).items():
+        if name not in content:
+            raise RunError(f"the configuration of {where} has no {name}")
+        value = content[name]
+        if get_origin(kind) is tuple:
+            fits = isinstance(value, list | tuple) and all(type(size) is int for size in value)
+            value = tuple(value) if fits else value
+        else:
+            fits = value in get_args(kind) or type(value) in (get_args(kind) or (kind,))
+        if not fits:
+            raise RunError(f"the configuration of {where} has {shown(value)} for {name}")
+        values[name] = value
+    try:
+        return Config(**values)
+    except ConfigError as error:
+        raise RunError(f"the configuration of {where} cannot be run: {error}") from None

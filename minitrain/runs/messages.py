@@ -1,0 +1,26 @@
+"""Messages for the user, on stderr: wrapped to the width of a terminal, one line each where they can be searched."""
+
+import contextlib
+import os
+import sys
+import textwrap
+
+
+def say(text: str) -> None:
+    """Print on stderr if it can be written. On a terminal, wrap all lines but indented ones, which are commands."""
+    with contextlib.suppress(OSError):
+        if sys.stderr.isatty():
+            width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+            text = "\n".join(_wrapped(line, width or 80) for line in text.splitlines())
+        print(text, file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """The lines of a message joined into one; spaces within a line are kept, as a file's name may have them."""
+    return " ".join(filter(None, map(str.strip, text.splitlines())))
+
+
+def _wrapped(line: str, width: int) -> str:
+    if line.startswith(" "):
+        return line
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,42 @@
+"""The command that resumes a run, also under torchrun, and the run that an earlier attempt of torchrun's began."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from minitrain.runs.config import ConfigError
+from minitrain.runs.config_file import read_sessions
+from minitrain.runs.run_files import RunError
+
+
+def resume_command(run: Path) -> str:
+    """The command that resumes a run, or a checkpoint of it, in as many processes as torchrun has started."""
+    name = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
+    command = "minitrain" if shutil.which("minitrain") else "python -m minitrain"
+    if launch() is not None:
+        torchrun = "torchrun" if shutil.which("torchrun") else "python -m torch.distributed.run"
+        here, everywhere = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+        options = f"--standalone --nproc-per-node {here}" if here == everywhere else "(on each machine, as before)"
+        command = f"{torchrun} {options} -m minitrain"
+    return f"{command} train --resume {shlex.quote(name)}"
+
+
+def launch() -> str | None:
+    """An identifier of this launch of torchrun, the same in all its attempts; None without torchrun."""
+    # torchrun's own run id may repeat, but each launch makes a new folder for the errors of its processes:
+    # torchelastic_*/<id>_*/attempt_<n>/<process>/error.json
+    errors = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    return None if errors is None else str(Path(errors).parents[2])
+
+
+def of_launch(launch: str, out: str | os.PathLike[str] | None, dataset: str) -> Path | None:
+    """The run that an earlier attempt of this launch began, in out or in runs/; None if there is none."""
+    for path in [Path(out)] if out is not None else sorted(Path("runs").glob(f"{dataset}-*")):
+        with contextlib.suppress(RunError, ConfigError):
+            if any(session.get("launch") == launch for session in read_sessions(path)):
+                return path
+    return None
