@@ -12,8 +12,7 @@ from minitrain.cli.parser import Commands, add_command
 
 EXAMPLES = {
     "which files are here": "",
-    "download Fashion-MNIST into ./data (30 MB)": "fetch --data-dir data",
-    "download MNIST": "fetch --dataset mnist",
+    "download MNIST into ./data (12 MB)": "fetch --dataset mnist --data-dir data",
     "fail unless every file is genuine": "verify",
 }
 
