@@ -16,6 +16,16 @@ abs all allclose amax amin any argmax argmin clamp clone equal exp flatten is_fl
 log_softmax matmul max maximum mean min minimum mm neg numel permute pow relu reshape sigmoid softmax sqrt squeeze std
 sum t tanh transpose unsqueeze var
 """
+METHODS += """
+aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum diff histc histogram kthvalue logsumexp
+median mode msort nanmean nanmedian nansum norm prod sort std_mean topk unique unique_consecutive var_mean
+bincount gather index_add index_copy index_fill index_put index_select masked_fill masked_scatter masked_select nonzero
+scatter scatter_add take take_along_dim
+adjoint broadcast_to chunk dsplit flip fliplr flipud hsplit moveaxis movedim narrow ravel repeat_interleave roll rot90
+select split swapaxes swapdims tensor_split tile unbind unflatten vsplit
+addbmm addmm addmv addr baddbmm bmm cross det diag diag_embed diagonal dot ger inner inverse kron matrix_power mv outer
+trace tril triu vdot
+"""
 ARITHMETIC = "add sub mul div"
 
 

@@ -11,6 +11,7 @@ operand's dtype; it gets no gradient.
 """
 
 from minitrain.ops.activation import ELU, Hardtanh, LeakyReLU, LogSigmoid, SiLU, Softplus
+from minitrain.ops.arrange import Diagonal, Flip, IndexAdd, Roll, Unfold
 from minitrain.ops.binary_loss import BCELoss, BCEWithLogitsLoss, SmoothL1Loss
 from minitrain.ops.convolution import AvgPool2d, Conv2d, MaxPool2d
 from minitrain.ops.elementwise import (
@@ -40,6 +41,7 @@ from minitrain.ops.function import (
     Reduction,
     unbroadcast,
 )
+from minitrain.ops.linalg import Det, Einsum, Inv, SingularValues, Solve
 from minitrain.ops.linear import (
     Linear,
     Matmul,
@@ -50,6 +52,7 @@ from minitrain.ops.loss import (
     NLLLoss,
     Softmax,
 )
+from minitrain.ops.norm import LogSumExp, Median, Norm
 from minitrain.ops.normalization import Normalize
 from minitrain.ops.reduce import (
     Amax,
@@ -58,6 +61,7 @@ from minitrain.ops.reduce import (
     Sum,
     Var,
 )
+from minitrain.ops.scan import Cumprod, Cumsum, Prod
 from minitrain.ops.shape import (
     Cat,
     Clone,
@@ -86,47 +90,63 @@ __all__ = [
     "Clone",
     "Context",
     "Conv2d",
+    "Cumprod",
+    "Cumsum",
+    "Det",
+    "Diagonal",
     "Div",
+    "Einsum",
     "Exp",
     "Expand",
     "Flatten",
+    "Flip",
     "Function",
     "Gradients",
     "Hardtanh",
     "Index",
+    "IndexAdd",
     "IndexPut",
+    "Inv",
     "LeakyReLU",
     "Linear",
     "Log",
     "LogSigmoid",
     "LogSoftmax",
+    "LogSumExp",
     "MSELoss",
     "Matmul",
     "Max",
     "MaxPool2d",
     "Maximum",
     "Mean",
+    "Median",
     "Minimum",
     "Mul",
     "NLLLoss",
     "Neg",
+    "Norm",
     "Normalize",
     "Permute",
     "Pow",
+    "Prod",
     "ReLU",
     "Reduction",
     "Reshape",
+    "Roll",
     "SiLU",
     "Sigmoid",
+    "SingularValues",
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
+    "Solve",
     "Sqrt",
     "Sub",
     "Sum",
     "Tanh",
     "ToCopy",
     "Transpose",
+    "Unfold",
     "Var",
     "ViewPut",
     "Where",

@@ -6,7 +6,7 @@ import functools
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
+VIEWS |= {ops.Diagonal, ops.Unfold}
 CUSTOM_VIEW = "it is a view made by an operation of your own, which cannot be taken again; clone() it first"
 NO_GRAD_VIEW = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled, or its base was written "
@@ -51,13 +52,6 @@ class Frozen:
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """Drop it."""
-
-
-class ValuesAndIndices(NamedTuple):
-    """The result of max(dim) and min(dim)."""
-
-    values: Tensor
-    indices: Tensor
 
 
 class TensorBase:
@@ -183,7 +177,7 @@ class TensorBase:
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return (self._self()[i] for i in range(len(self.array)))
+        return iter(self._self().unbind())
 
     __hash__ = object.__hash__
 
