@@ -306,9 +306,8 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is one of test_elements."""
-    arrays = [x.array if isinstance(x, Tensor) else np.asarray(x) for x in (elements, test_elements)]
-    dtype = result_type(*(x if isinstance(x, Tensor) else y.item() for x, y in zip((elements, test_elements), arrays)))
-    a, b = (array.astype(dtype) for array in arrays)
+    dtype = result_type(elements, test_elements)
+    a, b = (np.asarray(x.array if isinstance(x, Tensor) else x, dtype) for x in (elements, test_elements))
     return wrap(np.asarray(np.isin(a, b, invert=invert)))
 
 

@@ -164,9 +164,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 def _of_arrays(name: str, function: Callable[..., Any], *tensors: Tensor, **options: Any) -> Any:
     """NumPy's function of the arrays. Raises NotImplementedError where a gradient would be lost."""
     if is_grad_enabled() and any(x.requires_grad for x in tensors):
-        raise NotImplementedError(
-            f"linalg.{name} has no gradient in minitrain; detach() its input first, or use torch."
-        )
+        raise NotImplementedError(f"linalg.{name} has no gradient in minitrain; detach() its input first.")
     try:
         found = function(*(x.array for x in tensors), **options)
     except np.linalg.LinAlgError as error:
@@ -220,3 +218,20 @@ def matrix_rank(A: Tensor, *, tol: float | None = None, hermitian: bool = False)
 def lstsq(A: Tensor, B: Tensor) -> Any:
     """(X, the sums of squares left, the rank, the singular values) for the X that brings A @ X closest to B."""
     return _of_arrays("lstsq", lambda a, b: tuple(np.linalg.lstsq(a, b)), A, B)
+
+
+# --- torch.svd and torch.qr, the older functions ----------------------------------------------------------------------
+
+
+def old_svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+    """torch.svd: (U, S, V) with input = U @ diag(S) @ V.T."""
+    if not compute_uv:
+        zeros = [wrap(np.zeros((*input.shape[:-2], n, n), input.dtype)) for n in input.shape[-2:]]
+        return TYPES["svd"](zeros[0], svdvals(input), zeros[1])
+    u, s, vh = svd(input, full_matrices=not some)
+    return TYPES["svd"](u, s, vh.mT)
+
+
+def old_qr(input: Tensor, some: bool = True) -> Any:
+    """torch.qr: (Q, R)."""
+    return TYPES["qr"](*qr(input, "reduced" if some else "complete"))

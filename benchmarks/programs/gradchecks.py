@@ -195,6 +195,12 @@ class GradchecksOnArrays:
 # --- every operation of minitrain.ops ---------------------------------------------------------------------------------
 
 
+SMOOTH = """
+Sin Cos Tan Atan Sinc Sinh Cosh Asinh Exp2 Expm1 Erf Erfc Reciprocal Ceil Floor Trunc Frac Sign
+"""
+PAIRS = "Atan2 Hypot Logaddexp Logaddexp2 Copysign Fmax Fmin Remainder Fmod"
+
+
 def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
     """The inputs and options of forward for each operation. Numbers are irregular, so no two are equal."""
     random = np.random.RandomState(0)
@@ -212,6 +218,16 @@ def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
         "Pow": ([positive(3, 4, 5), x(4, 1)], {}),
         **{name: ([x(3, 4, 5)], {}) for name in ("Neg", "Exp", "Abs", "Tanh", "Sigmoid", "ReLU")},
         **{name: ([positive(3, 4, 5)], {}) for name in ("Log", "Sqrt")},
+        **{name: ([x(3, 4, 5)], {}) for name in SMOOTH.split()},
+        **{name: ([positive(3, 4, 5)], {}) for name in ("Log2", "Log10", "Log1P", "Rsqrt")},
+        **{name: ([x(3, 4, 5) / 2], {}) for name in ("Asin", "Acos", "Atanh")},
+        "Acosh": ([1 + positive(3, 4, 5)], {}),
+        "Round": ([x(3, 4, 5)], {"decimals": 0}),
+        "NanToNum": ([x(3, 4, 5)], {"nan": 0.0, "posinf": None, "neginf": None}),
+        **{name: ([x(3, 4, 5), x(4, 1)], {}) for name in PAIRS.split()},
+        "Xlogy": ([x(3, 4, 5), positive(4, 1)], {}),
+        "DivRounded": ([x(3, 4, 5), x(4, 1)], {"rounding_mode": "floor"}),
+        "Lerp": ([x(3, 4, 5), x(4, 1), x(5)], {}),
         "Clamp": ([x(3, 4, 5)], {"min": -0.7, "max": 0.6}),
         "Where": ([x(3, 4, 5) > 0, x(3, 4, 5), x(4, 1)], {}),
         **{name: ([x(3, 4, 5)], reduced) for name in ("Sum", "Mean", "Amax")},

@@ -334,6 +334,11 @@ ELEMENTWISE: frozenset[type[Function]] = frozenset(
     {
         *(ops.Add, ops.Sub, ops.Mul, ops.Div, ops.Pow, ops.Neg, ops.Exp, ops.Log, ops.Sqrt, ops.Abs, ops.Tanh),
         *(ops.Sigmoid, ops.ReLU, ops.Clamp, ops.Maximum, ops.Minimum, ops.Where, ops.Clone, ops.ToCopy),
+        *(ops.Sin, ops.Cos, ops.Tan, ops.Asin, ops.Acos, ops.Atan, ops.Atan2, ops.Sinc, ops.Sinh, ops.Cosh, ops.Asinh),
+        *(ops.Acosh, ops.Atanh, ops.Exp2, ops.Expm1, ops.Log2, ops.Log10, ops.Log1P, ops.Logaddexp, ops.Logaddexp2),
+        *(ops.Xlogy, ops.Erf, ops.Erfc, ops.Reciprocal, ops.Rsqrt, ops.Hypot, ops.Ceil, ops.Floor, ops.Round),
+        *(ops.Trunc, ops.Frac, ops.Sign, ops.Copysign, ops.DivRounded, ops.Remainder, ops.Fmod, ops.Lerp),
+        *(ops.Fmax, ops.Fmin),
     }
 )
 

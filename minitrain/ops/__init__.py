@@ -13,7 +13,9 @@ operand's dtype; it gets no gradient.
 from minitrain.ops.activation import ELU, Hardtanh, LeakyReLU, LogSigmoid, SiLU, Softplus
 from minitrain.ops.arrange import Diagonal, Flip, IndexAdd, Roll, Unfold
 from minitrain.ops.binary_loss import BCELoss, BCEWithLogitsLoss, SmoothL1Loss
+from minitrain.ops.choice import Fmax, Fmin, Lerp
 from minitrain.ops.convolution import AvgPool2d, Conv2d, MaxPool2d
+from minitrain.ops.division import DivRounded, Fmod, Remainder
 from minitrain.ops.elementwise import (
     Abs,
     Add,
@@ -33,6 +35,8 @@ from minitrain.ops.elementwise import (
     Tanh,
     Where,
 )
+from minitrain.ops.erf import Erf, Erfc
+from minitrain.ops.exponential import Exp2, Expm1, Log1P, Log2, Log10, Logaddexp, Logaddexp2, Xlogy
 from minitrain.ops.function import (
     Array,
     Context,
@@ -41,6 +45,7 @@ from minitrain.ops.function import (
     Reduction,
     unbroadcast,
 )
+from minitrain.ops.hyperbolic import Acosh, Asinh, Atanh, Cosh, Sinh
 from minitrain.ops.linalg import Det, Einsum, Inv, SingularValues, Solve
 from minitrain.ops.linear import (
     Linear,
@@ -54,6 +59,7 @@ from minitrain.ops.loss import (
 )
 from minitrain.ops.norm import LogSumExp, Median, Norm
 from minitrain.ops.normalization import Normalize
+from minitrain.ops.powers import Hypot, Reciprocal, Rsqrt
 from minitrain.ops.reduce import (
     Amax,
     Max,
@@ -61,6 +67,7 @@ from minitrain.ops.reduce import (
     Sum,
     Var,
 )
+from minitrain.ops.rounding import Ceil, Copysign, Floor, Frac, NanToNum, Round, Sign, Trunc
 from minitrain.ops.scan import Cumprod, Cumsum, Prod
 from minitrain.ops.shape import (
     Cat,
@@ -75,44 +82,73 @@ from minitrain.ops.shape import (
     Transpose,
     ViewPut,
 )
+from minitrain.ops.trigonometry import Acos, Asin, Atan, Atan2, Cos, Sin, Sinc, Tan
 
 __all__ = [
     "ELU",
     "Abs",
+    "Acos",
+    "Acosh",
     "Add",
     "Amax",
     "Array",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atan2",
+    "Atanh",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "Cat",
+    "Ceil",
     "Clamp",
     "Clone",
     "Context",
     "Conv2d",
+    "Copysign",
+    "Cos",
+    "Cosh",
     "Cumprod",
     "Cumsum",
     "Det",
     "Diagonal",
     "Div",
+    "DivRounded",
     "Einsum",
+    "Erf",
+    "Erfc",
     "Exp",
+    "Exp2",
     "Expand",
+    "Expm1",
     "Flatten",
     "Flip",
+    "Floor",
+    "Fmax",
+    "Fmin",
+    "Fmod",
+    "Frac",
     "Function",
     "Gradients",
     "Hardtanh",
+    "Hypot",
     "Index",
     "IndexAdd",
     "IndexPut",
     "Inv",
     "LeakyReLU",
+    "Lerp",
     "Linear",
     "Log",
+    "Log1P",
+    "Log2",
+    "Log10",
     "LogSigmoid",
     "LogSoftmax",
     "LogSumExp",
+    "Logaddexp",
+    "Logaddexp2",
     "MSELoss",
     "Matmul",
     "Max",
@@ -123,6 +159,7 @@ __all__ = [
     "Minimum",
     "Mul",
     "NLLLoss",
+    "NanToNum",
     "Neg",
     "Norm",
     "Normalize",
@@ -130,12 +167,20 @@ __all__ = [
     "Pow",
     "Prod",
     "ReLU",
+    "Reciprocal",
     "Reduction",
+    "Remainder",
     "Reshape",
     "Roll",
+    "Round",
+    "Rsqrt",
     "SiLU",
     "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinc",
     "SingularValues",
+    "Sinh",
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
@@ -143,12 +188,15 @@ __all__ = [
     "Sqrt",
     "Sub",
     "Sum",
+    "Tan",
     "Tanh",
     "ToCopy",
     "Transpose",
+    "Trunc",
     "Unfold",
     "Var",
     "ViewPut",
     "Where",
+    "Xlogy",
     "unbroadcast",
 ]

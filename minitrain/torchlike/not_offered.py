@@ -52,7 +52,7 @@ ADVICE: dict[str, str] = {
     "nn.functional.gumbel_softmax": "add Gumbel noise -log(-log(rand)) to the logits and take softmax.",
     **dict.fromkeys(("nn.DataParallel", "nn.parallel", "distributed", "multiprocessing"), PROCESSES),
     "optim.LBFGS": "use Adam or SGD.",
-    **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.RAdam", "optim.Adafactor"), "use Adam."),
+    **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.Adafactor"), "use Adam."),
     "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",
     **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends.cudnn", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
     **dict.fromkeys(("Tensor.pin_memory", "Tensor.is_cuda"), DEVICES),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
 VIEWS |= {ops.Diagonal, ops.Unfold}
 CUSTOM_VIEW = "it is a view made by an operation of your own, which cannot be taken again; clone() it first"
+RESHAPED = "it is a view of a Tensor whose shape was changed in place; write the change out of place: x = x.squeeze()"
 NO_GRAD_VIEW = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled, or its base was written "
     "to since. Take the view and write to the memory both inside no_grad, or both outside."
@@ -69,6 +70,7 @@ class TensorBase:
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
     _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
     _inference = False  # whether it was made in inference_mode
+    _reshaped = False  # whether its shape was changed in place, so that views from before cannot be taken again
     _refusal = ""  # why a write into this view cannot be recorded
     _born_at_version = 0  # the version that its history belongs to
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
@@ -103,8 +105,9 @@ class TensorBase:
         if self._refusal == NO_GRAD_VIEW:
             raise RuntimeError(NO_GRAD_VIEW)
         if self._base._recorded_at_version > self._born_at_version:
-            if self._view is None:
-                raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {CUSTOM_VIEW}.")
+            if self._view is None or self._base._reshaped:
+                why = CUSTOM_VIEW if self._view is None else RESHAPED
+                raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {why}.")
             with enable_grad():
                 renewed = self._base
                 for function, options in self._view:
