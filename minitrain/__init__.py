@@ -12,7 +12,7 @@ from math import inf, nan, pi
 
 from numpy import dtype
 
-from minitrain import autograd, data, new_methods, nn, optim, special  # noqa: F401
+from minitrain import autograd, data, linalg, new_methods, nn, optim, random, special  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     TYPED,

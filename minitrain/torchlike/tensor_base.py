@@ -26,6 +26,7 @@ from minitrain.torchlike.arguments import (
 from minitrain.torchlike.device import CPU
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
+from minitrain.torchlike.hooks import GradientHooks, RemovableHandle
 from minitrain.torchlike.node_base import Version
 from minitrain.torchlike.printing import format_tensor
 
@@ -50,6 +51,7 @@ class Frozen:
     array: Array
     _version: Version
     _inference = False
+    _hooks: GradientHooks | None = None
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """Drop it."""
@@ -74,6 +76,8 @@ class TensorBase:
     _refusal = ""  # why a write into this view cannot be recorded
     _born_at_version = 0  # the version that its history belongs to
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
+    _hooks: GradientHooks | None = None  # a leaf's; those of a result hang on its Node
+    _after_grad_hooks: GradientHooks | None = None
     _accumulator: weakref.ref[AccumulateGrad] | None = None
 
     def _self(self) -> Tensor:
@@ -300,6 +304,26 @@ class TensorBase:
         detached = self._new(self.array)
         detached._version = self._version
         return detached
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+        """Have backward call hook with this Tensor's gradient; a Tensor that it returns takes the gradient's place.
+
+        The gradient is complete then. A leaf's hooks are called at the end of the walk, before it comes into .grad.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        owner: Any = self if self.grad_fn is None else self.grad_fn
+        if owner._hooks is None:
+            owner._hooks = GradientHooks(self._new)
+        return owner._hooks.add(hook)  # type: ignore[no-any-return]
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Have backward call hook with this leaf after its gradient has come into .grad."""
+        if not self.requires_grad or self.grad_fn is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._after_grad_hooks is None:
+            self._after_grad_hooks = GradientHooks(self._new)
+        return self._after_grad_hooks.add(hook)
 
     def _first_gradient(self, gradient: Tensor | None, create_graph: bool) -> Array:
         """The gradient that backward starts from: the caller's, checked, or 1 for a Tensor of one element."""
