@@ -85,6 +85,8 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
     while newest_first:
         _, node = heapq.heappop(newest_first)
         grad = pending.pop(node)
+        if node._hooks:
+            grad = node._hooks.run(grad)
         if node._retain_for is not None and (variable := node._retain_for()) is not None:
             retained.append((variable, grad))
         input_gradients = node.input_gradients(grad) if watcher is None else watcher.input_gradients(node, grad)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from minitrain.ops import Array, Context, Function
+from minitrain.torchlike.hooks import GradientHooks
 
 INFERENCE = (
     "Inference tensors cannot be saved for backward: this one was made in inference_mode. Use no_grad() there instead, "
@@ -41,6 +42,7 @@ class NodeBase(Context):
     _versions: Sequence[tuple[Version, int, int]] = ()
     _freed = False
     _retain_for: weakref.ref[Variable] | None = None  # the result, if retain_grad() was called on it
+    _hooks: GradientHooks | None = None  # what register_hook hung on the result
     _call: Any = None  # a Watcher's note about the forward
 
     def name(self) -> str:
