@@ -12,9 +12,8 @@ from minitrain.runs.messages import say
 
 EXAMPLES = {
     "handwritten digits, in a few seconds": "--dataset digits",
-    "other hyperparameters, in a directory of your choice": "--dataset digits --lr 0.05 --out runs/slow",
-    "resume that run and train on to epoch 40": "--resume runs/slow --epochs 40",
-    "a learning rate that falls from epoch to epoch": "--dataset digits --optimizer adam --lr 0.01 --scheduler cosine",
+    "a learning rate that falls every 10 epochs": "--dataset digits --scheduler step --gamma 0.5 --out runs/step",
+    "resume that run and train on to epoch 40": "--resume runs/step --epochs 40",
 }
 
 
