@@ -21,7 +21,7 @@ import minitrain
 from minitrain import nn, optim
 from minitrain.cli import main
 from minitrain.runs.config import Config, ConfigError, default_config
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.with_torch.compare import compare
 from minitrain.with_torch.compare_recipe import compare_recipe, numpy_side, torch_twin, training_data
 from minitrain.with_torch.comparison import Comparison, milestones
@@ -67,7 +67,7 @@ def theirs(dtype: Any = torch.float64, momentum: float = 0.9) -> Triple:
 def batches(count: int = 3, dtype: Any = np.float64) -> Batches:
     numbers = np.random.default_rng(0)
     return [
-        (Tensor(numbers.standard_normal((6, 4)).astype(dtype)), Tensor(numbers.integers(0, 3, 6))) for _ in range(count)
+        (wrap(numbers.standard_normal((6, 4)).astype(dtype)), wrap(numbers.integers(0, 3, 6))) for _ in range(count)
     ]
 
 
@@ -254,7 +254,7 @@ def with_one_weight_changed(by: float) -> Callable[[Triple], Triple]:
         def forward(self, x: Tensor) -> Tensor:
             shift = np.zeros((6, 3))
             shift[4, 1] = by
-            return nn.functional.linear(x, self.weight, self.bias) + Tensor(shift)
+            return nn.functional.linear(x, self.weight, self.bias) + wrap(shift)
 
     def change(side: Triple) -> Triple:
         side[0].fc2 = Shifted(side[0].fc2)

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from minitrain.learn import check_inputs as cases
-from minitrain.learn import exercises
 from minitrain.learn import training_runs as programs
-from minitrain.learn.checking import Stage, _Child, check
-from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise
+from minitrain.learn.checking import Stage, check
+from minitrain.learn.child_process import Child
+from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise, backward_passes
 from minitrain.learn.measurements import Case, Operation, numbers
 from minitrain.learn.splice import body_of, splice
 from minitrain.mistakes.catalogue import CATALOGUE
@@ -129,7 +129,7 @@ def test_the_readmes_example_is_an_exercise() -> None:
     readme = (PACKAGE / "learn" / "README.md").read_text("utf-8")
     entry = re.search(r"^    Exercise\(\n.*?^    \),\n", readme, re.MULTILINE | re.DOTALL)
     assert entry is not None
-    names = {**vars(exercises), "Operation": Operation, "Case": Case, "numbers": numbers, "programs": programs}
+    names = {**vars(backward_passes), "Operation": Operation, "Case": Case, "numbers": numbers, "programs": programs}
     example: Exercise = eval(entry[0].strip().rstrip(","), names)
     answer, _ = example.run("values")
     assert answer["wrong"] is None
@@ -257,7 +257,7 @@ PLAIN = {
     """,
     "receive-grad": """
         if self._grad is None:
-            self._grad = Tensor(grad.copy())
+            self._grad = wrap(grad.copy())
         else:
             self._grad.array += grad
     """,
@@ -316,7 +316,7 @@ PLAIN = {
             param -= options["lr"] * grad
             return
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = Tensor(grad.copy())
+            state["momentum_buffer"] = wrap(grad.copy())
         else:
             buf = state["momentum_buffer"].array
             buf *= options["momentum"]
@@ -402,7 +402,7 @@ def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
     def answer(exercise: Exercise) -> dict[str, Any]:
         body = 'raise NotImplementedError("reached")'
         code = splice(exercise.piece, exercise.with_body(body), f"{exercise.name}.py")
-        with _Child(exercise, exercise.piece, code, ["training"], 20) as child:
+        with Child(exercise, exercise.piece, code, ["training"], 20) as child:
             return child.answer()
 
     for exercise in EXERCISES.values():

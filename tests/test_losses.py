@@ -18,7 +18,7 @@ import minitrain
 from minitrain import nn, ops
 from minitrain.nn import functional as F
 from minitrain.ops import Array, Context
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,
@@ -244,7 +244,7 @@ def test_of_an_empty_batch_the_mean_is_nan_and_the_sum_is_zero(reduction: Any) -
 @given(own.classifications(finite=True))
 def test_cross_entropy_is_log_softmax_followed_by_nll_loss(problem: Classification) -> None:
     scores, target, weight, options = problem
-    inputs = [Tensor(scores), Tensor(target), None if weight is None else Tensor(weight)]
+    inputs = [wrap(scores), wrap(target), None if weight is None else wrap(weight)]
     log_p = F.log_softmax(inputs[0], class_axis(scores))
     together = F.cross_entropy(*inputs, **options)
     assert F.nll_loss(log_p, *inputs[1:], **options).array.tobytes() == together.array.tobytes()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from minitrain import optim
 from minitrain.optim import SGD, Adam, Optimizer, lr_scheduler
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 
 STEPS = 50
 Make = Callable[[Any, Any], Any]
@@ -83,7 +83,7 @@ SCHEDULERS: dict[str, Make] = {
     "ReduceLROnPlateau, relative max": lambda o, opt: o.ReduceLROnPlateau(opt, "max", 0.7, 0, 0.1),
     "ReduceLROnPlateau, absolute": lambda o, opt: o.ReduceLROnPlateau(opt, "min", 0.5, 0, 0.1, "abs", min_lr=0.01),
 }
-MODULES: dict[Any, Any] = {optim: lambda: Tensor(np.ones(2)), torch.optim: lambda: torch.ones(2)}
+MODULES: dict[Any, Any] = {optim: lambda: wrap(np.ones(2)), torch.optim: lambda: torch.ones(2)}
 
 
 def optimizers(kind: str, lrs: tuple[float, ...] = (0.1, 0.03)) -> list[Any]:
@@ -305,8 +305,8 @@ def test_a_group_that_is_added_later_is_scheduled_from_then_on() -> None:
 def test_a_plateau_takes_a_tensor_as_metric() -> None:
     (optimizer, _) = optimizers("SGD")
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
-    scheduler.step(Tensor(np.array(1.0)))
-    scheduler.step(Tensor(np.array([2.0])))
+    scheduler.step(wrap(np.array(1.0)))
+    scheduler.step(wrap(np.array([2.0])))
     assert scheduler.best == 1
     assert optimizer.param_groups[0]["lr"] == 0.1 * 0.1
 
@@ -327,7 +327,7 @@ def test_an_optimizer_with_a_step_of_its_own_gives_no_warning() -> None:
         def step(self, closure: Any = None) -> None:
             """Nothing."""
 
-    optimizer = Mine([Tensor(np.ones(1))], {"lr": 1.0})
+    optimizer = Mine([wrap(np.ones(1))], {"lr": 1.0})
     scheduler = lr_scheduler.ExponentialLR(optimizer, 0.5)
     optimizer.step()
     scheduler.step()
@@ -469,13 +469,13 @@ def test_the_comparison_catches_a_momentum_that_is_not_cycled() -> None:
 
 def test_schedulers_train_with_each_rule() -> None:
     """The rate that a scheduler sets is the one that update gets."""
-    param = Tensor(np.zeros(()), requires_grad=True)
+    param = wrap(np.zeros(()), requires_grad=True)
     optimizer = Adam([param], lr=1.0)
     scheduler = lr_scheduler.ExponentialLR(optimizer, 0.5)
     moves = []
     for _ in range(4):
         before = param.item()
-        param.grad = Tensor(np.ones(()))
+        param.grad = wrap(np.ones(()))
         optimizer.step()
         scheduler.step()
         moves.append(before - param.item())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from minitrain import optim
 from minitrain.ops import Array
 from minitrain.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import is_grad_enabled, no_grad
 
 RULES: list[type[Any]] = [SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, NAdam, RAdam]
@@ -143,7 +143,7 @@ class Twins:
 
     def __init__(self, run: Run, dtype: str, rule: type[Any]) -> None:
         arrays = [[param.astype(dtype) for param in params] for _, params in run.groups]
-        our_groups = [[Tensor(array.copy(order="K"), requires_grad=True) for array in group] for group in arrays]
+        our_groups = [[wrap(array.copy(order="K"), requires_grad=True) for array in group] for group in arrays]
         torch_groups = [
             [torch.from_numpy(array.copy(order="K")).requires_grad_() for array in group] for group in arrays
         ]
@@ -162,7 +162,7 @@ class Twins:
             param.grad = torch_param.grad = None
             if grad is not None:
                 torch_param.grad = torch.from_numpy(grad.astype(self.dtype))
-                param.grad = Tensor(grad.astype(self.dtype))
+                param.grad = wrap(grad.astype(self.dtype))
                 param.grad.array.flags.writeable = False
         for optimizer in (self.ours, self.theirs):
             for group in optimizer.param_groups:
@@ -343,8 +343,8 @@ def test_adamws_decay_is_not_divided_by_any_root() -> None:
 
 
 def with_grad(array: Array, grad: Any) -> Tensor:
-    param = Tensor(array, requires_grad=True)
-    param.grad = Tensor(np.full_like(array, grad))
+    param = wrap(array, requires_grad=True)
+    param.grad = wrap(np.full_like(array, grad))
     return param
 
 
@@ -370,7 +370,7 @@ def test_a_step_writes_into_the_array_that_is_there(rule: type[Any], data: st.Da
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_parameter_without_gradient_is_left_alone(rule: type[Any]) -> None:
-    param, idle = with_grad(np.ones(3), 1.0), Tensor(np.ones(3), requires_grad=True)
+    param, idle = with_grad(np.ones(3), 1.0), wrap(np.ones(3), requires_grad=True)
     optimizer = rule([param, idle], **rich(rule))
     optimizer.step()
     assert (idle.array == 1).all()
@@ -397,7 +397,7 @@ def test_numpy_numbers_as_options_leave_float32_as_it_is(rule: type[Any]) -> Non
 
 @pytest.mark.parametrize("rule", RULES)
 def test_backward_notices_that_a_step_has_changed_what_it_needs(rule: type[Any]) -> None:
-    weight = Tensor(np.ones(3), requires_grad=True)
+    weight = wrap(np.ones(3), requires_grad=True)
     loss = (weight * weight).sum()
     loss.backward(retain_graph=True)
     rule([weight]).step()
@@ -406,7 +406,7 @@ def test_backward_notices_that_a_step_has_changed_what_it_needs(rule: type[Any])
 
 
 def test_step_calls_the_closure_with_gradients_on_and_returns_its_loss() -> None:
-    param = Tensor(np.ones(1), requires_grad=True)
+    param = wrap(np.ones(1), requires_grad=True)
     optimizer = SGD([param], lr=0.5)
 
     def closure() -> Tensor:
@@ -430,7 +430,7 @@ def test_zero_grad_forgets_the_gradients() -> None:
 
 
 def test_zero_grad_can_write_zeros_into_the_gradients_that_are_there() -> None:
-    param, without = with_grad(np.ones(3), 1.0), Tensor(np.ones(3), requires_grad=True)
+    param, without = with_grad(np.ones(3), 1.0), wrap(np.ones(3), requires_grad=True)
     grad = param.grad
     SGD([param, without]).zero_grad(set_to_none=False)
     assert param.grad is grad
@@ -577,7 +577,7 @@ def test_a_loaded_state_shares_no_memory_with_its_source(rule: type[Any]) -> Non
 def test_a_loaded_state_takes_its_parameters_dtype_and_order(rule: type[Any]) -> None:
     saved = rule([with_grad(np.arange(6.0).reshape(2, 3), 1.0)], **rich(rule))
     saved.step()
-    param = Tensor(np.zeros((3, 2), np.float32).T, requires_grad=True)
+    param = wrap(np.zeros((3, 2), np.float32).T, requires_grad=True)
     optimizer = rule([param], **rich(rule))
     optimizer.load_state_dict(saved.state_dict())
     assert {x.dtype for x in optimizer.state[param].values()} == {np.dtype("float32")}
@@ -610,7 +610,7 @@ def test_adamw_stays_adamw_when_it_loads_an_adams_state() -> None:
     ],
 )
 def test_a_state_of_other_parameters_is_refused_as_in_torch(state_dict: Any, error: Any, message: str) -> None:
-    for optimizer in (SGD([Tensor(np.ones(3)), Tensor(np.ones(3))]), torch.optim.SGD([torch.ones(3), torch.ones(3)])):
+    for optimizer in (SGD([wrap(np.ones(3)), wrap(np.ones(3))]), torch.optim.SGD([torch.ones(3), torch.ones(3)])):
         with pytest.raises(error, match=message):
             optimizer.load_state_dict(state_dict)
 
@@ -643,7 +643,7 @@ def test_printing_shows_what_torch_shows_but_the_switches(rule: type[Any]) -> No
 
 
 def test_named_parameters_leave_their_names_in_the_groups() -> None:
-    for optimizer in (SGD([("w", Tensor(np.ones(3)))]), torch.optim.SGD([("w", torch.ones(3))])):
+    for optimizer in (SGD([("w", wrap(np.ones(3)))]), torch.optim.SGD([("w", torch.ones(3))])):
         assert optimizer.param_groups[0]["param_names"] == ["w"]
         assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["w"]
         saved = {"state": {}, "param_groups": [{"params": [0], "lr": 1}]}
@@ -652,12 +652,12 @@ def test_named_parameters_leave_their_names_in_the_groups() -> None:
 
 
 def test_a_group_keeps_options_that_the_optimizer_does_not_know() -> None:
-    optimizer = SGD([{"params": Tensor(np.ones(3)), "initial_lr": 3}])
+    optimizer = SGD([{"params": wrap(np.ones(3)), "initial_lr": 3}])
     assert optimizer.state_dict()["param_groups"][0]["initial_lr"] == 3
 
 
 def test_the_users_group_is_not_changed() -> None:
-    group = {"params": [Tensor(np.ones(3))]}
+    group = {"params": [wrap(np.ones(3))]}
     SGD([group], lr=0.5)
     assert list(group) == ["params"]
 
@@ -674,11 +674,11 @@ def test_a_parameter_listed_twice_warns_and_is_updated_twice_as_in_torch() -> No
 
 # --- errors -----------------------------------------------------------------------------------------------------------
 
-SHARED = {optim: Tensor(np.ones(3)), torch.optim: torch.ones(3)}
+SHARED = {optim: wrap(np.ones(3)), torch.optim: torch.ones(3)}
 
 
 def computed(o: Any) -> Any:
-    x = Tensor(np.ones(3), requires_grad=True) if o is optim else torch.ones(3, requires_grad=True)
+    x = wrap(np.ones(3), requires_grad=True) if o is optim else torch.ones(3, requires_grad=True)
     return x * 2
 
 
@@ -746,7 +746,7 @@ def test_what_torch_refuses_is_refused_with_the_same_type(error: type[Exception]
     [(rule, option) for rule in RULES for option, choices in OPTIONS[rule].items() if isinstance(choices[-1], float)],
 )
 def test_nan_is_refused_even_where_torch_takes_it(rule: type[Any], option: str) -> None:
-    x = Tensor(np.ones(3))
+    x = wrap(np.ones(3))
     for nan in (math.nan, np.float32("nan")):
         with pytest.raises(ValueError, match=r"Invalid .*nan"):
             rule([x], **{option: nan})
@@ -756,7 +756,7 @@ def test_nan_is_refused_even_where_torch_takes_it(rule: type[Any], option: str) 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_torchs_switches_may_be_given_but_not_be_on(rule: type[Any]) -> None:
-    x = Tensor(np.ones(3))
+    x = wrap(np.ones(3))
     assert not SWITCHES & rule([x], foreach=None, fused=None, differentiable=False).param_groups[0].keys()
     for switch in SWITCHES:
         with pytest.raises(NotImplementedError, match=f"{switch}=True is not offered"):
@@ -767,9 +767,9 @@ def test_torchs_switches_may_be_given_but_not_be_on(rule: type[Any]) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_tensor_as_lr_is_taken_as_its_number(rule: type[Any]) -> None:
-    x, half, pair = Tensor(np.ones(3)), Tensor(np.array([0.5])), Tensor(np.ones(2))
+    x, half, pair = wrap(np.ones(3)), wrap(np.array([0.5])), wrap(np.ones(2))
     optimizer = rule([x], lr=half)
-    optimizer.add_param_group({"params": Tensor(np.ones(3)), "lr": half * 2})
+    optimizer.add_param_group({"params": wrap(np.ones(3)), "lr": half * 2})
     assert [type(group["lr"]) for group in optimizer.param_groups] == [float, float]
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 1.0]
     with pytest.raises(ValueError, match="Tensor lr must be 1-element"):
@@ -785,7 +785,7 @@ class StaleMomentum(SGD):
     """Steps with the buffer of the step before."""
 
     def update(self, param: Array, grad: Array, state: Any, options: dict[str, Any]) -> None:
-        buf = state.setdefault("momentum_buffer", Tensor(np.zeros_like(param))).array
+        buf = state.setdefault("momentum_buffer", wrap(np.zeros_like(param))).array
         param -= options["lr"] * buf
         buf *= options["momentum"]
         buf += grad
@@ -802,7 +802,7 @@ class DampenedFirst(SGD):
     """Dampening acts on the first gradient, too."""
 
     def update(self, param: Array, grad: Array, state: Any, options: dict[str, Any]) -> None:
-        state.setdefault("momentum_buffer", Tensor(np.zeros_like(param)))
+        state.setdefault("momentum_buffer", wrap(np.zeros_like(param)))
         super().update(param, grad, state, options)
 
 

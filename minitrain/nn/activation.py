@@ -12,7 +12,7 @@ from minitrain import ops
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.ops import Function
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 
 
 def _activate(function: type[Function], input: Tensor, inplace: bool, **options: Any) -> Tensor:
@@ -321,7 +321,7 @@ class PReLU(Module):
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
         self.num_parameters = num_parameters
-        self.weight = Parameter(Tensor(np.full(num_parameters, init, dtype or np.float32)))
+        self.weight = Parameter(wrap(np.full(num_parameters, init, dtype or np.float32)))
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""

@@ -12,7 +12,7 @@ from minitrain import ops
 from minitrain.nn import init
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import as_dtype, get_default_dtype
 from minitrain.torchlike.device import device as Device
 
@@ -189,7 +189,7 @@ def avg_pool2d(
     if divisor_override is not None:
         divisor[...] = divisor_override
     beyond = counts[0][1], counts[1][1]
-    y = apply(ops.AvgPool2d, x, Tensor(divisor), size=kernel, stride=steps, padding=border, ceil=beyond)
+    y = apply(ops.AvgPool2d, x, wrap(divisor), size=kernel, stride=steps, padding=border, ceil=beyond)
     return y.squeeze(0) if lacks_batch else y
 
 
@@ -279,10 +279,10 @@ class _Conv(Module):
         self.padding_mode = padding_mode
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = Parameter(Tensor(np.empty(shape, float_type)))
+        self.weight = Parameter(wrap(np.empty(shape, float_type)))
         self.bias: Parameter | None
         if bias:
-            self.bias = Parameter(Tensor(np.empty(out_channels, float_type)))
+            self.bias = Parameter(wrap(np.empty(out_channels, float_type)))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

@@ -10,7 +10,7 @@ from minitrain import ops
 from minitrain.nn import init
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import as_dtype, get_default_dtype
 from minitrain.torchlike.grad_mode import no_grad
 
@@ -43,7 +43,7 @@ def embedding(
         return apply(ops.Index, weight, index=(input.array.astype(np.int64),))
     kept = np.ones((rows, 1), weight.dtype)
     kept[padding_idx] = 0
-    table = weight * Tensor(kept) + weight.detach() * Tensor(1 - kept)  # the same values, but one row is a constant
+    table = weight * wrap(kept) + weight.detach() * wrap(1 - kept)  # the same values, but one row is a constant
     return apply(ops.Index, table, index=(input.array.astype(np.int64),))
 
 
@@ -78,7 +78,7 @@ class Embedding(Module):
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         if _weight is None:
             float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-            self.weight = Parameter(Tensor(np.empty((num_embeddings, embedding_dim), float_type)), not _freeze)
+            self.weight = Parameter(wrap(np.empty((num_embeddings, embedding_dim), float_type)), not _freeze)
             self.reset_parameters()
         else:
             self.weight = Parameter(_weight, not _freeze)

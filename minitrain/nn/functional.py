@@ -11,7 +11,7 @@ from minitrain import ops
 from minitrain.nn import checks, further
 from minitrain.nn.soft_targets import cross_entropy_of_probabilities, smoothed
 from minitrain.ops import Reduction
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
 
 
@@ -66,7 +66,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     else:
         kept = random.bernoulli(input.shape, 1 - p)
         scale = np.asarray(kept.astype(input.dtype) / input.dtype.type(1 - p))
-    return input.mul_(Tensor(scale)) if inplace else input * Tensor(scale)
+    return input.mul_(wrap(scale)) if inplace else input * wrap(scale)
 
 
 def mse_loss(

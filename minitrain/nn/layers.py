@@ -16,7 +16,7 @@ from minitrain.nn.checks import check_probability
 from minitrain.nn.containers import ListOfModules, named
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.arguments import FLOAT, as_dtype
 from minitrain.torchlike.device import device as Device
 
@@ -45,9 +45,9 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         float_type = FLOAT if dtype is None else as_dtype(dtype)
         # In memory the weight lies as (in, out): BLAS multiplies faster by it, forward and backward.
-        self.weight = Parameter(Tensor(empty_at_line((in_features, out_features), float_type).T))
+        self.weight = Parameter(wrap(empty_at_line((in_features, out_features), float_type).T))
         if bias:
-            self.bias = Parameter(Tensor(np.empty(out_features, float_type)))
+            self.bias = Parameter(wrap(np.empty(out_features, float_type)))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

@@ -9,7 +9,7 @@ from minitrain.nn.layers import Linear
 from minitrain.nn.module import Module
 from minitrain.nn.normalization import BatchNorm1d, BatchNorm2d
 from minitrain.nn.parameter import Parameter
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 
 
 class UninitializedParameter(Parameter):
@@ -18,7 +18,7 @@ class UninitializedParameter(Parameter):
     def __init__(self) -> None:
         import numpy as np
 
-        super().__init__(Tensor(np.empty(0, np.float32)))
+        super().__init__(wrap(np.empty(0, np.float32)))
 
     def __repr__(self) -> str:
         return "<UninitializedParameter>"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from minitrain.nn.module_tree import ModuleTree
 from minitrain.ops import Array
-from minitrain.tensor import Tensor, increment_version
+from minitrain.tensor import Tensor, increment_version, wrap
 from minitrain.torchlike.arguments import as_dtype
 
 
@@ -32,7 +32,7 @@ class ModuleState(ModuleTree):
 
     def to(self, *args: Any, dtype: npt.DTypeLike | None = None, device: Any = None, **options: Any) -> Self:
         """Change the floating dtype of all Parameters and buffers, as Tensor.to; the device is the CPU."""
-        target = Tensor(np.empty(0, np.float32)).to(*args, dtype=dtype, device=device, **options).dtype
+        target = wrap(np.empty(0, np.float32)).to(*args, dtype=dtype, device=device, **options).dtype
         if target.kind != "f":
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got {target}")
         if dtype is None and not any(isinstance(arg, Tensor | np.dtype | type) for arg in args):

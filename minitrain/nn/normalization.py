@@ -11,7 +11,7 @@ import numpy as np
 from minitrain import ops
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import as_dtype, get_default_dtype
 
 
@@ -106,11 +106,11 @@ class _BatchNorm(Module):
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
         for name, start in (("weight", 1), ("bias", 0)):
             array = np.full(num_features, start, float_type)
-            self.register_parameter(name, Parameter(Tensor(array)) if affine else None)
+            self.register_parameter(name, Parameter(wrap(array)) if affine else None)
         for name, start in (("running_mean", 0), ("running_var", 1)):
             array = np.full(num_features, start, float_type)
-            self.register_buffer(name, Tensor(array) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", Tensor(np.array(0, np.int64)) if track_running_stats else None)
+            self.register_buffer(name, wrap(array) if track_running_stats else None)
+        self.register_buffer("num_batches_tracked", wrap(np.array(0, np.int64)) if track_running_stats else None)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""
@@ -178,9 +178,9 @@ class LayerNorm(Module):
         sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.normalized_shape, self.eps, self.elementwise_affine = sizes, eps, elementwise_affine
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        self.register_parameter("weight", Parameter(Tensor(np.ones(sizes, float_type))) if elementwise_affine else None)
+        self.register_parameter("weight", Parameter(wrap(np.ones(sizes, float_type))) if elementwise_affine else None)
         has_bias = elementwise_affine and bias
-        self.register_parameter("bias", Parameter(Tensor(np.zeros(sizes, float_type))) if has_bias else None)
+        self.register_parameter("bias", Parameter(wrap(np.zeros(sizes, float_type))) if has_bias else None)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""

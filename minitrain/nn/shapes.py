@@ -10,7 +10,7 @@ import numpy as np
 from minitrain.nn.checks import check_probability
 from minitrain.nn.layers import Dropout
 from minitrain.nn.module import Module
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import as_axis
 
@@ -50,7 +50,7 @@ def _drop_channels(input: Tensor, p: float, training: bool, inplace: bool) -> Te
         return input
     shape = (*input.array.shape[:2], *(1,) * (input.ndim - 2))
     kept = random.bernoulli(shape, 1 - p) if p < 1 else np.zeros(shape)
-    scale = Tensor(np.asarray(kept.astype(input.dtype) / input.dtype.type(1 - p if p < 1 else 1)))
+    scale = wrap(np.asarray(kept.astype(input.dtype) / input.dtype.type(1 - p if p < 1 else 1)))
     return input.mul_(scale) if inplace else input * scale
 
 
@@ -94,7 +94,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         axis = input.ndim - 1 - i
         inside[axis] = slice(before, before + shape[axis])
         shape[axis] += before + after
-    result = Tensor(np.full(shape, value or 0, input.dtype))
+    result = wrap(np.full(shape, value or 0, input.dtype))
     result[tuple(inside)] = input
     return result
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from minitrain.nn.module_tree import RemovableHandle
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -252,5 +252,5 @@ def _check(what: str, value: Any, below: float | None = None) -> None:
 def _buffer(state: State, name: str, like: Array, start: float = 0) -> Array:
     """The array that state has under this name; filled with `start`, in `like`'s shape, dtype and order, at first."""
     if name not in state:
-        state[name] = Tensor(np.full_like(like, start))
+        state[name] = wrap(np.full_like(like, start))
     return state[name].array

@@ -12,7 +12,7 @@ from minitrain.runs.config import DATASETS, Config
 from minitrain.runs.model import build_model
 from minitrain.runs.recorder import Stoppable
 from minitrain.runs.schedule import Schedule
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 from minitrain.torchlike.random import default_generator, manual_seed
 
 
@@ -48,7 +48,7 @@ class Training:
             "model": self.backend.state_dict(self.model),
             "optimizer": self.backend.optimizer_state(self.optimizer),
             "schedule": self.schedule.state(),
-            "generator": Tensor(default_generator.get_state()),
+            "generator": wrap(default_generator.get_state()),
             "loader": self.train_dataloader.state_dict(again=again),
         }
 

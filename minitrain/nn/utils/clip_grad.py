@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.tensor import Tensor, increment_version
+from minitrain.tensor import Tensor, increment_version, wrap
 
 
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -20,9 +20,9 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_n
     """The norm of the norms of the Tensors: as if all were one vector. Infinity for norm_type takes the maximum."""
     arrays = [x.array for x in tensors]
     if not arrays:
-        return Tensor(np.zeros((), np.float32))
+        return wrap(np.zeros((), np.float32))
     norms = np.array([np.linalg.norm(array.ravel(), norm_type) for array in arrays], arrays[0].dtype)
-    total = Tensor(np.asarray(np.linalg.norm(norms, norm_type), arrays[0].dtype))
+    total = wrap(np.asarray(np.linalg.norm(norms, norm_type), arrays[0].dtype))
     if error_if_nonfinite and not np.isfinite(total.array):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
