@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.nn.module_tree import RemovableHandle
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
+from minitrain.torchlike.hooks import RemovableHandle
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 State = dict[str, Tensor]
