@@ -7,8 +7,8 @@ The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loo
 """
 
 import builtins
+import sys
 from math import inf, nan, pi
-from typing import Any
 
 from numpy import dtype
 
@@ -60,6 +60,7 @@ from minitrain.torchlike.arguments import UINT8 as uint8
 from minitrain.torchlike.arguments import Size, get_default_dtype, set_default_dtype
 from minitrain.torchlike.device import accelerator, backends, cuda, device
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minitrain.torchlike.not_offered import MissingFinder, module_getattr
 from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"
@@ -67,9 +68,8 @@ __version__ = "0.1.0"
 keep_freed_memory()
 
 
-def __getattr__(name: str) -> Any:
-    raise AttributeError(f"module 'minitrain' has no attribute {name!r}: of torch, it offers what is in its __all__")
-
+__getattr__ = module_getattr(__name__)
+sys.meta_path.append(MissingFinder())
 
 globals().update(FUNCTIONS)
 

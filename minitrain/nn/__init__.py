@@ -15,6 +15,9 @@ from minitrain.nn.layers import (
 from minitrain.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = [
     "CrossEntropyLoss",

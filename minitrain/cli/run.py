@@ -1,0 +1,54 @@
+"""minitrain run: run a PyTorch program unmodified, check which of its names are offered, or compare it with torch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from minitrain.cli.parser import Commands, add_command
+
+EXAMPLES = {
+    "run a PyTorch program on NumPy": "program.py --epochs 3",
+    "which names it uses that minitrain does not offer": "--check program.py",
+    "on torch and on minitrain: the first line that differs, times, memory": "--compare program.py",
+}
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = add_command(
+        commands,
+        "run",
+        run,
+        "run a PyTorch program unmodified: its imports of torch find minitrain",
+        EXAMPLES,
+        "the program's own; with --check 0 if all names are offered, with --compare 0 for the same output, 1 if not",
+    )
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="do not run it; list the names that are not offered")
+    how.add_argument("--compare", action="store_true", help="run it on torch and on minitrain, and compare the output")
+    how.add_argument("--on", choices=["minitrain", "torch"], default="minitrain", help="run it on torch itself instead")
+    command.add_argument("--threads", type=int, help="with --compare, the threads of each side (all CPUs)")
+    command.add_argument("program", type=Path, help="the program's file")
+    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the options say; returns the exit status."""
+    from minitrain import programs
+
+    if arguments.check:
+        missing = programs.check(arguments.program)
+        for found in missing:
+            print(f"{arguments.program}:{found.line}: {found.name}: {found.text}")
+        if not missing:
+            print(f"{arguments.program}: every name of torch that it uses is offered")
+        return int(bool(missing))
+    if arguments.compare:
+        from minitrain.with_torch.installed import require_torch
+
+        require_torch("minitrain run --compare")
+        comparison = programs.compare(arguments.program, arguments.arguments, threads=arguments.threads)
+        print(comparison)
+        return int(not comparison.same)
+    return programs.run(arguments.program, arguments.arguments, on=arguments.on)

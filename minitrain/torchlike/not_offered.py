@@ -1,0 +1,148 @@
+"""What torch has and minitrain does not: one table with advice for each name, and the errors that show it."""
+
+from __future__ import annotations
+
+import difflib
+import dis
+import importlib.abc
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.machinery import ModuleSpec
+from types import FrameType, ModuleType
+from typing import Any
+
+RECURRENT = "recurrent layers are out of scope; unroll the steps in a loop of nn.Linear, or use torch."
+ATTENTION = "attention and transformers are out of scope; use torch."
+DEVICES = (
+    "there is no device other than the CPU; leave the call out, or train on torch: minitrain train --backend torch."
+)
+COMPLEX = "complex numbers are out of scope; keep real and imaginary parts in two Tensors, or use torch."
+SECOND = "gradients of gradients are out of scope; use torch."
+PRETRAINED = "pretrained models are out of scope; build the model of nn layers, or use torch."
+PROCESSES = "several processes are out of scope here; minitrain train --backend torch runs under torchrun."
+COMPILED = "nothing is compiled here; run the model as it is, or use torch."
+PICKLED = "files are read by a reader that builds arrays and plain containers only; save a state_dict."
+
+# By torch's dotted name without the leading "torch."; a name stands for all that begins with it and a dot.
+ADVICE: dict[str, str] = {
+    **dict.fromkeys(
+        ("nn.LSTM", "nn.GRU", "nn.RNN", "nn.RNNBase", "nn.LSTMCell", "nn.GRUCell", "nn.RNNCell"), RECURRENT
+    ),
+    **dict.fromkeys(("nn.utils.rnn",), RECURRENT),
+    **dict.fromkeys(
+        (
+            "nn.MultiheadAttention",
+            "nn.Transformer",
+            "nn.TransformerEncoder",
+            "nn.TransformerEncoderLayer",
+            "nn.TransformerDecoder",
+            "nn.TransformerDecoderLayer",
+            "nn.functional.scaled_dot_product_attention",
+            "nn.functional.multi_head_attention_forward",
+            "nn.attention",
+        ),
+        ATTENTION,
+    ),
+    **dict.fromkeys(("nn.Conv3d", "nn.MaxPool3d", "nn.BatchNorm3d"), "use the 2d layer, or torch."),
+    **dict.fromkeys(
+        ("nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.functional.conv_transpose2d"),
+        "transposed convolutions are out of scope; use torch.",
+    ),
+    "nn.functional.gumbel_softmax": "add Gumbel noise -log(-log(rand)) to the logits and take softmax.",
+    **dict.fromkeys(("nn.DataParallel", "nn.parallel", "distributed", "multiprocessing"), PROCESSES),
+    "optim.LBFGS": "use Adam or SGD.",
+    **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.RAdam", "optim.Adafactor"), "use Adam."),
+    "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",
+    **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends.cudnn", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
+    **dict.fromkeys(("Tensor.pin_memory", "Tensor.is_cuda"), DEVICES),
+    **dict.fromkeys(("complex64", "complex128", "complex", "view_as_real", "view_as_complex", "fft"), COMPLEX),
+    **dict.fromkeys(
+        ("float16", "half", "bfloat16", "Tensor.half", "Tensor.bfloat16", "amp", "autocast"),
+        "NumPy has no fast 16-bit floats; use float32.",
+    ),
+    **dict.fromkeys(("autograd.functional.hessian", "autograd.functional.hvp", "func", "vmap"), SECOND),
+    **dict.fromkeys(("compile", "jit", "fx", "export", "onnx", "quantization", "ao"), COMPILED),
+    "hub": PRETRAINED,
+    "vision.models": PRETRAINED,
+    "utils.tensorboard": "write a CSV file, or use the tensorboard package with your numbers.",
+    "profiler": "use Python's cProfile, or python -m benchmarks step.",
+    "autograd.profiler": "use Python's cProfile, or python -m benchmarks step.",
+    "sparse": "sparse Tensors are out of scope; use dense ones.",
+    "svd": "use numpy.linalg.svd(x.numpy()).",
+    "linalg": "use numpy.linalg on x.numpy(); it has no gradient.",
+    "vision.datasets": "offered are MNIST, KMNIST, FashionMNIST, CIFAR10 and, of its own, Digits.",
+}
+
+
+def torch_name(module: str, name: str) -> str:
+    """A name in one of minitrain's modules, as torch calls it: nn.LSTM."""
+    return ".".join([*module.split(".")[1:], name])
+
+
+def advice(name: str) -> str:
+    """What to do about a name of torch's that is not offered; empty if the table has nothing for it."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        if (found := ADVICE.get(".".join(parts[:end]))) is not None:
+            return found
+    return ""
+
+
+def explanation(name: str, offered: Iterable[str] = ()) -> str:
+    """The message for a name that is not offered: what it is, and the nearest thing that is.
+
+    name: as torch calls it, without "torch.". offered: the names beside it that are offered.
+    """
+    shown = name.replace("vision", "torchvision", 1) if name.startswith("vision") else f"torch.{name}"
+    told = advice(name)
+    if not told:
+        near = difflib.get_close_matches(name.rpartition(".")[2], list(offered), n=3, cutoff=0.75)
+        told = f"did you mean {' or '.join(near)}?" if near else "use torch for it (minitrain run --on torch)."
+    return f"minitrain does not offer {shown}: {told}"
+
+
+def module_getattr(module: str) -> Callable[[str], Any]:
+    """A module's __getattr__: raises AttributeError with the explanation, ImportError in an import statement."""
+
+    def __getattr__(name: str) -> Any:  # noqa: N807, the module's own
+        offered = vars(sys.modules[module]).get("__all__", ())
+        text = f"module {module!r} has no attribute {name!r}: {explanation(torch_name(module, name), offered)}"
+        if not name.startswith("__") and _is_importing(sys._getframe(1)):
+            raise ImportError(text, name=name)
+        raise AttributeError(text)
+
+    return __getattr__
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether the frame is at `from module import name`, which would replace an AttributeError by a text of its own."""
+    return frame is not None and dis.opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM"
+
+
+def check_keywords(function: Callable[..., Any], called: str, keywords: Iterable[str]) -> None:
+    """Raise TypeError, with the names that are offered, for a keyword that the function does not take."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in keywords:
+        if name not in parameters:
+            offered = [p for p in parameters if p not in ("self", "cls")]
+            near = difflib.get_close_matches(name, offered, n=1)
+            hint = f"did you mean {near[0]}=?" if near else f"it takes {', '.join(offered)}."
+            raise TypeError(
+                f"{called}() got an unexpected keyword argument {name!r}: minitrain does not offer it; {hint}"
+            )
+
+
+class MissingFinder(importlib.abc.MetaPathFinder):
+    """Asked last: explains an import of a module that minitrain does not have, such as minitrain.distributions."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None for others' modules."""
+        if not fullname.startswith("minitrain."):
+            return None
+        text = explanation(fullname.removeprefix("minitrain."))
+        raise ModuleNotFoundError(f"No module named {fullname!r}: {text}", name=fullname)

@@ -1,0 +1,239 @@
+"""minitrain run: PyTorch programs run unmodified, behave as under python, are checked, and are compared with torch."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from minitrain.programs import ProgramError, check
+from minitrain.programs.compare import difference
+
+COMMAND = [sys.executable, "-m", "minitrain", "run"]
+
+
+def write(folder: Path, text: str, name: str = "program.py") -> Path:
+    path = folder / name
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return path
+
+
+def ran(path: Path, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *options, str(path), *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_imports_of_torch_find_minitrain_under_all_their_names(tmp_path: Path) -> None:
+    program = write(
+        tmp_path,
+        """
+        import torch, minitrain
+        import torch.nn as nn
+        import torch.nn.functional as F
+        from torch import optim
+        from torch.optim import SGD
+        import torch.autograd
+
+        assert torch is minitrain and nn is minitrain.nn and F is minitrain.nn.functional
+        assert SGD is minitrain.optim.SGD is optim.SGD
+        assert minitrain.__spec__.name == "minitrain" and minitrain.nn.__name__ == "minitrain.nn"
+        model = nn.Linear(2, 1)
+        print(isinstance(model(torch.ones(3, 2)), torch.Tensor))
+        """,
+    )
+    done = ran(program)
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
+
+
+def test_a_program_sees_what_it_would_see_under_python(tmp_path: Path) -> None:
+    write(tmp_path, "value = 3\n", "helper.py")
+    program = write(
+        tmp_path,
+        """
+        import pickle, sys
+        from helper import value
+
+        class Kept:
+            pass
+
+        print(__name__, __file__ == sys.argv[0], sys.argv[1:], value)
+        print(type(pickle.loads(pickle.dumps(Kept()))) is Kept, sys.modules["__main__"].Kept is Kept)
+        """,
+    )
+    arguments = ["--check", "-x", "a b"]  # behind the program's name they are its own
+    ours = ran(program, *arguments)
+    theirs = subprocess.run([sys.executable, str(program), *arguments], capture_output=True, text=True)
+    assert ours.stdout == theirs.stdout == "__main__ True ['--check', '-x', 'a b'] 3\nTrue True\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("raise SystemExit", 0), ("raise SystemExit(3)", 3), ("import sys; sys.exit('no')", 1), ("1 / 0", 1), ("1 +", 1)],
+)
+def test_the_exit_status_and_the_errors_are_pythons(text: str, status: int, tmp_path: Path) -> None:
+    program = write(tmp_path, f"def f():\n    {text}\nf()\n" if text != "1 +" else text)
+    ours = ran(program)
+    theirs = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
+    assert ours.returncode == theirs.returncode == status
+    assert ours.stderr == theirs.stderr
+
+
+def test_ctrl_c_ends_it_as_it_ends_python(tmp_path: Path) -> None:
+    program = write(tmp_path, "import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [*COMMAND, str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert "program.py" in errors
+    assert errors.endswith("KeyboardInterrupt\n")
+    assert "minitrain" not in errors.replace(str(tmp_path), "")
+
+
+def test_what_is_not_offered_is_explained_where_it_is_met(tmp_path: Path) -> None:
+    program = write(
+        tmp_path,
+        """
+        import torch
+        for statement in (
+            "torch.nn.LSTM",
+            "from torch.nn import LSTM",
+            "from torch.distributions import Normal",
+            "torch.optim.LBFGS",
+            "torch.nn.Linnear",
+        ):
+            try:
+                exec(statement)
+            except Exception as error:
+                print(type(error).__name__, error)
+        """,
+    )
+    lines = ran(program).stdout.splitlines()
+    kinds = ["AttributeError", "ImportError", "ModuleNotFoundError", "AttributeError", "AttributeError"]
+    assert [line.split()[0] for line in lines] == kinds
+    assert all("minitrain does not offer torch." in line for line in lines)
+    assert "recurrent" in lines[0]
+    assert "did you mean Linear?" in lines[4]
+
+
+def test_a_path_that_is_no_program_is_refused_in_a_line(tmp_path: Path) -> None:
+    for path, text in ((tmp_path / "none.py", "cannot read"), (tmp_path, "is a folder")):
+        done = ran(path)
+        assert done.returncode == 2
+        assert text in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_import_minitrain_alone_leaves_torch_to_torch() -> None:
+    code = "import minitrain, torch; assert torch is not minitrain; print(torch.__version__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.startswith("2.")
+
+
+def test_a_notebooks_line_makes_torch_minitrain_and_says_so() -> None:
+    code = "import minitrain.as_torch\nimport torch\nprint(torch.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "torch and torchvision are minitrain in this process, from here on.\nminitrain\n"
+    late = subprocess.run(
+        [sys.executable, "-c", "import torch\nimport minitrain.as_torch"], capture_output=True, text=True
+    )
+    assert "torch is imported already" in late.stderr
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_check_lists_each_name_with_its_line_and_does_not_run_the_program(tmp_path: Path) -> None:
+    program = write(
+        tmp_path,
+        """
+        import torch
+        import torch.nn as nn
+        from torch.optim import SGD, LBFGS
+        from torch.nn import functional as F
+        from torch import distributions as D
+        raise SystemExit("it ran")
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.rnn = nn.LSTM(3, 4)
+                self.fc = nn.Linear(3, 4, bais=True)
+            def forward(self, x):
+                return F.relu(F.gumbel_softmax(self.fc(x.cuda())))
+        """,
+    )
+    found = [(missing.line, missing.name) for missing in check(program)]
+    assert found == [
+        (4, "torch.optim.LBFGS"),
+        (6, "torch.distributions"),
+        (11, "torch.nn.LSTM"),
+        (12, "torch.nn.Linear"),
+        (14, ".cuda"),
+        (14, "torch.nn.functional.gumbel_softmax"),
+    ]
+    done = ran(program, options=("--check",))
+    assert done.returncode == 1
+    assert done.stdout.count("\n") == 6
+    assert "did you mean bias=?" in done.stdout
+
+
+def test_check_finds_nothing_in_a_program_that_is_offered(tmp_path: Path) -> None:
+    program = write(
+        tmp_path, "import torch\nfrom torch import nn\nx = nn.Linear(2, 3)(torch.ones(1, 2)).sum().item()\n"
+    )
+    assert check(program) == []
+    assert ran(program, options=("--check",)).returncode == 0
+
+
+def test_check_refuses_what_is_not_python(tmp_path: Path) -> None:
+    with pytest.raises(ProgramError, match=r"program\.py, line 1 is not valid Python"):
+        check(write(tmp_path, "1 +\n"))
+
+
+# --- compare ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "first", "worst"),
+    [
+        ("a 1\nb 2\n", "a 1\nb 2\n", None, 0.0),
+        ("loss 0.50001\n", "loss 0.50002\n", None, 2e-5),
+        ("a 1\nb 2\n", "a 1\nb 3\n", (2, "b 2", "b 3"), 1 / 3),
+        ("a\n", "b\n", (1, "a", "b"), 0.0),
+        ("a\nb\n", "a\n", (2, "b", "(no such line)"), 0.0),
+        ("nan inf -inf\n", "nan inf -inf\n", None, 0.0),
+        ("loss nan\n", "loss 1.0\n", (1, "loss nan", "loss 1.0"), 0.0),
+        ("dtype=torch.float64\n", "dtype=float64\n", None, 0.0),
+        ("0.000001\n", "0.000002\n", None, 1e-4),
+    ],
+)
+def test_the_first_line_that_differs_by_more_than_rounding_is_found(
+    theirs: str, ours: str, first: object, worst: float
+) -> None:
+    found, apart = difference(theirs, ours)
+    assert found == first
+    assert apart == pytest.approx(worst, rel=0.01)
+
+
+def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
+    program = write(
+        tmp_path,
+        """
+        import sys, torch
+        torch.manual_seed(0)
+        print(torch.rand(2))
+        if "differ" in sys.argv:
+            print(torch.__name__)
+        """,
+    )
+    same = ran(program, options=("--compare", "--threads", "1"))
+    assert same.returncode == 0
+    assert "same output" in same.stdout
+    different = ran(program, "differ", options=("--compare", "--threads", "1"))
+    assert different.returncode == 1
+    assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout
