@@ -1,1 +1,1 @@
-"""Measurements of minitrain against torch; run from the checkout: python -m benchmarks."""
+"""Measurements of minitrain against torch. Run them from the clone: python -m benchmarks."""

@@ -1,4 +1,4 @@
-"""python -m benchmarks: measure suites, and print and keep the results with the machine they were made on."""
+"""python -m benchmarks: measure suites; print and save the results together with a description of the machine."""
 
 import argparse
 import dataclasses
@@ -29,12 +29,12 @@ SUITES: dict[str, Any] = {
     "ddp": ddp,
 }
 LEAST_LIMIT = 256  # MB
-DRAWN = {"step": ("whole step",)}  # of what each suite measures; else all
+DRAWN = {"step": ("whole step",)}  # the quantities in a suite's plot, if not all
 QUICK: dict[str, Any] = {"rounds": 1, "epochs": 1, "turn": 0.05, "batch_sizes": (8, 64), "dtypes": ("float32",)}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line."""
+    """Reports bad arguments in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"benchmarks: error: {message} (see python -m benchmarks --help)\n")
@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, but got {text!r}")
     return int(text)
 
 
@@ -50,35 +50,41 @@ def _parser() -> _Parser:
     parser = _Parser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("suites", nargs="+", metavar="SUITE", help=f"{', '.join(SUITES)}, or all")
     add = parser.add_argument
-    add("--rounds", type=_positive, metavar="N", help="how often all is started and measured anew (5)")
-    add("--threads", type=_positive, metavar="N", help=f"of each contender (the CPUs: {cpus()})")
-    add("--out", type=Path, metavar="DIR", default=Path("runs/benchmarks"), help="for JSON and plots (runs/benchmarks)")
-    add("--compare", type=Path, metavar="OLD.json", help="tell what changed since this report of the suite")
-    add("--quick", action="store_true", help="one round with less of everything: each suite in under two minutes")
-    add("--peers", action="store_true", help="step: JAX, tinygrad and HIPS autograd, too, where installed")
-    add("--batch-sizes", type=_positive, nargs="+", metavar="N", help="step: the batches' sizes (1 8 64 512)")
-    add("--dtypes", nargs="+", choices=["float32", "float64"], help="step: the widths of its numbers (both)")
-    add("--epochs", type=_positive, metavar="N", help="epoch, ddp, gpu: epochs in a process (2)")
+    add("--rounds", type=_positive, metavar="N", help="how often everything is started and measured (5)")
+    add("--threads", type=_positive, metavar="N", help=f"threads for each contender (the number of CPUs: {cpus()})")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=Path("runs/benchmarks"),
+        help="the folder for JSON and plots (runs/benchmarks)",
+    )
+    add("--compare", type=Path, metavar="OLD.json", help="show what has changed since this report of the suite")
+    add("--quick", action="store_true", help="one small round: each suite in under two minutes")
+    add("--peers", action="store_true", help="step: also JAX, tinygrad and HIPS autograd, if installed")
+    add("--batch-sizes", type=_positive, nargs="+", metavar="N", help="step: batch sizes (1 8 64 512)")
+    add("--dtypes", nargs="+", choices=["float32", "float64"], help="step: dtypes (both)")
+    add("--epochs", type=_positive, metavar="N", help="epoch, ddp, gpu: epochs per process (2)")
     add("--processes", type=_positive, nargs="+", metavar="N", help="ddp: numbers of processes (1 2)")
-    add("--limit", type=_positive, metavar="MB", help="scale: memory that a memory-mapped data set must outgrow (512)")
+    add("--limit", type=_positive, metavar="MB", help="scale: the memory limit; the data set is larger (512)")
     return parser
 
 
 def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Report | None]:
-    """The suites, the options, the folder, and the report to compare with. Ends with status 2 for bad arguments."""
+    """The suites, the options, the folder, and the report to compare with. Exits with status 2 for bad arguments."""
     parser = _parser()
     given = parser.parse_args(argv)
     for suite in given.suites:
         if suite not in (*SUITES, "all"):
-            parser.error(f"no suite {suite!r}: choose from {', '.join(SUITES)}, all")
+            parser.error(f"unknown suite {suite!r}: choose from {', '.join(SUITES)}, all")
     suites = [suite for suite in SUITES if suite in given.suites or "all" in given.suites]
     names = [field.name for field in dataclasses.fields(Options)]
     chosen = {name: getattr(given, name) for name in names if getattr(given, name, None) is not None}
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
     if given.limit is not None and given.limit < LEAST_LIMIT:
-        parser.error(f"--limit must be at least {LEAST_LIMIT}, which training itself needs, but got {given.limit}")
+        parser.error(f"--limit must be at least {LEAST_LIMIT}, the memory that training needs, but got {given.limit}")
     if given.out.exists() and not given.out.is_dir():
-        parser.error(f"--out {given.out} is no directory")
+        parser.error(f"--out {given.out} is not a directory")
     old = None
     if given.compare is not None:
         try:
@@ -86,14 +92,16 @@ def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Repor
         except (OSError, ValueError) as error:
             parser.error(f"--compare {given.compare}: {error}")
         if old.suite not in suites:
-            parser.error(f"--compare {given.compare} is of the suite {old.suite}, which is not to be run")
+            parser.error(
+                f"--compare {given.compare} is a report of the suite {old.suite}, which is not among the suites to run"
+            )
     return suites, Options(**{**(QUICK if given.quick else {}), **chosen}), given.out, old
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run suites; returns the exit status: 0, 1 for a failure, 2 for bad arguments, 130 when interrupted.
+    """Run suites. Returns the exit status: 0, 1 for a failure, 2 for bad arguments, 130 after an interrupt.
 
-    Where there is no GPU, the gpu suite says so: a failure if it is all that was asked for.
+    Without a GPU the gpu suite says so. This is a failure only if no other suite was requested.
     """
     suites, options, out, old = _parsed(argv)
     if not find_spec("torch"):
@@ -104,14 +112,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         _print_machine(machine)
         if {"epoch", "loader", "ddp"} & {*suites} or ("gpu" in suites and machine["gpu"] is not None):
-            datasets.verify()  # now, rather than when the other suites are done
+            datasets.verify()  # fail now, not after hours of measuring
         for name in suites:
             report = Report(name, machine, SUITES[name].settings(options), options.rounds)
             if old is not None and old.suite == name and (reasons := differences(old, report)):
                 return _failed(f"not comparable with the report of {old.date}: {'; '.join(reasons)}")
         out.mkdir(parents=True, exist_ok=True)
         if not os.access(out, os.W_OK):
-            return _failed(f"--out {out} cannot be written: no permission; choose another")
+            return _failed(f"--out {out} is not writable; choose another folder")
         for name in suites:
             report = Report(name, machine, SUITES[name].settings(options), options.rounds)
             print(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}", flush=True)
@@ -147,17 +155,17 @@ def _print_machine(machine: dict[str, Any]) -> None:
     print(f"GPU: {machine['gpu'] or 'none'}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     if kernels := os.environ.get("OPENBLAS_CORETYPE"):
         print(
-            f"NumPy's BLAS is held to its {kernels} kernels by OPENBLAS_CORETYPE, torch's is free: unset it, unless "
-            "that is what you want to measure"
+            f"OPENBLAS_CORETYPE forces NumPy's BLAS to use its {kernels} kernels; torch is not affected. "
+            "Unset it, unless you want to measure this."
         )
 
 
 def _keep(report: Report, out: Path) -> None:
-    """Write JSON and plot, and say where they are."""
+    """Write the JSON and the plot, and print where they are."""
     path = report.save(out)
     print(f"\nThe figures are in {path}")
     try:
-        print(f"and drawn in {draw(report, path.with_suffix('.png'), DRAWN.get(report.suite, ()))}")
+        print(f"and their plot in {draw(report, path.with_suffix('.png'), DRAWN.get(report.suite, ()))}")
     except ImportError:
         print('For a plot: pip install -e ".[plot]"')
 

@@ -1,9 +1,10 @@
-"""Training in one process and in two, data-parallel by torch's own means; and a model on paper of what more would do.
+"""Data-parallel training in one process and in two, with torch; and a model that predicts more processes.
 
-The model: a step in N processes takes compute / N + latency + 2 (N - 1) / N · bytes / bandwidth. compute is the step
-in one process, latency the all-reduce of one number, and bandwidth what the all-reduce of a gradient of so many bytes
-shows, both between two processes. It is a model, no measurement: it assumes a core of its own for each process, an
-all-reduce that nothing hides, and products that are as fast on small batches as on large ones.
+The model: a step in N processes takes compute / N + latency + 2 (N - 1) / N · bytes / bandwidth. compute is the time of
+a step in one process. latency is the time of an all-reduce of one number, and bandwidth follows from an all-reduce of
+the whole gradient, both between two processes. This is a model, not a measurement. It assumes that each process has its
+own core, that the all-reduce does not overlap with anything, and that products are as fast on small batches as on large
+ones.
 """
 
 import json
@@ -15,28 +16,28 @@ from typing import Any
 import numpy as np
 
 from benchmarks.epoch import TOLERANCE, Run, run_backend, with_data
-from benchmarks.measuring import Options, in_turn, ratios, require_close, run_command
+from benchmarks.measuring import Options, alternating, ratios, require_close, run_command
 from benchmarks.report import Report
 from benchmarks.step import SIZES
 
 GRADIENT = sum(size_in * size_out + size_out for size_in, size_out in pairwise(SIZES))  # 669,706 numbers
 BYTES = 4 * GRADIENT
-STEPS = 938  # of an epoch
+STEPS = 938  # per epoch
 PREDICTED = (1, 2, 4, 8)
 
 
 def launcher(processes: int) -> tuple[str, ...]:
-    """What python -m runs to start a module in so many processes."""
+    """The arguments of `python -m` that start a module in this many processes."""
     return ("torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
 
 
 def counts(options: Options) -> list[int]:
-    """The numbers of processes, one always among them."""
+    """The numbers of processes to measure; always includes one."""
     return sorted({1, *options.processes})
 
 
 def threads(options: Options) -> int:
-    """Of each process, the same whether it is alone or not."""
+    """Threads of each process, the same for any number of processes."""
     return max(1, options.threads // max(counts(options)))
 
 
@@ -46,25 +47,25 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def step_model(processes: int, compute: float, latency: float, bandwidth: float, size: float = BYTES) -> float:
-    """Seconds of a step in so many processes, by the formula in the file's head."""
+    """Seconds of a step in this many processes, by the formula at the top of the file."""
     if processes == 1:
         return compute
     return compute / processes + latency + 2 * (processes - 1) / processes * size / bandwidth
 
 
 def fitted(one: float, gradient: float, size: float = BYTES) -> tuple[float, float]:
-    """Latency in s and bandwidth in bytes/s, of the seconds of two all-reduces between two processes."""
+    """Latency in s and bandwidth in bytes/s, from the seconds of two all-reduces between two processes."""
     return one, size / max(gradient - one, 1e-9)
 
 
 def measure(options: Options, report: Report) -> None:
-    """Run all in turn, compare their losses, then add the seconds of an epoch and what the model says."""
+    """Run all alternately, compare their losses, then add the seconds of an epoch and the model's prediction."""
     runs: dict[int, list[Run]] = {processes: [] for processes in counts(options)}
     reduces: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = with_data(Path(name))
         for number in range(options.rounds):
-            for processes in in_turn(list(runs), number):
+            for processes in alternating(list(runs), number):
                 run = run_backend(
                     options, folder, "--device", "cpu", launcher=launcher(processes), threads=threads(options)
                 )
@@ -72,8 +73,8 @@ def measure(options: Options, report: Report) -> None:
             losses = {f"{processes} processes": done[-1].losses for processes, done in runs.items()}
             require_close("data-parallel training", losses, TOLERANCE)
             command = ["-m", *launcher(2), "-m", "benchmarks.programs.allreduce", str(GRADIENT)]
-            told = json.loads(run_command(command, threads=threads(options), folder=folder)[0])
-            reduces.append(fitted(told["one"], told["gradient"]))
+            measured = json.loads(run_command(command, threads=threads(options), folder=folder)[0])
+            reduces.append(fitted(measured["one"], measured["gradient"]))
     seconds = {processes: [float(np.mean(run.epochs)) for run in done] for processes, done in runs.items()}
     case = "seconds of an epoch"
     for processes, values in seconds.items():
@@ -103,8 +104,8 @@ def measure(options: Options, report: Report) -> None:
     report.add(case, "latency of an all-reduce", "", "ms", [1e3 * latency for latency, _ in reduces])
     report.add(case, "bandwidth of an all-reduce", "", "GB/s", [bandwidth / 1e9 for _, bandwidth in reduces])
     report.notes += [
-        f"Epochs in each run: {options.epochs}, train and test, batch 64 over all processes. Threads in each process: "
+        f"Epochs per run: {options.epochs}, train and test, batch 64 over all processes. Threads per process: "
         f"{threads(options)}. Losses equal within {TOLERANCE:g}.",
-        "The model is on paper, not measured: a step in N processes takes compute / N + latency + "
-        f"2 (N - 1) / N · {BYTES:,} bytes / bandwidth, each process on a core of its own.",
+        "The model is calculated, not measured: a step in N processes takes compute / N + latency + "
+        f"2 (N - 1) / N · {BYTES:,} bytes / bandwidth, with one core for each process.",
     ]

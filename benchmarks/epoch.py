@@ -1,4 +1,4 @@
-"""The tutorial's whole program: on torch as it stands, fed from memory, compiled, and on minitrain's two backends."""
+"""The tutorial's whole program: torch unchanged, fed from memory, compiled, and minitrain's two backends."""
 
 import itertools
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import PEAK_MEMORY, Options, in_turn, ratios, require_close, run_command, run_python
+from benchmarks.measuring import PEAK_MEMORY, Options, alternating, ratios, require_close, run_command, run_python
 from benchmarks.programs import tutorial
 from benchmarks.report import Report
 from minitrain.data import datasets
@@ -28,9 +28,9 @@ _LOADING = "for dataloader in (train_dataloader, test_dataloader):\n    for X, y
 
 
 def timed(finish: str = "") -> dict[str, str]:
-    """Changes that make the tutorial's program tell the time of each epoch and of loading alone, and its memory.
+    """Changes that make the tutorial's program print the time of each epoch and of loading alone, and its memory.
 
-    finish: a statement to run before each look at the clock.
+    finish: a statement to run each time before the clock is read.
     """
     stamp = f'{finish}print("stamp", time.perf_counter(), file=sys.stderr)\n'
     peak = 'print("peak", peak_memory(), file=sys.stderr)\n'
@@ -53,13 +53,13 @@ PROGRAMS: dict[str, tuple[str, Mapping[str, str]]] = {
     COMPILED: ("torch", {**_FROM_MEMORY, **_COMPILED}),
     "minitrain": ("minitrain", {}),
 }
-BACKEND = "minitrain --backend torch"  # of its command, which is a program of its own
+BACKEND = "minitrain --backend torch"  # minitrain's own command
 
 
 @dataclass
 class Run:
-    """What one process took: seconds of each epoch, of one pass without training, of it all, its peak memory in MB,
-    and the losses that it printed or wrote."""
+    """What one process measured: seconds of each epoch, of the whole program and of one pass without training, its peak
+    memory in MB, and the losses that it printed or wrote."""
 
     epochs: list[float]
     losses: list[float]
@@ -74,27 +74,27 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def _contenders() -> list[str]:
-    """All that can run here: without a C++ compiler nothing is compiled."""
+    """The contenders that can run here; torch.compile needs a C++ compiler."""
     return [who for who in (*PROGRAMS, BACKEND) if who != COMPILED or find_compiler() is not None]
 
 
 def with_data(folder: Path) -> Path:
-    """A folder to run the programs in, with a copy of the data: torchvision unpacks the files where they are."""
+    """A folder to run the programs in, with a copy of the data, because torchvision unpacks files in place."""
     datasets.verify()
     shutil.copytree(datasets.raw_folder(), folder / "data" / "FashionMNIST" / "raw")
     return folder
 
 
 def run_tutorial(framework: str, changes: Mapping[str, str], options: Options, folder: Path, finish: str = "") -> Run:
-    """Run the tutorial's program, changed and timed, in a process of its own."""
+    """Run the tutorial's program, changed and timed, in its own process."""
     began = time.perf_counter()
     program = tutorial(framework, epochs=options.epochs, changes={**changes, **timed(finish)})
     if framework == "torch":
         program = f"import torch\ntorch.set_num_threads({options.threads})\n{program}"
-    log, told = run_python(program, threads=options.threads, folder=folder)
+    log, stderr = run_python(program, threads=options.threads, folder=folder)
     whole = time.perf_counter() - began
-    *stamps, loading_begins, loading_ends = (float(text) for text in re.findall(r"^stamp (\S+)$", told, re.MULTILINE))
-    peak = re.search(r"^peak (\S+)$", told, re.MULTILINE)
+    *stamps, loading_begins, loading_ends = (float(text) for text in re.findall(r"^stamp (\S+)$", stderr, re.MULTILINE))
+    peak = re.search(r"^peak (\S+)$", stderr, re.MULTILINE)
     losses = [float(text) for text in re.findall(r"loss: +(\S+)", log)]
     loading = loading_ends - loading_begins
     epochs = [end - begin for begin, end in itertools.pairwise(stamps)]
@@ -104,9 +104,9 @@ def run_tutorial(framework: str, changes: Mapping[str, str], options: Options, f
 def run_backend(
     options: Options, folder: Path, *arguments: str, launcher: tuple[str, ...] = (), threads: int = 0
 ) -> Run:
-    """Run `minitrain train --backend torch`, and read the directory that it leaves.
+    """Run `minitrain train --backend torch`, and read the directory that it writes.
 
-    launcher: what python -m runs before minitrain, such as torch's. threads: the options' if 0.
+    launcher: arguments of `python -m` before minitrain, such as torch's launcher. threads: 0 for the options' number.
     """
     out = Path(tempfile.mkdtemp(dir=folder)) / "run"
     command = ["-m", *launcher, *(["-m"] if launcher else []), "minitrain", "train", "--backend", "torch"]
@@ -124,14 +124,14 @@ def run_backend(
 
 
 def measure(options: Options, report: Report) -> None:
-    """Run all in turn, compare their losses, then add times and memory."""
+    """Run all alternately, compare their losses, then add times and memory."""
     runs: dict[str, list[Run]] = {who: [] for who in _contenders()}
     if COMPILED not in runs:
-        report.notes.append(f"{COMPILED}: left out, since there is no C++ compiler (g++, or CXX).")
+        report.notes.append(f"{COMPILED}: left out, because no C++ compiler was found (g++, or CXX).")
     with tempfile.TemporaryDirectory() as name:
         folder = with_data(Path(name))
         for number in range(options.rounds):
-            for who in in_turn(list(runs), number):
+            for who in alternating(list(runs), number):
                 run = (
                     run_tutorial(*PROGRAMS[who], options, folder)
                     if who in PROGRAMS
@@ -154,8 +154,8 @@ def measure(options: Options, report: Report) -> None:
                 values = ratios([seconds(run) for run in done], [seconds(run) for run in runs["minitrain"]])
                 report.add(CASE, f"{what}: {who} / minitrain", "", "times", values)
     report.notes += [
-        f"Epochs in a process: {options.epochs}, train and test. All losses, every 100 batches and tested, are equal "
-        f"within {TOLERANCE:g}. The whole program: with imports, reading the files, and compiling where there is any.",
-        "Loading alone: one more pass over both parts without training, not in the other times. "
-        f"{BACKEND} does not tell it.",
+        f"Epochs per process: {options.epochs}, train and test. All printed losses, in training and tests, are equal "
+        f"within {TOLERANCE:g}. The whole program includes imports, reading files, and compilation, if any.",
+        "Loading alone: another pass over training and test set without training, not part of the other times. "
+        f"{BACKEND} does not report it.",
     ]

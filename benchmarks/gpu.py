@@ -1,4 +1,4 @@
-"""The tutorial's program on a GPU: torch with .to(device), minitrain's torch backend, and the bare matrix products."""
+"""The tutorial's program on a GPU: torch with .to(device), minitrain's torch backend, and the matrix products alone."""
 
 import json
 import tempfile
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.epoch import ROUNDING, TOLERANCE, run_backend, run_tutorial, with_data
-from benchmarks.measuring import NoGpuError, Options, in_turn, ratios, require_close, run_command
+from benchmarks.measuring import NoGpuError, Options, alternating, ratios, require_close, run_command
 from benchmarks.report import Report
 
 CASE = "the tutorial's program on the GPU"
 SEED = "torch, .to(device)"
 BACKEND = "minitrain --backend torch"
 FLOOR = "products alone"
-BACKEND_EPOCHS = 10  # short ones
+BACKEND_EPOCHS = 10  # its epochs are short
 GOAL = 40
 
 ON_GPU = {
@@ -31,14 +31,14 @@ ON_GPU = {
 
 
 def settings(options: Options) -> dict[str, Any]:
-    """What reports must have in common to be compared. The first epoch is a warm-up, so there are two at least."""
+    """What reports must have in common to be compared. The first epoch is a warm-up, so there are at least two."""
     return {"epochs": max(2, options.epochs), "epochs of the backend": BACKEND_EPOCHS}
 
 
 def measure(options: Options, report: Report) -> None:
-    """Run all in turn, compare their losses, then add the seconds of an epoch. Raises NoGpuError."""
+    """Run all alternately, compare their losses, then add the seconds of an epoch. Raises NoGpuError."""
     if report.machine["gpu"] is None:
-        raise NoGpuError("no GPU here: torch sees no CUDA device, so the gpu suite has nothing to measure")
+        raise NoGpuError("no GPU here: torch does not see a CUDA device, so the gpu suite has nothing to measure")
     options = replace(options, epochs=max(2, options.epochs))
     longer = replace(options, epochs=max(BACKEND_EPOCHS, options.epochs))
     seconds: dict[str, list[float]] = {who: [] for who in (SEED, BACKEND, FLOOR)}
@@ -46,11 +46,11 @@ def measure(options: Options, report: Report) -> None:
         folder = with_data(Path(name))
         for number in range(options.rounds):
             losses: dict[str, list[float]] = {}
-            for who in in_turn(list(seconds), number):
+            for who in alternating(list(seconds), number):
                 if who == FLOOR:
                     command = ["-m", "benchmarks.programs.gpu_products"]
-                    told = run_command(command, threads=options.threads, folder=folder)[0]
-                    seconds[who].append(json.loads(told)["seconds"])
+                    output = run_command(command, threads=options.threads, folder=folder)[0]
+                    seconds[who].append(json.loads(output)["seconds"])
                     continue
                 if who == SEED:
                     run = run_tutorial("torch", ON_GPU, options, folder, finish="torch.cuda.synchronize(); ")
@@ -67,7 +67,7 @@ def measure(options: Options, report: Report) -> None:
     )
     report.add(CASE, f"an epoch: {BACKEND} / {FLOOR}", "", "times", ratios(seconds[BACKEND], seconds[FLOOR]))
     report.notes.append(
-        "An epoch after warm-up, float32: 60,000 images to train on and 10,000 to test, batch 64; the GPU's work is "
-        f"waited for before the clock is read. Losses equal within {TOLERANCE:g}. products alone: the matrix products "
-        "of all those steps, captured in CUDA graphs."
+        "An epoch after warm-up, float32: 60,000 training and 10,000 test images, batch 64. The clock is read after "
+        f"the GPU has finished. Losses are equal within {TOLERANCE:g}. products alone: the matrix products of all "
+        "these steps, captured in CUDA graphs."
     )

@@ -1,18 +1,18 @@
-"""gradcheck on torch and on minitrain: the same functions entry by entry, a large model, and all of ops.py."""
+"""gradcheck on torch and on minitrain: the same functions entry by entry, a large model, and every operation."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.measuring import Options, UnequalError, Worker, in_turn, ratios, started
+from benchmarks.measuring import Options, UnequalError, Worker, alternating, ratios, started
 from benchmarks.programs.gradchecks import BATCH_SIZE, CASES, LARGE, MODEL, ON_ARRAYS
 from benchmarks.report import Report
 
 CONTENDERS = {"torch": ("gradchecks", "torch"), "minitrain": ("gradchecks", "minitrain")}
-ARRAYS = "minitrain, on arrays"  # the operation itself
-ROWS = "minitrain, independent_rows"  # where the caller may say so
+ARRAYS = "minitrain, on arrays"  # the operation without Tensors
+ROWS = "minitrain, independent_rows"  # for functions whose rows are independent
 ONLY = {ARRAYS: (*ON_ARRAYS,), ROWS: ("ReLU, (16, 16)", "tanh, (16, 16)", "log-softmax, (16, 10)")}
-NO_WRONG = ("torch", LARGE)  # where its fast_mode fails, torch checks every entry to tell why, which takes for ever
-OPERATIONS = "every operation of minitrain's ops.py, in one process"
+NO_WRONG = ("torch", LARGE)  # torch explains a failure of fast_mode by checking every entry, which takes forever
+OPERATIONS = "every operation of minitrain.ops, in one process"
 
 
 def settings(options: Options) -> dict[str, Any]:
@@ -21,18 +21,18 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def require_same_verdicts(case: str, answers: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UnequalError unless all compute in float64, pass the right gradient, and fail the wrong one."""
+    """Raise UnequalError unless all compute in float64, accept the right gradient, and reject the wrong one."""
     for who, answer in answers.items():
         if answer["dtype"] != "float64":
             raise UnequalError(f"not comparable: {case}: {who} computes in {answer['dtype']}, not in float64")
         if not answer["right passes"]:
-            raise UnequalError(f"not comparable: {case}: {who} fails the right gradient")
+            raise UnequalError(f"not comparable: {case}: {who} rejects the right gradient")
         if answer["wrong passes"]:
-            raise UnequalError(f"not comparable: {case}: {who} passes a gradient that is too large by a hundredth")
+            raise UnequalError(f"not comparable: {case}: {who} accepts a gradient that is 1 % too large")
 
 
 def require_all_entries(case: str, answers: Mapping[str, Mapping[str, int]]) -> int:
-    """How many entries the inputs have. Raises UnequalError unless every contender moves each of them."""
+    """The number of entries of the inputs. Raises UnequalError unless every contender moves each of them."""
     for who, answer in answers.items():
         if answer["entries"] != answer["inputs"]:
             raise UnequalError(
@@ -43,16 +43,16 @@ def require_all_entries(case: str, answers: Mapping[str, Mapping[str, int]]) -> 
 
 
 def _compare(workers: dict[str, Worker], case: str, entries: dict[str, int]) -> None:
-    """Raise UnequalError unless all judge alike and move every entry; leaves them ready to be timed."""
+    """Raise UnequalError unless all reach the same verdicts and move every entry. They are then ready to be timed."""
     answers = {who: worker.ask("begin", case=case, wrong=(who, case) != NO_WRONG) for who, worker in workers.items()}
     require_same_verdicts(case, answers)
-    if case != LARGE:  # which is checked in directions, as independent rows are moved all at once
+    if case != LARGE:  # which is checked in random directions; independent rows are also moved together
         one_by_one = {who: worker.ask("entries") for who, worker in workers.items() if who != ROWS}
         entries[case] = require_all_entries(case, one_by_one)
 
 
 def measure(options: Options, report: Report) -> None:
-    """Require equal verdicts on equally many entries, then time each case, in every round, then add the figures."""
+    """In every round, require equal verdicts on equally many entries, and time each case. Then add the figures."""
     times: dict[tuple[str, str], list[float]] = {}
     entries: dict[str, int] = {}
     checked: dict[str, Any] = {}
@@ -66,7 +66,7 @@ def measure(options: Options, report: Report) -> None:
             for case in [*CASES, LARGE]:
                 there = {who: worker for who, worker in workers.items() if case in ONLY.get(who, (case,))}
                 _compare(there, case, entries)
-                for who in in_turn(list(there), number):
+                for who in alternating(list(there), number):
                     times.setdefault((case, who), []).append(
                         there[who].measure("whole", seconds=options.turn)["seconds"]
                     )
@@ -76,7 +76,7 @@ def measure(options: Options, report: Report) -> None:
     for case, count in entries.items():
         timed = [who for who in everyone if (case, who) in times]
         for who in timed:
-            report.add(case, "time an entry", who, "us", [1e6 * t / count for t in times[case, who]])
+            report.add(case, "time per entry", who, "us", [1e6 * t / count for t in times[case, who]])
         for who in timed[1:]:
             report.add(case, f"torch / {who}", "", "times", ratios(times[case, "torch"], times[case, who]))
     large = f"{LARGE}, fast_mode"
@@ -85,12 +85,12 @@ def measure(options: Options, report: Report) -> None:
     report.add(large, "torch / minitrain", "", "times", ratios(times[LARGE, "torch"], times[LARGE, "minitrain"]))
     report.add(OPERATIONS, "whole check", "minitrain", "s", times[OPERATIONS, "minitrain"])
     report.notes += [
-        "Both pass the right gradient and fail one that is too large by a hundredth; both move every entry of every "
-        "input by itself (" + ", ".join(f"{count:,}" for count in entries.values()) + "). Defaults of each, float64.",
-        "fast_mode moves all of an input at once: torch in one random direction, minitrain in three. Only minitrain "
-        "was given the wrong gradient there: torch explains a failure by checking entry by entry, 669,706 here.",
-        f"{ARRAYS}: the same operation's forward and backward in ops.py, where the others check a function of Tensors.",
-        f"{ROWS}: where the caller has said that row r of the result depends on row r of the input alone, all rows are "
+        "Both accept the right gradient and reject one that is 1 % too large; both move every entry of every input "
+        "on its own (" + ", ".join(f"{count:,}" for count in entries.values()) + "). Each with its defaults, float64.",
+        "fast_mode moves all entries of an input at once: torch in one random direction, minitrain in three. Only "
+        "minitrain gets the wrong gradient there, because torch then checks all 669,706 entries one by one.",
+        f"{ARRAYS}: the forward and backward of the same operation in ops/; the others check a function of Tensors.",
+        f"{ROWS}: the caller promises that row r of the result depends only on row r of the input, so all rows are "
         "moved at once.",
-        f"ops.py: {checked['operations']} operations, {checked['entries']:,} entries, all right.",
+        f"ops: {checked['operations']} operations, {checked['entries']:,} entries, all right.",
     ]

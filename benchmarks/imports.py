@@ -1,10 +1,10 @@
-"""What an import costs, in time and in memory: nothing, NumPy, minitrain, torch."""
+"""The cost of imports in time and memory: nothing, NumPy, minitrain, torch."""
 
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import PEAK_MEMORY, Options, in_turn, run_python
+from benchmarks.measuring import PEAK_MEMORY, Options, alternating, run_python
 from benchmarks.report import Report
 
 STATEMENTS = ("pass", "import numpy", "import minitrain", "import torch")
@@ -22,12 +22,12 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def measure(options: Options, report: Report) -> None:
-    """Run all in turn, round after round, after one that does not count."""
+    """Run all alternately, after a warm-up round that does not count."""
     seconds: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
     peaks: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(-1, options.rounds):
-            for statement in in_turn(STATEMENTS, number):
+            for statement in alternating(STATEMENTS, number):
                 program = PEAK_MEMORY + _PROGRAM.format(statement=statement)
                 took, peak = map(float, run_python(program, threads=options.threads, folder=Path(folder))[0].split())
                 if number >= 0:
@@ -39,4 +39,4 @@ def measure(options: Options, report: Report) -> None:
     extra = [
         1e3 * (mine - numpys) for mine, numpys in zip(seconds["import minitrain"], seconds["import numpy"], strict=True)
     ]
-    report.add("import", "time: minitrain beyond NumPy", "", "ms", extra)
+    report.add("import", "time: minitrain minus NumPy", "", "ms", extra)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.epoch import with_data
-from benchmarks.measuring import Options, UnequalError, in_turn, ratios, started
+from benchmarks.measuring import Options, UnequalError, alternating, ratios, started
 from benchmarks.report import Report
 
 CONTENDERS = {
@@ -23,14 +23,14 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def require_same_checksum(order: str, checksums: Mapping[str, str]) -> None:
-    """Raise UnequalError unless all contenders gave the same batches in the same order."""
+    """Raise UnequalError unless all contenders return the same batches in the same order."""
     if len(set(checksums.values())) > 1:
-        told = ", ".join(f"{who} {checksum}" for who, checksum in checksums.items())
-        raise UnequalError(f"not comparable: the {order} batches differ, by their checksums: {told}")
+        listed = ", ".join(f"{who} {checksum}" for who, checksum in checksums.items())
+        raise UnequalError(f"not comparable: the {order} batches have different checksums: {listed}")
 
 
 def measure(options: Options, report: Report) -> None:
-    """Compare the batches of one pass by checksum, then time other passes."""
+    """Compare the batches of one pass by checksum, then time more passes."""
     times: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         root = str(with_data(Path(name)) / "data")
@@ -41,7 +41,7 @@ def measure(options: Options, report: Report) -> None:
                     if number == 0:
                         answers = {who: worker.ask("checksum", shuffle=shuffle) for who, worker in workers.items()}
                         require_same_checksum(order, {who: answer["checksum"] for who, answer in answers.items()})
-                    for who in in_turn(list(workers), number):
+                    for who in alternating(list(workers), number):
                         workers[who].ask("begin", shuffle=shuffle)
                         seconds = workers[who].measure("whole")["seconds"]
                         times.setdefault((order, who), []).append(seconds)
@@ -53,6 +53,6 @@ def measure(options: Options, report: Report) -> None:
                 values = ratios(times[order, who], times[order, "minitrain"])
                 report.add(order, f"one pass: {who} / minitrain", "", "times", values)
     report.notes.append(
-        "All batches are equal, by checksum of their types, shapes and values in their order. A pass with num_workers "
-        "has the start of its processes in it, as a plain DataLoader starts them anew for each."
+        "All batches are equal, by a checksum of dtypes, shapes and values in order. With num_workers, a pass includes "
+        "the start of the worker processes, because a DataLoader starts new ones for each pass by default."
     )

@@ -1,4 +1,4 @@
-"""How things are measured: each contender in a process of its own, in turn, with equal threads; first compared."""
+"""How contenders are measured: each in its own process, alternating, with equal threads, after their losses agree."""
 
 import contextlib
 import json
@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-# Each numeric library reads its own; NPROC is JAX's, NUM_CPU_THREADS tinygrad's.
+# Each numeric library reads a different variable; NPROC is JAX's, NUM_CPU_THREADS tinygrad's.
 THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
     *("NPROC", "NUM_CPU_THREADS"),
 )
 
-PAUSE = 0.1  # seconds: the threads of a BLAS keep a CPU busy for some time after their last product, waiting for more
+PAUSE = 0.1  # seconds: after a product, BLAS threads keep a CPU busy for a while, waiting for the next one
 
-# Source text: a measured process prints its peak memory in MB. Linux's ru_maxrss would count the parent's, too.
+# Source text that lets a measured process print its peak memory in MB. Linux's ru_maxrss includes the parent's.
 PEAK_MEMORY = """
 def peak_memory():
     try:
@@ -37,19 +37,19 @@ def peak_memory():
 
 
 class MeasuringError(RuntimeError):
-    """Something could not be measured; the message says what, and what to do."""
+    """A measurement failed. The message says which, and what to do."""
 
 
 class UnequalError(MeasuringError):
-    """Contenders that do not do the same work, so that their times must not be compared."""
+    """Contenders do not do the same work, so their times must not be compared."""
 
 
 class NoGpuError(MeasuringError):
-    """There is no GPU to measure on."""
+    """No GPU is available."""
 
 
 def cpus() -> int:
-    """How many CPUs this process may use."""
+    """The number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -57,10 +57,15 @@ def cpus() -> int:
 class Options:
     """What the command line can change.
 
-    rounds: how often everything is started and measured anew. threads: of each contender. turn: the seconds that a
-    contender of a step may take at a time. epochs: of whole programs. batch_sizes, dtypes: of the step suite.
-    processes: of the ddp suite. limit: the MB that the scale suite's data set must outgrow. peers: whether JAX,
-    tinygrad and HIPS autograd take part in the step suite. quick: a try-out.
+    rounds: how often everything is started and measured.
+    threads: threads for each contender.
+    turn: seconds for which a contender runs before the next one does.
+    epochs: epochs of whole programs.
+    batch_sizes, dtypes: for the step suite.
+    processes: for the ddp suite.
+    limit: the memory limit of the scale suite, in MB.
+    peers: also measure JAX, tinygrad and HIPS autograd in the step suite.
+    quick: measure less, for a short try.
     """
 
     rounds: int = 5
@@ -79,14 +84,14 @@ class Options:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """This process's environment, with so many threads for whatever library looks there when it is imported."""
+    """This process's environment, with the thread count set for every library that reads it during its import."""
     variables = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONPATH": str(ROOT)}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's imports are compiled once
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # measured imports are compiled already, as a user's are
     return variables
 
 
 def run_command(arguments: Sequence[str], *, threads: int, folder: Path) -> tuple[str, str]:
-    """Run Python with these arguments in a new process; returns what it printed on stdout and stderr."""
+    """Run Python with these arguments in a new process. Returns its stdout and stderr."""
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -101,14 +106,14 @@ def run_command(arguments: Sequence[str], *, threads: int, folder: Path) -> tupl
 
 
 def run_python(program: str, *, threads: int, folder: Path) -> tuple[str, str]:
-    """Run a program, given as its source text, in a new process; returns its stdout and stderr."""
+    """Run a program, given as source text, in a new process. Returns its stdout and stderr."""
     return run_command(["-c", program], threads=threads, folder=folder)
 
 
 class Worker:
-    """A contender's process: a module of benchmarks.programs that answers requests, one at a time, and else sleeps.
+    """A contender's process: a module of benchmarks.programs that answers requests one at a time, and sleeps otherwise.
 
-    arguments: for its command line. Use it in a with statement, which ends the process.
+    arguments: its command line. The end of a with statement ends the process.
     """
 
     def __init__(self, program: str, *arguments: str, threads: int) -> None:
@@ -124,7 +129,7 @@ class Worker:
         )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """What the process answers. Raises MeasuringError, with its last words, if it ends instead."""
+        """Send a request and return the answer. Raises MeasuringError with the process's stderr if it ends instead."""
         answer = ""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
@@ -138,7 +143,7 @@ class Worker:
         return result
 
     def measure(self, do: str, **request: Any) -> dict[str, Any]:
-        """ask, once the threads of whoever was measured before have gone to sleep."""
+        """ask, after a pause in which the threads of the previous contender go to sleep."""
         time.sleep(PAUSE)
         return self.ask(do, **request)
 
@@ -147,7 +152,7 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()  # no more requests: it ends
+            self._process.stdin.close()  # without further requests the process ends
         self._process.wait()
         self._process.stdout.close()
         self._errors.close()
@@ -163,8 +168,8 @@ def started(contenders: Contenders, threads: int) -> Iterator[dict[str, Worker]]
         yield {name: stack.enter_context(Worker(*what, threads=threads)) for name, what in contenders.items()}
 
 
-def in_turn(names: Sequence[str], number: int) -> list[str]:
-    """The order of a round: forward, then backward, so that nobody is always first."""
+def alternating(names: Sequence[str], number: int) -> list[str]:
+    """The order in a round: forward, then backward, so that no contender is always first."""
     return list(names) if number % 2 == 0 else list(reversed(names))
 
 
@@ -174,7 +179,7 @@ def in_turn(names: Sequence[str], number: int) -> list[str]:
 def require_equal(what: str, answers: Mapping[str, Mapping[str, Any]], tolerance: float) -> None:
     """Raise UnequalError unless all contenders have the same dtype and, within tolerance, the same losses.
 
-    answers: of each contender, {"dtype": its name, "losses": numbers}; the first is the one to agree with.
+    answers: for each contender, {"dtype": name, "losses": numbers}. All must agree with the first.
     """
     (first, expected), *others = answers.items()
     for who, answer in others:
@@ -186,18 +191,18 @@ def require_equal(what: str, answers: Mapping[str, Mapping[str, Any]], tolerance
 
 
 def require_close(what: str, numbers: Mapping[str, Sequence[float]], tolerance: float, name: str = "losses") -> None:
-    """Raise UnequalError unless all have equally many numbers, and those of one place are within tolerance."""
+    """Raise UnequalError unless all have the same number of values, equal within tolerance at each position."""
     (first, expected), *others = numbers.items()
     for who, values in others:
         if len(values) != len(expected):
             raise UnequalError(
-                f"not comparable: {what}: {who} has {len(values)} {name}, where {first} has {len(expected)}"
+                f"not comparable: {what}: {who} has {len(values)} {name}, but {first} has {len(expected)}"
             )
         difference = float(np.abs(np.subtract(values, expected)).max(initial=0))
         if not difference <= tolerance:  # nan is not
             raise UnequalError(
                 f"not comparable: {what}: the {name} of {who} differ from those of {first} by up to {difference:.2g}, "
-                f"where {tolerance:.2g} is allowed"
+                f"allowed: {tolerance:.2g}"
             )
 
 
@@ -207,5 +212,5 @@ def ratios(slow: Sequence[float], fast: Sequence[float]) -> list[float]:
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
-    """The p of y = c · x^p that fits best: the slope of a straight line through the logarithms."""
+    """The p of the best fit y = c · x^p: the slope of a straight line through the logarithms."""
     return float(np.polyfit([math.log(value) for value in x], [math.log(value) for value in y], 1)[0])

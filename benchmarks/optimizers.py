@@ -1,4 +1,4 @@
-"""SGD, momentum, RMSprop and Adam on the tutorial's 669,706 parameters: against torch.optim's default and fastest."""
+"""SGD, momentum, RMSprop and Adam on the tutorial's 669,706 parameters, against each form of torch.optim."""
 
 import tempfile
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Options, Worker, in_turn, ratios, require_close, started
+from benchmarks.measuring import Options, Worker, alternating, ratios, require_close, started
 from benchmarks.report import Report
 from benchmarks.step import LOSSES, SIZES, TOLERANCE, TURNS, add_caches, begin, cache_slowdown, write_case
 
 BATCH_SIZE = 64
-UPDATES = 10  # with gradients given, after which the parameters are compared
+UPDATES = 10  # with given gradients, before the parameters are compared
 SAME = 1e-6
 
 # name -> class, options
@@ -26,7 +26,7 @@ CONTENDERS = {
     "torch default": ("steps", "torch"),
     "torch foreach": ("steps", "torch", '{"foreach": true}'),
     "torch fused": ("steps", "torch", '{"fused": true}'),
-    "minitrain": ("steps", "minitrain"),  # the last
+    "minitrain": ("steps", "minitrain"),  # must be the last
 }
 NOT_OFFERED = {("torch fused", "RMSprop")}
 WHATS = ("step alone", "whole training step")
@@ -64,17 +64,17 @@ def measure(options: Options, report: Report) -> None:
                     report.add(rule, f"{what}: {who} / minitrain", "", "times", values)
         fastest = {what: min(there[:-1], key=lambda who: median(times[rule, who, what])) for what in WHATS}
         report.notes.append(
-            f"Fastest of torch, {rule}: " + ", ".join(f"{who} ({what})" for what, who in fastest.items())
+            f"Fastest form of torch, {rule}: " + ", ".join(f"{who} ({what})" for what, who in fastest.items())
         )
     report.notes += [
-        f"Equal: the parameters after {UPDATES} updates with gradients given, within {SAME:g}, and the losses of the "
-        f"first {LOSSES} whole steps, within {TOLERANCE['float32']:g}.",
-        "torch has no fused RMSprop. The step alone: over and over with the same gradients, which stay in the cache.",
+        f"The parameters after {UPDATES} updates with given gradients are equal within {SAME:g}, the losses of the "
+        f"first {LOSSES} whole steps within {TOLERANCE['float32']:g}.",
+        "torch has no fused RMSprop. The step alone is repeated with the same gradients, which stay in the cache.",
     ]
 
 
 def _compare(workers: dict[str, Worker], rule: str, case: Path, folder: Path) -> None:
-    """Raise UnequalError unless losses and updated parameters are the same for all; leaves them ready to be timed."""
+    """Raise UnequalError unless losses and updated parameters are equal. The contenders are then ready to be timed."""
     optimizer, options = RULES[rule]
     file = folder / "updated.npz"
     updated = {}
@@ -88,14 +88,14 @@ def _compare(workers: dict[str, Worker], rule: str, case: Path, folder: Path) ->
 
 
 def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tuple[str, str], float]:
-    """The median seconds of the whole step and of the update alone, turn about."""
+    """The median seconds of the whole step and of the update alone, with contenders alternating."""
     times: dict[tuple[str, str], float] = {}
     for what, request in ((WHATS[1], "whole"), (WHATS[0], "update")):
         turns: dict[str, list[float]] = {who: [] for who in workers}
         for worker in workers.values():
             worker.ask(request, seconds=turn / 3)  # a warm-up
         for i in range(TURNS):
-            for who in in_turn(list(workers), number + i):
+            for who in alternating(list(workers), number + i):
                 turns[who].append(workers[who].measure(request, seconds=turn)["seconds"])
         times.update({(who, what): median(values) for who, values in turns.items()})
     return times

@@ -1,4 +1,4 @@
-"""A report as a picture: bars with quartiles for contenders, lines for a series."""
+"""Plots of a report: bars with quartiles for contenders, lines for a series."""
 
 import math
 import textwrap
@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.report import Figure, Report, short
 
-# Colours that colour-blind readers can tell apart (most are Okabe and Ito's): torch is blue, minitrain orange.
+# Colours that colour-blind readers can distinguish (most are Okabe and Ito's): torch is blue, minitrain orange.
 COLOURS = {
     "torch": ("#0072B2", "#56B4E9", "#004466"),
     "minitrain": ("#E69F00", "#D55E00"),
@@ -17,9 +17,9 @@ COLOURS = {
 
 
 def draw(report: Report, path: Path, drawn: Sequence[str] = ()) -> Path:
-    """Write the report's picture as a PNG; returns the path. Raises ImportError without matplotlib.
+    """Plot the report as a PNG and return the path. Raises ImportError without matplotlib.
 
-    drawn: the quantities to draw; all if empty.
+    drawn: the quantities to plot; all if empty.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
@@ -56,7 +56,7 @@ def draw(report: Report, path: Path, drawn: Sequence[str] = ()) -> Path:
 
 
 def _panels(report: Report, drawn: Sequence[str]) -> dict[tuple[str, str], list[Figure]]:
-    """Case and quantity -> figures; a series, which has an x, is one panel."""
+    """(case, quantity) -> figures. A series, whose figures have an x, is one panel."""
     panels: dict[tuple[str, str], list[Figure]] = {}
     for figure in report.figures:
         if figure.who and (not drawn or figure.what in drawn):
@@ -65,7 +65,7 @@ def _panels(report: Report, drawn: Sequence[str]) -> dict[tuple[str, str], list[
 
 
 def _colours(whos: Iterable[str]) -> dict[str, str]:
-    """One for each contender, of its family's."""
+    """A colour for each contender, from its family's colours."""
     left = {family: list(colours) for family, colours in COLOURS.items()}
     chosen = {}
     for who in whos:
@@ -76,7 +76,7 @@ def _colours(whos: Iterable[str]) -> dict[str, str]:
 
 
 def _bars(ax: Any, figures: Sequence[Figure], colours: dict[str, str]) -> None:
-    """A bar for each contender, the first on top; whiskers from quartile to quartile."""
+    """A bar for each contender, the first at the top, with whiskers from quartile to quartile."""
     for place, figure in enumerate(figures):
         low, middle, high = figure.quartiles
         ax.barh(place, middle, color=colours[figure.who], height=0.7)
@@ -91,7 +91,7 @@ def _bars(ax: Any, figures: Sequence[Figure], colours: dict[str, str]) -> None:
 
 
 def _lines(ax: Any, figures: Sequence[Figure], colours: dict[str, str]) -> None:
-    """A line for each contender over x, both axes logarithmic, with a band from quartile to quartile."""
+    """A line for each contender over x, on logarithmic axes, with a band from quartile to quartile."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     for who in dict.fromkeys(figure.who for figure in figures):
@@ -106,7 +106,7 @@ def _lines(ax: Any, figures: Sequence[Figure], colours: dict[str, str]) -> None:
     ax.set_xticks(ticks, [f"{tick:,g}" for tick in ticks], minor=False)
     ax.set_xticks([], minor=True)
     bottom, top = ax.get_ylim()
-    stretch = max(1.0, (8 / (top / bottom)) ** 0.5)  # a factor of 8 at least, so that what is flat looks flat
+    stretch = max(1.0, (8 / (top / bottom)) ** 0.5)  # at least a factor of 8, so that a flat line looks flat
     ax.set_ylim(bottom / stretch, top * stretch)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(lambda y, _: f"{y:,g}")

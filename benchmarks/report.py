@@ -1,17 +1,17 @@
-"""What was measured, as text, JSON and a plot, and what changed since an older report.
+"""A suite's results as text and JSON, and what has changed since an older report.
 
 The JSON of a report is one object:
 
     format    "minitrain benchmarks 1"
-    suite     its name
-    date      when it began, ISO 8601 in UTC
-    machine   cpu, cpus, threads (of each contender), platform, python, versions, blas (of numpy and of torch), gpu
-    settings  shapes and sizes: reports are comparable where these, the machine's hardware and threads are equal
+    suite     the suite's name
+    date      the start of the measurement, ISO 8601 in UTC
+    machine   cpu, cpus, threads (for each contender), platform, python, versions, blas (numpy's and torch's), gpu
+    settings  shapes and sizes: reports are comparable if these, the hardware and the threads are equal
     rounds    how often everything was measured
-    figures   a list of {case, what, who, unit, x, values, median, low, high, n}: of one contender (who) in one case,
-              one quantity (what) in each round (values), its median and quartiles (low, high). In a series, x is the
-              number that it depends on. Where who is empty, the figure compares contenders, as what says.
-    notes     sentences that belong to the figures
+    figures   a list of {case, what, who, unit, x, values, median, low, high, n}: one quantity (what) of one contender
+              (who) in one case. values has one value per round; low and high are the quartiles. In a series, x is
+              the number that is varied. If who is empty, the figure compares contenders, and what says which.
+    notes     explanations of the figures
 """
 
 import json
@@ -27,7 +27,7 @@ FORMAT = "minitrain benchmarks 1"
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured quantity; see the file's head. Spread: median and quartiles of the rounds."""
+    """One measured quantity: a value per round. See the top of the file for the fields."""
 
     case: str
     what: str
@@ -38,7 +38,7 @@ class Figure:
 
     @property
     def quartiles(self) -> tuple[float, float, float]:
-        """Low, median, high: a single value three times."""
+        """Lower quartile, median, upper quartile; all three are the value if there is only one."""
         if len(self.values) == 1:
             return (self.values[0],) * 3
         low, middle, high = statistics.quantiles(self.values, n=4, method="inclusive")
@@ -46,7 +46,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """Of the rounds."""
+        """The median of the rounds."""
         return self.quartiles[1]
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ def short(value: float) -> str:
 
 @dataclass
 class Report:
-    """The figures of one suite, and all that they depend on; see the file's head."""
+    """The figures of one suite, and everything they depend on. See the top of the file for the fields."""
 
     suite: str
     machine: dict[str, Any]
@@ -73,7 +73,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def add(self, case: str, what: str, who: str, unit: str, values: Iterable[float], x: float | None = None) -> Figure:
-        """Add a figure, and return it."""
+        """Add a figure and return it."""
         figure = Figure(case, what, who, unit, tuple(values), x)
         self.figures.append(figure)
         return figure
@@ -89,13 +89,13 @@ class Report:
             for figure in self.figures:
                 if figure.case == case and not figure.who:
                     lines.append(f"  {figure.what}: {figure} {'' if figure.unit == 'times' else figure.unit}".rstrip())
-        rounds = f"{self.rounds} rounds: medians [quartiles]" if self.rounds > 1 else "1 round: no spread is known"
+        rounds = f"{self.rounds} rounds: medians [quartiles]" if self.rounds > 1 else "1 round: spread unknown"
         return "\n".join([*lines, "", rounds, *self.notes])
 
     # --- as JSON ---
 
     def json(self) -> str:
-        """See the file's head."""
+        """The report in the format at the top of the file."""
         content = {"format": FORMAT, **asdict(self)}
         for figure, plain in zip(self.figures, content["figures"], strict=True):
             low, median, high = figure.quartiles
@@ -104,27 +104,27 @@ class Report:
 
     @staticmethod
     def from_json(text: str) -> "Report":
-        """The report that json() wrote. Raises ValueError for anything else."""
+        """Read what json() wrote. Raises ValueError for anything else."""
         try:
             content = json.loads(text)
             if not isinstance(content, dict) or content.pop("format") != FORMAT:
-                raise ValueError("another format")
+                raise ValueError("unknown format")
             for part in (content["machine"], content["machine"]["versions"], content["settings"]):
                 if not isinstance(part, dict):
-                    raise ValueError("no machine, no versions or no settings")
+                    raise ValueError("machine, versions or settings missing")
             names = ("case", "what", "who", "unit", "x")
             content["figures"] = [
                 Figure(**{name: plain[name] for name in names}, values=tuple(map(float, plain["values"])))
                 for plain in content["figures"]
             ]
             if not all(figure.values for figure in content["figures"]):
-                raise ValueError("a figure without values")
+                raise ValueError("a figure has no values")
             return Report(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a report of these benchmarks ({type(error).__name__}: {error})") from None
 
     def save(self, folder: Path) -> Path:
-        """Write the JSON into a new file, named after suite and date; returns its path. Nothing is overwritten."""
+        """Write the JSON to a new file named after suite and date, and return its path. Never overwrites a file."""
         folder.mkdir(parents=True, exist_ok=True)
         stamp = self.date[:19].replace("-", "").replace(":", "").replace("T", "-")
         for number in range(1000):
@@ -135,11 +135,11 @@ class Report:
             except FileExistsError:
                 continue
             return path
-        raise FileExistsError(f"{folder} holds a thousand reports of {stamp}; choose another --out")
+        raise FileExistsError(f"{folder} already holds a thousand reports of {stamp}; choose another --out")
 
 
 def _table(figures: Sequence[Figure]) -> list[str]:
-    """Contenders down, quantities across; of a series, its x down and the contenders across."""
+    """A row per contender and a column per quantity; in a series, a row per x and a column per contender."""
     if figures[0].x is None:
         rows = list(dict.fromkeys(figure.who for figure in figures))
         columns = list(dict.fromkeys(f"{figure.what}, {figure.unit}" for figure in figures))
@@ -163,26 +163,26 @@ _HARDWARE = ("cpu", "cpus", "threads", "gpu")
 
 
 def differences(old: Report, new: Report) -> list[str]:
-    """Why the times of two reports cannot be compared: suite, machine, threads or shapes that differ. Empty if none."""
+    """The reasons why two reports cannot be compared: different suite, hardware, threads or settings."""
     pairs = [("suite", old.suite, new.suite)]
     pairs += [(name, old.machine.get(name), new.machine.get(name)) for name in _HARDWARE]
     names = dict.fromkeys([*old.settings, *new.settings])
     pairs += [(name, _plain(old.settings.get(name)), _plain(new.settings.get(name))) for name in names]
-    return [f"{name} {before} then, {now} now" for name, before, now in pairs if before != now]
+    return [f"{name} was {before}, is now {now}" for name, before, now in pairs if before != now]
 
 
 def _plain(value: Any) -> Any:
-    """As it comes back from JSON, where a tuple is a list."""
+    """The value after a round trip through JSON, which has lists for tuples."""
     return json.loads(json.dumps(value))
 
 
 def changes(old: Report, new: Report) -> str:
-    """For each figure of both reports: the medians, the change, and whether the quartile ranges are apart."""
-    lines = [f"Against {old.suite} of {old.date}:"]
+    """For each figure of both reports: the medians, the change, and whether the quartile ranges overlap."""
+    lines = [f"Changes since {old.suite} of {old.date}:"]
     for name in dict.fromkeys([*old.machine["versions"], *new.machine["versions"]]):
         before, now = old.machine["versions"].get(name), new.machine["versions"].get(name)
         if before != now:
-            lines.append(f"  {name} {before} then, {now} now")
+            lines.append(f"  {name} was {before}, is now {now}")
     known = {(figure.case, figure.what, figure.who, figure.x): figure for figure in old.figures}
     missing = dict(known)
     for figure in new.figures:
@@ -202,6 +202,6 @@ def changes(old: Report, new: Report) -> str:
 def _change(before: Figure, now: Figure) -> str:
     percent = 100 * (now.median / before.median - 1) if before.median else float("nan")
     if min(len(before.values), len(now.values)) < 2:
-        return f"{percent:+.1f} % (one round: no spread is known)"
+        return f"{percent:+.1f} % (one round: spread unknown)"
     apart = before.quartiles[2] < now.quartiles[0] or now.quartiles[2] < before.quartiles[0]
-    return f"{percent:+.1f} %, {'beyond' if apart else 'within'} the spreads"
+    return f"{percent:+.1f} %, {'beyond' if apart else 'within'} the quartiles"

@@ -1,4 +1,4 @@
-"""One training step of the tutorial's model, whole and by phases: torch, minitrain, and the bare matrix products."""
+"""One training step of the tutorial's model, total and by phase: torch, minitrain, and its matrix products alone."""
 
 import tempfile
 from collections.abc import Sequence
@@ -10,16 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Contenders, MeasuringError, Options, Worker, in_turn, ratios, require_equal, started
+from benchmarks.measuring import (
+    Contenders,
+    MeasuringError,
+    Options,
+    Worker,
+    alternating,
+    ratios,
+    require_equal,
+    started,
+)
 from benchmarks.programs.gemms import floating_point_operations
 from benchmarks.report import Report
 
 SIZES = (784, 512, 512, 10)
-LOSSES = 10  # steps whose losses are compared before any time is taken
-LR = 0.01  # large enough for a wrong one to show in their losses
+LOSSES = 10  # steps whose losses are compared before anything is timed
+LR = 0.01  # large enough that a wrong rate changes the losses
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
-TURNS = 3  # of each contender in a round
-APART = 2.5  # a slowdown of writes, above which two cores share no cache
+TURNS = 3  # how often each contender is timed in a round
+APART = 2.5  # cores whose writes slow down by more do not share a cache
 PHASES = ("forward", "loss", "backward", "optimizer")
 
 CONTENDERS: dict[str, tuple[str, ...]] = {"torch": ("steps", "torch"), "minitrain": ("steps", "minitrain")}
@@ -28,7 +37,7 @@ PEERS = {"JAX": "jax", "tinygrad": "tinygrad", "HIPS autograd": "autograd"}
 
 
 def write_case(path: Path, batch_size: int, dtype: str, sizes: Sequence[int] = SIZES, batches: int = 4) -> Path:
-    """Draw batches and initial weights once, for all contenders; returns the path.
+    """Draw batches and initial weights once for all contenders. Returns the path.
 
     X (batches, N, sizes[0]) within 0 and 1, y (batches, N) int64, parameter_0 (out, in), parameter_1 (out,), ...
     within ±1/√in, as torch's Linear draws them.
@@ -48,7 +57,7 @@ def write_case(path: Path, batch_size: int, dtype: str, sizes: Sequence[int] = S
 def begin(
     workers: dict[str, Worker], what: str, case: Path, tolerance: float, optimizer: str = "SGD", **options: Any
 ) -> None:
-    """Have all contenders take the first steps. Raises UnequalError if their dtypes or losses differ."""
+    """Let all contenders take the first steps. Raises UnequalError if their dtypes or losses differ."""
     request = {"case": str(case), "optimizer": optimizer, "options": {"lr": LR, **options}, "losses": LOSSES}
     require_equal(what, {who: worker.ask("begin", **request) for who, worker in workers.items()}, tolerance)
 
@@ -64,7 +73,7 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def peers(threads: int) -> tuple[Contenders, list[str]]:
-    """The peers that are installed and work, and a line for each that does not take part."""
+    """The peers that are installed and work, and a line for each of the others."""
     there, absent = {}, []
     with tempfile.TemporaryDirectory() as folder:
         case = write_case(Path(folder, "case.npz"), 1, "float32")
@@ -77,7 +86,7 @@ def peers(threads: int) -> tuple[Contenders, list[str]]:
                     worker.ask("begin", case=str(case), options={"lr": LR}, losses=1)
                     there[who] = ("peers", module)
                 except MeasuringError as error:
-                    absent.append(f"{who} is left out, since it does not work here: {str(error).splitlines()[-1]}")
+                    absent.append(f"{who} is left out because it fails here: {str(error).splitlines()[-1]}")
     return there, absent
 
 
@@ -110,42 +119,42 @@ def measure(options: Options, report: Report) -> None:
     report.notes += [
         f"The losses of the first {LOSSES} steps are equal within "
         + ", ".join(f"{TOLERANCE[dtype]:g} ({dtype})" for dtype in options.dtypes)
-        + ". The whole step is timed without a look at the clock inside.",
-        "products alone: the step's matrix products by np.matmul into memory that is there, all operands in C order.",
+        + ". The whole step is timed without reading the clock between its phases.",
+        "products alone: the step's matrix products by np.matmul into preallocated memory, all operands in C order.",
         *absent,
     ]
 
 
 def cache_slowdown() -> float | None:
-    """See programs/caches.py."""
+    """How much longer a core takes to write memory that another core has read; see programs/caches.py."""
     with Worker("caches", threads=1) as worker:
         slowdown: float | None = worker.ask("measure")["slowdown"]
     return slowdown
 
 
 def add_caches(report: Report, slowdowns: Sequence[float | None]) -> None:
-    """The figure of every round's beginning, where all could tell, and what it means."""
-    told = [slowdown for slowdown in slowdowns if slowdown is not None]
-    if len(told) < len(slowdowns):
+    """Add the slowdowns measured at the start of each round, if all are known, and a note if cores share no cache."""
+    known = [slowdown for slowdown in slowdowns if slowdown is not None]
+    if len(known) < len(slowdowns):
         return
-    figure = report.add("caches", "writing what another core has read / what none has", "", "times", told)
+    figure = report.add("caches", "writing memory that another core has read / other memory", "", "times", known)
     if max(figure.values) > APART:
         report.notes.append(
-            f"Above {APART} (caches): two of this machine's cores share no cache, for a while at least, if it is a "
-            "virtual one. An update by one thread, as NumPy's is, then takes several times as long."
+            f"caches above {APART}: two of this machine's cores do not share a cache (on a virtual machine, perhaps "
+            "only for a while). An update on a single thread, such as NumPy's, then takes several times as long."
         )
 
 
 def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tuple[str, str], float]:
-    """The median seconds of the whole step, turn about, and of each phase."""
+    """The median seconds of the whole step, with contenders alternating, and of each phase."""
     wholes: dict[str, list[float]] = {who: [] for who in workers}
     for worker in workers.values():
         worker.ask("whole", seconds=turn / 3)  # a warm-up
     for i in range(TURNS):
-        for who in in_turn(list(workers), number + i):
+        for who in alternating(list(workers), number + i):
             wholes[who].append(workers[who].measure("whole", seconds=turn)["seconds"])
     times = {(who, "whole step"): median(values) for who, values in wholes.items()}
-    for who in in_turn([who for who in workers if who in CONTENDERS], number):
+    for who in alternating([who for who in workers if who in CONTENDERS], number):
         for phase, seconds in workers[who].measure("phases", seconds=turn).items():
             times[who, phase] = seconds
     return times
@@ -154,7 +163,7 @@ def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tup
 def _add(
     report: Report, batch_size: int, dtype: str, trained: list[str], times: dict[tuple[str, int, str, str], list[float]]
 ) -> None:
-    """The figures of one case."""
+    """Add the figures of one case."""
     case = f"batch {batch_size}, {dtype}"
     operations = floating_point_operations(batch_size, list(SIZES))
     for who in [*trained, *FLOOR]:

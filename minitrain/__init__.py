@@ -12,9 +12,10 @@ from math import inf, nan, pi
 
 from numpy import dtype
 
-from minitrain import autograd, data, nn, optim
+from minitrain import autograd, data, new_methods, nn, optim, special  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
+    TYPED,
     arange,
     as_tensor,
     cat,
@@ -71,7 +72,7 @@ keep_freed_memory()
 __getattr__ = module_getattr(__name__)
 sys.meta_path.append(MissingFinder())
 
-globals().update(FUNCTIONS)
+globals().update(FUNCTIONS | TYPED)
 
 
 def is_tensor(obj: object) -> builtins.bool:
@@ -142,6 +143,7 @@ __all__ = [
     "seed",
     "set_grad_enabled",
     "set_rng_state",
+    "special",
     "stack",
     "tensor",
     "uint8",
@@ -149,4 +151,5 @@ __all__ = [
     "zeros",
     "zeros_like",
     *FUNCTIONS,
+    *TYPED,
 ]

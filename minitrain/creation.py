@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.ops import Array
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import (
     LONG,
+    TYPE_NAMES,
     Scalar,
     as_axis,
     as_dtype,
@@ -27,6 +28,7 @@ from minitrain.torchlike.arguments import (
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.random import Generator
+from minitrain.torchlike.tensor_base import legacy_array
 
 
 def float_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
@@ -37,7 +39,7 @@ def float_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
 def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
         Device(device)
-    return Tensor(array, requires_grad=requires_grad)
+    return wrap(array, requires_grad=requires_grad)
 
 
 # --- from data --------------------------------------------------------------------------------------------------------
@@ -74,7 +76,7 @@ def from_numpy(array: Array) -> Tensor:
             "currently supported. Make a copy of the array first: array.copy()."
         )
     as_dtype(array.dtype)
-    return Tensor(array)
+    return wrap(array)
 
 
 def _array_of(data: Any, dtype: np.dtype[Any] | None) -> Array:
@@ -116,6 +118,20 @@ def _as_rectangle(data: Sequence[Any], dtype: np.dtype[Any] | None) -> Array:
     except OverflowError as error:
         raise ValueError(f"Overflow when unpacking long long: {error}") from None
     return array.astype(get_default_dtype()) if dtype is None and array.dtype.kind == "f" else array
+
+
+def _typed(dtype: np.dtype[Any]) -> Callable[..., Tensor]:
+    def constructor(*data: Any, device: Any = None) -> Tensor:
+        """torch's old constructor of this dtype: of a list, an ndarray or a Tensor, or of sizes."""
+        array = legacy_array(data, device, dtype)
+        if array.dtype != dtype:
+            raise TypeError(f"expected {TYPE_NAMES[dtype]} (got {TYPE_NAMES[array.dtype]})")
+        return wrap(array)
+
+    return constructor
+
+
+TYPED = {name: _typed(dtype) for dtype, name in TYPE_NAMES.items()}  # FloatTensor, LongTensor, ...
 
 
 # --- filled -----------------------------------------------------------------------------------------------------------
@@ -404,7 +420,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     if not isinstance(condition, Tensor):
         raise RuntimeError(f"where expected condition to be a bool Tensor, but got {type(condition).__name__}")
     if input is None and other is None:
-        return tuple([Tensor(indices) for indices in np.nonzero(np.atleast_1d(condition.array))])
+        return tuple([wrap(indices) for indices in np.nonzero(np.atleast_1d(condition.array))])
     return condition._where(condition, input, other)
 
 
@@ -413,7 +429,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 
 def get_rng_state() -> Tensor:
     """The state of the default generator, as torch.get_rng_state: a uint8 Tensor, (5056,), bit for bit torch's."""
-    return Tensor(random.default_generator.get_state())
+    return wrap(random.default_generator.get_state())
 
 
 def set_rng_state(new_state: Tensor) -> None:

@@ -22,10 +22,12 @@ import numpy as np
 
 from minitrain.files import open_file, parse_json, shown, write_atomically
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
+from minitrain.torch_file import load_torch_file
 from minitrain.torchlike.arguments import as_dtype
 from minitrain.torchlike.device import device as Device
 
+ZIP = b"PK\x03\x04"  # how a zip archive begins, as torch.save writes it
 _METADATA = "__metadata__"  # the header's entry that is not a tensor
 _OURS = "minitrain"  # its only entry: the library writes several in random order, but files should be reproducible
 # The dtypes of Tensors: their names in headers and in NumPy.
@@ -63,16 +65,15 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
-    """Read what save wrote, or any safetensors file (as an OrderedDict from names to Tensors).
+    """Read what save wrote, any safetensors file (as an OrderedDict from names to Tensors), or what torch.save wrote.
 
-    map_location: the CPU or None. weights_only: True; these files contain no code.
+    map_location: the CPU, a function (which is not needed), or None. weights_only: makes no difference, since no code
+    is run: of torch's files Tensors and plain data are read, and everything else is refused by name (torch_file.py).
     A file from a stranger is harmless: its header is checked before any memory is allocated for it.
     Raises OSError if the file cannot be read, ValueError if it is damaged or of another format.
     """
-    if map_location is not None:
+    if map_location is not None and not callable(map_location):
         Device(map_location)
-    if not weights_only:
-        raise ValueError("weights_only=False is not offered: it would run code from the file; leave it True.")
     if isinstance(f, str | os.PathLike):
         with open_file(f) as file:
             return _load(file, os.fstat(file.fileno()).st_size, f)
@@ -84,22 +85,26 @@ def _load(file: IO[bytes], size: int, name: object) -> Any:
     """The content of a file of this many bytes."""
     head = file.read(8)
     try:
+        if head[:4] == ZIP:
+            file.seek(0)
+            return load_torch_file(file)
         entries, metadata = _parse_header(_header(file, head, size), size)
         arrays = {entry.name: _read_array(file, entry) for entry in sorted(entries, key=_place)}
         if file.read(1):
             raise ValueError("it grew while it was read")
         if not any(key == _OURS or text.startswith(f'["{_OURS}"') for key, text in metadata.items()):
             # Another program's file. Ours has two marks, so that a damaged one is not taken for another's.
-            return OrderedDict((entry.name, Tensor(arrays[entry.name])) for entry in entries)
+            return OrderedDict((entry.name, wrap(arrays[entry.name])) for entry in entries)
         return _arranged(parse_json(metadata.get(_OURS, ""), constants=True, levels=1000), arrays)
     except (ValueError, RecursionError) as error:
         # A pickle's first bytes. A safetensors file begins with a length below 2**24, whose upper bytes are 0.
-        if head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and any(head[3:])):
+        if head[:1] == b"\x80" and any(head[3:]):
             raise ValueError(
-                f"{name} is a pickle, which can carry code. Save it from torch with "
-                "safetensors.torch.save_file(model.state_dict(), PATH)."
+                f"{name} is a bare pickle, as torch saved before 1.6 or Python's pickle saves: it can carry code. Load "
+                "it in torch and save it again: torch.save(model.state_dict(), PATH)."
             ) from None
-        raise ValueError(f"cannot read {name} ({size} bytes) as a safetensors file: {error}") from None
+        kind = "a file of torch.save" if head[:4] == ZIP else "a safetensors file"
+        raise ValueError(f"cannot read {name} ({size} bytes) as {kind}: {error}") from None
 
 
 # --- reading: the header --------------------------------------------------------------------------------------------
@@ -226,11 +231,12 @@ def _from_outline(outline: Any, arrays: dict[str, Array]) -> Any:
     if kind == "tensor" and isinstance(content, str):
         if content not in arrays:
             raise ValueError(f"its outline has {shown(content)} twice, or there is no such tensor")
-        return Tensor(arrays.pop(content))
-    if kind == "dict" and isinstance(content, list):
+        return wrap(arrays.pop(content))
+    if kind in ("dict", "plain dict") and isinstance(content, list):
         if not all(isinstance(pair, list) and len(pair) == 2 and _is_plain(pair[0]) for pair in content):
             raise ValueError("a dict in its outline is not a list of pairs")
-        return OrderedDict((key, _from_outline(part, arrays)) for key, part in content)
+        pairs = [(key, _from_outline(part, arrays)) for key, part in content]
+        return OrderedDict(pairs) if kind == "dict" else dict(pairs)
     if kind in ("list", "tuple") and isinstance(content, list):
         return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
     if kind == "value" and _is_plain(content):
@@ -255,9 +261,8 @@ def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
         arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
         return {"tensor": name}
     if isinstance(obj, Mapping):
-        return {
-            "dict": [[_plain(key), _outline_of(obj[key], f"{path}.{key}" if path else str(key), arrays)] for key in obj]
-        }
+        pairs = [[_plain(key), _outline_of(obj[key], f"{path}.{key}" if path else str(key), arrays)] for key in obj]
+        return {"plain dict" if type(obj) is dict else "dict": pairs}
     if isinstance(obj, list | tuple):
         parts = [_outline_of(part, f"{path}.{i}" if path else str(i), arrays) for i, part in enumerate(obj)]
         return {type(obj).__name__ if type(obj) is list else "tuple": parts}

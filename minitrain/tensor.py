@@ -16,10 +16,10 @@ from minitrain.ops import Array, Context, Function
 from minitrain.tape import AccumulateGrad, Node, walk_back
 from minitrain.torchlike.grad_mode import anomaly_mode, grad_mode
 from minitrain.torchlike.node_base import Version
-from minitrain.torchlike.tensor_base import increment_version
+from minitrain.torchlike.tensor_base import increment_version, legacy_array
 from minitrain.torchlike.tensor_methods import TensorMethods
 
-__all__ = ["Tensor", "apply", "increment_version"]
+__all__ = ["Tensor", "apply", "increment_version", "wrap"]
 
 
 def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
@@ -38,7 +38,7 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = function.forward(ctx, *arrays, **options)
-    result = Tensor(y if type(y) is np.ndarray else _as_array(y, function))
+    result = wrap(y if type(y) is np.ndarray else _as_array(y, function))
     if result.array.base is not None or id(y) in map(id, arrays):
         result._become_view(inputs, function, options)
     if isinstance(ctx, Node):
@@ -50,6 +50,17 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     return result
 
 
+def wrap(array: Array, requires_grad: bool = False) -> Tensor:
+    """A new leaf around an array, which is not copied."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.array, tensor._version = array, Version()
+    if requires_grad:
+        tensor.requires_grad = True
+    if grad_mode.inference:
+        tensor._inference = True
+    return tensor
+
+
 def _as_array(y: Any, function: type[Function]) -> Array:
     if isinstance(y, tuple):
         raise RuntimeError(f"{function.__name__}.forward returned {len(y)} values; an operation has one result.")
@@ -59,24 +70,18 @@ def _as_array(y: Any, function: type[Function]) -> Array:
 class Tensor(TensorMethods):
     """An array that remembers how it was computed, so that gradients can be sent back through that computation.
 
-    array: the ndarray inside, not copied. To make a Tensor from lists or numbers use minitrain.tensor(...).
+    array: the ndarray inside. To make a Tensor of lists or numbers use minitrain.tensor(...).
     requires_grad: whether backward is to leave this Tensor's gradient in .grad.
     grad_fn: the Node of the operation whose result this is; None for a leaf.
     """
 
     _apply = staticmethod(apply)
 
-    def __init__(self, array: Array, requires_grad: bool = False) -> None:
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"Tensor wraps an ndarray, but got {type(array).__name__}; use minitrain.tensor(data).")
-        self.array = array
-        self._version = Version()
-        if requires_grad:
-            self.requires_grad = True
+    _new = staticmethod(wrap)
 
-    @staticmethod
-    def _new(array: Array) -> Tensor:
-        return Tensor(array)
+    def __init__(self, *data: Any, device: Any = None) -> None:
+        """torch's old constructor: wrap([1, 2]) holds floats, wrap(2, 3) any values; use tensor(...) instead."""
+        self.array, self._version = legacy_array(data, device), Version()
 
     def _edge(self) -> Any:
         """Where this Tensor's gradient goes: to the Node that made it, to a leaf's AccumulateGrad, or None."""
@@ -114,7 +119,7 @@ class Tensor(TensorMethods):
             self._grad.array += grad
             increment_version(self._grad)
         elif owned and grad.strides == self.array.strides:
-            self._grad = Tensor(grad)
+            self._grad = wrap(grad)
         else:
-            self._grad = Tensor(np.empty_like(self.array))
+            self._grad = wrap(np.empty_like(self.array))
             self._grad.array[...] = grad

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 import minitrain
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 STEPS = 24  # in units of u, see above
 
@@ -72,7 +72,7 @@ class Library(NamedTuple):
         return np.asarray(tensor.detach().numpy())
 
 
-MINITRAIN = Library(minitrain, Tensor)
+MINITRAIN = Library(minitrain, wrap)
 TORCH = Library(torch, lambda array: torch.from_numpy(array.copy()))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import minitrain
 from minitrain.creation import as_tensor, cat, from_numpy, full_like, ones_like, stack, tensor, zeros_like
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from tests import strategies as own
 from tests.comparing import MINITRAIN, TORCH, assert_agree, assert_ends_alike, assert_text_ends_alike, evaluate
 
@@ -235,7 +235,7 @@ def test_what_was_joined_gets_its_own_gradient_in_its_own_dtype(name: str, data:
     assume(shape != (0,))  # cat leaves it out, and torch gives it a gradient of no elements
     dim = data.draw(own.axes(len(shape)))
     parts = [data.draw(own.arrays(shape)) for _ in range(2)]
-    value = getattr(minitrain, name)([Tensor(part) for part in parts], dim).array
+    value = getattr(minitrain, name)([wrap(part) for part in parts], dim).array
     grad_y = data.draw(own.arrays(value.shape, value.dtype.name))
     computed = [
         evaluate(library, lambda *parts, lib=library.module: getattr(lib, name)(parts, dim), parts, [True] * 2, grad_y)

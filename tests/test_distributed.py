@@ -4,10 +4,13 @@ import csv
 import os
 import re
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 
 import minitrain
 from minitrain import nn
+from minitrain.cli import main
 from minitrain.runs.checkpoints import read_last_good
 from minitrain.runs.config import Config
 from minitrain.runs.config_file import read_sessions
@@ -40,9 +44,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], folder: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=120
+        command, cwd=folder, env=env or environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def run_two(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command in two processes that train together, as torchrun starts them, without the launcher."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    with ThreadPoolExecutor(2) as pool:
+        environments = [{**environment(), **shared, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+        ended = list(pool.map(lambda env: run([sys.executable, *command], folder, env), environments))
+    status = next((process.returncode for process in ended if process.returncode), 0)
+    return subprocess.CompletedProcess(
+        command, status, "".join(process.stdout for process in ended), "".join(process.stderr for process in ended)
     )
 
 
@@ -71,11 +89,19 @@ def assert_nearly_the_same(run: Path, other: Path) -> None:
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run that two processes have made and nothing has happened to; its output is beside it."""
     folder = tmp_path_factory.mktemp("straight")
-    result = run([*TORCHRUN, *RUN, *OPTIONS, *ON_TORCH, "--out", "run"], folder)
+    result = run_two([*RUN, *OPTIONS, *ON_TORCH, "--out", "run"], folder)
     assert result.returncode == 0, result.stderr
     (folder / "stdout").write_text(result.stdout)
     (folder / "stderr").write_text(result.stderr)
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def first_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a complete run of one epoch that one process has made with torch; to be copied."""
+    directory = tmp_path_factory.mktemp("one") / "run"
+    assert main([*RUN[2:], *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", str(directory)]) == 0
+    return directory
 
 
 def test_the_log_of_two_processes_is_the_log_of_one(straight: Path, tmp_path: Path) -> None:
@@ -99,21 +125,30 @@ from minitrain.runs.model import build_model
 with TorchBackend(Config(dataset="digits", backend="torch", device="cpu")) as backend:
     minitrain.manual_seed(0)
     model = backend.model(lambda nn: build_model(nn, 64, (16,), 10))
-    loader = backend.dataloader(Digits(transform=ToTensor()), int(sys.argv[1]))
     loss_fn = backend.loss_fn()
-    X, y = next(iter(loader))
-    loss_fn(model(X), y).backward()
-    if backend.writes:
-        np.savez("gradients", *[param.grad.numpy() for param in model.parameters()], rows=len(X))
+    for batch_size in sys.argv[1:]:
+        model.zero_grad()
+        X, y = next(iter(backend.dataloader(Digits(transform=ToTensor()), int(batch_size))))
+        loss_fn(model(X), y).backward()
+        if backend.writes:
+            np.savez(batch_size, *[param.grad.numpy() for param in model.parameters()], rows=len(X))
 """
+BATCH_SIZES = [64, 7, 1]
 
 
-@pytest.mark.parametrize("batch_size", [64, 7, 1])
-def test_the_gradients_of_two_processes_are_those_of_the_whole_batch(batch_size: int, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(GRADIENTS)
-    result = run([*TORCHRUN, "program.py", str(batch_size)], tmp_path)
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes have left the gradients of each of the batch sizes."""
+    folder = tmp_path_factory.mktemp("gradients")
+    (folder / "program.py").write_text(GRADIENTS)
+    result = run_two(["program.py", *map(str, BATCH_SIZES)], folder)
     assert result.returncode == 0, result.stderr
-    theirs = np.load(tmp_path / "gradients.npz")
+    return folder
+
+
+@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+def test_the_gradients_of_two_processes_are_those_of_the_whole_batch(batch_size: int, gradients: Path) -> None:
+    theirs = np.load(gradients / f"{batch_size}.npz")
     assert theirs["rows"] == batch_size // 2  # of 7 rows 3 and 4, of 1 row none and 1
 
     minitrain.manual_seed(0)
@@ -150,7 +185,7 @@ def test_a_killed_worker_ends_the_run_with_a_clear_message(tmp_path: Path) -> No
 
 
 def test_a_loss_that_is_not_finite_is_explained_by_the_process_that_writes(tmp_path: Path) -> None:
-    result = run([*TORCHRUN, *RUN, *ON_TORCH, "--lr", "1e25", "--epochs", "1", "--out", "run"], tmp_path)
+    result = run_two([*RUN, *ON_TORCH, "--lr", "1e25", "--epochs", "1", "--out", "run"], tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("minitrain: the loss of epoch 1, batch 1 (the slice of process 0 of 2) is nan.") == 1
     assert result.stderr.count("minitrain: the loss") == 1
@@ -184,7 +219,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_loss_that_is_not_finite_in_another_process_alone_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(SPOILED_FOR_THE_OTHER)
     options = [*RUN[2:], *ON_TORCH, "--epochs", "1", "--no-shuffle", "--out", "run"]
-    result = run([*TORCHRUN, "program.py", *options], tmp_path)
+    result = run_two(["program.py", *options], tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stderr.count("minitrain: the loss") == 1
     assert "minitrain: the loss of epoch 1, batch 0 is nan. It comes from another process's slice" in result.stderr
@@ -193,8 +228,8 @@ def test_a_loss_that_is_not_finite_in_another_process_alone_is_said_to_be(tmp_pa
 
 def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = run([*TORCHRUN, *RUN, *ON_TORCH, "--out", "file"], tmp_path)
-    assert result.returncode == 1
+    result = run_two([*RUN, *ON_TORCH, "--out", "file"], tmp_path)
+    assert result.returncode == 2
     assert result.stderr.count("file is a file; choose another --out") == 1
 
 
@@ -283,21 +318,19 @@ def test_torchrun_starts_a_run_again_that_has_lost_a_process_and_it_goes_on_by_i
     assert outcome(tmp_path / "runs" / "digits-0") == outcome(straight)
 
 
-def test_a_run_of_one_process_goes_on_in_two(straight: Path, tmp_path: Path) -> None:
-    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", "run"], tmp_path)
-    assert one.returncode == 0, one.stderr
-    two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
+def test_a_run_of_one_process_goes_on_in_two(first_epoch: Path, straight: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_epoch, tmp_path / "run")
+    two = run_two([*RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 0, two.stderr
     assert "changed since the last session: processes: 1 then, 2 now" in two.stderr
     assert_nearly_the_same(tmp_path / "run", straight)
 
 
-def test_a_run_that_is_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
-    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", "--out", "run"], tmp_path)
-    assert one.returncode == 0, one.stderr
+def test_a_run_that_is_in_use_is_refused_and_left_alone(first_epoch: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_epoch, tmp_path / "run")
     before = outcome(tmp_path / "run")
     with open_run(tmp_path / "run"):
-        two = run([*TORCHRUN, *RUN[:3], "--resume", "run", "--epochs", "3", *ON_TORCH], tmp_path)
+        two = run_two([*RUN[:3], "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 1
     assert two.stderr.count("minitrain: error: run is in use by another process") == 1
     assert outcome(tmp_path / "run") == before
@@ -315,12 +348,11 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_processes_that_go_on_from_different_states_are_stopped(tmp_path: Path) -> None:
-    one = run([sys.executable, *RUN, *OPTIONS, "--epochs", "1", *ON_TORCH, "--out", "run"], tmp_path)
-    assert one.returncode == 0, one.stderr
+def test_processes_that_go_on_from_different_states_are_stopped(first_epoch: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_epoch, tmp_path / "run")
     lines = (tmp_path / "run" / "log.txt").read_text().removesuffix("Done!\n")
     (tmp_path / "program.py").write_text(FORGETFUL)
-    two = run([*TORCHRUN, "program.py", "train", "--resume", "run", "--epochs", "3"], tmp_path)
+    two = run_two(["program.py", "train", "--resume", "run", "--epochs", "3"], tmp_path)
     assert two.returncode == 1
     assert two.stderr.count("minitrain: error: the 2 processes of this run do not have the same weights") == 1
     assert where(tmp_path / "run") == (2, 0)

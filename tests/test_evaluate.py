@@ -386,7 +386,7 @@ def turned_weights(path: Path) -> Path:
         (lambda path: with_config(path, "[]"), 1, "config.json as a run's configuration"),
         (lambda path: with_config(path, "[" * 10**5), 1, "config.json as a run's configuration"),
         (lambda path: with_weights(path, b""), 1, "to write it again from the last checkpoint"),
-        (lambda path: with_weights(path, b"PK\x03\x04" + bytes(99)), 1, "model.safetensors is a pickle"),
+        (lambda path: with_weights(path, b"PK\x03\x04" + bytes(99)), 1, "as a file of torch.save: it is damaged"),
         (without_weights, 1, "has no model.safetensors and no checkpoint; "),
         (lambda path: a_run(path, hidden=(10**9,)), 1, "has 610 weights, but the run's configuration"),
         (lambda path: a_run(path, hidden=(10**9,) * 1000), 1, "needs over 10**18"),

@@ -2,11 +2,14 @@
 themselves.
 """
 
+import ast
 import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +18,10 @@ import numpy as np
 import pytest
 
 from minitrain.learn import check_inputs as cases
-from minitrain.learn import exercises
 from minitrain.learn import training_runs as programs
-from minitrain.learn.checking import Stage, _Child, check
-from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise
+from minitrain.learn.checking import Stage, check
+from minitrain.learn.child_process import Child
+from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise, backward_passes
 from minitrain.learn.measurements import Case, Operation, numbers
 from minitrain.learn.splice import body_of, splice
 from minitrain.mistakes.catalogue import CATALOGUE
@@ -28,16 +31,32 @@ every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lis
 
 
 def outcomes(folder: Path, files: Iterable[tuple[Exercise, str]]) -> list[list[Stage]]:
-    """The stages of the check of each text, in the order of the files.
+    """The stages of the check of each text, in the order of the files; two at a time."""
 
-    One after another: CPython 3.11's ast.parse fails now and then where several threads are at it.
-    """
-    stages = []
-    for number, (exercise, text) in enumerate(files):
+    def stages(number: int, exercise: Exercise, text: str) -> list[Stage]:
         path = folder / f"{exercise.name}-{number}.py"
         path.write_text(text, encoding="utf-8")
-        stages.append(list(check(exercise, path, torch=False)))
-    return stages
+        return list(check(exercise, path, torch=False))
+
+    files = list(files)
+    for exercise in {exercise.name: exercise for exercise, _ in files}.values():
+        exercise.expected, exercise.expected_losses  # noqa: B018  computed here, once, not by both threads
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(stages, range(len(files)), *zip(*files, strict=True)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parsing_one_at_a_time() -> Iterator[None]:
+    """CPython 3.11's ast.parse fails now and then where several threads are at it."""
+    lock, parse = threading.Lock(), ast.parse
+
+    def parse_alone(*arguments: Any, **options: Any) -> Any:
+        with lock:
+            return parse(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ast, "parse", parse_alone)
+        yield
 
 
 def failed(stages: list[Stage]) -> bool:
@@ -110,7 +129,7 @@ def test_the_readmes_example_is_an_exercise() -> None:
     readme = (PACKAGE / "learn" / "README.md").read_text("utf-8")
     entry = re.search(r"^    Exercise\(\n.*?^    \),\n", readme, re.MULTILINE | re.DOTALL)
     assert entry is not None
-    names = {**vars(exercises), "Operation": Operation, "Case": Case, "numbers": numbers, "programs": programs}
+    names = {**vars(backward_passes), "Operation": Operation, "Case": Case, "numbers": numbers, "programs": programs}
     example: Exercise = eval(entry[0].strip().rstrip(","), names)
     answer, _ = example.run("values")
     assert answer["wrong"] is None
@@ -238,7 +257,7 @@ PLAIN = {
     """,
     "receive-grad": """
         if self._grad is None:
-            self._grad = Tensor(grad.copy())
+            self._grad = wrap(grad.copy())
         else:
             self._grad.array += grad
     """,
@@ -297,7 +316,7 @@ PLAIN = {
             param -= options["lr"] * grad
             return
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = Tensor(grad.copy())
+            state["momentum_buffer"] = wrap(grad.copy())
         else:
             buf = state["momentum_buffer"].array
             buf *= options["momentum"]
@@ -383,7 +402,7 @@ def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
     def answer(exercise: Exercise) -> dict[str, Any]:
         body = 'raise NotImplementedError("reached")'
         code = splice(exercise.piece, exercise.with_body(body), f"{exercise.name}.py")
-        with _Child(exercise, exercise.piece, code, ["training"], 20) as child:
+        with Child(exercise, exercise.piece, code, ["training"], 20) as child:
             return child.answer()
 
     for exercise in EXERCISES.values():

@@ -144,7 +144,8 @@ SNIPPETS = {
         pred, y = torch.rand(8, 3), torch.randint(0, 3, (8,))
         correct = (pred.argmax(1) == y).type(torch.float).sum().item()
         _, predicted = torch.max(pred, 1)
-        print(correct / len(y), (predicted == y).sum().item(), pred.softmax(dim=1).sum(1), y.float().mean())
+        print(correct / len(y), (predicted == y).sum().item(), y.float().mean())
+        print(pred.softmax(dim=1).argmax(1), torch.allclose(pred.softmax(dim=1).sum(1), torch.ones(8)))
     """,
     "state dicts": """
         model, other = nn.Linear(2, 3), nn.Linear(2, 3)

@@ -16,7 +16,7 @@ from minitrain.autograd import GradcheckError, check_gradients, gradcheck
 from minitrain.nn import functional as F
 from minitrain.ops import Array, Context, Function, Gradients
 from minitrain.runs.model import build_model
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from tests.comparing import assert_caught
 from tests.test_ops import CASES, Call, can_ask, every_operation, off_by, with_backward
 
@@ -26,7 +26,7 @@ def irregular(*shape: int, seed: int = 0) -> Array:
 
 
 def leaf(*shape: int, seed: int = 0) -> Tensor:
-    return Tensor(irregular(*shape, seed=seed), requires_grad=True)
+    return wrap(irregular(*shape, seed=seed), requires_grad=True)
 
 
 # --- over the operations ----------------------------------------------------------------------------------------------
@@ -42,6 +42,8 @@ def drawn_check(data: st.DataObject, operation: type[Function], checked: type[Fu
     call = in_float64(data.draw(CASES[operation].calls))
     # Where both bounds are the same number, torch's convention (and so ours) at that number is a slope that is nowhere.
     assume(operation is not ops.Clamp or call.options["min"] != call.options["max"])
+    # With an infinite base or exponent torch's slope (and so ours) can be inf · 0, nan, where the measured one is 0.
+    assume(operation is not ops.Pow or all(np.isfinite(x).all() for x in call.inputs))
     needs = can_ask(operation, call.inputs)
     assume(any(needs))
     with warnings.catch_warnings():
@@ -50,6 +52,7 @@ def drawn_check(data: st.DataObject, operation: type[Function], checked: type[Fu
 
 
 @every_operation
+@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_a_right_gradient_passes_over_the_whole_domain(operation: type[Function], data: st.DataObject) -> None:
     report = drawn_check(data, operation)
@@ -113,7 +116,7 @@ def test_ties_of_a_maximum_are_kinks() -> None:
 
 
 def test_it_says_so_where_there_is_nothing_but_kinks() -> None:
-    with pytest.warns(UserWarning, match="every entry lies at a kink"):
+    with pytest.warns(UserWarning, match="every entry is at a kink"):
         assert gradcheck(ops.ReLU, (np.zeros(3),))
 
 
@@ -161,7 +164,7 @@ def test_a_single_result_is_tried_with_both_signs_of_dldy(seed: int) -> None:
 def test_what_rounding_swallows_is_not_called_wrong() -> None:
     x = irregular(3, 4)
     x[0] *= 1e7
-    (found,) = check_gradients(lambda x: (x * x).sum(), (Tensor(x, requires_grad=True),)).inputs
+    (found,) = check_gradients(lambda x: (x * x).sum(), (wrap(x, requires_grad=True),)).inputs
     assert found.ok
     assert found.unmeasured > 0
 
@@ -235,13 +238,13 @@ def test_a_function_of_tensors_is_checked_as_torch_checks_it() -> None:
         return (a @ b).tanh(), a.sum()
 
     a, b = irregular(3, 4), irregular(4, 2, seed=1)
-    assert gradcheck(product, (Tensor(a, requires_grad=True), Tensor(b, requires_grad=True)))
+    assert gradcheck(product, (wrap(a, requires_grad=True), wrap(b, requires_grad=True)))
     theirs = [torch.from_numpy(x).requires_grad_() for x in (a, b)]
     assert torch.autograd.gradcheck(product, theirs)
 
 
 def test_a_modules_parameters_are_checked_with_a_loss_by_name() -> None:
-    report = check_gradients(network(), (Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3)), loss_fn=F.cross_entropy)
+    report = check_gradients(network(), (wrap(irregular(5, 4)), wrap(np.arange(5) % 3)), loss_fn=F.cross_entropy)
     assert report.ok
     assert [found.name for found in report.inputs] == ["0.weight", "0.bias", "2.weight", "2.bias"]
 
@@ -256,14 +259,14 @@ def test_a_wrong_layer_is_found_in_a_model(fast_mode: bool) -> None:
 
     model = nn.Sequential(nn.Linear(4, 6), Wrong(), nn.Linear(6, 3)).double()
     report = check_gradients(
-        model, (Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3)), loss_fn=F.cross_entropy, fast_mode=fast_mode
+        model, (wrap(irregular(5, 4)), wrap(np.arange(5) % 3)), loss_fn=F.cross_entropy, fast_mode=fast_mode
     )
     assert [found.ok for found in report.inputs] == [False, False, True, True]
     assert "factor" in [mistake.name for mistake in report.inputs[0].mistakes]
 
 
 def test_nothing_is_left_behind() -> None:
-    model, x, y = network(), Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3)
+    model, x, y = network(), wrap(irregular(5, 4)), wrap(np.arange(5) % 3)
     F.cross_entropy(model(x), y).backward()
     before = [(p.array.copy(), p.array, p.grad, p.grad.array.copy()) for p in model.parameters() if p.grad is not None]
     gradcheck(model, (x, y), loss_fn=F.cross_entropy)
@@ -283,7 +286,7 @@ def test_a_pairs_inputs_are_never_written() -> None:
 
 def test_directions_check_the_tutorials_model_and_say_what_that_does_not_prove() -> None:
     model = build_model(nn, 784, (512, 512), 10).double()
-    batch = Tensor(np.random.RandomState(0).random_sample((8, 784))), Tensor(np.arange(8))
+    batch = wrap(np.random.RandomState(0).random_sample((8, 784))), wrap(np.arange(8))
     report = check_gradients(model, batch, loss_fn=F.cross_entropy, fast_mode=True)
     assert report.ok
     assert sum(found.entries for found in report.inputs) == 669_706
@@ -327,14 +330,14 @@ def test_float32_is_warned_about_and_rounding_is_not_called_wrong() -> None:
 @pytest.mark.parametrize(
     ("check", "error", "message"),
     [
-        (lambda: gradcheck(lambda x: x, (Tensor(irregular(3)),)), ValueError, "at least one input Tensor to require"),
-        (lambda: gradcheck(lambda x: x, (leaf(3) * 2,)), ValueError, "made by an operation"),
-        (lambda: gradcheck(lambda x: 3, (leaf(3),)), GradcheckError, "returned int; expected a Tensor"),
-        (lambda: gradcheck(lambda x: F.dropout(x), (leaf(30),)), GradcheckError, "gives other values each time"),
-        (lambda: gradcheck(ops.Exp, (np.arange(3),)), ValueError, "wants a float64 array"),
+        (lambda: gradcheck(lambda x: x, (wrap(irregular(3)),)), ValueError, "at least one input Tensor to require"),
+        (lambda: gradcheck(lambda x: x, (leaf(3) * 2,)), ValueError, "is the result of an operation"),
+        (lambda: gradcheck(lambda x: 3, (leaf(3),)), GradcheckError, "returned int; expected one or more Tensors"),
+        (lambda: gradcheck(lambda x: F.dropout(x), (leaf(30),)), GradcheckError, "gives different values each time"),
+        (lambda: gradcheck(ops.Exp, (np.arange(3),)), ValueError, "needs a float64 array"),
         (lambda: gradcheck(ops.Exp, (irregular(3),), eps=0), ValueError, "eps must be a finite number above 0"),
         (lambda: gradcheck(ops.Exp, (irregular(3),), rtol=-1), ValueError, "rtol must be a finite number from 0"),
-        (lambda: gradcheck(lambda x: x, (leaf(3),), loss_fn=F.mse_loss), TypeError, "loss_fn belongs to a Module"),
+        (lambda: gradcheck(lambda x: x, (leaf(3),), loss_fn=F.mse_loss), TypeError, "loss_fn is only for a Module"),
         (lambda: gradcheck(ops.Exp, (irregular(2**14),)), ValueError, "Jacobian takes 4.0 GiB.*fast_mode"),
         (
             lambda: gradcheck(with_backward(ops.Add, lambda ctx, grad_y: grad_y), (irregular(2), irregular(2))),
@@ -344,7 +347,7 @@ def test_float32_is_warned_about_and_rounding_is_not_called_wrong() -> None:
         (
             lambda: gradcheck(with_backward(ops.Neg, in_place), (irregular(2),)),
             GradcheckError,
-            "writes into the gradient that it is given",
+            "writes into grad_output",
         ),
         (lambda: gradcheck(Returning(None), (irregular(2),)), GradcheckError, "forward returned NoneType"),
         (lambda: gradcheck(writing, (leaf(2),)), GradcheckError, "changes input 0 in place"),
@@ -354,7 +357,7 @@ def test_float32_is_warned_about_and_rounding_is_not_called_wrong() -> None:
             "backward returned str for input 0",
         ),
         (lambda: gradcheck(network(), (leaf(3, 4),), loss_fn=F.mse_loss), ValueError, "and then the target"),
-        (lambda: gradcheck(ops.Exp, (leaf(3),)), ValueError, "wants a float64 array.*but got Tensor"),
+        (lambda: gradcheck(ops.Exp, (leaf(3),)), ValueError, "needs a float64 array.*but got Tensor"),
         (lambda: gradcheck(ops.Exp, (irregular(2),), fast_mode=True, independent_rows=True), ValueError, "give either"),
         (lambda: gradcheck(ops.Sum, (irregular(2),), options={"dim": (0,), "keepdim": False}, independent_rows=True),
          ValueError, "as many rows"),
@@ -427,7 +430,7 @@ def test_what_adds_up_to_dldy_by_chance_is_not_called_a_mask() -> None:
 def test_a_gradient_of_another_shape_is_a_problem_of_that_input() -> None:
     flat = with_backward(ops.Neg, lambda ctx, grad_y: -grad_y.reshape(-1))
     (found,) = check_gradients(flat, (irregular(2, 3),)).inputs
-    assert "shape [6], where [2, 3] is expected" in found.problem
+    assert "shape [6], but expected [2, 3]" in found.problem
     assert found.mistakes[0].name == "wrong-shape"
 
 
@@ -450,5 +453,5 @@ def test_any_seed_gives_the_same_verdicts(seed: int) -> None:
     x = irregular(3, 4)
     assert check_gradients(ops.Tanh, (x,), seed=seed).ok
     assert not check_gradients(off_by(1.01, ops.Tanh, "backward"), (x,), seed=seed).ok
-    model, batch = network(), (Tensor(irregular(5, 4)), Tensor(np.arange(5) % 3))
+    model, batch = network(), (wrap(irregular(5, 4)), wrap(np.arange(5) % 3))
     assert check_gradients(model, batch, loss_fn=F.cross_entropy, fast_mode=True, seed=seed).ok

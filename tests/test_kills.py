@@ -100,7 +100,7 @@ def while_writing(count: int, seed: int) -> list[Callable[[Path], None]]:
 
 
 def test_killed_at_a_random_moment_a_run_ends_with_the_bits_of_one_never_killed(tmp_path: Path) -> None:
-    check("SIGKILL at a random moment", timed(24, 1), tmp_path)
+    check("SIGKILL at a random moment", timed(12, 1), tmp_path)
 
 
 def test_killed_while_it_writes_a_run_ends_with_the_bits_of_one_never_killed(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_overview_tells_every_command_and_how_to_begin(
     assert "4 exercises in 3 tracks" in out
     for command in ("start", "list", "next", "watch", "check", "hint", "solution", "reset"):
         assert f"minitrain learn {command}" in out
-    assert out.endswith("Begin with: minitrain learn start\n")
+    assert out.endswith("Start with: minitrain learn start\n")
 
 
 def test_the_overview_tells_where_one_is(workspace: Workspace, screen: Screen, said: io.StringIO) -> None:
@@ -129,14 +129,14 @@ def test_start_tells_the_first_file_and_the_first_command(
     monkeypatch.chdir(tmp_path)
     commands.begin(None, EXERCISES, screen)
     assert said.getvalue() == (
-        "4 exercises are new in minitrain-exercises, a file for each.\n\n"
+        "4 new exercises in minitrain-exercises, one file for each.\n\n"
         "First: relu (about 5 minutes)\n"
         "  title  A title\n"
         "  track  forward passes, 0 of 1 done\n"
         "  why    A reason.\n\n"
         "  1. open   minitrain-exercises/forward_passes/relu.py\n"
         "  2. run    minitrain learn watch\n"
-        "  3. write  what its docstring asks for, and save: each save is checked\n"
+        "  3. write  what its docstring asks for, and save; each save is checked\n"
     )
 
 
@@ -150,8 +150,8 @@ def test_start_says_where_a_damaged_progress_file_is_kept(
 ) -> None:
     (workspace.folder / ".minitrain-learn.json").write_text("{")
     commands.begin(None, EXERCISES, screen)
-    assert "It is kept, as\n  minitrain-exercises/.minitrain-learn.kept-1.json\n" in said.getvalue()
-    assert "0 exercises are new in minitrain-exercises; 4 were there and are as they were." in said.getvalue()
+    assert "It was renamed to\n  minitrain-exercises/.minitrain-learn.kept-1.json\n" in said.getvalue()
+    assert "0 new exercises in minitrain-exercises; 4 existing files were not changed." in said.getvalue()
 
 
 def test_list_shows_every_state_and_what_is_next(workspace: Workspace, screen: Screen, said: io.StringIO) -> None:
@@ -173,8 +173,8 @@ def test_list_shows_every_state_and_what_is_next(workspace: Workspace, screen: S
         "         changed since it passed\n"
         "\noptimizers, 0 of 1\n"
         "  new    adam            5 min  A title\n"
-        "         its file is gone (minitrain learn start makes it)\n"
-        "\n2 of 4 done. > is next; minitrain learn next tells more.\n"
+        "         file missing (minitrain learn start makes it)\n"
+        "\n2 of 4 done. > marks the next one; minitrain learn next describes it.\n"
     )
 
 
@@ -187,7 +187,7 @@ def test_next_tells_the_file_the_title_why_and_how_long(
     assert said.getvalue() == (
         "Next: relu-backward (about 5 minutes)\n"
         "  title  A title\n"
-        "  track  backward passes, 0 of 2 done; this one you have tried\n"
+        "  track  backward passes, 0 of 2 done; you have tried this one\n"
         "  why    A reason.\n"
         "  open   minitrain-exercises/backward_passes/relu_backward.py\n"
         "  check  minitrain learn check relu-backward\n"
@@ -262,7 +262,7 @@ def test_the_outcome_is_shown_before_it_turns_out_that_it_cannot_be_remembered(
 
 def test_a_file_that_is_gone_is_told_with_what_makes_it(workspace: Workspace, screen: Screen) -> None:
     workspace.file(RELU).unlink()
-    with pytest.raises(LearnUsageError, match=r"relu\.py is not there; minitrain learn reset relu makes it"):
+    with pytest.raises(LearnUsageError, match=r"relu\.py does not exist; minitrain learn reset relu makes it"):
         commands.check_named(workspace, "relu", screen, check)
 
 
@@ -272,7 +272,7 @@ def test_check_all_finds_what_passes_and_leaves_the_stubs_alone(
     workspace.file(RELU).write_text("right")
     workspace.file(ADAM).write_text("half")
     assert not commands.check_all(workspace, screen, check)
-    assert said.getvalue() == ("  pass  relu\n  FAIL  adam\n1 of 4 done; 2 still to be written were not checked\n")
+    assert said.getvalue() == ("  pass  relu\n  FAIL  adam\n1 of 4 done; 2 not written yet, so not checked\n")
     assert [standing.status for standing in workspace.standings().values()] == ["done", "new", "new", "tried"]
     workspace.file(ADAM).write_text("right")
     assert commands.check_all(workspace, screen, check)
@@ -289,12 +289,14 @@ def test_each_call_shows_one_hint_more(workspace: Workspace) -> None:
         seen.append(re.findall(r"Hint (\d) of 3", said.getvalue()))
         last = said.getvalue()
     assert seen == [["1"], ["1", "2"], ["1", "2", "3"], ["1", "2", "3"]]
-    assert "That is all. To see it done: minitrain learn solution relu --spoil" in last
+    assert "That was the last hint. The solution:\n  minitrain learn solution relu --spoil" in last
     assert "Hint 3 of 3\n  Third.\n" in last
 
 
 def test_the_solution_is_shown_after_a_pass_or_if_it_may_be_spoiled(workspace: Workspace) -> None:
-    with pytest.raises(LearnUsageError, match=r"relu has not passed yet: .*hint relu helps \(0 of 3 shown\), and --sp"):
+    with pytest.raises(
+        LearnUsageError, match=r"relu has not passed yet; .*hint relu gives a hint \(0 of 3 shown\), and --sp"
+    ):
         commands.show_solution(workspace, "relu", Screen(io.StringIO()), spoil=False)
     before = workspace.file(RELU).read_bytes()
     for spoil in (True, False):
@@ -421,7 +423,7 @@ def test_watch_checks_each_save_goes_on_after_a_pass_and_ends_when_all_are_done(
         *("Not yet", "Passed", "Next: adam"),
         *("Not yet", "Passed", "All 4"),
     ]
-    assert "No longer watching" not in out
+    assert "Stopped watching" not in out
 
 
 def test_watch_does_not_check_a_stub_until_it_is_saved(workspace: Workspace) -> None:
@@ -498,7 +500,7 @@ def test_a_file_that_stays_away_is_missed_once_and_still_waited_for(workspace: W
     path = workspace.file(RELU)
     waiting = [lambda: None] * PATIENCE
     out = watched(workspace, path.unlink, *waiting, lambda: path.write_text("right"))
-    assert out.count("relu.py is gone. Save it again, or: minitrain learn reset relu\n") == 1
+    assert out.count("relu.py is gone. Save it again, or run: minitrain learn reset relu\n") == 1
     assert out.count("Passed.") == 1
 
 
@@ -532,7 +534,7 @@ def test_ctrl_c_ends_watching_even_within_a_check(workspace: Workspace) -> None:
 
     workspace.file(RELU).write_text("right")
     out = watched(workspace, check=interrupted)
-    assert out.endswith("\nNo longer watching. What you have done is remembered: minitrain learn list\n")
+    assert out.endswith("\nStopped watching. Your progress is saved: minitrain learn list\n")
     assert workspace.standing(RELU).status == "new"
 
 
@@ -604,14 +606,14 @@ def test_each_exercise_has_a_file_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["list"], "minitrain: error: there are no exercises here: minitrain learn start makes them"),
-        (["list", "--dir", "mine"], "minitrain: error: there are no exercises in mine: minitrain learn start mine"),
-        (["--dir", "mine"], "minitrain: error: there are no exercises in mine: minitrain learn start mine"),
-        (["--dir", "mine", "next"], "minitrain: error: there are no exercises in mine: minitrain learn start mine"),
+        (["list"], "minitrain: error: there are no exercises here; minitrain learn start makes them"),
+        (["list", "--dir", "mine"], "minitrain: error: there are no exercises in mine; minitrain learn start mine"),
+        (["--dir", "mine"], "minitrain: error: there are no exercises in mine; minitrain learn start mine"),
+        (["--dir", "mine", "next"], "minitrain: error: there are no exercises in mine; minitrain learn start mine"),
         (["hint"], "minitrain learn hint: error: the following arguments are required: NAME"),
         (["fly"], "minitrain learn: error: argument action: invalid choice: 'fly'"),
         (["start", "a", "--dir", "b"], "minitrain: error: the folder is given twice, as a and as --dir b"),
-        (["start", "file"], "minitrain: error: cannot make the folder file: a file is in its way"),
+        (["start", "file"], "minitrain: error: cannot make the folder file: a file with this name exists"),
     ],
 )
 def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -663,7 +665,7 @@ def test_a_damaged_progress_file_gets_one_line_or_is_rightly_read(damaged: bytes
                 continue
             assert (status, out.getvalue(), path.read_bytes()) == (1, "", damaged)
             assert err.getvalue().count("\n") == 1
-            assert f"minitrain learn start {folder} puts it aside" in err.getvalue()
+            assert f"minitrain learn start {folder} renames it" in err.getvalue()
 
 
 class Watching:
@@ -715,7 +717,7 @@ def watching(begun: Path) -> Iterator[Watching]:
 
 def test_watch_checks_a_save_goes_on_after_a_pass_and_ends_cleanly_on_ctrl_c(watching: Watching, begun: Path) -> None:
     name, file = first()
-    watching.until("Watching: each save is checked. Ctrl-C ends it.")
+    watching.until("Watching: each save is checked. Press Ctrl-C to stop.")
     saved = begun / file
     saved.write_text(saved.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert "\x1b[31mFAIL\x1b[0m" in watching.until(f"minitrain learn hint {name}")
@@ -726,7 +728,7 @@ def test_watch_checks_a_save_goes_on_after_a_pass_and_ends_cleanly_on_ctrl_c(wat
     watching.until(list(REAL)[1])
     watching.until("minitrain learn check")
     watching.process.send_signal(signal.SIGINT)
-    watching.until("No longer watching. What you have done is remembered: minitrain learn list")
+    watching.until("Stopped watching. Your progress is saved: minitrain learn list")
     assert watching.process.wait(timeout=60) == 0
     assert "Traceback" not in watching.seen
     assert re.search(rf"^  done   {name} ", learn("list", cwd=begun).stdout, re.MULTILINE)

@@ -25,7 +25,7 @@ from minitrain.data import (
     random_split,
 )
 from minitrain.data.datasets import Digits
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 
 seeds = st.integers(0, 2**64 - 1)
@@ -216,18 +216,18 @@ class OneByOne(Dataset[Any]):
 
 def small_digits(transform: Any = None, target_transform: Any = None) -> Digits:
     digits = Digits(train=False, transform=transform, target_transform=target_transform)
-    digits.data, digits.targets = Tensor(digits.data.array[:12]), Tensor(digits.targets.array[:12])
+    digits.data, digits.targets = wrap(digits.data.array[:12]), wrap(digits.targets.array[:12])
     return digits
 
 
 def tensor_dataset(layout: Any) -> TensorDataset:
     images = np.arange(12 * 2 * 3, dtype=np.float32).reshape(12, 2, 3)
-    return TensorDataset(Tensor(layout(images)), Tensor(np.arange(12)), Tensor(np.zeros((12, 0), np.uint8)))
+    return TensorDataset(wrap(layout(images)), wrap(np.arange(12)), wrap(np.zeros((12, 0), np.uint8)))
 
 
 class BrighterTensor(ToTensor):
     def __call__(self, pic: Any) -> Tensor:
-        return Tensor(np.minimum(super().__call__(pic).array * 2, 1))
+        return wrap(np.minimum(super().__call__(pic).array * 2, 1))
 
 
 transforms = st.sampled_from(
@@ -263,7 +263,7 @@ def whole_batches_are_right(dataset: Any, batches: list[Any]) -> bool:
 def test_whole_batches_are_what_the_samples_would_make(data: st.DataObject, dataset: Any) -> None:
     for _ in range(data.draw(st.integers(0, 2))):
         indices = data.draw(st.lists(st.integers(-len(dataset), len(dataset) - 1), min_size=1, max_size=12))
-        dataset = Subset(dataset, data.draw(st.sampled_from([indices, np.array(indices), Tensor(np.array(indices))])))
+        dataset = Subset(dataset, data.draw(st.sampled_from([indices, np.array(indices), wrap(np.array(indices))])))
     index = st.integers(-len(dataset), len(dataset) - 1)
     runs = st.tuples(index, st.integers(1, 5)).map(lambda run: list(range(run[0], min(sum(run), len(dataset)))))
     indices = st.one_of(st.lists(index, min_size=1, max_size=5), runs, st.lists(index.map(np.int64), min_size=1))
@@ -276,7 +276,7 @@ def test_wrong_whole_batches_would_be_noticed() -> None:
     class Floats(Digits):
         def collated_batch(self, indices: list[int]) -> list[Tensor]:
             images, labels = super().collated_batch(indices) or ()
-            return [images, Tensor(labels.array.astype(np.float32))]
+            return [images, wrap(labels.array.astype(np.float32))]
 
     assert whole_batches_are_right(Digits(train=False), [[0, 1]])
     assert not whole_batches_are_right(Floats(train=False), [[0, 1]])
@@ -365,8 +365,8 @@ class Wrapper:
     [
         OnesForSamples(train=False),
         Subset(OnesForSamples(train=False), [1, 2]),
-        OnesForLists(Tensor(np.zeros(4))),
-        Subset(OnesForLists(Tensor(np.zeros(4))), [1, 2]),
+        OnesForLists(wrap(np.zeros(4))),
+        Subset(OnesForLists(wrap(np.zeros(4))), [1, 2]),
         Wrapper(small_digits()),
         Subset(Wrapper(small_digits()), [1, 2]),  # type: ignore[arg-type]
     ],
@@ -378,7 +378,7 @@ def test_the_samples_of_a_subclass_or_a_wrapper_are_not_bypassed(dataset: Any) -
 
 def test_what_a_user_puts_into_a_data_set_is_used() -> None:
     digits = small_digits(ToTensor())
-    digits.data = Tensor(np.full((2, 8, 8), 0.5, np.float32))
+    digits.data = wrap(np.full((2, 8, 8), 0.5, np.float32))
     digits.targets = [7, 8]  # type: ignore[assignment]
     images, labels = next(iter(DataLoader(digits, batch_size=2)))
     assert (images.array == 0.5).all()
@@ -388,7 +388,7 @@ def test_what_a_user_puts_into_a_data_set_is_used() -> None:
 @pytest.mark.parametrize("indices", [[3, 4, 5], [5, 0]])
 def test_a_missing_label_is_an_error(indices: list[int]) -> None:
     digits = small_digits(ToTensor())
-    digits.targets = Tensor(digits.targets.array[:5])
+    digits.targets = wrap(digits.targets.array[:5])
     with pytest.raises(IndexError):
         list(DataLoader(digits, batch_sampler=[indices]))
 

@@ -4,7 +4,7 @@ import copy
 import io
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from minitrain.data import (
     SubsetRandomSampler,
     TensorDataset,
 )
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.random import Generator, default_generator
 
@@ -126,6 +126,10 @@ recipes = st.builds(
     by_indices=st.booleans(),
 )
 
+drawing_amid_a_pass = st.builds(
+    replace, recipes, order=st.sampled_from(["shuffled", "with replacement"]), num_samples=st.integers(20, 70)
+)
+
 
 def plain(batch: Any) -> Any:
     return batch.tolist() if isinstance(batch, Tensor) else batch
@@ -172,7 +176,7 @@ class World:
     def saved(self, again: bool) -> Any:
         """The contents of a checkpoint, written to a file and loaded again."""
         return through_a_file(
-            {"loader": self.loader.state_dict(again=again), "default": Tensor(default_generator.get_state())}
+            {"loader": self.loader.state_dict(again=again), "default": wrap(default_generator.get_state())}
         )
 
     def restore(self, checkpoint: Any, loader: DataLoader[Any], begun: bool) -> None:
@@ -192,6 +196,9 @@ class Restored(RuleBasedStateMachine):
 
     @initialize(recipe=recipes, seed=seeds)
     def start(self, recipe: Recipe, seed: int) -> None:
+        self.begin_anew(recipe, seed)
+
+    def begin_anew(self, recipe: Recipe, seed: int) -> None:
         random.manual_seed(seed)
         self.recipe, self.seed = recipe, seed
         self.world = World(recipe, self.loader_class, seed)
@@ -252,7 +259,7 @@ class Restored(RuleBasedStateMachine):
 
 
 TestRestored = Restored.TestCase
-TestRestored.settings = settings(max_examples=4 * settings().max_examples)
+TestRestored.settings = settings(max_examples=6 * settings().max_examples)
 
 
 class Skips(DataLoader[Any]):
@@ -318,11 +325,11 @@ BROKEN = {
     "skips batches": Skips,
     "draws too much": DrawsTheBaseSeedAgain,
     "gives nothing again": GivesNothingAgain,
-    "forgets the pass's generator": at("generator", lambda state: Tensor(Generator().get_state())),
-    "forgets the users' generators": at("generators", lambda states: [Tensor(Generator().get_state()) for _ in states]),
+    "forgets the pass's generator": at("generator", lambda state: wrap(Generator().get_state())),
+    "forgets the users' generators": at("generators", lambda states: [wrap(Generator().get_state()) for _ in states]),
     "is one place behind": at("given", lambda place: max(place - 1, 0)),
     "forgets the pass": at("pass", lambda state: None),
-    "has another order": at("order", lambda order: Tensor(order.array[::-1].copy())),
+    "has another order": at("order", lambda order: wrap(order.array[::-1].copy())),
 }
 
 
@@ -330,6 +337,12 @@ BROKEN = {
 def test_a_loader_is_caught_that(fault: str) -> None:
     class Broken(Restored):
         loader_class = BROKEN[fault]
+
+        if fault == "forgets the pass's generator":  # which matters where more is drawn from it amid a pass
+
+            @initialize(recipe=drawing_amid_a_pass, seed=seeds)
+            def start(self, recipe: Recipe, seed: int) -> None:
+                self.begin_anew(recipe, seed)
 
     profile = settings(phases=[Phase.generate], database=None, report_multiple_bugs=False, max_examples=2000)
     with pytest.raises(AssertionError):
@@ -618,7 +631,7 @@ def test_another_loaders_state_is_refused(saved: str) -> None:
         ("order", list(range(10)), "expected 10 int64 indices"),
         ("generator", None, "the state of a generator: expected a Tensor, got NoneType"),
         ("generator", tensor([1]), "the state of a generator: RNG state must be an array of uint8"),
-        ("generator", Tensor(np.zeros(5056, np.uint8)), "the state of a generator: Invalid mt19937"),
+        ("generator", wrap(np.zeros(5056, np.uint8)), "the state of a generator: Invalid mt19937"),
         ("generators", [], r"generators is \[\], expected a list of length 1"),
         ("generators", None, "generators is None"),
         ("generators", [tensor([1])], "the state of a generator"),
@@ -685,7 +698,7 @@ def test_anything_but_a_state_is_refused(state: Any) -> None:
 
 strange = st.sampled_from(
     [None, True, -1, 0, 1, 2, 3, 12, 2**63, 10**30, 0.5, float("nan"), "", "RandomSampler", [], [[]], [-1], [0], {}]
-) | st.sampled_from([np.zeros(0, np.int64), np.array(0), np.zeros(12), np.zeros(5056, np.uint8)]).map(Tensor)
+) | st.sampled_from([np.zeros(0, np.int64), np.array(0), np.zeros(12), np.zeros(5056, np.uint8)]).map(wrap)
 
 
 @st.composite

@@ -23,7 +23,7 @@ from minitrain import nn
 from minitrain.nn import functional, init
 from minitrain.ops import Array
 from minitrain.runs.model import build_model
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from tests import strategies as own
 from tests.comparing import (
     MINITRAIN,
@@ -59,10 +59,11 @@ class Case(NamedTuple):
     magnitude: Callable[..., Outcome] | None = None  # None: each element is one term
 
 
+# The layers and losses that the tutorial's reader meets; test_layers.py has the others.
+TUTORIALS = ("minitrain.nn.layers", "minitrain.nn.loss")
+
 MODULES = {
-    name: member
-    for name, member in vars(nn).items()
-    if inspect.isclass(member) and issubclass(member, nn.Module) and member is not nn.Module
+    name: member for name, member in vars(nn).items() if inspect.isclass(member) and member.__module__ in TUTORIALS
 }
 
 at_least_1d = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)
@@ -249,8 +250,8 @@ def test_functions_take_torchs_arguments_in_torchs_order(name: str) -> None:
 def test_functions_are_their_modules(x: Array, name: str) -> None:
     module = {"relu": "ReLU", "softmax": "Softmax", "log_softmax": "LogSoftmax"}.get(name, name.title())
     along = {"dim": x.ndim - 1} if "softmax" in name else {}
-    function = getattr(functional, name)(Tensor(x), **along)
-    assert function.array.tobytes() == getattr(nn, module)(**along)(Tensor(x)).array.tobytes()
+    function = getattr(functional, name)(wrap(x), **along)
+    assert function.array.tobytes() == getattr(nn, module)(**along)(wrap(x)).array.tobytes()
 
 
 @pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
@@ -356,7 +357,7 @@ def test_initialisers_fill_as_torchs(
     options = data.draw(st.fixed_dictionaries(INITIALISERS[name]))
     memory = data.draw(own.laid_out(np.zeros(shape, dtype)))
     filled = []
-    for library, tensor in ((MINITRAIN, Tensor(memory)), (TORCH, TORCH.tensor(np.ascontiguousarray(memory)))):
+    for library, tensor in ((MINITRAIN, wrap(memory)), (TORCH, TORCH.tensor(np.ascontiguousarray(memory)))):
         library.module.manual_seed(seed)
         generator = library.module.Generator().manual_seed(seed + 1)
         drawn_from = {"generator": generator} if own_generator and drawing(name) else {}
@@ -1011,7 +1012,7 @@ WAYS: dict[str, Callable[[nn.Module, Any], nn.Module]] = {
 
 def step(model: nn.Module) -> None:
     rng = np.random.default_rng(1)
-    x, labels = Tensor(rng.normal(size=(64, 20)).astype(np.float32)), Tensor(rng.integers(0, 10, 64))
+    x, labels = wrap(rng.normal(size=(64, 20)).astype(np.float32)), wrap(rng.integers(0, 10, 64))
     optimizer = minitrain.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for _ in range(2):
         optimizer.zero_grad()
@@ -1180,7 +1181,7 @@ class ColumnsFirst(nn.Linear):
     """Draws as if its weight were (in, out)."""
 
     def reset_parameters(self) -> None:
-        init.kaiming_uniform_(Tensor(self.weight.array.T.reshape(self.weight.shape)), a=math.sqrt(5))
+        init.kaiming_uniform_(wrap(self.weight.array.T.reshape(self.weight.shape)), a=math.sqrt(5))
 
 
 class BiasForgotten(nn.Linear):

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from minitrain import layout, ops
 from minitrain.ops import Array, Context, Function, elementwise, reduce
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import as_axes, as_indices
 from minitrain.torchlike.grad_mode import no_grad
+from tests import cases_elementwise
 from tests import strategies as own
+from tests.cases import Call, Case, one, two, two_or_a_number
 from tests.comparing import (
     MINITRAIN,
     TORCH,
@@ -47,37 +49,13 @@ def test_zeroed_is_where(inputs: list[Array], data: st.DataObject) -> None:
 # --- a case for every operation: what it is called with, its counterpart in torch, what its errors are measured by ----
 
 
-class Call(NamedTuple):
-    """An operation's inputs (arrays, numbers, None) and its options."""
-
-    inputs: list[Any]
-    options: dict[str, Any]
-
-
-class Case(NamedTuple):
-    """How to test an operation."""
-
-    calls: st.SearchStrategy[Call]
-    theirs: Callable[..., torch.Tensor]
-    magnitude: Callable[..., Any] = magnitude_of_copies
-
-
+# The operations of these files are held against torch in test_layers.py.
+BEYOND = {f"minitrain.ops.{name}" for name in ("activation", "binary_loss", "convolution", "normalization")}
 OPERATIONS: list[type[Function]] = [
     member
     for _, member in inspect.getmembers(ops, inspect.isclass)
-    if issubclass(member, Function) and member is not Function
+    if issubclass(member, Function) and member is not Function and member.__module__ not in BEYOND
 ]
-
-one = own.operands(1).map(lambda inputs: Call(inputs, {}))
-two = own.operands(2).map(lambda inputs: Call(inputs, {}))
-
-
-@st.composite
-def two_or_a_number(draw: st.DrawFn) -> Call:
-    inputs: list[Any] = draw(own.operands(2))
-    if draw(st.booleans()):
-        inputs[draw(st.integers(0, 1))] = draw(own.quarters | st.integers(-3, 3))
-    return Call(inputs, {})
 
 
 @st.composite
@@ -309,7 +287,7 @@ CASES: dict[type[Function], Case] = {
     ops.LogSoftmax: Case(along_an_axis(), torch.log_softmax, magnitude_of_units),
     ops.NLLLoss: Case(classified, F.nll_loss, magnitude_of_products),
     ops.MSELoss: Case(squared(), F.mse_loss),
-}
+} | cases_elementwise.CASES
 
 VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
 
@@ -357,6 +335,7 @@ def compare_with_torch(data: st.DataObject, case: Case, operation: type[Function
 
 
 @every_operation
+@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_value_and_gradients_are_torchs(operation: type[Function], data: st.DataObject) -> None:
     compare_with_torch(data, CASES[operation], operation)
@@ -473,7 +452,7 @@ def write_before_backward(data: st.DataObject, operation: type[Function]) -> Non
         victim = [*given, y][values]
         if isinstance(victim, Tensor) and victim.array.flags.writeable:
             overwrite(victim, how)
-        y.backward(Tensor(grad_ys[0]))
+        y.backward(wrap(grad_ys[0]))
         return y
 
     def theirs(*leaves: Any) -> torch.Tensor:
@@ -500,13 +479,17 @@ def test_a_write_before_backward_is_refused_or_does_no_harm(operation: type[Func
 
 
 def off_by(factor: float, operation: type[Function], which: str) -> type[Function]:
-    """A copy of the operation whose forward or backward is wrong by this factor."""
+    """A copy of the operation whose forward or backward is wrong by this factor; a gradient of 0, by factor - 1."""
+    of_zero = which == "backward" and operation in cases_elementwise.FLAT
+
+    def changed(x: Array) -> Any:
+        return x + np.asarray(factor - 1, x.dtype) if of_zero else x * np.asarray(factor, x.dtype)
 
     def wrong(*args: Any, **options: Any) -> Any:
         right = getattr(operation, which)(*args, **options)
         if isinstance(right, tuple):
-            return tuple(None if x is None else x * np.asarray(factor, x.dtype) for x in right)
-        return right * np.asarray(factor, right.dtype)
+            return tuple(None if x is None else changed(x) for x in right)
+        return changed(right)
 
     return type(f"Wrong{operation.__name__}", (operation,), {which: staticmethod(wrong)})
 

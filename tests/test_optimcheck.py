@@ -18,7 +18,7 @@ from minitrain.diagnosis.source_edit import body_of
 from minitrain.mistakes.catalogue import SPECIMENS
 from minitrain.mistakes.table import faulty
 from minitrain.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 from minitrain.with_torch.faults import FAULTS
 from tests.test_optim import OPTIONS, contradictory
 
@@ -302,7 +302,7 @@ def test_a_missing_buffer_is_a_difference_and_one_more_is_none() -> None:
     class More(RMSprop):
         def update(self, param: Any, grad: Any, state: Any, options: dict[str, Any]) -> None:
             super().update(param, grad, state, options)
-            state["extra"] = Tensor(np.zeros(3))
+            state["extra"] = wrap(np.zeros(3))
 
     report = check_optimizer(Without, RMSprop)
     assert str(report.first_difference) == "step 1, parameter 0, step at [0, 0]: got nothing, expected 1"

@@ -13,7 +13,7 @@ import minitrain
 from minitrain import nn
 from minitrain.ops import Array, Context, Function
 from minitrain.tape import Node
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.grad_mode import no_grad
 
 
@@ -30,18 +30,18 @@ def test_the_tape_of_a_small_network() -> None:
         "#1  MSELossBackward0  result []\n"
         "      y_i = (x_i - t_i)², their sum, or their mean over all n elements; dL/dx = 2 (x - t) · dL/dy (/ n).\n"
         "      input 0: [4, 1] sends its gradient to #2\n"
-        "      input 1: asks for no gradient\n"
+        "      input 1: requires no gradient\n"
         "#2  LinearBackward0  result [4, 1]\n"
         "      y = x Wᵀ + b; dL/dx = dL/dy W, dL/dW = dL/dyᵀ x, dL/db = Σ dL/dy over the batch.\n"
         "      input 0: [4, 2] sends its gradient to #3\n"
         "      input 1: [1, 2] sends its gradient to 2.weight\n"
-        "      input 2: asks for no gradient\n"
+        "      input 2: requires no gradient\n"
         "#3  ReLUBackward0  result [4, 2]\n"
         "      y = max(x, 0); dL/dx = dL/dy where x > 0, else 0 (0 at 0, as torch).\n"
         "      input 0: [4, 2] sends its gradient to #4\n"
         "#4  LinearBackward0  result [4, 2]\n"
         "      y = x Wᵀ + b; dL/dx = dL/dy W, dL/dW = dL/dyᵀ x, dL/db = Σ dL/dy over the batch.\n"
-        "      input 0: asks for no gradient\n"
+        "      input 0: requires no gradient\n"
         "      input 1: [2, 3] sends its gradient to 0.weight\n"
         "      input 2: [2] sends its gradient to 0.bias\n"
         "2.weight  AccumulateGrad  [1, 2]: .grad += the gradients sent here\n"
@@ -155,6 +155,6 @@ def test_a_tensor_without_a_tape_is_refused() -> None:
     x = minitrain.ones(2, requires_grad=True)
     with no_grad():
         unrecorded = x * 2
-    for tensor in (minitrain.ones(2), x.detach(), unrecorded, Tensor(np.ones(2))):
+    for tensor in (minitrain.ones(2), x.detach(), unrecorded, wrap(np.ones(2))):
         with pytest.raises(RuntimeError, match=r"there is no tape: .*does not require grad.*no_grad\(\)"):
             minitrain.print_tape(tensor)

@@ -206,6 +206,18 @@ def test_imports_and_helpers_come_along() -> None:
     assert namespace["CALLED"] == 7
 
 
+def test_files_of_earlier_versions_may_import_what_has_moved_unless_they_use_what_is_gone() -> None:
+    text = (
+        "from lib.shapes import Base, gone\nfrom lib import helper as twice\nfrom lib.older import vanished\n"
+        "class Shape(Base):\n    def grow(self, by: gone) -> gone:\n        return twice(by())\n"
+    )
+    nested = Piece("lib.shapes.plane", Path("/lib/shapes/plane.py"), MODULE, "Shape.grow")
+    text = text.replace("from lib import", "from lib.shapes import")
+    assert run(splice(nested, text, "/home/me.py"))["last"]() == 4
+    text += "    @staticmethod\n    def make(kind):\n        return gone\n"
+    assert isinstance(run(splice(nested, text, "/home/me.py"))["Shape"].make("x").name, str)
+
+
 def test_what_the_file_does_when_it_is_run_is_not_done() -> None:
     text = 'def area(r, *, exact=True):\n    return 1\n\nif __name__ == "__main__":\n    raise SystemExit\n'
     assert spliced("area", text)["area"](1) == 1
@@ -235,9 +247,9 @@ GOOD = "class Shape:\n    def grow(self, by):\n        return 1\n"
         ("area", "x = '\0'\n", None, "null bytes"),
         ("area", "(" * 500 + ")" * 500, 1, "not Python"),
         ("area", "", None, "the function area is missing"),
-        ("area", "def aera(r, *, exact=True):\n    return 1\n", None, "There is aera: is it meant?"),
+        ("area", "def aera(r, *, exact=True):\n    return 1\n", None, "There is aera: did you mean that?"),
         ("area", "def area(r):\n    return 1\n", 1, r"takes \(r, \*, exact\), but here it takes \(r\)"),
-        ("area", "x = 1\ndef area(s, *, exact=True):\n    return 1\n", 2, "keep the parameters"),
+        ("area", "x = 1\ndef area(s, *, exact=True):\n    return 1\n", 2, "Keep the parameters"),
         ("area", "async def area(r, *, exact=True):\n    return 1\n", 1, "plain function"),
         ("area", "class area:\n    pass\n", 1, "plain function"),
         ("area", "area = lambda r, *, exact=True: 1\n", None, "missing"),
@@ -249,8 +261,13 @@ GOOD = "class Shape:\n    def grow(self, by):\n        return 1\n"
         ("Shape.grow", GOOD + "    def grow(self, by):\n        return 2\n", 4, "a second time"),
         ("Shape.grow", "class Shape:\n    async def grow(self, by): ...\n", 2, "async"),
         ("Shape.grow", GOOD + "    def make(kind):\n        return 2\n", 4, "@staticmethod is missing above make"),
-        ("Shape.grow", "def helper(x):\n    return 1\n" + GOOD, 1, "has a helper of its own"),
-        ("Shape.grow", "from lib.shapes import nothing\n" + GOOD, 1, "has no nothing"),
+        ("Shape.grow", "def helper(x):\n    return 1\n" + GOOD, 1, "already has a helper"),
+        (
+            "Shape.grow",
+            "from lib.shapes import nothing\n" + GOOD.replace("return 1", "return nothing"),
+            1,
+            "has no nothing",
+        ),
     ],
 )
 def test_a_file_that_cannot_stand_in_is_told_why_and_where(

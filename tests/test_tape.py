@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import assume, event, given
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 import minitrain
 from minitrain.creation import from_numpy, ones, tensor, zeros
 from minitrain.ops import Array, Context, Function
 from minitrain.tape import Node
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tests import strategies as own
 from tests.comparing import MINITRAIN, TORCH, Library, assert_caught
@@ -241,11 +241,13 @@ def check_unrecorded(program: Program) -> None:
         assert_same(ours, theirs)
 
 
+@settings(max_examples=4 * settings().max_examples)
 @given(recorded_programs)
 def test_views_and_writes_have_the_right_gradients_or_are_refused(program: Program) -> None:
     check_recorded(program)
 
 
+@settings(max_examples=4 * settings().max_examples)
 @given(unrecorded_programs)
 def test_unrecorded_views_and_writes_have_torchs_gradients_or_are_refused(program: Program) -> None:
     check_unrecorded(program)
@@ -268,7 +270,7 @@ def test_an_unrecorded_write_through_a_view_of_a_result_would_be_caught(monkeypa
 
 
 def test_a_gradient_that_was_broadcast_can_be_added_to() -> None:
-    x = Tensor(np.array(3.0), requires_grad=True)
+    x = wrap(np.array(3.0), requires_grad=True)
     for _ in range(2):
         x.mean().backward()
     assert x.grad is not None

@@ -12,9 +12,10 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import minitrain
 from minitrain.creation import from_numpy, ones, tensor, zeros
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
 from tests import strategies as own
 from tests.comparing import (
@@ -123,9 +124,9 @@ def test_numpys_scalars_are_numbers_on_either_side(symbol: str, shape: tuple[int
 def test_an_array_beside_a_tensor_counts_as_a_tensor(symbol: str, operands: list[Array], left: bool) -> None:
     """torch does so where NumPy lets it."""
     compute, (a, b) = (ARITHMETIC | COMPARISONS)[symbol], operands
-    result = compute(a, Tensor(b)) if left else compute(Tensor(a), b)
+    result = compute(a, wrap(b)) if left else compute(wrap(a), b)
     assert isinstance(result, Tensor)
-    np.testing.assert_array_equal(result.array, compute(Tensor(a), Tensor(b)).array)
+    np.testing.assert_array_equal(result.array, compute(wrap(a), wrap(b)).array)
 
 
 @given(x=own.arrays(dtype=own.dtypes), data=st.data())
@@ -204,7 +205,7 @@ def test_an_extreme_along_an_axis_comes_with_its_place_and_gets_the_gradient(
     def values(x: Any) -> Any:
         return getattr(x, name)(dim, keepdim).values
 
-    grad_y = data.draw(own.arrays(values(Tensor(x)).array.shape, x.dtype.name))
+    grad_y = data.draw(own.arrays(values(wrap(x)).array.shape, x.dtype.name))
     assert_agree(*(evaluate(library, values, [x], [True], grad_y) for library in (MINITRAIN, TORCH)))
 
 
@@ -270,7 +271,7 @@ def test_shapes_change_as_torchs_and_share_memory_where_torchs_do(
 def test_sizes_may_stand_alone_or_in_a_tuple(x: Array, data: st.DataObject) -> None:
     shape = data.draw(st.permutations(x.shape))
     order = data.draw(st.permutations(range(x.ndim)))
-    t = Tensor(x)
+    t = wrap(x)
     if shape:
         assert t.reshape(*shape).shape == t.reshape(shape).shape == t.reshape(tuple(shape)).shape == tuple(shape)
         assert t.permute(*order).shape == t.permute(order).shape == t.permute(tuple(order)).shape
@@ -690,9 +691,9 @@ def test_a_gradient_takes_its_tensors_memory_order() -> None:
 
 @given(x=own.arrays(), data=st.data())
 def test_copy_keeps_the_memory_that_is_there(x: Array, data: st.DataObject) -> None:
-    t, y = Tensor(x), data.draw(own.arrays(x.shape))
+    t, y = wrap(x), data.draw(own.arrays(x.shape))
     array = t.array
-    t.copy_(Tensor(y))
+    t.copy_(wrap(y))
     assert t.array is array
     np.testing.assert_array_equal(array, y.astype(x.dtype))
 
@@ -736,6 +737,30 @@ def test_bytes_are_masks_which_is_deprecated() -> None:
     assert chosen.tolist() == [1]
 
 
-def test_a_tensor_wraps_arrays_only() -> None:
-    with pytest.raises(TypeError, match=r"minitrain.tensor\(data\)"):
-        Tensor([1.0])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda t: t.Tensor([1, 2]),
+        lambda t: t.Tensor(np.arange(3)),
+        lambda t: t.Tensor(),
+        lambda t: t.Tensor(2, 3) * 0,
+        lambda t: t.Tensor(t.tensor([1, 2])),
+        lambda t: t.FloatTensor([1]),
+        lambda t: t.LongTensor([[1, 2]]),
+        lambda t: t.ByteTensor(2) * 0,
+        lambda t: t.DoubleTensor(np.ones(2, np.float32)),
+    ],
+)
+def test_old_constructors_make_torchs_tensors(make: Callable[[Any], Any]) -> None:
+    ours, theirs = make(minitrain), make(torch)
+    assert ours.numpy().dtype == theirs.numpy().dtype
+    assert np.array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda t: t.Tensor(2.5), lambda t: t.FloatTensor(t.tensor([1])), lambda t: t.Tensor("a")]
+)
+def test_old_constructors_refuse_what_torchs_refuse(make: Callable[[Any], Any]) -> None:
+    for library in (torch, minitrain):
+        with pytest.raises(TypeError):
+            make(library)

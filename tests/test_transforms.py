@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from minitrain.data import Compose, Lambda, Normalize, ToTensor
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.with_torch.import_torchvision import import_torchvision
 
 reference = import_torchvision().transforms
@@ -64,7 +64,7 @@ def test_other_pil_images_are_refused(mode: str) -> None:
         ToTensor()(Image.new(mode, (2, 2)))
 
 
-@pytest.mark.parametrize("pic", [[[1, 2]], "cat", None, Tensor(np.zeros((2, 2), np.uint8))])
+@pytest.mark.parametrize("pic", [[[1, 2]], "cat", None, wrap(np.zeros((2, 2), np.uint8))])
 def test_what_is_no_image_is_refused(pic: Any) -> None:
     with pytest.raises(TypeError, match="pic should be an ndarray or a PIL image"):
         ToTensor()(pic)
@@ -88,7 +88,7 @@ floats = st.floats(-10, 10, width=32)
 )
 def test_normalize(image: Any, mean: Any, std: Any, inplace: bool, one_for_all: bool) -> None:
     mean, std = (mean[:1], std[:1]) if one_for_all else (mean, std)
-    ours, torchs = Tensor(image.copy()), torch.tensor(image)
+    ours, torchs = wrap(image.copy()), torch.tensor(image)
     result = Normalize(mean, std, inplace)(ours)
     assert_same_bits(result, reference.Normalize(mean, std, inplace)(torchs))
     assert np.shares_memory(result.array, ours.array) == inplace
@@ -100,11 +100,11 @@ def test_normalize_says_what_it_takes() -> None:
     with pytest.raises(TypeError, match="apply Normalize after ToTensor"):
         normalize(np.zeros((2, 2), np.uint8))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"should be a float tensor. Got uint8"):
-        normalize(Tensor(np.zeros((1, 2, 2), np.uint8)))
+        normalize(wrap(np.zeros((1, 2, 2), np.uint8)))
     with pytest.raises(ValueError, match=r"size \(..., C, H, W\)"):
-        normalize(Tensor(np.zeros((2, 2), np.float32)))
+        normalize(wrap(np.zeros((2, 2), np.float32)))
     with pytest.raises(ValueError, match="std evaluated to zero"):
-        Normalize((0.5,), (1e-60,))(Tensor(np.zeros((1, 2, 2), np.float32)))
+        Normalize((0.5,), (1e-60,))(wrap(np.zeros((1, 2, 2), np.float32)))
 
 
 @given(image=hnp.arrays(np.uint8, (4, 4)))

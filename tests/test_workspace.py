@@ -110,7 +110,7 @@ def test_start_within_a_folder_of_exercises_makes_no_second_one_in_it(
 @pytest.mark.parametrize("inside", ["", "/deeper"])
 def test_start_in_a_file_is_refused(inside: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(LearnUsageError, match=r"file.*: a file is in its way; choose another folder"):
+    with pytest.raises(LearnUsageError, match=r"file.*: a file with this name exists; choose another folder"):
         start(f"{tmp_path}/file{inside}", EXERCISES)
     assert (tmp_path / "file").read_text() == "kept"
 
@@ -139,7 +139,7 @@ def test_where_there_is_none_the_message_holds_the_line_that_makes_one(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LearnUsageError, match=r"minitrain learn start makes them in \./minitrain-exercises"):
         find(None, EXERCISES)
-    with pytest.raises(LearnUsageError, match="no exercises in mine: minitrain learn start mine makes them"):
+    with pytest.raises(LearnUsageError, match="no exercises in mine; minitrain learn start mine makes them"):
         find("mine", EXERCISES)
 
 
@@ -160,7 +160,7 @@ def test_an_exercise_is_named_by_its_name_its_beginning_or_its_file(
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("r", "'r' may be relu or relu-backward: write more of it"),
+        ("r", "'r' could be relu or relu-backward; type more of the name"),
         ("relu-backwards", "no exercise 'relu-backwards'; did you mean relu-backward?"),
         ("", "no exercise ''"),
         ("zzz", "no exercise 'zzz' \\(minitrain learn list shows all\\)"),
@@ -319,7 +319,9 @@ def test_a_progress_file_with_anything_else_in_it_is_refused_with_the_remedy(
 ) -> None:
     (workspace.folder / PROGRESS).write_text(json.dumps(content))
     for act in every_question(workspace):
-        with pytest.raises(LearnError, match=r"Your exercises are untouched\. minitrain learn start minitrain-exercis"):
+        with pytest.raises(
+            LearnError, match=r"Your exercises are not affected\. minitrain learn start minitrain-exercis"
+        ):
             act()
     assert json.loads((workspace.folder / PROGRESS).read_text()) == json.loads(json.dumps(content))
 
@@ -338,7 +340,7 @@ def every_question(workspace: Workspace) -> list[Callable[[], Any]]:
 
 def test_another_versions_format_is_named(workspace: Workspace) -> None:
     (workspace.folder / PROGRESS).write_text('{"format": "minitrain learn 3", "exercises": {}}')
-    with pytest.raises(LearnError, match="format is 'minitrain learn 3', and this minitrain reads 'minitrain learn 2'"):
+    with pytest.raises(LearnError, match="format is 'minitrain learn 3', but this minitrain reads 'minitrain learn 2'"):
         workspace.next()
 
 
@@ -351,7 +353,7 @@ def test_an_earlier_versions_file_is_read_and_gets_a_checksum(workspace: Workspa
     content = json.loads(path.read_text())
     assert content["format"] == FORMAT
     path.write_text(json.dumps({**content, "exercises": {}}))
-    with pytest.raises(LearnError, match="its checksum does not fit"):
+    with pytest.raises(LearnError, match="its checksum is wrong"):
         workspace.standings()
 
 
@@ -361,7 +363,7 @@ def test_start_puts_a_damaged_progress_file_aside_and_begins_a_new_one(damaged: 
     for number in (1, 2):
         workspace.file(RELU).write_bytes(b"mine")
         path.write_bytes(damaged)
-        with pytest.raises(LearnError, match="puts it aside"):
+        with pytest.raises(LearnError, match="renames it"):
             workspace.next()
         again = start(None, EXERCISES)
         assert again.aside == workspace.folder / f".minitrain-learn.kept-{number}.json"
@@ -394,7 +396,7 @@ def test_a_truncated_or_flipped_progress_file_is_refused_or_rightly_read(damaged
             standings = workspace.standings()
         except LearnError:
             for act in every_question(workspace):
-                with pytest.raises(LearnError, match="puts it aside"):
+                with pytest.raises(LearnError, match="renames it"):
                     act()
             assert path.read_bytes() == damaged
             return
@@ -426,7 +428,7 @@ def test_on_a_full_disk_what_was_there_stays_and_no_part_is_left(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "fsync", full)
-    told = r"cannot (write|reset).*\(No space left on device\).*make (the folder writable, or make )?room"
+    told = r"cannot (write|reset).*\(No space left on device\).*(make the folder writable, or )?free some space"
     for act in every_question(workspace)[3:]:
         with pytest.raises(LearnError, match=told):
             act()

@@ -1,4 +1,4 @@
-"""Whole programs that are run on torch and, with their import lines changed, on minitrain."""
+"""Programs that run in measured processes, and the tutorial's program for torch and, with other imports, minitrain."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from minitrain.data import datasets
 from minitrain.data import ToTensor
 """
 
-# Beside a CPU-only torch, torchvision may need help to be imported at all; what the program does stays the same.
+# With a CPU-only torch, importing torchvision may need help. The program itself does not change.
 _TORCHVISION_FIRST = """\
 from minitrain.with_torch.import_torchvision import import_torchvision
 import_torchvision()
@@ -29,7 +29,7 @@ import_torchvision()
 def tutorial(framework: str, *, seed: int = 0, epochs: int = 10, changes: Mapping[str, str] | None = None) -> str:
     """The tutorial's program for "torch" or "minitrain", seeded right after its imports.
 
-    changes: further pieces of text to replace, each of which must be there.
+    changes: more text to replace, old -> new; the program must contain each old text.
     """
     text = Path(__file__).with_name("tutorial.py").read_text(encoding="utf-8")
     imports = TORCH_IMPORTS if framework == "torch" else MINITRAIN_IMPORTS
@@ -40,6 +40,6 @@ def tutorial(framework: str, *, seed: int = 0, epochs: int = 10, changes: Mappin
     }
     for old, new in replacements.items():
         if old not in text:
-            raise ValueError(f"the tutorial's program does not hold {old!r}")
+            raise ValueError(f"the tutorial's program does not contain {old!r}")
         text = text.replace(old, new)
     return _TORCHVISION_FIRST + text if framework == "torch" else text

@@ -1,6 +1,6 @@
-"""Prints, as JSON, the median seconds of an all-reduce of one number and of a whole gradient; run it by torchrun.
+"""Prints the median seconds of an all-reduce of one number and of a whole gradient, as JSON. Run it with torchrun.
 
-Argument: how many float32 numbers the gradient has.
+Argument: the number of float32 values in the gradient.
 """
 
 import json
@@ -14,7 +14,7 @@ from benchmarks.programs.serving import threads
 
 
 def seconds(count: int, repetitions: int = 100) -> float:
-    """The median time of an all-reduce of so many numbers, all processes beginning together."""
+    """The median time of an all-reduce of this many numbers; all processes begin together."""
     values = torch.zeros(count)
     times = []
     for _ in range(repetitions):
@@ -26,12 +26,12 @@ def seconds(count: int, repetitions: int = 100) -> float:
 
 
 def main() -> None:
-    """Measure in all processes, print in the first."""
+    """Measure in all processes and print in the first."""
     torch.set_num_threads(threads())
     torch.distributed.init_process_group("gloo")
-    told = {"one": seconds(1), "gradient": seconds(int(sys.argv[1]))}
+    measured = {"one": seconds(1), "gradient": seconds(int(sys.argv[1]))}
     if torch.distributed.get_rank() == 0:
-        print(json.dumps(told))
+        print(json.dumps(measured))
     torch.distributed.destroy_process_group()
 
 

@@ -1,8 +1,8 @@
 """How much longer a core takes to write into memory that another core has just read.
 
-Little, where both share a cache; several times as long where they share none, as on chips of several dies. A virtual
-machine's cores may be moved apart, and together again, while it runs. Weights are such memory: all threads of a matrix
-product read them, then one thread updates them.
+If both cores share a cache, the difference is small. If they do not, as on chips with several dies, writing takes
+several times as long. The hypervisor can move a virtual machine's cores apart, and together again, at any time. Weights
+are such memory: all threads of a matrix product read them, then one thread updates them.
 """
 
 import os
@@ -25,7 +25,7 @@ def pin(core: int) -> None:
 
 
 def slowdown() -> float | None:
-    """The median times of the one over those of memory that nobody else has read; None where it cannot be told."""
+    """The median time to write memory that another core has read, over that of other memory. None if unknown."""
     if not hasattr(os, "sched_setaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
         return None
     weights, change = np.zeros((2, ELEMENTS), np.float32)

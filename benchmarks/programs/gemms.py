@@ -1,4 +1,4 @@
-"""The matrix products of a training step and nothing else, with every operand in C order: the floor of its time."""
+"""The matrix products of a training step alone, with every operand in C order: a lower bound for its time."""
 
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,7 @@ Product = tuple[np.ndarray, np.ndarray, np.ndarray]  # a, b, out
 
 
 def products(batch_size: int, sizes: list[int], dtype: str) -> list[Product]:
-    """Forward, the weight's gradient, and, but for the first layer, the input's gradient, of each Linear."""
+    """The products of each Linear: forward, the weight's gradient and, except in the first layer, the input's."""
     random = np.random.RandomState(0)
 
     def matrix(*shape: int) -> np.ndarray:
@@ -27,13 +27,13 @@ def products(batch_size: int, sizes: list[int], dtype: str) -> list[Product]:
 
 
 def floating_point_operations(batch_size: int, sizes: list[int]) -> int:
-    """Of these products: two, a multiplication and an addition, for each of their terms."""
+    """The number of floating-point operations of these products: a multiplication and an addition per term."""
     weights = [size_in * size_out for size_in, size_out in pairwise(sizes)]
     return 2 * batch_size * (3 * sum(weights) - weights[0])
 
 
 def main() -> None:
-    """Answer begin and whole."""
+    """Answer the requests begin and whole."""
     work: list[Product] = []
 
     def step() -> None:

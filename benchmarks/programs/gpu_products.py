@@ -1,4 +1,4 @@
-"""Prints, as JSON, the seconds that an epoch's matrix products alone take on the GPU, replayed from CUDA graphs."""
+"""Prints the seconds of an epoch's matrix products alone on the GPU, replayed from CUDA graphs, as JSON."""
 
 import json
 import statistics
@@ -15,7 +15,7 @@ EPOCHS = 10
 
 
 def products(forward_only: bool) -> list[tuple[Any, Any, Any]]:
-    """Operands and result of each product: forward, then the gradients of weight and input, none for the images."""
+    """Operands and result of each product: forward, then the gradients of weight and input (not for the images)."""
     found = []
     for i, (size_in, size_out) in enumerate(pairwise(SIZES)):
         shapes = [(BATCH_SIZE, size_in, size_out)]
@@ -29,7 +29,7 @@ def products(forward_only: bool) -> list[tuple[Any, Any, Any]]:
 
 
 def captured(work: list[tuple[Any, Any, Any]]) -> Any:
-    """A graph of all these products. They run on a stream of their own first, as capturing asks for."""
+    """A CUDA graph of all these products. Capturing requires that they run on a separate stream first."""
 
     def multiply() -> None:
         for a, b, out in work:
@@ -48,7 +48,7 @@ def captured(work: list[tuple[Any, Any, Any]]) -> Any:
 
 
 def main() -> None:
-    """Time whole epochs after one that does not count."""
+    """Time epochs, after a warm-up that does not count."""
     train_work, test_work = products(forward_only=False), products(forward_only=True)
     train, test = captured(train_work), captured(test_work)
     seconds = []

@@ -1,7 +1,7 @@
-"""gradcheck on torch or on minitrain: the same lines for both. With minitrain, every operation of ops.py, too.
+"""gradcheck on torch or on minitrain: the same code for both; on minitrain also every operation of ops/.
 
-Arguments: the framework's name, and options for its gradcheck as JSON, such as {"independent_rows": true}; with
-{"arrays": true} minitrain's operation itself is checked, a forward and backward on arrays.
+Arguments: the framework's name, and options for its gradcheck as JSON, such as {"independent_rows": true}. With
+{"arrays": true} minitrain's operation is checked without Tensors: its forward and backward on arrays.
 """
 
 import importlib
@@ -21,22 +21,22 @@ BATCH_SIZE = 64
 
 
 def irregular(random: np.random.RandomState, *shape: int) -> Any:
-    """Numbers of either sign that are nowhere near 0, where ReLU and the absolute value have a kink."""
+    """Positive and negative numbers away from 0, where ReLU and the absolute value have a kink."""
     return random.uniform(0.2, 1.5, shape) * np.where(random.random_sample(shape) < 0.5, -1, 1)
 
 
-# --- functions that both have -----------------------------------------------------------------------------------------
+# --- functions of both frameworks -------------------------------------------------------------------------------------
 
 
 class Case(NamedTuple):
-    """A function of a framework, and the arrays that its gradients are checked at."""
+    """A function of a framework, and the arrays at which its gradients are checked."""
 
     function: Callable[..., Any]
     arrays: Sequence[Any]
 
 
 def _perceptron(torch: Any, random: np.random.RandomState, sizes: Sequence[int], batch_size: int) -> Case:
-    """Cross-entropy over the parameters of Linear layers with ReLU between them."""
+    """Cross-entropy as a function of the parameters of Linear layers with ReLU between them."""
     F = torch.nn.functional
     X = torch.from_numpy(random.random_sample((batch_size, sizes[0])))
     y = torch.from_numpy(random.randint(sizes[-1], size=batch_size))
@@ -74,7 +74,7 @@ LARGE = f"cross-entropy of the {'-'.join(map(str, MODEL))} model, its parameters
 
 
 class Gradchecks:
-    """A case on a framework: its verdicts, how many entries it moves, and its time."""
+    """A case on a framework: the verdicts, the number of entries moved, and the time."""
 
     def __init__(self, framework: str, name: str, **options: Any) -> None:
         torch = self.torch = importlib.import_module(framework)
@@ -86,7 +86,7 @@ class Gradchecks:
 
     @property
     def dtype(self) -> str:
-        """Of the inputs."""
+        """The inputs' dtype."""
         return str(self.inputs[0].dtype).removeprefix("torch.")
 
     def gradcheck(self, function: Callable[..., Any]) -> bool:
@@ -95,7 +95,7 @@ class Gradchecks:
         return bool(check(function, self.inputs, raise_exception=False, **self.options))
 
     def wrong(self) -> Callable[..., Any]:
-        """The same function with a gradient that is too large by a hundredth."""
+        """The same function with a gradient that is 1 % too large."""
 
         class OnePercentMore(self.torch.autograd.Function):  # type: ignore[misc, name-defined]
             @staticmethod
@@ -109,7 +109,7 @@ class Gradchecks:
         return lambda *inputs: OnePercentMore.apply(self.function(*inputs))
 
     def entries_moved(self) -> int:
-        """How many entries of the inputs a gradcheck moves by themselves."""
+        """The number of input entries that gradcheck moves one at a time."""
         at_rest = [tensor.detach().numpy().copy() for tensor in self.inputs]
         moved = set()
 
@@ -127,11 +127,11 @@ class Gradchecks:
         return len(moved)
 
     def numel(self) -> int:
-        """How many entries are to be moved."""
+        """The number of input entries that it should move."""
         return sum(tensor.numel() for tensor in self.inputs)
 
 
-# The operations of ops.py that the cases run, with their options and which inputs are checked.
+# The operation of each case, its options, and which inputs are checked.
 ON_ARRAYS: dict[str, tuple[str, dict[str, Any], Sequence[bool]]] = {
     "Linear, (8, 16) to (8, 12)": ("Linear", {}, (True, True, True)),
     "ReLU, (16, 16)": ("ReLU", {}, (True,)),
@@ -142,7 +142,7 @@ ON_ARRAYS: dict[str, tuple[str, dict[str, Any], Sequence[bool]]] = {
 
 
 class GradchecksOnArrays:
-    """A case as minitrain's operation on bare arrays; else as Gradchecks."""
+    """Like Gradchecks, for minitrain's operation on plain arrays."""
 
     dtype = "float64"
 
@@ -152,7 +152,7 @@ class GradchecksOnArrays:
         operation, self.options, self.needs = ON_ARRAYS[name]
         self.function = getattr(ops, operation)
         random = np.random.RandomState(0)
-        target = [irregular(random, 16, 16)] if operation == "MSELoss" else []  # which the case draws first
+        target = [irregular(random, 16, 16)] if operation == "MSELoss" else []  # the case draws the target first
         self.arrays = [*CASES[name](importlib.import_module("minitrain"), np.random.RandomState(0)).arrays, *target]
 
     def gradcheck(self, function: Any) -> bool:
@@ -163,7 +163,7 @@ class GradchecksOnArrays:
         return gradcheck(function, self.arrays, raise_exception=False, **given)
 
     def wrong(self) -> Any:
-        """The same operation with a gradient that is too large by a hundredth."""
+        """The same operation with a gradient that is 1 % too large."""
 
         def backward(ctx: Any, grad_y: Any) -> Any:
             return self.function.backward(ctx, 1.01 * grad_y)
@@ -171,7 +171,7 @@ class GradchecksOnArrays:
         return type("OnePercentMore", (self.function,), {"backward": staticmethod(backward)})
 
     def entries_moved(self) -> int:
-        """How many entries of the inputs a gradcheck moves by themselves."""
+        """The number of input entries that gradcheck moves one at a time."""
         moved = set()
 
         def forward(ctx: Any, *arrays: Any, **options: Any) -> Any:
@@ -188,15 +188,21 @@ class GradchecksOnArrays:
         return len(moved)
 
     def numel(self) -> int:
-        """How many entries are to be moved."""
+        """The number of input entries that it should move."""
         return sum(array.size for array, need in zip(self.arrays, self.needs, strict=True) if need)
 
 
-# --- every operation of minitrain's ops.py ----------------------------------------------------------------------------
+# --- every operation of minitrain.ops ---------------------------------------------------------------------------------
+
+
+SMOOTH = """
+Sin Cos Tan Atan Sinc Sinh Cosh Asinh Exp2 Expm1 Erf Erfc Reciprocal Ceil Floor Trunc Frac Sign
+"""
+PAIRS = "Atan2 Hypot Logaddexp Logaddexp2 Copysign Fmax Fmin Remainder Fmod"
 
 
 def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
-    """For each operation, the inputs and options of forward; numbers are irregular, so that no two are alike."""
+    """The inputs and options of forward for each operation. Numbers are irregular, so no two are equal."""
     random = np.random.RandomState(0)
 
     def x(*shape: int) -> Any:
@@ -212,9 +218,22 @@ def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
         "Pow": ([positive(3, 4, 5), x(4, 1)], {}),
         **{name: ([x(3, 4, 5)], {}) for name in ("Neg", "Exp", "Abs", "Tanh", "Sigmoid", "ReLU")},
         **{name: ([positive(3, 4, 5)], {}) for name in ("Log", "Sqrt")},
+        **{name: ([x(3, 4, 5)], {}) for name in SMOOTH.split()},
+        **{name: ([positive(3, 4, 5)], {}) for name in ("Log2", "Log10", "Log1P", "Rsqrt")},
+        **{name: ([x(3, 4, 5) / 2], {}) for name in ("Asin", "Acos", "Atanh")},
+        "Acosh": ([1 + positive(3, 4, 5)], {}),
+        "Round": ([x(3, 4, 5)], {"decimals": 0}),
+        "NanToNum": ([x(3, 4, 5)], {"nan": 0.0, "posinf": None, "neginf": None}),
+        **{name: ([x(3, 4, 5), x(4, 1)], {}) for name in PAIRS.split()},
+        "Xlogy": ([x(3, 4, 5), positive(4, 1)], {}),
+        "DivRounded": ([x(3, 4, 5), x(4, 1)], {"rounding_mode": "floor"}),
+        "Lerp": ([x(3, 4, 5), x(4, 1), x(5)], {}),
         "Clamp": ([x(3, 4, 5)], {"min": -0.7, "max": 0.6}),
         "Where": ([x(3, 4, 5) > 0, x(3, 4, 5), x(4, 1)], {}),
         **{name: ([x(3, 4, 5)], reduced) for name in ("Sum", "Mean", "Amax")},
+        "Var": ([x(3, 4, 5)], {**reduced, "correction": 1}),
+        "Max": ([x(3, 4, 5)], {"dim": (0, 1, 2), "keepdim": False}),
+        "ViewPut": ([x(3, 4, 5), x(4, 5)], {"view": lambda array: array[1]}),
         "Reshape": ([x(3, 4, 5)], {"shape": (5, 12)}),
         "Flatten": ([x(3, 4, 5)], {"start_dim": 1, "end_dim": 2}),
         "Transpose": ([x(3, 4, 5)], {"dim0": 0, "dim1": 2}),
@@ -234,7 +253,7 @@ def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
 
 
 def check_operations() -> dict[str, Any]:
-    """Check them all, in the time that is told; a wrong gradient is an error."""
+    """Check all operations. Returns the seconds and counts; raises ValueError for a wrong gradient."""
     from minitrain import ops
     from minitrain.autograd import check_gradients
 
@@ -251,7 +270,7 @@ def check_operations() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer begin, entries, whole and operations; see gradcheck.py."""
+    """Answer the requests begin, entries, whole and operations; see gradcheck.py."""
     framework, *more = sys.argv[1:]
     options = json.loads(more[0]) if more else {}
     if framework == "torch":
@@ -263,7 +282,7 @@ def main() -> None:
     def answer(request: dict[str, Any]) -> dict[str, Any]:
         nonlocal checks
         match request["do"]:
-            case "begin":  # and judge the right gradient, which must pass, and a wrong one, which must not
+            case "begin":  # and check a right gradient, which must pass, and a wrong one, which must not
                 if options.get("arrays"):
                     checks = GradchecksOnArrays(request["case"])
                 else:

@@ -1,7 +1,7 @@
-"""Trains on images in a memory-mapped file, of which only a little may be in memory; prints what it took, as JSON.
+"""Trains on a memory-mapped file of images that is larger than the memory limit; prints time and memory as JSON.
 
-Arguments: the file of images (N, 784) uint8, the limit of this process's own memory in MB, and how many images to
-train on: several numbers, one after another.
+Arguments: the file of images (N, 784) uint8, the limit of this process's own memory in MB, and the numbers of images to
+train on, one run for each.
 """
 
 import json
@@ -20,7 +20,7 @@ FEATURES, CLASSES, BATCH_SIZE = 784, 10, 512
 
 
 class MappedImages(Dataset[Any]):
-    """The first images of a file that the system reads as they are asked for; the labels are their last pixel's."""
+    """The first images of a file that the system reads on demand. Labels come from each image's last pixel."""
 
     def __init__(self, path: str, count: int) -> None:
         self.images = np.memmap(path, np.uint8, "r").reshape(-1, FEATURES)[:count]
@@ -41,13 +41,13 @@ class MappedImages(Dataset[Any]):
 
 
 def own_memory() -> float:
-    """MB of memory that is this process's alone: no pages of files, which the system can take back."""
+    """MB of this process's own memory, without pages of files, which the system can evict."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
 
 
 def train(path: str, count: int) -> dict[str, float]:
-    """One pass of training; the most own memory seen, and the seconds."""
+    """Train for one pass. Returns the seconds and the peak of the process's own memory."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, CLASSES))
     loss_fn, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.01)
@@ -63,7 +63,7 @@ def train(path: str, count: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Set the limit, show that it holds, and train."""
+    """Set the limit, check that it has an effect, and train."""
     import resource
 
     path, limit, *counts = sys.argv[1:]

@@ -1,11 +1,11 @@
-"""What feeds a torch program from memory: the data set's tensors in batches, in place of torch's DataLoader."""
+"""A replacement for torch's DataLoader that takes batches from memory."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 class DataLoader:
-    """Batches of a torchvision data set of images, scaled to [0, 1] once; views, no copies."""
+    """Batches of a torchvision data set of images, scaled to [0, 1] once. Batches are views, not copies."""
 
     def __init__(self, dataset: Any, batch_size: int) -> None:
         self.dataset, self.batch_size = dataset, batch_size

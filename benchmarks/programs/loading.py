@@ -11,7 +11,7 @@ from benchmarks.programs.serving import serve, threads
 
 
 def make_loader(framework: str, root: str, workers: int, shuffle: bool) -> Any:
-    """The training images in batches of 64, seeded, as the tutorial has them."""
+    """A seeded loader of the training images in batches of 64, as in the tutorial."""
     if framework == "minitrain":
         import minitrain as torch
         from minitrain.data import DataLoader, ToTensor
@@ -33,7 +33,7 @@ def make_loader(framework: str, root: str, workers: int, shuffle: bool) -> Any:
 
 
 def checksum(loader: Any) -> str:
-    """Of all batches in their order: types, shapes, values."""
+    """A checksum of all batches in order: dtypes, shapes and values."""
     crc = 0
     for batch in loader:
         for part in batch:
@@ -43,7 +43,7 @@ def checksum(loader: Any) -> str:
 
 
 def main() -> None:
-    """Answer begin, checksum and whole."""
+    """Answer the requests begin, checksum and whole."""
     framework, root, workers = sys.argv[1:]
     loader: Any = None
 

@@ -1,4 +1,4 @@
-"""Prints what the measurements depend on as JSON: processor, versions, and the BLAS of each side with its threads."""
+"""Prints what the measurements depend on, as JSON: CPU, versions, and the BLAS of each side with its threads."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PACKAGES = ("minitrain", "numpy", "torch", "torchvision", "jax", "tinygrad", "au
 
 
 def cpu() -> str:
-    """The processor's name."""
+    """The CPU's name."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -24,7 +24,7 @@ def cpu() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Versions of the installed packages."""
     found = {}
     for package in PACKAGES:
         try:
@@ -35,26 +35,26 @@ def versions() -> dict[str, str]:
 
 
 def numpy_blas() -> str:
-    """Name, version and build of the BLAS that NumPy calls, the kernels it runs, and how many threads it has indeed."""
+    """Name, version and build of NumPy's BLAS, its kernels, and its actual number of threads."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     name = " ".join(str(blas.get("openblas configuration") or f"{blas.get('name')} {blas.get('version')}").split())
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    kernels = " ".join(str(pool["architecture"]) for pool in pools if "architecture" in pool) or "not told"
-    chosen = ", as OPENBLAS_CORETYPE has it" if os.environ.get("OPENBLAS_CORETYPE") else ""
-    threads_there = " ".join(str(pool["num_threads"]) for pool in pools) or "not told"
+    kernels = " ".join(str(pool["architecture"]) for pool in pools if "architecture" in pool) or "unknown"
+    chosen = ", forced by OPENBLAS_CORETYPE" if os.environ.get("OPENBLAS_CORETYPE") else ""
+    threads_there = " ".join(str(pool["num_threads"]) for pool in pools) or "unknown"
     return f"{name}; kernels: {kernels}{chosen}; threads: {threads_there}"
 
 
 def describe() -> dict[str, object]:
-    """See the file's head."""
-    blas = numpy_blas()  # before torch brings its own
+    """Everything that a report stores about the machine."""
+    blas = numpy_blas()  # before torch loads its own
     import torch
 
     torch.set_num_threads(threads())
     config = torch.__config__.show()
     library = re.search(r"- (Intel\(R\) oneAPI Math Kernel Library Version \S+)", config)
     chosen = re.search(r"BLAS_INFO=(\w+)", config)
-    torch_blas = library[1] if library else f"BLAS_INFO={chosen[1]}" if chosen else "not told"
+    torch_blas = library[1] if library else f"BLAS_INFO={chosen[1]}" if chosen else "unknown"
     capability = re.search(r"CPU capability usage: (\w+)", config)
     return {
         "cpu": cpu(),

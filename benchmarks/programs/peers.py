@@ -1,4 +1,4 @@
-"""The same training step on JAX (jit), tinygrad (its jit) or HIPS autograd. Argument: which."""
+"""The same training step on JAX (jit), tinygrad (TinyJit) or HIPS autograd. Argument: jax, tinygrad or autograd."""
 
 import sys
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from benchmarks.programs.serving import serve, time_calls
 
 Arrays = list[np.ndarray]
 Batches = list[tuple[np.ndarray, np.ndarray]]
-Step = Callable[[], Any]  # does a step and waits for its end; returns the loss
+Step = Callable[[], Any]  # takes a step, waits until it has finished, and returns the loss
 
 
 def with_jax(parameters: Arrays, batches: Batches, lr: float) -> tuple[Step, str]:
-    """The whole step compiled by jit, with its parameters given away for reuse."""
+    """The whole step compiled by jit."""
     import jax
     import jax.numpy as jnp
 
@@ -75,7 +75,7 @@ def with_tinygrad(parameters: Arrays, batches: Batches, lr: float) -> tuple[Step
 
 
 def with_autograd(parameters: Arrays, batches: Batches, lr: float) -> tuple[Step, str]:
-    """The gradient by value_and_grad, the update in place on NumPy's arrays."""
+    """The gradient by value_and_grad, the update in place on NumPy arrays."""
     import autograd
     import autograd.numpy as anp
 
@@ -106,7 +106,7 @@ MAKERS = {"jax": with_jax, "tinygrad": with_tinygrad, "autograd": with_autograd}
 
 
 def main() -> None:
-    """Answer begin and whole; see step.py. Plain SGD alone."""
+    """Answer the requests begin and whole, with plain SGD; see step.py."""
     make = MAKERS[sys.argv[1]]
     step: Any = None
 

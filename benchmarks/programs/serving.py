@@ -1,4 +1,4 @@
-"""How a measured process answers: requests come as lines of JSON, and so go the answers."""
+"""How a measured process answers requests: both are lines of JSON."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from typing import Any
 
 
 def threads() -> int:
-    """How many threads this process was given, for libraries that want to be told."""
+    """The number of threads of this process, for libraries that do not read the environment."""
     return int(os.environ["OMP_NUM_THREADS"])
 
 
 def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Answer each request until there are no more. What libraries print goes to stderr, not among the answers."""
+    """Answer each request until there are no more. What libraries print goes to stderr, away from the answers."""
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)
         for line in sys.stdin:
@@ -24,7 +24,7 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 
 
 def time_calls(call: Callable[[], object], seconds: float) -> float:
-    """The median time of a call, in seconds: of as many as so many seconds take, but five at least."""
+    """The median seconds of a call, repeated for this many seconds, but at least five times."""
     times = []
     end = time.perf_counter() + seconds
     while len(times) < 5 or time.perf_counter() < end:

@@ -1,4 +1,4 @@
-"""Training steps on torch or on minitrain: the same lines for both, through the public API.
+"""Training steps on torch or on minitrain: the same code for both, through the public API.
 
 Arguments: the framework's name, and options for its optimizer as JSON, such as {"fused": true}.
 """
@@ -17,7 +17,7 @@ from minitrain.runs.model import build_model
 
 
 class Steps:
-    """A model in training on the batches of a case, which step.py writes, each step on the next batch."""
+    """A model that trains on the batches of a case, written by step.py; each step uses the next batch."""
 
     def __init__(self, framework: str, case: str, optimizer: str, options: dict[str, Any]) -> None:
         torch = self.torch = importlib.import_module(framework)
@@ -35,12 +35,12 @@ class Steps:
         self.number = 0
 
     def next_batch(self) -> Any:
-        """The batches over and over."""
+        """The next batch; after the last one, the first."""
         self.number += 1
         return self.batches[self.number % len(self.batches)]
 
     def step(self) -> Any:
-        """One training step as the tutorial has it; returns the loss."""
+        """One training step as in the tutorial. Returns the loss."""
         X, y = self.next_batch()
         loss = self.loss_fn(self.model(X), y)
         loss.backward()
@@ -49,7 +49,7 @@ class Steps:
         return loss
 
     def whole(self, seconds: float) -> float:
-        """The median seconds of a step in the tutorial's loop, where pred and loss live until the next ones come."""
+        """The median seconds of a step in the tutorial's loop, where pred and loss live until they are replaced."""
         clock = time.perf_counter
         times = []
         end = clock() + seconds
@@ -65,7 +65,7 @@ class Steps:
         return statistics.median(times)
 
     def phases(self, seconds: float) -> dict[str, float]:
-        """The median seconds of each phase of a step, with a look at the clock between them."""
+        """The median seconds of each phase of a step; the clock is read between phases."""
         clock = time.perf_counter
         times = []
         end = clock() + seconds
@@ -88,7 +88,7 @@ class Steps:
         return dict(zip(names, map(statistics.median, zip(*times, strict=True)), strict=True))
 
     def give_gradients(self, seed: int) -> None:
-        """The same gradients in each framework, in the memory order that its own backward gives them."""
+        """Set the same gradients in each framework, in the memory order of its own backward."""
         self.optimizer.zero_grad()
         X, y = self.next_batch()
         self.loss_fn(self.model(X), y).backward()
@@ -100,7 +100,7 @@ class Steps:
 
 
 def main() -> None:
-    """Answer begin, whole, phases, updated and update; see step.py and optimizers.py."""
+    """Answer the requests begin, whole, phases, updated and update; see step.py and optimizers.py."""
     framework, *more = sys.argv[1:]
     extra = json.loads(more[0]) if more else {}
     if framework == "torch":
@@ -112,7 +112,7 @@ def main() -> None:
     def answer(request: dict[str, Any]) -> dict[str, Any]:
         nonlocal steps
         match request["do"]:
-            case "begin":  # and tell the first steps' losses, which are a warm-up, too
+            case "begin":  # returns the losses of the first steps, which are also a warm-up
                 options = {**request["options"], **extra}
                 steps = Steps(framework, request["case"], request["optimizer"], options)
                 losses = [steps.step().item() for _ in range(request["losses"])]
@@ -122,7 +122,7 @@ def main() -> None:
                 return {"seconds": steps.whole(request["seconds"])}
             case "phases":
                 return steps.phases(request["seconds"])
-            case "updated":  # the parameters after some updates, the gradients given
+            case "updated":  # saves the parameters after some updates with given gradients
                 for seed in range(request["updates"]):
                     steps.give_gradients(seed)
                     steps.optimizer.step()

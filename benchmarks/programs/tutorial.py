@@ -1,4 +1,4 @@
-"""The PyTorch beginner's tutorial as one program, its comments left out (see benchmarks.programs)."""
+"""The PyTorch beginner's tutorial as one program, without its comments (see benchmarks.programs)."""
 
 import torch
 from torch import nn

@@ -1,7 +1,8 @@
-"""What torch.autograd offers above the tape: gradcheck, anomaly detection, Function, and a picture of the tape."""
+"""What torch.autograd offers besides the tape: gradcheck, anomaly detection, Function, and print_tape."""
 
 from minitrain.autograd.function import Function, print_tape
-from minitrain.diagnosis.anomaly import AnomalyError, detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from minitrain.diagnosis.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from minitrain.diagnosis.anomaly_report import AnomalyError
 from minitrain.diagnosis.autopsy import Mistake, autopsy
 from minitrain.diagnosis.gradcheck import check_gradients, gradcheck
 from minitrain.diagnosis.gradcheck_report import GradcheckError

@@ -1,4 +1,4 @@
-"""Operations of your own, recorded as those of ops/ are (Function), and a printout of what is recorded (print_tape)."""
+"""Function, the base class for an operation of your own, and print_tape, which prints the recorded graph."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from minitrain.tensor import Tensor, apply
 
 
 class Function(ops.Function):
-    """The base of an operation of your own: give forward and backward as static methods, then call apply.
+    """The base class for an operation of your own: define forward and backward as static methods, then call apply.
 
-    forward(ctx, *inputs, **options) returns the result. inputs are what apply was given, in order, with the array
-    inside in place of each Tensor. What backward needs is left on ctx: by ctx.save_for_backward(*arrays), or as
-    attributes. backward(ctx, grad_y) gets dL/dy, an array of the result's shape, and returns dL/d(input) for each
-    input in order, None for one that gets none; for a single input, it alone. ctx.saved_arrays is what was saved,
-    ctx.needs_input_grad[i] says whether input i asks for a gradient. backward must not write into grad_y.
+    forward(ctx, *inputs, **options) returns the result. inputs are apply's arguments, in order, with each Tensor
+    replaced by its array. Save what backward needs on ctx, with ctx.save_for_backward(*arrays) or as attributes.
+    backward(ctx, grad_y) gets dL/dy, an array of the result's shape. It returns dL/d(input) for each input, in order,
+    and None for an input without a gradient; for a single input, just its gradient. ctx.saved_arrays holds the saved
+    arrays, and ctx.needs_input_grad[i] says whether input i requires a gradient. backward must not write into grad_y.
 
         class Cube(autograd.Function):
             \"\"\"y = x³;  dL/dx = dL/dy · 3x².\"\"\"
@@ -35,36 +35,36 @@ class Function(ops.Function):
 
         y = Cube.apply(x)
 
-    Source: torch.autograd.Function. Here both methods get and return ndarrays, not Tensors, so that NumPy does the
-    work; ctx.saved_arrays is torch's saved_tensors, there is one result, and options are passed by keyword.
+    Source: torch.autograd.Function. The differences: both methods get and return ndarrays, not Tensors;
+    ctx.saved_arrays is torch's saved_tensors; there is only one result; and options are passed by keyword.
     """
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Tensor:
-        """Run forward and, if any input asks for a gradient, record it.
+        """Run forward, and record it if any input requires a gradient.
 
         inputs: Tensors, or anything else that forward takes; only Tensors get gradients. options: forward's keyword
         arguments. Returns the result as a Tensor.
-        Raises RuntimeError if forward returns several values, NotImplementedError for a setup_context.
+        Raises RuntimeError if forward returns several values, NotImplementedError if there is a setup_context.
         """
         if hasattr(cls, "setup_context"):
             raise NotImplementedError(
-                f"{cls.__name__}.setup_context is not offered: let forward(ctx, ...) itself save what backward needs."
+                f"{cls.__name__}.setup_context is not offered: save what backward needs in forward(ctx, ...)."
             )
         return apply(cls, *inputs, **options)
 
 
 def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = None) -> None:
-    """Print what loss.backward() will visit: each operation with its formula and shapes, and who gets a gradient.
+    """Print what loss.backward() will visit: each operation with its formula and shapes, and the leaves.
 
-    model: gives the leaves the names of its parameters.
-    file: where to print; stdout if None.
+    model: names the leaves after its parameters.
+    file: where to print; None means stdout.
     Raises RuntimeError if the Tensor has no graph.
     """
     if not loss.requires_grad:
         raise RuntimeError(
-            "there is no tape: this Tensor does not require grad, nothing that it was made from asks for a gradient, "
-            "or it was made under no_grad()."
+            "there is no tape: this Tensor does not require grad. Either none of its inputs requires a gradient, or it "
+            "was computed under no_grad()."
         )
     out = sys.stdout if file is None else file
     nodes, leaves = _walked(loss._edge())
@@ -80,7 +80,7 @@ def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = 
             print(f"      {formula}", file=out)
         for i, (edge, _) in enumerate(node.next_functions):
             if edge is None:
-                print(f"      input {i}: asks for no gradient", file=out)
+                print(f"      input {i}: requires no gradient", file=out)
             else:
                 print(f"      input {i}: {list(edge.result_shape)} sends its gradient to {labels[edge]}", file=out)
     for leaf in leaves:
@@ -89,7 +89,7 @@ def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = 
 
 
 def _walked(root: Node | AccumulateGrad) -> tuple[list[Node], list[AccumulateGrad]]:
-    """The Nodes below root, newest first, as the walk visits them; and the leaves, in the order they are met."""
+    """The Nodes below root, newest first, as the walk visits them; and the leaves, in the order of their first use."""
     nodes: set[Node] = set()
     waiting = [root]
     while waiting:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.creation import as_tensor, stack, tensor
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -32,7 +32,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, np.number | np.bool_):
         return as_tensor(np.array(batch))
     if isinstance(first, float):
-        return Tensor(np.array(batch, np.float64))
+        return wrap(np.array(batch, np.float64))
     if isinstance(first, int):
         return tensor(batch)
     if isinstance(first, str | bytes):

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.random import Generator
 
@@ -60,7 +60,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         index = batch_index(indices, len(self))
         if index is None:
             return None
-        batch = [Tensor(np.array(each.array[index], order="C")) for each in self.tensors if not each.requires_grad]
+        batch = [wrap(np.array(each.array[index], order="C")) for each in self.tensors if not each.requires_grad]
         return batch if len(batch) == len(self.tensors) else None  # gradients flow back through the samples
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from minitrain.data.dataset import Dataset, batch_index
 from minitrain.data.transforms import ToTensor, to_unit_range
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 # hashlib, gzip, zlib, importlib.resources and pooch are imported in the functions that need them, so that
 # `import minitrain` takes little longer than `import numpy`.
@@ -115,8 +115,8 @@ class _ImageDataset(Dataset[tuple[Any, Any]]):
         transform: Callable[[Any], Any] | None,
         target_transform: Callable[[Any], Any] | None,
     ) -> None:
-        self.data = Tensor(images)
-        self.targets = Tensor(labels.astype(np.int64))
+        self.data = wrap(images)
+        self.targets = wrap(labels.astype(np.int64))
         self.train = train
         self.transform = transform
         self.target_transform = target_transform
@@ -149,7 +149,7 @@ class _ImageDataset(Dataset[tuple[Any, Any]]):
         if index is None or len(images) != len(labels):
             return None
         batch = to_unit_range(images[index][:, None]) if scaled else images[index].copy(order="C")
-        return [Tensor(batch), Tensor(labels[index].copy())]
+        return [wrap(batch), wrap(labels[index].copy())]
 
     @property
     def class_to_idx(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.random import Generator
 
@@ -168,9 +168,9 @@ class DrawnOrder(Order):
         return {
             **self._sampler._identity(),
             "blocks": self._blocks,
-            "order": Tensor(self._places.copy()),
+            "order": wrap(self._places.copy()),
             "given": self._given,
-            "generator": None if private is None else Tensor(private.get_state()),
+            "generator": None if private is None else wrap(private.get_state()),
         }
 
     def load_state_dict(self, state: Any) -> None:

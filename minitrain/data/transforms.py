@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 
 def to_unit_range(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -40,8 +40,8 @@ class ToTensor:
             raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions: shape {pic.shape}")
         channels_first = pic[None] if pic.ndim == 2 else pic.transpose(2, 0, 1)
         if pic.dtype == np.uint8:
-            return Tensor(to_unit_range(channels_first))
-        return Tensor(np.ascontiguousarray(channels_first))
+            return wrap(to_unit_range(channels_first))
+        return wrap(np.ascontiguousarray(channels_first))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -107,7 +107,7 @@ class Normalize:
         std = np.asarray(self.std, tensor.dtype).reshape(-1, 1, 1)
         if (std == 0).any():
             raise ValueError(f"std evaluated to zero in {tensor.dtype}, leading to division by zero: {self.std}")
-        normalized = (tensor - Tensor(mean)) / Tensor(std)
+        normalized = (tensor - wrap(mean)) / wrap(std)
         return tensor.copy_(normalized) if self.inplace else normalized
 
     def __repr__(self) -> str:

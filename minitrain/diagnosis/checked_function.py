@@ -1,4 +1,4 @@
-"""What gradcheck checks, all seen alike: arrays that can be moved, results, and the gradients that backward gives."""
+"""What gradcheck can check, with one interface: arrays to move, results, and the gradients that backward returns."""
 
 from __future__ import annotations
 
@@ -13,43 +13,47 @@ from minitrain.diagnosis.gradcheck_report import GradcheckError
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
 from minitrain.tape import AccumulateGrad, Node
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import enable_grad
 
 
 class Problem:
-    """Arrays to move, the results at where they are, and the gradients of those."""
+    """A function to check: its arrays, their results, and their gradients.
+
+    names, arrays: the inputs to check. inputs: all inputs, for the autopsy. options: the operation's options.
+    sizes: numbers that a mean may divide by, with a description of each.
+    """
 
     operation: str
     names: list[str]
-    arrays: list[Array]  # written to while measuring
-    inputs: Sequence[Any]  # all that the function takes, for the autopsy
+    arrays: list[Array]  # changed while measuring
+    inputs: Sequence[Any]
     options: Mapping[str, Any]
-    sizes: Mapping[int, str] = MappingProxyType({})  # numbers that a mean may divide by, with what each counts
+    sizes: Mapping[int, str] = MappingProxyType({})
 
     def results(self) -> list[Array]:
-        """The floating results; they may lie in memory that the function uses again."""
+        """The results that are floats. The function may reuse their memory."""
         raise NotImplementedError
 
     def prepare(self) -> list[Array]:
-        """The results, once more, and whatever backward needs."""
+        """The results again, now recorded for backward."""
         raise NotImplementedError
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
-        """The gradient of each of the arrays, given those of the results; can be called again. May keep grads."""
+        """The gradient of each array, given the gradients of the results. Can be called repeatedly. May keep grads."""
         raise NotImplementedError
 
     def places(self) -> list[int]:
-        """Which of the inputs each of the arrays is."""
+        """For each array, its position in inputs."""
         return [*range(len(self.arrays))]
 
     def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
-        """For each array, the gradients that the tape gives, and would give by mistakes, see WALKS."""
+        """For each array, the gradients that right and wrong walks over the tape give, see WALKS."""
         return [{} for _ in self.arrays]
 
 
 class _Pair(Problem):
-    """forward and backward on arrays."""
+    """A forward and backward on arrays."""
 
     def __init__(self, pair: Any, inputs: Sequence[Any], options: Mapping[str, Any], needs: Sequence[bool]) -> None:
         self.operation = getattr(pair, "__name__", type(pair).__name__)
@@ -67,7 +71,7 @@ class _Pair(Problem):
             return array
         if isinstance(y, np.ndarray | np.generic | int):
             raise GradcheckError(f"{self.operation}.forward returned {np.asarray(y).dtype}; a gradient needs floats.")
-        raise GradcheckError(f"{self.operation}.forward returned {type(y).__name__}; return the result, an array.")
+        raise GradcheckError(f"{self.operation}.forward returned {type(y).__name__}; expected the result, an array.")
 
     def results(self) -> list[Array]:
         return [self._forward(Context(self._needs))]
@@ -81,14 +85,14 @@ class _Pair(Problem):
         gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
         if len(gradients) != len(self.inputs):
             raise GradcheckError(
-                f"{self.operation}.backward returned {len(gradients)} gradients for {len(self.inputs)} inputs; return "
-                "one for each input, in order, None for an input that has none."
+                f"{self.operation}.backward returned {len(gradients)} gradients for {len(self.inputs)} inputs; "
+                "expected one for each input, in order, and None for an input without a gradient."
             )
         arrays = [None if gradients[i] is None else np.asarray(gradients[i]) for i in self._checked]
         for i, gradient in zip(self._checked, arrays, strict=True):
             if gradient is not None and gradient.dtype.kind not in "biuf":
                 kind = type(gradients[i]).__name__
-                raise GradcheckError(f"{self.operation}.backward returned {kind} for input {i}; return an array.")
+                raise GradcheckError(f"{self.operation}.backward returned {kind} for input {i}; expected an array.")
         return arrays
 
     def places(self) -> list[int]:
@@ -96,7 +100,7 @@ class _Pair(Problem):
 
 
 class _OfTensors(Problem):
-    """A function of Tensors; what is moved are the memories of Tensors, wherever the function uses them."""
+    """A function of Tensors; the measurement changes the Tensors' memory."""
 
     def __init__(self, function: Callable[[], Any], operation: str, tensors: Mapping[str, Tensor]) -> None:
         self.operation, self._function = operation, function
@@ -110,7 +114,7 @@ class _OfTensors(Problem):
         outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
         for y in outputs:
             if not isinstance(y, Tensor):
-                raise GradcheckError(f"{self.operation} returned {type(y).__name__}; expected a Tensor or several.")
+                raise GradcheckError(f"{self.operation} returned {type(y).__name__}; expected one or more Tensors.")
         return [y for y in outputs if y.is_floating_point()]
 
     def results(self) -> list[Array]:
@@ -123,14 +127,14 @@ class _OfTensors(Problem):
         return [y.array.copy() for y in self._outputs]
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
-        """By backward itself; every .grad is put back afterwards."""
+        """The gradients from Tensor.backward; every .grad is restored afterwards."""
         kept = [(variable, variable._grad) for variable in self._variables]
         try:
             for variable, _ in kept:
                 variable._grad = None
             for y, grad in zip(self._outputs, grads, strict=True):
                 if y.requires_grad:
-                    y.backward(Tensor(grad), retain_graph=True)
+                    y.backward(wrap(grad), retain_graph=True)
             return [None if tensor._grad is None else tensor._grad.array for tensor in self._tensors]
         finally:
             for variable, before in kept:
@@ -151,7 +155,7 @@ class _OfTensors(Problem):
 
 
 def _leaves(outputs: Sequence[Tensor]) -> list[Tensor]:
-    """The Tensors that backward from these would give a gradient to."""
+    """The leaves that would get a gradient from backward."""
     seen: set[Node | AccumulateGrad] = set()
     waiting: list[Any] = [y._edge() for y in outputs]
     while waiting:
@@ -162,19 +166,24 @@ def _leaves(outputs: Sequence[Tensor]) -> list[Tensor]:
     return [edge.variable for edge in seen if isinstance(edge, AccumulateGrad)]  # type: ignore[misc]
 
 
-# Walks over the tape: what is done with two gradients of one value, and whether in the right order. The first is right.
+# Walks over the tape: (what is wrong, how two gradients of one value are merged, whether the order is right). The first
+# walk is right.
 WALKS: tuple[tuple[str, Callable[[Array, Array], Array], bool], ...] = (
     ("", lambda before, new: before + new, True),
-    ("the later one takes the place of the earlier one", lambda before, new: new, True),
+    ("the later one replaces the earlier one", lambda before, new: new, True),
     ("only the first one is kept", lambda before, new: before, True),
-    ("a value's gradient is sent on before all of its uses have sent theirs", lambda before, new: before + new, False),
+    (
+        "a value's gradient is passed on before all of its uses sent theirs",
+        lambda before, new: before + new,
+        False,
+    ),
 )
 
 
 def _walk(
     root: Any, grad: Array, merge: Callable[[Array, Array], Array], newest_first: bool
 ) -> dict[AccumulateGrad, Array]:
-    """tape.walk_back with one thing different: how gradients meet, or the order of the visits."""
+    """tape.walk_back with one change: how two gradients are merged, or the order of the visits."""
     pending: dict[Any, Array] = {root: grad}
     waiting = [(-root.sequence_nr, root)]
     while waiting:
@@ -201,7 +210,7 @@ def _walk(
 def as_problem(
     func: Any, inputs: Any, options: Mapping[str, Any], loss_fn: Any, needs_input_grad: Sequence[bool] | None
 ) -> Problem:
-    """What func and inputs are together. Raises for what cannot be checked."""
+    """The Problem that func and inputs make. Raises ValueError or TypeError if they cannot be checked."""
     inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     if hasattr(func, "forward") and hasattr(func, "backward"):
         floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
@@ -209,24 +218,24 @@ def as_problem(
         if len(needs) != len(inputs):
             raise ValueError(f"needs_input_grad has {len(needs)} values for {len(inputs)} inputs")
         if any(need and not float_ for need, float_ in zip(needs, floats, strict=True)):
-            raise ValueError("needs_input_grad asks for the gradient of an input that is no array of floats")
+            raise ValueError("needs_input_grad selects an input that is not an array of floats")
         if not any(needs):
             kinds = ", ".join(type(x).__name__ for x in inputs)
             raise ValueError(
-                f"gradcheck of a forward and backward on arrays wants a float64 array among its inputs, but got {kinds}"
+                f"gradcheck of a forward and backward needs a float64 array among its inputs, but got {kinds}"
             )
         return _Pair(func, inputs, options, needs)
     if options or needs_input_grad is not None:
-        raise TypeError("options and needs_input_grad are for a forward and backward on arrays; use a closure here")
+        raise TypeError("options and needs_input_grad are only for a forward and backward on arrays; use a lambda here")
     tensors = {f"input {i}": x for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad}
     name = getattr(func, "__name__", type(func).__name__).replace("<lambda>", "function")
     if isinstance(func, Module):
         name = type(func).__name__
         tensors |= {name: param for name, param in func.named_parameters() if param.requires_grad}
         if loss_fn is not None and len(inputs) < 2:
-            raise ValueError("with loss_fn, inputs are the Module's own and then the target: give at least two")
+            raise ValueError("with loss_fn, inputs are the Module's inputs and then the target; pass at least two")
     elif loss_fn is not None:
-        raise TypeError("loss_fn belongs to a Module; put the loss into the function")
+        raise TypeError("loss_fn is only for a Module; compute the loss inside the function")
     if not tensors:
         raise ValueError(
             "gradcheck expects at least one input Tensor to require gradient, but none of them does; pass "
@@ -234,7 +243,7 @@ def as_problem(
         )
     for which, tensor in tensors.items():
         if not tensor.is_leaf:
-            raise ValueError(f"{which} was made by an operation; give gradcheck x.detach().requires_grad_() instead")
+            raise ValueError(f"{which} is the result of an operation; pass x.detach().requires_grad_() instead")
 
     def run() -> Any:
         if loss_fn is None:

@@ -1,4 +1,4 @@
-"""What gradcheck found: of each input how many derivatives are right, the worst, and what is likely wrong."""
+"""The report of gradcheck: for each input, how many derivatives are right, the worst one, and the likely mistakes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from minitrain.diagnosis.autopsy import Mistake
 from minitrain.ops import Array
 
-DIRECTIONS = 3  # of the directional mode, for each input
+DIRECTIONS = 3  # for each input, in fast_mode
 
 
 class GradcheckError(RuntimeError):
-    """A gradient is wrong, or cannot be checked; the message is the whole report."""
+    """A gradient is wrong, or cannot be checked. The message contains the whole report."""
 
 
 @dataclasses.dataclass
 class Worst:
-    """The entry that is furthest off: dy[output]/dx[index], or dL/dx[index] where there is one output."""
+    """The entry with the largest error: dy[output]/dx[index], or dL/dx[index] if there is only one output."""
 
     index: tuple[int, ...]
     output: tuple[int, ...]
@@ -28,18 +28,17 @@ class Worst:
 
 @dataclasses.dataclass
 class InputCheck:
-    """What was found of one input.
+    """The result for one input.
 
-    entries: how many numbers it has; failing: at how many of them a derivative is wrong.
-    kinks: at a kink, where any slope between the left and the right one is right; excluded.
-    remeasured: right by another step than eps: the function bends too much for it, or it crossed a kink.
-    unmeasured: where rounding or an infinity hides the derivative; excluded.
+    entries: how many numbers the input has. failing: for how many of them a derivative is wrong.
+    kinks: how many are at a kink, where any slope between the left one and the right one is right. Not counted.
+    remeasured: how many are right with another step than eps, because the function bends too much or has a kink nearby.
+    unmeasured: how many cannot be measured, because of rounding or an infinity. Not counted.
     largest: the largest error of the entries that count.
-    analytic, numeric: the gradients of Σ grad_output · y, of the input's shape; of the sampled entries only, in the
-        directional mode.
-    at_kink: which entries are at a kink. excused: which disagreed at first and are not wrong, for any of these reasons.
-    problem: what is wrong apart from numbers, such as a shape.
-    mistakes: what the autopsy makes of it, the likeliest first.
+    analytic, numeric: the gradients of Σ grad_output · y, in the input's shape; in fast_mode, of sampled entries only.
+    at_kink: which entries are at a kink. excused: which entries disagreed at first, but are not wrong.
+    problem: what is wrong apart from the numbers, such as a shape.
+    mistakes: the likely mistakes, the likeliest first.
     """
 
     name: str
@@ -60,15 +59,15 @@ class InputCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong with it."""
+        """Whether nothing is wrong with this input."""
         return not self.failing and not self.problem
 
 
 @dataclasses.dataclass
 class Report:
-    """What check_gradients found. print() it; ok says whether every gradient is right.
+    """The result of check_gradients; print() shows it, and ok says whether every gradient is right.
 
-    operation: the name of what was checked. directional: whether directions were checked, not entries.
+    operation: the name of the checked function. directional: whether directions were checked instead of entries.
     """
 
     operation: str
@@ -105,13 +104,13 @@ class Report:
         else:
             verdict = f"{counted} right, largest error {found.largest:.2g}"
         excluded = {"at a kink, excluded": found.kinks, "not measurable, excluded": found.unmeasured}
-        excluded |= {"right by another step": found.remeasured}
+        excluded |= {"right with another step": found.remeasured}
         return verdict + "".join(f"; {count} {what}" for what, count in excluded.items() if count)
 
 
 DIRECTIONAL = (
-    "A direction adds up the errors of all entries with random signs. It proves nothing about an error that is small\n"
-    "beside the whole gradient (rtol of its norm): in a few entries of many, or at a kink."
+    "A direction sums the errors of all entries with random signs. It proves nothing about an error that is small\n"
+    "relative to the whole gradient (rtol of its norm), for example in a few entries of many, or at a kink."
 )
 
 
@@ -122,14 +121,14 @@ def _worst_lines(found: InputCheck, atol: float, rtol: float) -> list[str]:
     allowed = f"{atol:g} + {rtol:g} · |numeric|"
     apart = abs(worst.analytic - worst.numeric)
     return [
-        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; apart by {apart:.3g}, where "
-        f"{allowed} is allowed"
+        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; the difference is {apart:.3g}, "
+        f"allowed is {allowed}"
     ]
 
 
 def _mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:
     if not mistakes:
-        return ["  No mistake that is known here explains these numbers."]
+        return ["  No known mistake explains these numbers."]
     lines = []
     for i, mistake in enumerate(mistakes):
         head = "Likely" if i == 0 else "Or"

@@ -1,4 +1,4 @@
-"""The usual causes of nan and infinity, each claimed only where the numbers that went in show it, with its remedy."""
+"""The usual causes of nan and infinity, with their remedies. A cause is named only if the inputs show it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Origin = Literal["parameter", "result", "outside", "number", "gradient", "saved"
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """What went into an operation: its name there, its numbers, and where it is from, in kind and in words."""
+    """An input of an operation: its name there, its array, and its origin, as a kind and as text."""
 
     name: str
     array: Array
@@ -34,7 +34,7 @@ class Value:
 
 
 def describe(array: Array) -> str:
-    """Shape, dtype, the range of the finite values, and how many are not: '[3] float32, from 0 to 1, 1 nan'."""
+    """Shape, dtype, the range of the finite values, and the count of the others: '[3] float32, from 0 to 1, 1 nan'."""
     if not array.size:
         return f"{list(array.shape)} {array.dtype}, empty"
     text = f"{list(array.shape)} {array.dtype}"
@@ -47,7 +47,7 @@ def describe(array: Array) -> str:
 
 
 def count_not_finite(array: Array) -> dict[str, int]:
-    """How many nan, inf and -inf there are, of those that there are."""
+    """The counts of nan, inf and -inf, without those that do not occur."""
     counts = {"nan": np.isnan(array).sum(), "inf": np.isposinf(array).sum(), "-inf": np.isneginf(array).sum()}
     return {name: int(count) for name, count in counts.items() if count}
 
@@ -55,7 +55,7 @@ def count_not_finite(array: Array) -> dict[str, int]:
 Values = Mapping[str, Value]
 
 
-# --- what several have in common --------------------------------------------------------------------------------------
+# --- shared texts and helpers -----------------------------------------------------------------------------------------
 
 
 def _limit(array: Array) -> float:
@@ -67,32 +67,32 @@ def _finite(*arrays: Any) -> bool:
 
 
 def _share(mask: Array, what: str = "") -> str:
-    """How often a condition holds, where there is more than one value: ' (3 of 8 values are negative)'."""
+    """How often a condition holds, if there is more than one value: ' (3 of 8 values are negative)'."""
     return f" ({int(mask.sum())} of {mask.size} values are{what})" if mask.size > 1 else ""
 
 
-UNUSUAL = 1000  # no weight of a network that learns is as large as this
+UNUSUAL = 1000  # the weights of a network that learns are never this large
 
 GROWN = {
-    "parameter": " Weights grow so large when the learning rate is too high: lower it. (If they were so from the "
-    "start, it is how they are initialised.)",
-    "result": " It was made by the operations before this one: usually their weights have grown too large, by a "
-    "learning rate that is too high, or the inputs are not scaled.",
-    "outside": " Scale the inputs, to 0 to 1 or to mean 0 and variance 1.",
-    "gradient": " Gradients grow so large when the weights have, by a learning rate that is too high, or when inputs "
-    "or targets are not scaled. Lower the learning rate, scale, or clip the gradients.",
+    "parameter": " Weights grow so large if the learning rate is too high: lower it. (If they were that large from the "
+    "start, check their initialisation.)",
+    "result": " It is the result of earlier operations. Usually their weights have grown too large because the "
+    "learning rate is too high, or the inputs are not scaled.",
+    "outside": " Scale the inputs, for example to the range 0 to 1, or to mean 0 and variance 1.",
+    "gradient": " Gradients grow so large if the weights have grown (the learning rate is too high), or if inputs or "
+    "targets are not scaled. Lower the learning rate, scale the data, or clip the gradients.",
     "saved": "",
     "number": "",
 }
 
 
 def _overflow(y: Array, values: Values, what: str) -> str:
-    """Everything that went in is finite, and the operation cannot divide by 0: so it has overflowed."""
+    """The text for an overflow: all inputs are finite, and the operation cannot divide by 0."""
     large = sorted((value for value in values.values() if value.largest > 1), key=lambda value: -value.largest)[:3]
     sizes = ", ".join(f"{_called(value)} reaches {value.largest:.3g}" for value in large)
     grown = [value for value in large if value.origin == "parameter" and value.largest > UNUSUAL] or large
     return (
-        f"overflow: {what} is beyond the largest number of {y.dtype}, {_limit(y):.2g}, although all that goes in is "
+        f"overflow: {what} is beyond the largest number of {y.dtype}, {_limit(y):.2g}, although all inputs are "
         f"finite{': ' if sizes else ''}{sizes}.{GROWN[grown[0].origin] if grown else ''}"
     )
 
@@ -102,44 +102,44 @@ def _called(value: Value) -> str:
 
 
 def _infinite(values: Values) -> str:
-    """The names of those values that hold an infinity."""
+    """The names of the values that contain an infinity."""
     return " and ".join(_called(v) for v in values.values() if v.array.dtype.kind == "f" and np.isinf(v.array).any())
 
 
-INDETERMINATE = "has no value (+inf - inf and 0 · inf are nan). Look for where that infinity comes from."
+INDETERMINATE = "is not defined (+inf - inf and 0 · inf are nan). Find out where that infinity comes from."
 
 
 def _meeting(values: Values) -> str:
-    """There is an infinity among the terms of a sum of products."""
-    return f"an infinity in {_infinite(values)} meets a 0, or one of the other sign, which {INDETERMINATE}"
+    """The text for an infinity among the terms of a sum of products."""
+    return f"an infinity in {_infinite(values)} meets a 0 or an infinity of the opposite sign, which {INDETERMINATE}"
 
 
 # --- forward ----------------------------------------------------------------------------------------------------------
 
 EMPTY_COUNT = (
-    "That is usually an empty count: the mean of nothing (an empty batch, a mask that keeps nothing, labels that are "
-    "all ignored), or the variance of a single value. Skip such a batch, or divide by max(count, 1)."
+    "That is usually an empty count: the mean of nothing (an empty batch, an empty mask, labels that are all ignored), "
+    "or the variance of a single value. Skip such a batch, or divide by max(count, 1)."
 )
 
 
 def _at(value: Value, y: Array, index: tuple[int, ...]) -> float:
-    """The element that an elementwise operation has combined into y[index]."""
+    """The element of an input that an elementwise operation used for y[index]."""
     return float(np.broadcast_to(value.array, y.shape)[index])
 
 
 def _log(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     x = v["x"].array
     if x[index] == 0:
-        remedy = "Add a little first: (x + 1e-8).log()."
+        remedy = "Add a small number first: (x + 1e-8).log()."
         if not ((x < 0) | (x > 1)).any():
             remedy = (
-                "If x is a probability that was rounded to 0, take log_softmax(...) instead of softmax(...).log(); or "
-                "add a little first, (x + 1e-8).log()."
+                "If x is a probability that was rounded to 0, use log_softmax(...) instead of softmax(...).log(). "
+                "Otherwise add a small number first: (x + 1e-8).log()."
             )
         return f"x is 0 there{_share(x == 0)}, and ln 0 is -inf. {remedy}"
     return (
         f"x is {x[index]:.4g} there, and a negative number{_share(x < 0, ' negative')} has no "
-        "logarithm. Keep x positive: x.clamp(min=1e-8).log(), or a model whose output is positive."
+        "logarithm. Keep x positive with x.clamp(min=1e-8).log(), or use a model with positive outputs."
     )
 
 
@@ -149,7 +149,7 @@ def _exp(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
         return ""
     return (
         f"x is {x:.4g} there, and exp overflows {y.dtype} above {math.log(_limit(y)):.1f}. Subtract the maximum first, "
-        "as softmax and log_softmax do, or clamp x. An x that grows from step to step: lower the learning rate."
+        "as softmax and log_softmax do, or clamp x. If x grows from step to step, lower the learning rate."
     )
 
 
@@ -157,7 +157,7 @@ def _sqrt(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     x = v["x"].array
     return (
         f"x is {x[index]:.4g} there, and a negative number{_share(x < 0, ' negative')} has no "
-        "real square root. If it is below 0 by rounding only, x.clamp(min=0).sqrt()."
+        "real square root. If it is below 0 only because of rounding, use x.clamp(min=0).sqrt()."
     )
 
 
@@ -167,14 +167,14 @@ def _div(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
         return f"0 / 0. {EMPTY_COUNT}"
     if b == 0:
         return (
-            f"division by 0: {a:.4g} / 0{_share(v['b'].array == 0)}. Add a little to the divisor, a / (b + 1e-8), "
-            "or leave out where it is 0."
+            f"division by 0: {a:.4g} / 0{_share(v['b'].array == 0)}. Add a small number to the divisor, a / (b + "
+            "1e-8), or leave out the elements where it is 0."
         )
     if math.isinf(a) and math.isinf(b):
-        return f"inf / inf has no value. Look for where the infinities in {_infinite(v)} come from."
+        return f"inf / inf is not defined. Find out where the infinities in {_infinite(v)} come from."
     return (
         f"overflow: {a:.4g} / {b:.4g} is beyond the largest number of {y.dtype}, {_limit(y):.2g}. The divisor is "
-        "nearly 0: add a little to it, a / (b + 1e-8)."
+        "nearly 0: add a small number to it, a / (b + 1e-8)."
     )
 
 
@@ -183,13 +183,13 @@ def _pow(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     if a < 0 and not b.is_integer():
         return (
             f"{a:.4g} to the power of {b:.4g}: a negative number has no real power with a fractional exponent. Keep "
-            "the base positive (clamp, abs), or take a whole exponent."
+            "the base positive (clamp, abs), or use an integer exponent."
         )
     if a == 0 and b < 0:
-        return f"0 to the power of {b:.4g} is 1 / 0. Add a little to the base: (a + 1e-8) ** b."
+        return f"0 to the power of {b:.4g} is 1 / 0. Add a small number to the base: (a + 1e-8) ** b."
     return (
         f"overflow: {a:.4g} to the power of {b:.4g} is beyond the largest number of {y.dtype}, {_limit(y):.2g}. Scale "
-        "the base, or take a smaller exponent."
+        "the base, or use a smaller exponent."
     )
 
 
@@ -197,7 +197,7 @@ def _sum_of_two(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> st
     a, b = _at(v["a"], y, index), _at(v["b"], y, index)
     if _finite(a, b):
         return _overflow(y, v, f"{a:.4g} and {b:.4g} together")
-    return f"{a:g} and {b:g} meet: what {_infinite(v)} holds {INDETERMINATE}"
+    return f"{a:g} and {b:g} meet in {_infinite(v)}, and their sum or difference {INDETERMINATE}"
 
 
 def _product(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
@@ -211,8 +211,8 @@ def _reduction(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str
     x = v["x"].array
     if x.size == 0 or not math.prod(x.shape[axis] for axis in options["dim"]):
         return (
-            f"the mean of nothing is 0 / 0: x has the shape {list(x.shape)}. Usually an empty batch or a mask that "
-            "keeps nothing: skip it, or take the sum and divide by max(count, 1)."
+            f"the mean of nothing is 0 / 0: x has the shape {list(x.shape)}. Usually the batch or the mask is empty: "
+            "skip it, or divide the sum by max(count, 1)."
         )
     if not _finite(x):
         return f"the infinities in x meet in a sum: +inf - inf {INDETERMINATE}"
@@ -260,30 +260,30 @@ def _softmax(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     row = x if x.ndim == 0 else x[tuple(slice(None) if axis == dim else i for axis, i in enumerate(index))]
     if np.isneginf(row).all():
         return (
-            "the row is -inf throughout: no entry is left to share the probability, which comes out as 0 / 0. It is "
-            "usually a mask that hides a whole row: leave one entry, or leave such rows out."
+            "the whole row is -inf, so no entry can have a probability, and the result is 0 / 0. Usually a mask hides "
+            "a whole row: keep at least one entry, or leave out such rows."
         )
     if np.isposinf(row).any():
-        return f"the row holds +inf, and inf - inf {INDETERMINATE}"
-    return _overflow(y, v, "the distance of two values of one row")
+        return f"the row contains +inf, and inf - inf {INDETERMINATE}"
+    return _overflow(y, v, "the difference of two values of one row")
 
 
 def _nll_loss(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     x, target = v["x"].array, v["target"].array
     kept = target != options["ignore_index"]
     if options["reduction"] == "mean":
-        divided = "and the mean divides by their count, or the sum of their weights: 0 / 0."
+        divided = "and the mean divides by their count or the sum of their weights: 0 / 0."
         if target.size == 0:
             return f"the batch is empty, {divided} Skip it."
         if not kept.any():
             return (
                 f"all {target.size} labels are {options['ignore_index']}, the ignore_index, so none counts, {divided} "
-                "Skip such a batch, or take reduction='sum' and divide by max(count, 1)."
+                "Skip such a batch, or use reduction='sum' and divide by max(count, 1)."
             )
         if "weight" in v and v["weight"].array[target[kept]].sum() == 0:
             return f"the weights of the batch's labels add up to 0, {divided} Give every class a weight above 0."
     if not _finite(x):
-        return "a log-probability is infinite where the weight of its class is 0, and 0 · inf has no value."
+        return "a log-probability is infinite where the weight of its class is 0, and 0 · inf is not defined."
     return _overflow(y, v, "the sum of the losses")
 
 
@@ -292,7 +292,7 @@ def _mse_loss(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     if x.size == 0:
         return "the mean over nothing is 0 / 0: the batch is empty. Skip it."
     if not _finite(x, target):
-        return f"+inf meets +inf in x - target, or the infinity in {_infinite(v)} is squared, which {INDETERMINATE}"
+        return f"x - target subtracts infinities, or squares the infinity in {_infinite(v)}, which {INDETERMINATE}"
     return _overflow(y, v, "the square of x - target, or the sum of the squares,")
 
 
@@ -329,11 +329,16 @@ FORWARD: dict[type[Function], Forward] = {
     ops.MSELoss: _mse_loss,
 }
 
-# Operations in which an element of the result depends on the elements at the same place only, after broadcasting.
+# Operations in which each element of the result depends only on the inputs' elements at the same place.
 ELEMENTWISE: frozenset[type[Function]] = frozenset(
     {
         *(ops.Add, ops.Sub, ops.Mul, ops.Div, ops.Pow, ops.Neg, ops.Exp, ops.Log, ops.Sqrt, ops.Abs, ops.Tanh),
         *(ops.Sigmoid, ops.ReLU, ops.Clamp, ops.Maximum, ops.Minimum, ops.Where, ops.Clone, ops.ToCopy),
+        *(ops.Sin, ops.Cos, ops.Tan, ops.Asin, ops.Acos, ops.Atan, ops.Atan2, ops.Sinc, ops.Sinh, ops.Cosh, ops.Asinh),
+        *(ops.Acosh, ops.Atanh, ops.Exp2, ops.Expm1, ops.Log2, ops.Log10, ops.Log1P, ops.Logaddexp, ops.Logaddexp2),
+        *(ops.Xlogy, ops.Erf, ops.Erfc, ops.Reciprocal, ops.Rsqrt, ops.Hypot, ops.Ceil, ops.Floor, ops.Round),
+        *(ops.Trunc, ops.Frac, ops.Sign, ops.Copysign, ops.DivRounded, ops.Remainder, ops.Fmod, ops.Lerp),
+        *(ops.Fmax, ops.Fmin),
     }
 )
 
@@ -341,7 +346,7 @@ ELEMENTWISE: frozenset[type[Function]] = frozenset(
 def of_forward(
     function: type[Function], values: Values, options: Mapping[str, Any], y: Array, index: tuple[int, ...]
 ) -> str:
-    """Why the operation has made a nan or an infinity of these at y[index]; "" if what goes in does not show it."""
+    """Why the operation produced a nan or an infinity at y[index]; "" if the inputs do not show it."""
     text = _cast(values, options, y, index) if function in ELEMENTWISE else ""
     return text or (FORWARD[function](values, options, y, index) if function in FORWARD else "")
 
@@ -350,9 +355,9 @@ def of_forward(
 
 
 def of_backward(node: Node, values: Values, gradient: Array) -> str:
-    """Why an operation's backward has made a nan or an infinity; "" if what goes in does not show it.
+    """Why an operation's backward produced a nan or an infinity; "" if its inputs do not show it.
 
-    values: grad_y, and the floats that forward has left.
+    values: grad_y, and the floats that forward saved.
     """
     function, saved = node.function, node._saved
     if function is ops.Log and (saved[0] == 0).any():
@@ -362,14 +367,14 @@ def of_backward(node: Node, values: Values, gradient: Array) -> str:
         )
     if function is ops.Sqrt and (saved[0] == 0).any():
         return (
-            f"the derivative of √x is 1 / (2√x), infinite at 0, and x is 0{_share(saved[0] == 0)}; a gradient of "
-            "0 does not help, since 0 · inf is nan. Keep x away from 0: (x + 1e-8).sqrt()."
+            f"the derivative of √x is 1 / (2√x), infinite at 0, and x is 0{_share(saved[0] == 0)}. Even a gradient "
+            "of 0 does not help, because 0 · inf is nan. Keep x away from 0: (x + 1e-8).sqrt()."
         )
     if function is ops.Div and (np.asarray(saved[1]) == 0).any():
         return (
             f"b is 0{_share(np.asarray(saved[1]) == 0)}, and the derivatives of a / b, 1/b and -a/b², are infinite "
-            "there. Add a little to the divisor, a / (b + 1e-8). (Choosing with where() after the division is too "
-            "late: 0 · inf is nan. Choose the divisor before it.)"
+            "there. Add a small number to the divisor, a / (b + 1e-8). (A where() after the division is too late, "
+            "because 0 · inf is nan. Apply where() to the divisor.)"
         )
     if function is ops.Pow:
         text = _pow_backward(node)
@@ -380,7 +385,7 @@ def of_backward(node: Node, values: Values, gradient: Array) -> str:
             "the weights of the batch's labels add up to 0, and the mean divides by that: 0 / 0. Give every class a "
             "weight above 0, or skip such a batch."
         )
-    if getattr(ops, function.__name__, None) is not function:  # somebody's own operation
+    if getattr(ops, function.__name__, None) is not function:  # an operation of the user's own
         return ""
     if not _finite(*[value.array for value in values.values()]):
         return _meeting(values)
@@ -422,10 +427,10 @@ def of_update(
     after: Mapping[str, float],
     dtype: Any,
 ) -> str:
-    """Why an optimizer has made a nan or an infinity of a parameter or its state; "" if the numbers do not show it.
+    """Why an optimizer made a parameter or its state nan or infinite; "" if the numbers do not show it.
 
-    before: param, grad and the state's values by name, at the place where it happened; after: param and the state's
-    values, as the rule has left them.
+    before: param, grad and the state's values by name, at the index where it happened. after: param and the state's
+    values after the update.
     """
     limit = float(np.finfo(dtype).max)
     lr, grad = float(options.get("lr", math.nan)), before["grad"]
@@ -433,7 +438,7 @@ def of_update(
         return "the learning rate is infinite. Lower it."
     infinite = [name for name, number in before.items() if math.isinf(number)]
     if infinite:
-        return f"{' and '.join(infinite)}: infinite before the step, which {INDETERMINATE}"
+        return f"{' and '.join(infinite)} was infinite before the step, so the result {INDETERMINATE}"
     adaptive = isinstance(optimizer, optim.Adam | optim.RMSprop)
     squares = after.get("exp_avg_sq", after.get("square_avg", math.nan))  # the average of the squared gradients
     if adaptive and math.isinf(squares):
@@ -443,20 +448,20 @@ def of_update(
         )
     if adaptive and options.get("eps") == 0 and squares == 0:
         return (
-            f"eps is 0, and so is the average of the squared gradients (the gradient is {grad:.4g}): the step divides "
-            "by 0. Leave eps at its default, 1e-8."
+            f"eps is 0, and so is the average of the squared gradients (the gradient is {grad:.4g}), so the step "
+            "divides by 0. Keep eps at its default, 1e-8."
         )
     if isinstance(optimizer, optim.RMSprop) and options["centered"] and math.isnan(after["param"]):
         variance = after["square_avg"] - after["grad_avg"] * after["grad_avg"]
         if variance < 1e-6 * after["square_avg"]:
             return (
-                "the centered average, square_avg - grad_avg², has come out below 0 by rounding, and a negative number "
-                "has no square root (torch does the same). Leave centered off, or compute in float64."
+                "the centered average, square_avg - grad_avg², is below 0 by rounding, and a negative number has no "
+                "square root (torch computes the same). Turn centered off, or compute in float64."
             )
     if not isinstance(optimizer, optim.SGD | optim.Adam | optim.RMSprop):
         return ""
     blame = " The learning rate is too high: lower it." if lr > abs(grad) else GROWN["gradient"]
     return (
-        f"overflow: parameter {before['param']:.4g}, gradient {grad:.4g}, learning rate {lr:g}: together they go "
-        f"beyond {dtype}'s largest number, {limit:.2g}.{blame}"
+        f"overflow: with parameter {before['param']:.4g}, gradient {grad:.4g} and learning rate {lr:g}, the update is "
+        f"beyond the largest number of {dtype}, {limit:.2g}.{blame}"
     )

@@ -20,7 +20,7 @@ import numpy as np
 from minitrain.diagnosis.autopsy import Mistake
 from minitrain.diagnosis.optimizer_rules import MISTAKES, RULES, Rule, has_place, simulated
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 Shapes = Sequence[tuple[int, ...]]
 Options = Mapping[str, Any]
@@ -88,7 +88,7 @@ def record(
     if len(shapes) > 1 and steps > 2:
         sent[2][1] = None
 
-    params = [Tensor(array.copy(), requires_grad=True) for array in start]
+    params = [wrap(array.copy(), requires_grad=True) for array in start]
     half = (len(params) + 1) // 2
     groups = [{"params": part} for part in (params[:half], params[half:]) if part]
     optimizer = optimizer_class(groups, **(options or {}))
@@ -98,7 +98,7 @@ def record(
         rates = [lr * share * (1 if step < (steps + 1) // 2 else 0.3) for share in (1, 0.5)]
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
             group["lr"] = rate
-        products = [(p * Tensor(grad)).sum() for p, grad in zip(params, sent[step], strict=True) if grad is not None]
+        products = [(p * wrap(grad)).sum() for p, grad in zip(params, sent[step], strict=True) if grad is not None]
         with np.errstate(all="ignore"):
             functools.reduce(operator.add, products).backward()
             run.arrived.append([_grad(param) for param in params])
@@ -269,7 +269,7 @@ def check_optimizer(
 
 def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
     """No options, each option that is off by default switched on, and each pair; without what the reference refuses."""
-    param = Tensor(np.zeros(1), requires_grad=True)
+    param = wrap(np.zeros(1), requires_grad=True)
     defaults = reference([param]).defaults
     off = [name for name in SWITCHED_ON if name in defaults and not defaults[name]]
     for count in range(3):

@@ -1,1 +1,1 @@
-"""The exercises: pieces of minitrain with their bodies taken out, to be written, checked and understood."""
+"""The exercises: pieces of minitrain without their bodies, for the learner to write and check."""

@@ -1,4 +1,4 @@
-"""What the exercises' pieces are given in a check: inputs for the operations, small graphs, loops and draws."""
+"""The inputs for the exercises' checks: cases for operations, small graphs, optimizer options, loops, random draws."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from minitrain.learn.measurements import Case, Graph, Operation, Updates, Values
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import init
 from minitrain.ops import Array, unbroadcast
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator, default_generator, manual_seed
 
 NamedValues = Iterator[tuple[str, Any]]
 
-# --- operations: sizes that differ, numbers that differ, and what is easily forgotten ---------------------------------
+# --- operations: all sizes and all numbers differ, and the cases that are easily forgotten are here -------------------
 
 x34 = numbers(3, 4, seed=1)
 x234 = numbers(2, 3, 4, seed=2)
@@ -45,8 +45,8 @@ _two_operands = [
     Case("a (3, 4), b (3, 4)", [x34, w34]),
     Case("a (3, 4), b (4,)", [x34, w4]),
     Case("a (3, 1), b (2, 3, 4)", [w31, x234]),
-    Case("a (3, 4), b (3, 1), which asks for no gradient", [x34, w31], needs=(True, False)),
-    Case("a (4,), which asks for no gradient, b (3, 4)", [w4, x34], needs=(False, True)),
+    Case("a (3, 4), b (3, 1), which requires no gradient", [x34, w31], needs=(True, False)),
+    Case("a (4,), which requires no gradient, b (3, 4)", [w4, x34], needs=(False, True)),
     Case("a (3, 4), b = 2.5", [x34, 2.5]),
 ]
 ADD = Operation("Add", _two_operands)
@@ -61,8 +61,8 @@ FLATTEN = Operation(
 _reductions = [
     Case("x (3, 4), dim 1", [x34], {"dim": (1,), "keepdim": False}),
     Case("x (3, 4), dim 0, keepdim", [x34], {"dim": (0,), "keepdim": True}),
-    Case("x (3, 4), all of it", [x34], {"dim": (0, 1), "keepdim": False}),
-    Case("x (2, 3, 4), dim 0 and 2", [x234], {"dim": (0, 2), "keepdim": False}),
+    Case("x (3, 4), both dims", [x34], {"dim": (0, 1), "keepdim": False}),
+    Case("x (2, 3, 4), dims 0 and 2", [x234], {"dim": (0, 2), "keepdim": False}),
 ]
 SUM = Operation("Sum", _reductions)
 MEAN = Operation("Mean", _reductions)
@@ -83,8 +83,8 @@ MATMUL = Operation(
     [
         Case("a (3, 4), b (4, 5)", [x34, numbers(4, 5, seed=9)]),
         Case("a (2, 3, 4), b (2, 4, 5)", [x234, numbers(2, 4, 5, seed=10)]),
-        Case("a (2, 3, 4), b (4, 5), which is used for both", [x234, numbers(4, 5, seed=9)]),
-        Case("b asks for no gradient", [x34, numbers(4, 5, seed=9)], needs=(True, False)),
+        Case("a (2, 3, 4), b (4, 5), used for both matrices of a", [x234, numbers(4, 5, seed=9)]),
+        Case("b requires no gradient", [x34, numbers(4, 5, seed=9)], needs=(True, False)),
     ],
 )
 _weight, _bias = numbers(5, 4, seed=12), numbers(5, seed=13)
@@ -95,8 +95,8 @@ LINEAR = Operation(
         Case("x (2, 3, 4), weight (5, 4), bias (5,)", [x234, _weight, _bias]),
         Case("x (1, 4): one sample", [numbers(1, 4, seed=14), _weight, _bias]),
         Case("no bias", [x34, _weight, None]),
-        Case("x asks for no gradient, as a batch of data", [x34, _weight, _bias], needs=(False, True, True)),
-        Case("weight and bias ask for no gradient", [x34, _weight, _bias], needs=(True, False, False)),
+        Case("x requires no gradient, like a batch of data", [x34, _weight, _bias], needs=(False, True, True)),
+        Case("weight and bias require no gradient", [x34, _weight, _bias], needs=(True, False, False)),
     ],
 )
 _large = np.array([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -1002.0]])
@@ -115,7 +115,7 @@ MSE = Operation(
         Case("x (3, 4), mean", [x34, w34], {"reduction": "mean"}),
         Case("x (3, 4), sum", [x34, w34], {"reduction": "sum"}),
         Case("x (3, 4), none", [x34, w34], {"reduction": "none"}),
-        Case("the target asks for no gradient, mean", [x34, w34], {"reduction": "mean"}, needs=(True, False)),
+        Case("the target requires no gradient, mean", [x34, w34], {"reduction": "mean"}, needs=(True, False)),
         Case(
             "float32, mean",
             [numbers(2, 3, seed=6).astype(np.float32), numbers(2, 3, seed=15).astype(np.float32)],
@@ -139,7 +139,7 @@ NLL = Operation(
         _nll("x (5, 3), mean", "mean"),
         _nll("x (5, 3), sum", "sum"),
         _nll("x (5, 3), none", "none"),
-        _nll("two labels are to be ignored, mean", "mean", np.array([2, -100, 2, 1, -100])),
+        _nll("two labels are ignored, mean", "mean", np.array([2, -100, 2, 1, -100])),
         _nll("each class has a weight, mean", "mean", weight=_class_weights),
         _nll(
             "each class has a weight, two labels are ignored, sum",
@@ -173,7 +173,7 @@ POW = Operation(
 GRAPHS = (
     Graph("x · x", lambda x: x * x, [x34]),
     Graph("h = exp x;  h · 2 + h", lambda x: (lambda h: h * 2.0 + h)(x.exp()), [x34]),
-    Graph("a + b + a: what is sent to one is sent to another", lambda a, b: a + b + a, [x34, w34]),
+    Graph("a + b + a: both operands get the same gradient array", lambda a, b: a + b + a, [x34, w34]),
     Graph("Σ x + Σ 2 x", lambda x: x.sum() + (x * 2.0).sum(), [x34]),
     Graph(
         "h = a · b;  sigmoid(exp(-h)) · h: an old value used late",
@@ -181,7 +181,7 @@ GRAPHS = (
         [x34, w34],
     ),
     Graph("relu(x W) W again", lambda x, W: (x @ W).relu() @ W, [x34, numbers(4, 4, seed=18)]),
-    Graph("two passes, with nothing forgotten between", lambda x: x.exp() * x, [x34], passes=2),
+    Graph("two backward passes without zero_grad", lambda x: x.exp() * x, [x34], passes=2),
 )
 
 
@@ -195,7 +195,7 @@ DEEP = Graph("6,000 operations, one after another", _deep, [w4], measured=False)
 
 
 def _no_strangers() -> NamedValues:
-    a, b = Tensor(x34.copy()).requires_grad_(), Tensor(w34.copy()).requires_grad_()
+    a, b = wrap(x34.copy()).requires_grad_(), wrap(w34.copy()).requires_grad_()
     (a + b).sum().backward()
     grads = [numbers() if leaf.grad is None else leaf.grad.array for leaf in (a, b)]
     yield "after (a + b).sum().backward(): whether a.grad can be written", grads[0].flags.writeable
@@ -232,7 +232,7 @@ ADAMW = Updates("AdamW", "adam", [{"lr": 0.01, "weight_decay": 0.1}, {"lr": 0.02
 
 
 def _zero_grad() -> NamedValues:
-    a, b, unused = (Tensor(numbers(3, seed=seed)).requires_grad_() for seed in (19, 20, 21))
+    a, b, unused = (wrap(numbers(3, seed=seed)).requires_grad_() for seed in (19, 20, 21))
     optimizer = optim.SGD([{"params": [a, unused]}, {"params": [b]}], lr=0.1)
     (a * b).sum().backward()
     optimizer.zero_grad()
@@ -252,12 +252,12 @@ def _zero_grad() -> NamedValues:
 
 ZERO_GRAD = Values(_zero_grad)
 
-# --- draws ------------------------------------------------------------------------------------------------------------
+# --- random draws -----------------------------------------------------------------------------------------------------
 
 
 def drawn_weight() -> Tensor:
-    """A weight to fill, (out, in)."""
-    return Tensor(np.empty((40, 60), np.float32))
+    """An empty weight (out, in), to be initialised."""
+    return wrap(np.empty((40, 60), np.float32))
 
 
 def _generator() -> Generator:
@@ -304,7 +304,7 @@ RESET_PARAMETERS = Values(_reset_parameters, lambda twins: twins.reset_parameter
 
 
 class _Noting(Observer):
-    """Notes what a loop says of itself."""
+    """Records what a loop passes to its observer."""
 
     def __init__(self) -> None:
         self.before: list[list[float]] = []
@@ -329,9 +329,9 @@ def _small_run() -> tuple[DataLoader[Any], nn.Module]:
     """Seven samples of three numbers in batches of three, and a layer with two outputs."""
     layer = nn.Linear(3, 2, dtype=np.float64)
     with no_grad():
-        layer.weight.copy_(Tensor(_first_weight))
-        layer.bias.copy_(Tensor(_first_bias))
-    return DataLoader(TensorDataset(Tensor(_samples), Tensor(_classes)), batch_size=3), layer
+        layer.weight.copy_(wrap(_first_weight))
+        layer.bias.copy_(wrap(_first_bias))
+    return DataLoader(TensorDataset(wrap(_samples), wrap(_classes)), batch_size=3), layer
 
 
 def _train_loop() -> NamedValues:
@@ -341,17 +341,17 @@ def _train_loop() -> NamedValues:
     optimizer = optim.SGD(model.parameters(), lr=0.5)
     for _ in range(2):
         train_loop(batches, model, nn.CrossEntropyLoss(), optimizer, noted)
-    yield "the numbers of the batches, as before_update is told", [batch for batch, *_ in noted.before]
-    yield "the numbers of samples and labels, as before_update is told", [counts for _, *counts, _ in noted.before]
-    yield "the losses of the batches of two passes", [loss for *_, loss in noted.before]
-    yield "the same, as after_update is told", [loss for _, loss, *_ in noted.after]
-    yield "the numbers of the batches, as after_update is told", [batch for batch, *_ in noted.after]
-    yield "how many samples have been seen, of how many, as after_update is told", [seen for _, _, *seen in noted.after]
+    yield "the batch numbers passed to before_update", [batch for batch, *_ in noted.before]
+    yield "the numbers of samples and labels passed to before_update", [counts for _, *counts, _ in noted.before]
+    yield "the losses passed to before_update in two passes", [loss for *_, loss in noted.before]
+    yield "the losses passed to after_update", [loss for _, loss, *_ in noted.after]
+    yield "the batch numbers passed to after_update", [batch for batch, *_ in noted.after]
+    yield "current and size passed to after_update", [seen for _, _, *seen in noted.after]
     yield "the weight after two passes", model.weight.array.copy()
     yield "the bias after two passes", model.bias.array.copy()
     yield "whether the model is in training mode", model.training
     train_loop(batches, model, nn.CrossEntropyLoss(), optimizer, noted, first_batch=4)
-    yield "the numbers of the batches, with first_batch=4", [batch for batch, *_ in noted.after[-3:]]
+    yield "the batch numbers with first_batch=4", [batch for batch, *_ in noted.after[-3:]]
 
 
 def _test_loop() -> NamedValues:
@@ -359,8 +359,8 @@ def _test_loop() -> NamedValues:
     noted = _Noting()
     with no_grad():
         result = test_loop(batches, model, nn.CrossEntropyLoss(), noted)
-    yield "the accuracy and the loss that are returned", result
-    yield "what after_test is told", noted.tests
+    yield "the returned accuracy and loss", result
+    yield "the accuracy and loss passed to after_test", noted.tests
     yield "whether the model is in evaluation mode", not model.training
 
 
@@ -373,19 +373,19 @@ def _trained_by_torch(twins: Any) -> Iterator[tuple[str, Array]]:
 TRAIN_LOOP = Values(_train_loop, _trained_by_torch)
 TEST_LOOP = Values(_test_loop)
 
-# --- measuring --------------------------------------------------------------------------------------------------------
+# --- numeric gradients ------------------------------------------------------------------------------------------------
 
 
 def _moved(function: Any, x: Tensor) -> Any:
-    """gradcheck's measure of a function of one Tensor."""
+    """gradcheck's measurement of a function of one Tensor."""
     from minitrain.diagnosis.checked_function import as_problem
-    from minitrain.diagnosis.gradcheck import _Measured
+    from minitrain.diagnosis.finite_differences import _Measured
 
     return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
 
 
 def _around() -> NamedValues:
-    x = Tensor(numbers(3, 4, seed=25))
+    x = wrap(numbers(3, 4, seed=25))
     measured = _moved(lambda x: x.exp(), x)
     for what, value in zip(("moved up", "moved down"), measured.around(x.array.flat, 5, 0.25), strict=False):
         yield f"exp x with x[1, 1] {what} by 0.25", value
@@ -394,19 +394,19 @@ def _around() -> NamedValues:
 
     def breaks(x: Tensor) -> Tensor:
         if x.array[0, 0] != start[0, 0]:
-            raise ArithmeticError("only to see what becomes of x")
+            raise ArithmeticError("to see whether x is restored")
         return x
 
     start = x.array.copy()
     measured = _moved(breaks, x)
     with contextlib.suppress(ArithmeticError):
         measured.around(x.array.flat, 0, 0.25)
-    yield "x after value() has raised", x.array.copy()
+    yield "x after value() raised (restore it with try/finally)", x.array.copy()
 
 
 def _measured() -> NamedValues:
     for label, function in _JACOBIANS.items():
-        x = Tensor(x34.copy())
+        x = wrap(x34.copy())
         yield f"dy/dx of {label}, as measured", _moved(function, x).jacobian(x.array)
 
 

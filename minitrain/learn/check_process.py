@@ -1,9 +1,9 @@
-"""Runs a learner's piece in the library's place: a script, which checking.py starts as a process of its own.
+"""Runs a learner's piece in place of the library's: a script, which child_process.py starts as a separate process.
 
-On its standard input it finds what to run, and it answers on its standard output: a line of JSON for each answer,
-behind a byte that begins it, then as many bytes of arrays as the line says. What the learner's code prints becomes
-answers, too. When the time is up, or the interpreter dies, the last thing written is Python's own account of where.
-minitrain is imported only when the loader for the learner's piece is in place.
+It reads from standard input what to run, and writes its answers to standard output. An answer is a start byte, a line
+of JSON, and as many bytes of arrays as the line says. What the learner's code prints becomes answers, too. When the
+time is up, or the interpreter crashes, the last output is Python's own traceback. minitrain is imported only after the
+loader for the learner's piece is installed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-BEGIN = b"\x1e"  # what an answer begins with; Python's account of a death does not
+BEGIN = b"\x1e"  # the first byte of an answer; Python's own tracebacks do not begin with it
 PRINTED_AT_MOST = 4000  # characters
 MEMORY = 8 << 30  # bytes of address space
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a package in its folder, and one of its modules in the code that splice.py made; all else is as ever.
+    """Imports a package from its folder, and one of its modules from the code that splice.py compiled.
 
-    code: of that module; if there is none, it is as ever, too.
-    To be put first in sys.meta_path, in a process that has not imported the package.
+    code: that module's code; if it is empty, the module is imported from its file as usual.
+    Put it first in sys.meta_path, in a process that has not imported the package.
     """
 
     def __init__(self, package: Path, module: str, path: Path, code: Sequence[types.CodeType]) -> None:
@@ -43,7 +43,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Where the module is; None: somebody else knows."""
+        """The module's spec; None leaves the module to the other finders."""
         if fullname == self._package.name:
             return importlib.util.spec_from_file_location(
                 fullname, self._package / "__init__.py", submodule_search_locations=[str(self._package)]
@@ -53,20 +53,20 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run the spliced code as the module's own."""
+        """Run the spliced code as the module's code."""
         for code in self._code:
             exec(code, module.__dict__)
 
 
 class Channel:
-    """Where answers go."""
+    """Writes answers to a file descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._lock = threading.RLock()
 
     def send(self, answer: Mapping[str, Any], arrays: bytes = b"") -> None:
-        """One answer, at once."""
+        """Write one answer, immediately."""
         data = BEGIN + json.dumps({**answer, "bytes": len(arrays)}).encode() + b"\n" + arrays
         with self._lock:
             while data:
@@ -74,7 +74,7 @@ class Channel:
 
 
 class Printed(io.TextIOBase):
-    """Stands for stdout and stderr: hands on what is printed, up to a limit."""
+    """Replaces stdout and stderr: sends what is printed as answers, up to a limit."""
 
     encoding = "utf-8"
 
@@ -83,11 +83,11 @@ class Printed(io.TextIOBase):
         self._left = PRINTED_AT_MOST
 
     def writable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def write(self, text: str) -> int:
-        """Hand on the text, or its beginning."""
+        """Send the text, or as much of it as the limit allows."""
         if self._left > 0 and text:
             shown = text[: self._left]
             self._left -= len(shown)
@@ -96,7 +96,7 @@ class Printed(io.TextIOBase):
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """An exception, in words and lines, as checking.py takes it."""
+    """An exception as JSON values: its type, message, traceback and notes."""
     try:
         message = str(error)[:1000]
     except Exception:
@@ -116,7 +116,7 @@ def described(error: BaseException) -> dict[str, Any]:
 
 
 def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, not beyond a limit that is there
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, and not above an existing limit
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
@@ -124,9 +124,9 @@ def _limit_memory() -> None:
 
 
 def main() -> None:
-    """Answer for each stage that is asked for, until one fails."""
+    """Run the requested stages and answer for each, until one fails."""
     channel = Channel(os.dup(1))
-    os.dup2(2, 1)  # whatever else is written to stdout, by C code or by a process that the learner's code starts
+    os.dup2(2, 1)  # anything else written to stdout (by C code, or by processes that the learner starts) goes to stderr
     package, module, path, code, exercise, stages, limit = marshal.loads(sys.stdin.buffer.read())
     faulthandler.enable(channel.descriptor)
     _limit_memory()
@@ -135,12 +135,12 @@ def main() -> None:
     for stage in ("", *stages):
         faulthandler.dump_traceback_later(limit, exit=True, file=channel.descriptor)
         try:
-            from minitrain.learn.exercises import EXERCISES  # first of all, with a time of its own
+            from minitrain.learn.exercises import EXERCISES  # stage "": the import has a time limit of its own
 
             if stage:
                 answer, arrays = EXERCISES[exercise].run(stage)
                 channel.send({"stage": stage, **answer}, arrays)
-        except BaseException as error:  # a SystemExit of the learner's as well
+        except BaseException as error:  # including SystemExit from the learner's code
             channel.send({"stage": stage, "error": described(error)})
             break
     faulthandler.cancel_dump_traceback_later()

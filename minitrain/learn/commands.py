@@ -1,4 +1,4 @@
-"""The commands of `minitrain learn`: what each does with the learner's folder, and what it says."""
+"""The commands of `minitrain learn`: what each does with the learner's folder, and what it prints."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from minitrain.learn.checking import Stage
     from minitrain.learn.exercises import Exercise
 
-Check = Callable[["Exercise", Path], Iterator["Stage"]]  # checking.check, or what stands in for it in a test
+Check = Callable[["Exercise", Path], Iterator["Stage"]]  # checking.check, or its replacement in a test
 
 WIDTH = 79
 _COLOURS: dict[str, Colour] = {"done": "green", "tried": "yellow", "new": "dim"}
 
 COMMANDS = {
-    "start [DIR]": "make the exercises' files",
-    "list": "what there is, and how far you are",
+    "start [DIR]": "make the exercise files",
+    "list": "all exercises, and your progress",
     "next": "which file to open next",
-    "watch [NAME]": "check on every save, and go on after a pass",
-    "check [NAME]": "check one now",
-    "hint NAME": "one hint more",
+    "watch [NAME]": "check on every save, then show the next",
+    "check [NAME]": "check one exercise now",
+    "hint NAME": "one more hint",
     "solution NAME": "the library's own body, once yours has passed",
-    "reset NAME": "begin it anew; your file is kept",
-    "zoo [NAME]": "known mistakes, and what each is taken for",
+    "reset NAME": "start one again; your file is kept",
+    "zoo [NAME]": "known mistakes, and how each is diagnosed",
 }
 
 
 def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
-    """What the exercises are, the commands, and where this learner is."""
+    """What the exercises are, the commands, and the learner's progress."""
     try:
         workspace = find(folder, exercises)
     except LearnUsageError:
@@ -42,15 +42,15 @@ def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen:
         workspace = None
     tracks = len({exercise.track for exercise in exercises.values()})
     screen.print(
-        f"{len(exercises)} exercises in {tracks} tracks. Each is a piece of minitrain with its body taken\n"
-        "out: write it, and the check runs it in the library's place and says what is\n"
-        "wrong with it.\n"
+        f"{len(exercises)} exercises in {tracks} tracks. Each is a piece of minitrain without its body.\n"
+        "You write the body. The check runs it in place of the library's, and says what\n"
+        "is wrong with it.\n"
     )
     for command, what in COMMANDS.items():
         screen.print(f"  minitrain learn {command:<15}{what}")
     screen.print()
     if workspace is None:
-        screen.print("Begin with: minitrain learn start")
+        screen.print("Start with: minitrain learn start")
         return
     done = sum(standing.status == "done" for standing in workspace.standings().values())
     screen.print(f"In {workspace.shown(workspace.folder)}: {done} of {len(exercises)} done.")
@@ -58,18 +58,18 @@ def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen:
 
 
 def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
-    """Make or complete the folder, and say what to do first."""
+    """Make or complete the folder, and print what to do first."""
     workspace, made, aside = start(folder, exercises)
     place = workspace.shown(workspace.folder)
     kept = len(exercises) - made
     if aside is not None:
         screen.print(
-            f"The progress file could not be read. It is kept, as\n  {workspace.shown(aside)}\n"
-            "and a new one begins; minitrain learn check --all finds what passes.\n"
+            f"The progress file could not be read. It was renamed to\n  {workspace.shown(aside)}\n"
+            "and replaced by a new one. minitrain learn check --all finds what passes.\n"
         )
     screen.print(
-        f"{made} exercises are new in {place}"
-        + (f"; {kept} were there and are as they were." if kept else ", a file for each.")
+        f"{made} new exercises in {place}"
+        + (f"; {kept} existing files were not changed." if kept else ", one file for each.")
     )
     following = workspace.next()
     if following is None:
@@ -79,7 +79,7 @@ def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen)
     steps += [
         f"open   {workspace.shown(workspace.file(following))}",
         "run    minitrain learn watch",
-        "write  what its docstring asks for, and save: each save is checked",
+        "write  what its docstring asks for, and save; each save is checked",
     ]
     screen.print()
     _describe(workspace, following, screen, "First: ")
@@ -89,7 +89,7 @@ def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen)
 
 
 def show_list(workspace: Workspace, screen: Screen) -> None:
-    """The tracks and their exercises: state, name, minutes, title, and what else is to know of one."""
+    """The tracks and their exercises: status, name, minutes, title, and notes."""
     standings = workspace.standings()
     following = workspace.next()
     width = max(map(len, workspace.exercises))
@@ -113,13 +113,13 @@ def show_list(workspace: Workspace, screen: Screen) -> None:
     if following is None:
         _say_all_done(workspace, screen)
     else:
-        screen.print(f"{done} of {len(standings)} done. > is next; minitrain learn next tells more.")
+        screen.print(f"{done} of {len(standings)} done. > marks the next one; minitrain learn next describes it.")
 
 
 def _notes(exercise: Exercise, standing: Standing) -> str:
     notes = []
     if standing.missing:
-        notes.append("its file is gone (minitrain learn start makes it)")
+        notes.append("file missing (minitrain learn start makes it)")
     if standing.changed:
         notes.append("changed since it passed")
     if standing.hints:
@@ -128,7 +128,7 @@ def _notes(exercise: Exercise, standing: Standing) -> str:
 
 
 def show_next(workspace: Workspace, screen: Screen, after: Exercise | None = None) -> Exercise | None:
-    """Which file to open next, and why; returns the exercise, None if all are done."""
+    """Print which file to open next, and why; returns the exercise, or None if all are done."""
     following = workspace.next(after)
     if following is None:
         _say_all_done(workspace, screen)
@@ -138,7 +138,7 @@ def show_next(workspace: Workspace, screen: Screen, after: Exercise | None = Non
 
 
 def introduce(workspace: Workspace, exercise: Exercise, screen: Screen, first: str = "") -> None:
-    """What an exercise is about, which file to open, and how to check it; first: words in front of its name."""
+    """Print what an exercise is about, which file to open, and how to check it. first: text before its name."""
     _describe(workspace, exercise, screen, first)
     screen.print(f"  open   {workspace.shown(workspace.file(exercise))}")
     screen.print(f"  check  minitrain learn check {exercise.name}")
@@ -148,7 +148,7 @@ def _describe(workspace: Workspace, exercise: Exercise, screen: Screen, first: s
     standings = workspace.standings()
     of_track = [other for other in workspace.exercises.values() if other.track == exercise.track]
     passed = sum(standings[other.name].status == "done" for other in of_track)
-    tried = "; this one you have tried" if standings[exercise.name].status == "tried" else ""
+    tried = "; you have tried this one" if standings[exercise.name].status == "tried" else ""
     screen.print(f"{first}{screen.paint(exercise.name, 'bold')} (about {exercise.minutes} minutes)")
     told = {"title": exercise.title, "track": f"{exercise.track}, {passed} of {len(of_track)} done{tried}"}
     for label, text in {**told, "why": exercise.why}.items():
@@ -163,7 +163,7 @@ def _say_all_done(workspace: Workspace, screen: Screen) -> None:
 
 
 def check_named(workspace: Workspace, name: str | None, screen: Screen, check: Check) -> bool:
-    """Check the exercise of this name, else the next one not done; returns whether it passed."""
+    """Check the named exercise, or the next one that is not done; returns whether it passed."""
     exercise = workspace.next() if name is None else workspace.resolve(name)
     if exercise is None:
         _say_all_done(workspace, screen)
@@ -171,7 +171,7 @@ def check_named(workspace: Workspace, name: str | None, screen: Screen, check: C
     content = workspace.content(exercise)
     if content is None:
         file = workspace.shown(workspace.file(exercise))
-        raise LearnUsageError(f"{file} is not there; minitrain learn reset {exercise.name} makes it")
+        raise LearnUsageError(f"{file} does not exist; minitrain learn reset {exercise.name} makes it")
     passed = check_once(workspace, exercise, content, screen, check)
     if passed:
         screen.print()
@@ -180,7 +180,7 @@ def check_named(workspace: Workspace, name: str | None, screen: Screen, check: C
 
 
 def check_all(workspace: Workspace, screen: Screen, check: Check) -> bool:
-    """Check every exercise whose file is no longer the stub; returns whether all of those passed."""
+    """Check every exercise whose file has been changed; returns whether all of those passed."""
     failed, unwritten = [], 0
     for exercise in workspace.exercises.values():
         content = workspace.content(exercise)
@@ -196,15 +196,15 @@ def check_all(workspace: Workspace, screen: Screen, check: Check) -> bool:
         screen.print(f"  {_verdict(passed, screen)}  {exercise.name}")
         failed += [] if passed else [exercise.name]
     done = sum(standing.status == "done" for standing in workspace.standings().values())
-    rest = f"; {unwritten} still to be written were not checked" if unwritten else ""
+    rest = f"; {unwritten} not written yet, so not checked" if unwritten else ""
     screen.print(f"{done} of {len(workspace.exercises)} done{rest}")
     return not failed
 
 
 def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen: Screen, check: Check) -> bool:
-    """Check one exercise, show each stage as it comes, and remember the outcome; returns whether all passed.
+    """Check one exercise, show each stage as it finishes, and record the result; returns whether all passed.
 
-    content: what the learner's file holds now, which is what has passed if it does.
+    content: the content of the learner's file, recorded as the content that passed.
     """
     path = workspace.file(exercise)
     screen.print(f"{screen.paint(exercise.name, 'bold')}: {exercise.title}\n{workspace.shown(path)}\n")
@@ -222,7 +222,7 @@ def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen:
         )
     else:
         left = len(exercise.hints) - workspace.standing(exercise).hints
-        hints = f"{left} hint{'s' if left != 1 else ''} left" if left else "the hints again"
+        hints = f"{left} hint{'s' if left != 1 else ''} left" if left else "shows all hints again"
         screen.print(f"{screen.paint('Not yet.', 'red')} minitrain learn hint {exercise.name} ({hints})")
     workspace.record(exercise, content, passed)
     return passed
@@ -236,7 +236,7 @@ def _verdict(passed: bool, screen: Screen) -> str:
 
 
 def show_hint(workspace: Workspace, name: str, screen: Screen) -> None:
-    """The hints shown so far and one more."""
+    """Print the hints shown so far, and one more."""
     exercise = workspace.resolve(name)
     count = len(exercise.hints)
     shown = workspace.standing(exercise).hints
@@ -246,28 +246,31 @@ def show_hint(workspace: Workspace, name: str, screen: Screen) -> None:
     if shown < count - 1:
         screen.print(f"{count - shown - 1} more, one at a time: minitrain learn hint {exercise.name}")
     elif workspace.standing(exercise).status != "done":
-        screen.print(f"That is all. To see it done: minitrain learn solution {exercise.name} --spoil")
+        screen.print(f"That was the last hint. The solution:\n  minitrain learn solution {exercise.name} --spoil")
     else:
-        screen.print(f"That is all. The library's own body: minitrain learn solution {exercise.name}")
+        screen.print(f"That was the last hint. The library's own body:\n  minitrain learn solution {exercise.name}")
     workspace.record_hint(exercise)
 
 
 def show_solution(workspace: Workspace, name: str, screen: Screen, *, spoil: bool) -> None:
-    """The file with the library's body; raises LearnUsageError before a pass, unless it may be spoiled."""
+    """Print the file with the library's body.
+
+    spoil: print it even if the exercise has not passed. Otherwise LearnUsageError is raised in that case.
+    """
     exercise = workspace.resolve(name)
     standing = workspace.standing(exercise)
     if standing.status != "done" and not spoil:
         raise LearnUsageError(
-            f"{exercise.name} has not passed yet: minitrain learn hint {exercise.name} helps "
-            f"({standing.hints} of {len(exercise.hints)} shown), and --spoil shows the solution all the same"
+            f"{exercise.name} has not passed yet; minitrain learn hint {exercise.name} gives a hint "
+            f"({standing.hints} of {len(exercise.hints)} shown), and --spoil shows the solution anyway"
         )
     screen.print(exercise.solution().rstrip("\n"))
 
 
 def reset(workspace: Workspace, name: str, screen: Screen) -> None:
-    """Make one exercise new again, and say where the learner's file is kept."""
+    """Reset one exercise, and print where the learner's file is kept."""
     exercise = workspace.resolve(name)
     kept = workspace.reset(exercise)
-    screen.print(f"{workspace.shown(workspace.file(exercise))} is new again, and so is its state.")
+    screen.print(f"{workspace.shown(workspace.file(exercise))} was reset, and so was its progress.")
     if kept is not None:
         screen.print(f"Your file is kept as {workspace.shown(kept)}")

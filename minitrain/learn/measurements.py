@@ -1,7 +1,7 @@
-"""What a check looks at: small computations that use a learner's piece, and the arrays that come out of them.
+"""Probes: small computations that use a learner's piece, and the arrays that they result in.
 
-The same probe runs twice: in the child process, where the piece is the learner's, and in the parent, where it is the
-library's. Nothing is judged here; checking.py compares.
+Each probe runs twice: in the child process, with the learner's piece, and in the parent process, with the library's.
+checking.py compares the results.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 
 from minitrain import ops, optim
 from minitrain.ops import Array, Context, Function
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 Named = Iterator[tuple[str, Array]]
 
 
 class ContractError(Exception):
-    """A function has returned what it must not: what, and which function of the module it is (`ReLU.backward`)."""
+    """A function returned something that it must not return. function: its name in the module, `ReLU.backward`."""
 
     def __init__(self, message: str, function: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class ContractError(Exception):
 
 
 class Found(NamedTuple):
-    """wrong: what is wrong, in words, or None. right: what is right, in words. measured: how many derivatives were."""
+    """A finding. wrong: what is wrong, or None. right: what is right. measured: how many derivatives were measured."""
 
     wrong: str | None = None
     right: str = ""
@@ -38,28 +38,28 @@ class Found(NamedTuple):
 
 
 class Probe(Protocol):
-    """A computation with a piece of the library in it."""
+    """A computation that uses a piece of the library."""
 
     kind: ClassVar[Literal["gradcheck", "updates", "values"]]
 
     def arrays(self) -> Named:
-        """What comes out, by name: "case\\nwhat", or "what". Whatever raises in here has the case noted in it."""
+        """Pairs of a label ("case\\nwhat", or "what") and an array. Exceptions get the case as a note."""
 
     def report(self) -> Found:
-        """What is found wrong without the library's piece to compare with, by measuring or by a formula."""
+        """What is wrong or right according to a measurement or a formula, without the library's piece."""
 
     def twin(self, twins: Any) -> Named:
-        """What torch has for some of the arrays; twins is the module accelerated.twins."""
+        """torch's values for some of the arrays; twins is the module with_torch.exercise_references."""
 
 
 def numbers(*shape: int, seed: int = 0, low: float = -2.0, high: float = 2.0) -> Array:
-    """Irregular numbers in float64, the same every time."""
+    """Random numbers in float64, the same every time."""
     drawn: Array = np.random.RandomState(seed).uniform(low, high, shape)
     return drawn
 
 
 def frozen(array: Any) -> Any:
-    """A copy that cannot be written: who tries is told so in that line."""
+    """A read-only copy: code that writes into it raises at that line."""
     if not isinstance(array, np.ndarray):
         return array
     copied = array.copy(order="K")
@@ -68,12 +68,12 @@ def frozen(array: Any) -> Any:
 
 
 def as_array(value: Any, what: str, function: str) -> Array:
-    """What a function has returned, as an array; raises ContractError for what is none."""
+    """What a function returned, as an array; raises ContractError if it is not an array."""
     if value is None:
         raise ContractError(f"{function} returned None for {what}. Is a return missing?", function)
     if isinstance(value, Tensor):
         raise ContractError(
-            f"{function} returned a Tensor for {what}, but here arrays are meant; a Tensor's is .array.", function
+            f"{function} returned a Tensor for {what}; expected an array. A Tensor's array is .array.", function
         )
     if not isinstance(value, np.ndarray | np.generic | int | float):
         raise ContractError(f"{function} returned a {type(value).__name__} for {what}; expected an array.", function)
@@ -84,22 +84,22 @@ def as_array(value: Any, what: str, function: str) -> Array:
 
 
 def _measured(label: str, function: Any, inputs: Sequence[Any], **how: Any) -> tuple[str | None, int]:
-    """gradcheck's report of a case if it fails, and how many entries it has measured."""
+    """Run gradcheck: its report if it fails (else None), and how many entries it measured."""
     from minitrain.autograd import GradcheckError, check_gradients
 
     with noting(label):
         try:
             report = check_gradients(function, list(inputs), **how)
         except GradcheckError as error:
-            return f"In the case: {label}\n{error}", 0
+            return f"Case: {label}\n{error}", 0
     if not report.ok:
-        return f"In the case: {label}\n{report}", 0
+        return f"Case: {label}\n{report}", 0
     return None, sum(found.entries for found in report.inputs)
 
 
 @contextlib.contextmanager
 def noting(label: str) -> Iterator[None]:
-    """Say in every exception which case it was."""
+    """Add the case to every exception as a note."""
     try:
         yield
     except Exception as error:
@@ -112,10 +112,10 @@ def noting(label: str) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What an operation is given: inputs (arrays, numbers, None), options, and which of the inputs ask for a gradient.
+    """The inputs of an operation (arrays, numbers, None), its options, and which inputs require a gradient.
 
-    needs: None: all arrays of floats do. measured: whether numeric gradients can be had; not in float32, nor where
-    a step across a kink or an overflow makes them wrong.
+    needs: None means all float arrays. measured: whether to measure numeric gradients. They are not reliable in
+    float32, or where a step crosses a kink or overflows.
     """
 
     label: str
@@ -125,7 +125,7 @@ class Case:
     measured: bool = True
 
     def needed(self) -> tuple[bool, ...]:
-        """For each input, whether it asks for a gradient."""
+        """For each input, whether it requires a gradient."""
         if self.needs is not None:
             return self.needs
         return tuple([isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in self.inputs])
@@ -133,7 +133,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """forward and backward of one of ops.py's operations, by its name there, in some cases."""
+    """forward and backward of an operation of ops/, by its name, in several cases."""
 
     kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "gradcheck"
     name: str
@@ -145,7 +145,7 @@ class Operation:
         return operation
 
     def arrays(self) -> Named:
-        """The result and the gradients of each case. Nothing that is passed in can be written."""
+        """The result and the gradients of each case. All inputs are read-only."""
         operation = self._operation
         names = list(inspect.signature(operation.forward).parameters)[1:]
         for case in self.cases:
@@ -162,26 +162,26 @@ class Operation:
                 if len(case.inputs) == 1 and not isinstance(gradients, tuple):
                     gradients = (gradients,)
                 if not isinstance(gradients, tuple) or len(gradients) != len(case.inputs):
-                    returned = f"a {type(gradients).__name__}"
+                    returned = f"a {type(gradients).__name__}."
                     if isinstance(gradients, tuple):
-                        returned = f"{len(gradients)} of them"
+                        returned = f"{len(gradients)} of them."
                     if gradients is None:
                         returned = "None. Is a return missing?"
                     raise ContractError(
-                        f"{backward} returns a tuple with a gradient for each input ({', '.join(names)}), and None for "
-                        f"what asks for none; here it returned {returned}",
+                        f"{backward} must return a tuple with a gradient for each input ({', '.join(names)}), or None "
+                        f"for an input that requires none; it returned {returned}",
                         backward,
                     )
                 for name, needed, grad in zip(names, case.needed(), gradients, strict=False):
                     if needed and grad is None and len(case.inputs) > 1:
                         raise ContractError(
-                            f"{backward} returned None for {name}, which asks for a gradient.", backward
+                            f"{backward} returned None for {name}, which requires a gradient.", backward
                         )
                     if needed:
                         yield f"{case.label}\ndL/d{name}", as_array(grad, f"dL/d{name}", backward).copy()
 
     def report(self) -> Found:
-        """gradcheck's, of the first case that fails."""
+        """gradcheck's report on the first case that fails."""
         entries = 0
         measured = [case for case in self.cases if case.measured]
         for case in measured:
@@ -216,9 +216,9 @@ def _grad_of(y: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """A function of Tensors, written so that it takes torch's as well, and backward through what it records.
+    """A function of Tensors, minitrain's or torch's, and backward through its graph.
 
-    passes: how often the function is run and walked back without forgetting the gradients.
+    passes: how often to run the function and its backward without clearing the gradients.
     """
 
     kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "gradcheck"
@@ -231,26 +231,26 @@ class Graph:
     def arrays(self) -> Named:
         """The result, and each leaf's .grad."""
         with noting(self.label):
-            leaves = [Tensor(x.copy()) for x in self.inputs]
+            leaves = [wrap(x.copy()) for x in self.inputs]
             for leaf in leaves:
                 leaf.requires_grad = True
             for _ in range(self.passes):
                 y = self.function(*leaves)
-                y.backward(Tensor(_grad_of(y.array)))
+                y.backward(wrap(_grad_of(y.array)))
             yield f"{self.label}\ny", y.array.copy()
             for name, leaf in zip(_names(self.function), leaves, strict=True):
                 if leaf.grad is None:
-                    raise ContractError(f"{name}.grad is None after backward: no gradient has arrived at {name}", "")
+                    raise ContractError(f"{name}.grad is None after backward: no gradient arrived at {name}", "")
                 if not isinstance(leaf.grad, Tensor):
                     kind = type(leaf.grad).__name__
-                    raise ContractError(f"{name}.grad is a {kind} after backward; expected a Tensor", "")
+                    raise ContractError(f"{name}.grad is of type {kind} after backward; expected a Tensor", "")
                 yield f"{self.label}\ndL/d{name}", leaf.grad.array.copy()
 
     def report(self) -> Found:
-        """gradcheck's."""
+        """gradcheck's report."""
         if not self.measured:
             return Found()
-        leaves = [Tensor(x.copy()).requires_grad_() for x in self.inputs]
+        leaves = [wrap(x.copy()).requires_grad_() for x in self.inputs]
         wrong, entries = _measured(self.label, self.function, leaves)
         return Found(wrong, measured=entries)
 
@@ -271,9 +271,10 @@ def _names(function: Callable[..., Any]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Updates:
-    """Some steps of an optimizer, by its name in optim.py and that of its rule, with each of some sets of options.
+    """Several steps of an optimizer, by its name in minitrain.optim, with each of several sets of options.
 
-    Before the last two steps the learning rate is halved. The gradients cannot be written.
+    rule: the formula that the steps must follow. The learning rate is halved before the last two steps. The gradients
+    are read-only.
     """
 
     kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "updates"
@@ -286,17 +287,17 @@ class Updates:
         """The parameter after each step."""
         for options in self.options:
             with noting(_said(options)):
-                param = Tensor(start_of_updates())
+                param = wrap(start_of_updates())
                 optimizer = getattr(optim, self.name)([param], **options)
                 for step in range(self.steps):
                     if step == self.steps - 2:
                         optimizer.param_groups[0]["lr"] *= 0.5
-                    param.grad = Tensor(frozen(gradient_of_step(step)))
+                    param.grad = wrap(frozen(gradient_of_step(step)))
                     optimizer.step()
                     yield f"{_said(options)}\nthe parameter after step {step + 1}", param.array.copy()
 
     def report(self) -> Found:
-        """check_optimizer's, with the rule's formula, of the first options that fail."""
+        """check_optimizer's report on the first options that fail."""
         from minitrain.diagnosis.optimcheck import check_optimizer
 
         for options in self.options:
@@ -304,7 +305,7 @@ class Updates:
                 report = check_optimizer(getattr(optim, self.name), self.rule, options=options)
             if not report.ok:
                 return Found(str(report))
-        return Found(right=f"{self.name}: the steps are the formula's, with {len(self.options)} sets of options")
+        return Found(right=f"{self.name}: the steps follow the formula with all {len(self.options)} sets of options")
 
     def twin(self, twins: Any) -> Named:
         """torch's steps."""
@@ -315,12 +316,12 @@ class Updates:
 
 
 def start_of_updates() -> Array:
-    """Where the parameter starts."""
+    """The parameter's initial values."""
     return numbers(3, 4, seed=11)
 
 
 def gradient_of_step(step: int) -> Array:
-    """What it is given in a step, counted from 0; large and small values, so that an eps counts."""
+    """The gradient in a step, counted from 0. Its values are large and small, so that eps matters."""
     return np.asarray(numbers(3, 4, seed=20 + step) * np.array([1.0, 0.1, 1e-3, 3.0]))
 
 
@@ -333,9 +334,9 @@ def _said(options: dict[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """What a function gives: pairs of a name and an array or a number.
+    """The results of any function: pairs of a name and an array or a number.
 
-    torchs: what torch has for some of the names; called with the module accelerated.twins.
+    torchs: gives torch's values for some of the names; called with the module with_torch.exercise_references.
     """
 
     kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "values"
@@ -348,10 +349,10 @@ class Values:
             yield name, np.array(value)
 
     def report(self) -> Found:
-        """Nothing: there are only the library's values to compare with."""
+        """No finding: these values can only be compared with the library's."""
         return Found()
 
     def twin(self, twins: Any) -> Named:
-        """torch's."""
+        """torch's values."""
         if self.torchs is not None:
             yield from self.torchs(twins)

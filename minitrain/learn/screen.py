@@ -1,4 +1,4 @@
-"""Prints the output of `minitrain learn`: coloured on a terminal, plain elsewhere, in any encoding; curves as text."""
+"""Prints the output of `minitrain learn`: in colour on a terminal, in any encoding, wrapped, with curves as text."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import itertools
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import IO, Literal
+
+STAGE_WIDTH = 71  # characters of a stage's text, which is shown indented
 
 Colour = Literal["green", "red", "yellow", "cyan", "bold", "dim"]
 
 _CODES: dict[Colour, str] = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 
-# What the library's formulas hold beyond ASCII, for an output that has no more.
+# The characters beyond ASCII in the library's formulas, and how to print them in ASCII.
 _ASCII = str.maketrans(
     {"·": "*", "²": "^2", "³": "^3", "ᵀ": ".T", "√": "sqrt ", "Σ": "sum ", "\u03c3": "sigma", "±": "+-", "‖": "|"}
 )
 
 
 class Screen:
-    """Prints lines to a stream, stdout unless another is given, each at once.
+    """Prints lines to a stream (default: stdout) and flushes each one.
 
-    Colours are for terminals only, and not where NO_COLOR is set (https://no-color.org) or TERM is dumb.
+    Colours are used only on terminals, and not if NO_COLOR is set (https://no-color.org) or TERM is dumb.
     """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
@@ -32,11 +35,11 @@ class Screen:
         )
 
     def paint(self, text: str, colour: Colour) -> str:
-        """The text in a colour, where there are colours."""
+        """The text in a colour, if the stream shows colours."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.coloured and text else text
 
     def print(self, text: str = "") -> None:
-        """Print a line, or several; what the stream cannot encode is spelled in ASCII."""
+        """Print one or more lines; characters that the stream cannot encode are written in ASCII."""
         print(self._encodable(text), file=self._stream, flush=True)
 
     def _encodable(self, text: str) -> str:
@@ -53,10 +56,10 @@ ASCII = " .:#"
 
 
 def plot(values: Sequence[float], low: float, high: float, *, width: int, height: int, blocks: str = BLOCKS) -> str:
-    """The values from left to right as columns, between low and high, with these two numbers beside them.
+    """Draw the values as columns from left to right, scaled from low to high; the two numbers stand at the left.
 
-    width, height: in characters, the numbers' not counted; several values in one column are averaged.
-    blocks: what a column's top can look like, from empty to full. What is not finite is an x.
+    width, height: in characters, without the numbers. If there are more values than columns, each column is a mean.
+    blocks: the characters for a column's top, from empty to full. A value that is not finite is drawn as x.
     """
     columns = min(width, len(values))
     edges = [len(values) * i // max(columns, 1) for i in range(columns + 1)]
@@ -76,3 +79,22 @@ def plot(values: Sequence[float], low: float, high: float, *, width: int, height
         label = f"{high:.3g}" if row == height - 1 else f"{low:.3g}" if row == 0 else ""
         rows.append(f"{label:>6} {drawn}".rstrip())
     return "\n".join(rows)
+
+
+def wrapped(text: str) -> str:
+    """Wrap the text to STAGE_WIDTH. Indented lines stay indented; lines that were wrapped wider are wrapped again."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and len(lines[-1]) > STAGE_WIDTH and _indent(line) > _indent(lines[-1]) > 0:
+            lines[-1] += " " + line.strip()
+        else:
+            lines.append(line)
+    wrapped = []
+    for line in lines:
+        further = " " * (_indent(line) + 2 * (_indent(line) > 0))
+        wrapped += textwrap.wrap(line, STAGE_WIDTH, subsequent_indent=further, break_long_words=False) or [""]
+    return "\n".join(wrapped)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -1,10 +1,10 @@
-"""Takes a module's source apart and puts it together again: a piece out for the learner, the learner's piece in.
+"""Cuts a piece out of the library's source for the learner, and puts the learner's version back in.
 
-A piece is a function (`walk_back`) or a method (`ReLU.backward`) of a module of minitrain. `learner_file` writes the
-file that the learner works in: the piece with its body taken out, and around it what is needed to understand it.
-`splice` makes the module anew from its own source, with what stands in the learner's file in the place of the
-library's; check_process.py gives that to an interpreter that has not imported the module yet. So every use of the
-piece is the learner's, and every error in it has the learner's file and line.
+A piece is a function (`walk_back`) or a method (`ReLU.backward`) of a minitrain module. `learner_file` writes the file
+that the learner works in: the piece without its body, and the code around it that is needed to understand it. `splice`
+compiles the module's source again, with the learner's code in place of the library's. check_process.py runs that code
+in an interpreter that has not imported the module yet. So the whole library uses the learner's piece, and every error
+in it shows the learner's file and line.
 """
 
 from __future__ import annotations
@@ -23,10 +23,18 @@ from pathlib import Path
 
 WIDTH = 120
 LEARNERS = 1_000_000  # added to the learner's line numbers while they are compiled together with the library's
+MOVED = {  # modules that learners' files of earlier versions import from
+    "minitrain.arguments": "minitrain.torchlike.arguments",
+    "minitrain.device": "minitrain.torchlike.device",
+    "minitrain.memory": "minitrain.layout",
+    "minitrain.random": "minitrain.torchlike.random",
+    "minitrain.training.loops": "minitrain.loops",
+}
+NO_LONGER_THERE = {"Tensor": "minitrain.tensor"}  # names that their modules had, so that such files did not import them
 
 
 class SpliceError(Exception):
-    """What is wrong with a learner's file, and in which line (None: it is the file as a whole)."""
+    """What is wrong with a learner's file, and in which line (None: in the file as a whole)."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -40,7 +48,8 @@ class SpliceError(Exception):
 class Piece:
     """A function or a method of a module.
 
-    module: the module's full name; path: its source file; source: its text; name: `walk_back` or `ReLU.backward`.
+    module: the module's full name. path: its source file. source: the file's text. name: `walk_back` or
+    `ReLU.backward`.
     """
 
     module: str
@@ -50,7 +59,7 @@ class Piece:
 
     @property
     def class_name(self) -> str:
-        """The class that a method belongs to; "" for a function."""
+        """The method's class; "" for a function."""
         return self.name.rpartition(".")[0]
 
     @property
@@ -60,9 +69,10 @@ class Piece:
 
 
 def find_piece(package: Path, target: str) -> Piece:
-    """The piece called target, such as ops.ReLU.backward or nn.init.uniform_, of the package in this folder.
+    """The piece called target in the package in this folder, for example ops.ReLU.backward or nn.init.uniform_.
 
-    Raises LookupError if there is no such module, or no such piece in it.
+    A module may be left out: ops.ReLU.backward is looked for in every file of ops/.
+    Raises LookupError if there is no such module or piece.
     """
     parts = target.split(".")
     for i in range(len(parts) - 1, 0, -1):
@@ -74,11 +84,11 @@ def find_piece(package: Path, target: str) -> Piece:
             with contextlib.suppress(LookupError):
                 _find(ast.parse(piece.source), piece)
                 return piece
-    raise LookupError(f"{package} has no source file of a module that {target} could be in")
+    raise LookupError(f"{package} has no module that contains {target}")
 
 
 def _find(tree: ast.Module, piece: Piece) -> tuple[ast.FunctionDef | ast.ClassDef, ast.FunctionDef]:
-    """The piece in the library's tree, and the statement at top level that it is, or is in."""
+    """The piece's top-level statement in the library's tree (the function or its class), and the function itself."""
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == piece.name:
             return statement, statement
@@ -113,14 +123,14 @@ def learner_file(
     gap: tuple[str, str] | None = None,
     program: str = "",
 ) -> str:
-    """The file that a learner works in.
+    """The text of the file that the learner works in.
 
-    body: what stands where the learner writes, its first line at the margin.
-    introduction: the file's docstring. given: the other methods of the class that are shown; None: all.
-    gap: how the first and the last statement begin that are the learner's to write (a comment can be the first);
-        None: all of the body is. The docstring, and a comment under it, stay in either case.
-    program: what to do when the file itself is run.
-    Raises LookupError unless there are such lines, once.
+    body: the code at the place where the learner writes, without indentation.
+    introduction: the file's docstring. given: the names of the class's other methods to show; None shows all.
+    gap: how the learner's first and last statements begin (the first may be a comment). None: the learner writes the
+        whole body. The docstring, and a comment below it, stay in both cases.
+    program: the code that runs when the learner runs the file.
+    Raises LookupError unless the gap's lines exist exactly once.
     """
     tree = ast.parse(piece.source)
     lines = piece.source.splitlines()
@@ -151,7 +161,7 @@ def learner_file(
 
 
 def body_of(piece: Piece, gap: tuple[str, str] | None = None) -> str:
-    """The library's own lines that stand where the learner writes, the first one at the margin."""
+    """The library's lines at the place where the learner writes, without indentation."""
     lines = piece.source.splitlines()
     _, function = _find(ast.parse(piece.source), piece)
     first, last = _gap(lines, function, gap)
@@ -159,7 +169,7 @@ def body_of(piece: Piece, gap: tuple[str, str] | None = None) -> str:
 
 
 def _gap(lines: list[str], function: ast.FunctionDef, gap: tuple[str, str] | None) -> tuple[int, int]:
-    """Which lines are the learner's, counted from 0: the first, and the one after the last."""
+    """The range of the learner's lines, counted from 0: the first, and the one after the last."""
     start, end = _signature_end(function), function.end_lineno or 0
     while not lines[start].strip() or lines[start].strip().startswith("#"):
         start += 1
@@ -178,7 +188,7 @@ def _line_of(beginning: str, lines: list[str], function: ast.FunctionDef, start:
 
 
 def _signature_end(function: ast.FunctionDef) -> int:
-    """The number of the last line of the docstring, or of the signature where there is none."""
+    """The line number of the docstring's end, or of the signature's end if there is no docstring."""
     if _is_docstring(function.body[0]):
         return function.body[0].end_lineno or 0
     parts = [part for part in (*ast.walk(function.args), function.returns) if isinstance(part, ast.expr | ast.arg)]
@@ -186,7 +196,7 @@ def _signature_end(function: ast.FunctionDef) -> int:
 
 
 def _start(function: ast.FunctionDef) -> int:
-    """The number of its first line, decorators included."""
+    """The line number of the function's first line, including decorators."""
     return min([function.lineno, *[decorator.lineno for decorator in function.decorator_list]])
 
 
@@ -199,7 +209,7 @@ def _names(text: str) -> set[str]:
 
 
 def _imports(tree: ast.Module, piece: Piece, names: set[str]) -> str:
-    """The lines that import what the file needs: from where the module has it, or from the module itself."""
+    """The import lines that the file needs: each name from where the module imports it, or from the module itself."""
     plain: list[str] = []
     by_module: dict[str, list[str]] = {}
     for statement in tree.body:
@@ -229,7 +239,7 @@ def _group(module: str, piece: Piece) -> int:
 
 
 def _import_order(name: str) -> tuple[int, str]:
-    """CONSTANTS, then Classes, then functions, as isort has it."""
+    """CONSTANTS, then Classes, then functions, as isort orders them."""
     bare = name.lstrip("_")
     return (0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2), name
 
@@ -242,7 +252,7 @@ def _import_line(module: str, names: list[str]) -> str:
 
 
 def _defined(tree: ast.Module) -> dict[str, ast.stmt]:
-    """What a module defines at top level: functions, classes and values; imports are not among them."""
+    """The functions, classes and values that a module defines at top level, without its imports."""
     defined: dict[str, ast.stmt] = {}
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -253,20 +263,22 @@ def _defined(tree: ast.Module) -> dict[str, ast.stmt]:
     return defined
 
 
-# --- the learner's piece in its place ---------------------------------------------------------------------------------
+# --- the learner's piece in the library -------------------------------------------------------------------------------
 
 
 def splice(piece: Piece, source: str, filename: str) -> list[types.CodeType]:
-    """The module's code with what stands in a learner's file in the library's place; to be run one after another.
+    """The module's code with the learner's piece in place of the library's; run the code objects in order.
 
-    source, filename: the learner's file. Of its class, all methods take the place of the library's; its imports and
-    helpers come along. Tracebacks show its own name and line numbers.
-    Raises SpliceError for a file that is not Python, or where the piece is missing, there twice, or called otherwise.
+    source, filename: the learner's file. All methods of its class replace the library's, and its imports and helpers
+    become part of the module. Tracebacks show the learner's file name and line numbers.
+    Raises SpliceError if the file is not Python, or if the piece is missing, defined twice, or has other parameters.
     """
     tree = _parse(source, filename)
     library = ast.parse(piece.source)
     holder, _ = _find(library, piece)
     theirs = _learners_piece(tree, piece)
+    if isinstance(holder, ast.ClassDef) and isinstance(theirs, ast.ClassDef):
+        _drop_outdated_methods(theirs, holder, tree, library, piece)
     before, after = _rest(tree, theirs, library, piece)
     if isinstance(holder, ast.ClassDef) and isinstance(theirs, ast.ClassDef):
         new: ast.stmt = _merged(holder, theirs, piece)
@@ -292,7 +304,7 @@ def _parse(source: str, filename: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)  # what 3.11 calls an invalid escape
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.11's category for an invalid escape
             compile(source, filename, "exec", dont_inherit=True)  # finds more than parsing: a return outside a function
             return ast.parse(source)
     except SyntaxError as error:
@@ -303,18 +315,19 @@ def _parse(source: str, filename: str) -> ast.Module:
 
 
 def _only(found: Sequence[ast.stmt], what: str, piece: Piece, others: Collection[str], holder: ast.stmt | None) -> None:
-    """Raise SpliceError unless there is one definition."""
+    """Raise SpliceError unless there is exactly one definition."""
     if len(found) > 1:
         raise SpliceError(
-            f"{what} is defined a second time; the first is in line {found[0].lineno}. Keep one.", found[1].lineno
+            f"{what} is defined a second time; the first is in line {found[0].lineno}. Keep one of them.",
+            found[1].lineno,
         )
     if not found:
         name = what.split()[-1].rpartition(".")[2]
         near = difflib.get_close_matches(name.lower(), [other.lower() for other in others], 1)
-        hint = "".join(f" There is {other}: is it meant?" for other in others if [other.lower()] == near)
+        hint = "".join(f" There is {other}: did you mean that?" for other in others if [other.lower()] == near)
         raise SpliceError(
-            f"{what} is missing: the check puts it in the place of the one in {piece.module}.{hint} "
-            "`minitrain learn reset NAME` gives the file as it was.",
+            f"{what} is missing. The check needs it to replace the one in {piece.module}.{hint} "
+            "`minitrain learn reset NAME` makes a new file and keeps yours.",
             None if holder is None else holder.lineno,
         )
 
@@ -344,46 +357,100 @@ def _learners_piece(tree: ast.Module, piece: Piece) -> ast.FunctionDef | ast.Cla
 def _rest(
     tree: ast.Module, theirs: ast.stmt, library: ast.Module, piece: Piece
 ) -> tuple[list[ast.stmt], list[ast.stmt]]:
-    """What else stands in the learner's file, before the piece and after it."""
+    """The rest of the learner's file: the statements before the piece, and those after it."""
     defined = _defined(library)
+    used = _used_names([x for x in tree.body if not isinstance(x, ast.Import | ast.ImportFrom)], theirs)
     before: list[ast.stmt] = []
     after: list[ast.stmt] = []
     rest = before
     for name, statement in _defined(tree).items():
         if name in defined and statement is not theirs:
             raise SpliceError(
-                f"{piece.module} has a {name} of its own, which others there use, too: give yours another name, or "
-                f"import that one: from {piece.module} import {name}",
+                f"{piece.module} already has a {name}, which other code there uses. Give yours another name, or import "
+                f"the library's: from {piece.module} import {name}",
                 statement.lineno,
             )
+    for name in used & NO_LONGER_THERE.keys() - _names_there(library) - _names_there(tree):
+        added = ast.ImportFrom(NO_LONGER_THERE[name], [ast.alias(name)], 0)
+        before.append(ast.fix_missing_locations(ast.copy_location(added, theirs)))
     for statement in tree.body:
         if statement is theirs:
             rest = after
-        elif isinstance(statement, ast.ImportFrom) and statement.module == piece.module:
-            rest += _renamed(statement, library, piece)  # the file becomes part of that module: the names are there
+        elif isinstance(statement, ast.ImportFrom) and _root(statement.module) == _root(piece.module):
+            rest += _imported(statement, library, piece, used)
         elif not (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
             rest.append(statement)
     return before, after
 
 
-def _renamed(statement: ast.ImportFrom, library: ast.Module, piece: Piece) -> list[ast.stmt]:
-    """`from minitrain.ops import Array as A`, within minitrain.ops: A = Array."""
-    imported = [x for x in library.body if isinstance(x, ast.Import | ast.ImportFrom)]
-    there = {alias.asname or alias.name.partition(".")[0] for x in imported for alias in x.names} | set(
-        _defined(library)
-    )
-    assignments: list[ast.stmt] = []
+def _root(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+def _used_names(statements: Sequence[ast.stmt], theirs: ast.stmt) -> set[str]:
+    """The names that these statements use when they run; annotations, and the bases of the learner's class, do not."""
+    nodes = [x for statement in statements for x in ast.walk(statement)]
+    notes = [getattr(x, field, None) for x in nodes for field in ("annotation", "returns")]
+    notes += theirs.bases if isinstance(theirs, ast.ClassDef) else []
+    unused = {id(x) for note in notes if note is not None for x in ast.walk(note)}
+    return {x.id for x in nodes if isinstance(x, ast.Name) and id(x) not in unused}
+
+
+def _names_there(module: ast.Module) -> set[str]:
+    """The names that a module defines or imports."""
+    imports = [x for x in module.body if isinstance(x, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name.partition(".")[0] for x in imports for alias in x.names} | set(_defined(module))
+
+
+def _holds(module: str, piece: Piece) -> bool:
+    """Whether this is the piece's module, or a package (other than the root) that contains it."""
+    return module == piece.module or (module != _root(module) and piece.module.startswith(f"{module}."))
+
+
+def _drop_outdated_methods(
+    theirs: ast.ClassDef, holder: ast.ClassDef, tree: ast.Module, library: ast.Module, piece: Piece
+) -> None:
+    """Leave a given method to the library if it uses a helper that is gone: the file is of an earlier version."""
+    imports = [x for x in tree.body if isinstance(x, ast.ImportFrom) and _holds(x.module or "", piece)]
+    there = _names_there(library)
+    gone = {a.asname or a.name for x in imports for a in x.names if not {a.name, a.name.lstrip("_")} & there}
+    for name, method in _methods(theirs).items():
+        if name != piece.function_name and name in _methods(holder) and _used_names([method], method) & gone:
+            theirs.body.remove(method)
+
+
+def _imported(statement: ast.ImportFrom, library: ast.Module, piece: Piece, used: set[str]) -> list[ast.stmt]:
+    """What an import from the library becomes, now that the learner's file is part of the piece's module.
+
+    Names of that module, or of a package that it belongs to, are there already: `Array as A` becomes A = Array. Files
+    of earlier versions must still work: names that the file does not use are dropped, since they may have moved, and a
+    helper `_f` may be called `f` now.
+    """
+    there = _names_there(library)
+    module = MOVED.get(statement.module or "", statement.module or "")
+    is_own = module == piece.module
+    result: list[ast.stmt] = []
     for alias in statement.names:
-        if alias.name not in there and alias.name != "*":
-            raise SpliceError(f"{piece.module} has no {alias.name} that could be imported", statement.lineno)
-        if alias.asname not in (None, alias.name):
-            new = ast.Assign([ast.Name(alias.asname, ast.Store())], ast.Name(alias.name, ast.Load()))
-            assignments.append(ast.fix_missing_locations(ast.copy_location(new, statement)))
-    return assignments
+        name, original = alias.asname or alias.name, alias.name
+        if original not in there and original.lstrip("_") in there:
+            original = original.lstrip("_")
+        new: ast.stmt | None = None
+        if _holds(module, piece) and (original in there or (is_own and name == "*")):
+            if name != original:
+                new = ast.Assign([ast.Name(name, ast.Store())], ast.Name(original, ast.Load()))
+        elif name not in used and name != "*":
+            continue
+        elif is_own:
+            raise SpliceError(f"{piece.module} has no {alias.name} to import", statement.lineno)
+        else:
+            new = ast.ImportFrom(module, [alias], statement.level)
+        if new is not None:
+            result.append(ast.fix_missing_locations(ast.copy_location(new, statement)))
+    return result
 
 
 def _merged(holder: ast.ClassDef, theirs: ast.ClassDef, piece: Piece) -> ast.ClassDef:
-    """The library's class with the learner's methods in place of its own, and what else the learner's class has."""
+    """The library's class with the learner's methods in place of its own, plus whatever else the learner added."""
     own, new = _methods(holder), _methods(theirs)
     body: list[ast.stmt] = []
     for statement in holder.body:
@@ -403,14 +470,14 @@ def _merged(holder: ast.ClassDef, theirs: ast.ClassDef, piece: Piece) -> ast.Cla
 
 
 def _check_signature(own: ast.FunctionDef, theirs: ast.stmt, piece: Piece) -> None:
-    """Raise SpliceError unless the learner's function is called as the library's is."""
+    """Raise SpliceError unless the learner's function has the library's parameters and decorators."""
     if not isinstance(theirs, ast.FunctionDef):
         raise SpliceError(f"{piece.name} must be a plain function: def {own.name}(...)", theirs.lineno)
     expected, found = _parameters(own), _parameters(theirs)
     if found != expected:
         raise SpliceError(
-            f"{own.name} takes ({', '.join(expected)}), but here it takes ({', '.join(found)}): keep the parameters as "
-            "they are, since that is how the library calls it.",
+            f"{own.name} takes ({', '.join(expected)}), but here it takes ({', '.join(found)}). Keep the parameters as "
+            "they are: the library calls it that way.",
             theirs.lineno,
         )
     decorators, others = ([ast.unparse(x) for x in f.decorator_list] for f in (own, theirs))
@@ -420,7 +487,7 @@ def _check_signature(own: ast.FunctionDef, theirs: ast.stmt, piece: Piece) -> No
 
 
 def _parameters(function: ast.FunctionDef) -> list[str]:
-    """As they are written, without annotations and defaults: ["ctx", "x", "*", "dim"]."""
+    """The parameters as written, without annotations and defaults: ["ctx", "x", "*", "dim"]."""
     arguments = function.args
     names = [x.arg for x in arguments.posonlyargs] + (["/"] if arguments.posonlyargs else [])
     names += [x.arg for x in arguments.args]
@@ -433,12 +500,12 @@ def _parameters(function: ast.FunctionDef) -> list[str]:
 
 
 def _moved(statement: ast.stmt) -> ast.stmt:
-    """With line numbers that are nobody else's."""
+    """The statement with line numbers that the library does not use."""
     return ast.increment_lineno(statement, LEARNERS)
 
 
 def _relocated(code: types.CodeType, filename: str) -> types.CodeType:
-    """What was compiled from the learner's lines gets their file and their numbers."""
+    """Give the code that was compiled from the learner's lines the learner's file name and line numbers."""
     constants = tuple([_relocated(x, filename) if isinstance(x, types.CodeType) else x for x in code.co_consts])
     if code.co_firstlineno <= LEARNERS:
         return code.replace(co_consts=constants)

@@ -1,7 +1,7 @@
-"""The short training runs that a check ends with: real ones, on the digits, each with the pieces it is named for in it.
+"""The short training runs at the end of a check: real training on the digits, which uses the exercise's piece.
 
-Each returns the loss of every batch (`tested`: of every pass). They are the same every time, and leave the default
-generator as it was.
+Each run returns the loss of every batch (`tested`: of every pass). The losses are the same every time, and the default
+random generator is left as it was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import functional as F
 from minitrain.ops import Array
 from minitrain.runs.model import build_model
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.grad_mode import no_grad
 
@@ -29,21 +29,21 @@ BATCH, EPOCHS = 25, 2  # of 1,500 digits: 120 batches
 
 
 class Recorder(Observer):
-    """Keeps the loss of every batch, and prints nothing."""
+    """Records the loss of every batch, and prints nothing."""
 
     def __init__(self) -> None:
         self.losses: Losses = []
 
     def line(self, text: str) -> None:
-        """Not printed."""
+        """Print nothing."""
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
-        """Keep it."""
+        """Record the loss."""
         self.losses.append(loss.item())
 
 
 def _seeded(program: Callable[..., Losses]) -> Callable[..., Losses]:
-    """The program, from seed 0 whatever was drawn before."""
+    """The program with seed 0; restores the generator's state afterwards."""
 
     @functools.wraps(program)
     def run(*args: Any, **options: Any) -> Losses:
@@ -65,7 +65,7 @@ def _digits() -> tuple[Array, Array]:
 
 
 def _batches(images: Array, targets: Array, batch_size: int = BATCH) -> DataLoader[Any]:
-    return DataLoader(TensorDataset(Tensor(images), Tensor(targets)), batch_size=batch_size)
+    return DataLoader(TensorDataset(wrap(images), wrap(targets)), batch_size=batch_size)
 
 
 def _trained(batches: DataLoader[Any], model: nn.Module, loss_fn: Any, optimizer: optim.Optimizer) -> Losses:
@@ -77,9 +77,9 @@ def _trained(batches: DataLoader[Any], model: nn.Module, loss_fn: Any, optimizer
 
 @_seeded
 def classify(optimizer: str = "SGD", initialise: Any = None, **options: Any) -> Losses:
-    """The built-in model (Flatten, Linear, ReLU, Linear), the cross entropy, an optimizer and its options.
+    """Train the built-in model (Flatten, Linear, ReLU, Linear) with the cross entropy and any optimizer.
 
-    initialise: called with each weight matrix first, if given.
+    optimizer, options: the optimizer's name and options. initialise: if given, called first with each weight matrix.
     """
     model = build_model(nn, 64, [16], 10)
     if initialise is not None:
@@ -96,7 +96,7 @@ def classify(optimizer: str = "SGD", initialise: Any = None, **options: Any) -> 
 
 @_seeded
 def regress() -> Losses:
-    """The built-in model, taught by the mean squared error to give 1 for the right digit and 0 for the others."""
+    """Train the built-in model with the mean squared error: 1 for the right digit, 0 for the others."""
     images, labels = _digits()
     targets = np.eye(10, dtype=np.float32)[labels]
     model = build_model(nn, 64, [16], 10)
@@ -104,7 +104,7 @@ def regress() -> Losses:
 
 
 class _Formulas(nn.Module):
-    """softmax(relu(x W1 + b1) W2 + b2), from arithmetic alone."""
+    """softmax(relu(x W1 + b1) W2 + b2), written with arithmetic only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,26 +119,28 @@ class _Formulas(nn.Module):
 
 
 def _parameter(*shape: int) -> nn.Parameter:
-    return nn.Parameter(Tensor(random.uniform(shape, -0.25, 0.25)))
+    return nn.Parameter(wrap(random.uniform(shape, -0.25, 0.25)))
 
 
 def _written_out(p: Tensor, y: Tensor) -> Tensor:
-    """The cross entropy of probabilities p (N, 10) with labels y (N,)."""
+    """The cross entropy of the probabilities p (N, 10) and the labels y (N,)."""
     rows = np.arange(len(p.array))
-    return (-p[Tensor(rows), y].log()).mean()
+    return (-p[wrap(rows), y].log()).mean()
 
 
 @_seeded
 def formulas() -> Losses:
-    """A model and a loss written out: matmul, add with a bias that is repeated, relu, exp, sum, division, index, log,
-    neg and mean."""
+    """Train a model and a loss written with arithmetic only.
+
+    They use matmul, add with a broadcast bias, relu, exp, sum, division, index, log, neg and mean.
+    """
     model = _Formulas()
     return _trained(_batches(*_digits()), model, _written_out, optim.SGD(model.parameters(), lr=0.5))
 
 
 @_seeded
 def gated() -> Losses:
-    """A hidden layer whose values are multiplied by others, and a softmax with a loss written out."""
+    """Train a model with a gated hidden layer (values · sigmoid(gates)) and a softmax."""
 
     class Gated(nn.Module):
         def __init__(self) -> None:
@@ -155,7 +157,7 @@ def gated() -> Losses:
 
 @_seeded
 def residual() -> Losses:
-    """A model in which values are used twice: h = relu(x W), and h + relu(h W)."""
+    """Train a model that uses a value twice: h = relu(x W), then h + relu(h W)."""
 
     class Residual(nn.Module):
         def __init__(self) -> None:
@@ -172,14 +174,14 @@ def residual() -> Losses:
 
 @_seeded
 def by_rows() -> Losses:
-    """A layer that each row of an image goes through by itself, before all of it is flattened for the next."""
+    """Train a model whose first layer is applied to each row of an image, before Flatten."""
     model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10))
     return _trained(_batches(*_digits()), model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5))
 
 
 @_seeded
 def tested() -> Losses:
-    """The built-in model in forty short passes, and the loss that test_loop finds after each."""
+    """Train the built-in model in forty short passes; returns the loss of test_loop after each."""
     images, labels = _digits()
     model = build_model(nn, 64, [16], 10)
     optimizer = optim.SGD(model.parameters(), lr=0.5)
@@ -194,9 +196,9 @@ def tested() -> Losses:
 
 
 def by_differences() -> Losses:
-    """One layer that tells 0, 4 and 7 by how dark an image's quarters are; its gradients are measured."""
+    """Train one layer with measured gradients: it recognises 0, 4 and 7 by how dark each quarter of the image is."""
     from minitrain.diagnosis.checked_function import as_problem
-    from minitrain.diagnosis.gradcheck import _Measured
+    from minitrain.diagnosis.finite_differences import _Measured
 
     digits = (0, 4, 7)
     images, labels = _digits()
@@ -204,10 +206,10 @@ def by_differences() -> Losses:
     quarters = images[chosen].reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4), dtype=np.float64).reshape(-1, 4)
     quarters = (quarters - quarters.mean(axis=0)) / quarters.std(axis=0)
     classes = np.searchsorted(digits, labels[chosen])
-    weight = Tensor(np.zeros((4, 3))).requires_grad_()
+    weight = wrap(np.zeros((4, 3))).requires_grad_()
     losses = []
     for start in range(0, 432, 12):
-        X, y = Tensor(quarters[start : start + 12]), Tensor(classes[start : start + 12])
+        X, y = wrap(quarters[start : start + 12]), wrap(classes[start : start + 12])
         loss = functools.partial(_cross_entropy_of_layer, X, y)
         measured = _Measured(as_problem(loss, (weight,), {}, None, None), 1e-6)
         losses.append(float(measured.value()[0]))
@@ -221,12 +223,12 @@ def _cross_entropy_of_layer(X: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 
 @_seeded
 def powers() -> Losses:
-    """The exponents of sixty-four powers of the pixels, and a layer on them."""
+    """Train a model that raises each of the 64 pixels to a learned power, followed by a layer."""
 
     class Powers(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.exponents = nn.Parameter(Tensor(random.uniform((64,), 0.5, 2.0)))
+            self.exponents = nn.Parameter(wrap(random.uniform((64,), 0.5, 2.0)))
             self.out = nn.Linear(64, 10)
 
         def forward(self, x: Tensor) -> Tensor:

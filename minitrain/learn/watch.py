@@ -1,4 +1,4 @@
-"""Watching the learner's files: which of them were saved, told by their times, and what happens then."""
+"""Watches the learner's files, and checks each one when it is saved."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from minitrain.learn.workspace import LearnError, Workspace
 if TYPE_CHECKING:
     from minitrain.learn.exercises import Exercise
 
-INTERVAL = 0.1  # seconds from one look to the next
-PATIENCE = 15  # looks after which a file that has vanished is missed
+INTERVAL = 0.1  # seconds between two looks at the files
+PATIENCE = 15  # looks after which a missing file is reported
 
-_Signature = tuple[int, int, int] | None  # a file's time in ns, size and inode; None while it is not there
+_Signature = tuple[int, int, int] | None  # a file's time in ns, size and inode; None if it does not exist
 
 
 class Saves:
-    """Tells which files were saved since they were last seen.
+    """Finds the files that were saved since they were last seen.
 
-    A save counts once two looks in a row find the same file, so that a half-written one is left to be finished. A file
-    that is not there is not a save, since editors take a file away for a moment while they put a new one in its place.
+    A save counts when two looks in a row find the same signature, so a half-written file is left alone. A missing file
+    is not a save: editors remove a file for a moment while they replace it.
     """
 
     def __init__(self, files: Mapping[str, Path]) -> None:
@@ -34,12 +34,12 @@ class Saves:
         self._changing: dict[str, _Signature] = {}
 
     def see(self, name: str) -> None:
-        """Take this file as it is now for seen: what is saved from now on, during a check, say, is a new save."""
+        """Mark this file as seen; anything saved from now on, for example during a check, is a new save."""
         self._seen[name] = _signature(self._files[name])
         self._changing.pop(name, None)
 
     def look(self) -> list[str]:
-        """The names of the files that were saved and have come to rest, the latest save last; they are seen then."""
+        """The names of the files whose save is complete, the latest one last; marks them as seen."""
         saved: list[tuple[int, str]] = []
         for name, path in self._files.items():
             now = _signature(path)
@@ -67,10 +67,10 @@ def watch(
     check: Check,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Check an exercise on every save until it passes, then the next; returns when all are done, or on Ctrl-C.
+    """Check an exercise on every save until it passes, then the next one; returns when all are done, or on Ctrl-C.
 
-    name: where to begin; else with the next one not done. Whichever exercise's file is saved is the one that is
-    checked. One that is still as it was made is not checked until it is saved. Raises LearnError if the folder goes.
+    name: where to start; None: at the next exercise that is not done. Whichever exercise is saved is checked. A file
+    that was not changed is not checked until it is saved. Raises LearnError if the folder disappears.
     """
     current = workspace.resolve(name) if name is not None else show_next(workspace, screen)
     if current is None:
@@ -78,7 +78,7 @@ def watch(
     if name is not None:
         introduce(workspace, current, screen)
     saves = Saves({exercise.name: workspace.file(exercise) for exercise in workspace.exercises.values()})
-    screen.print(screen.paint("\nWatching: each save is checked. Ctrl-C ends it.", "dim"))
+    screen.print(screen.paint("\nWatching: each save is checked. Press Ctrl-C to stop.", "dim"))
     due = not workspace.is_stub(current)
     try:
         while True:
@@ -96,7 +96,7 @@ def watch(
             current = _next_save(workspace, current, saves, screen, sleep)
             due = True
     except KeyboardInterrupt:
-        screen.print("\nNo longer watching. What you have done is remembered: minitrain learn list")
+        screen.print("\nStopped watching. Your progress is saved: minitrain learn list")
 
 
 def _check(workspace: Workspace, exercise: Exercise, content: bytes, screen: Screen, check: Check) -> bool:
@@ -107,7 +107,7 @@ def _check(workspace: Workspace, exercise: Exercise, content: bytes, screen: Scr
 def _next_save(
     workspace: Workspace, current: Exercise, saves: Saves, screen: Screen, sleep: Callable[[float], None]
 ) -> Exercise:
-    """Wait for a save; returns the exercise that was saved: the current one, if it is among several."""
+    """Wait for a save and return its exercise; if several were saved, the current one is preferred."""
     missed = 0
     while True:
         if saved := saves.look():
@@ -117,7 +117,7 @@ def _next_save(
             if not workspace.folder.is_dir():
                 raise LearnError(f"the folder {workspace.folder} is gone; minitrain learn start makes a new one")
             screen.print(
-                f"\n{workspace.shown(workspace.file(current))} is gone. Save it again, or: "
+                f"\n{workspace.shown(workspace.file(current))} is gone. Save it again, or run: "
                 f"minitrain learn reset {current.name}"
             )
         sleep(INTERVAL)

@@ -1,14 +1,14 @@
-"""The learner's folder: a file for each exercise, and the progress file that remembers what has been done.
+"""The learner's folder: a file for each exercise, and a progress file.
 
-The progress file, .minitrain-learn.json, is one JSON object that a person can read:
+The progress file, .minitrain-learn.json, is one JSON object that people can read:
 
     format     "minitrain learn 2"; files of "minitrain learn 1", which had no checksum, are read too
-    exercises  {name: {tries, hints, passed, sha256}}: how many checks, how many hints were shown, when it passed
-               (ISO 8601 in UTC) and the SHA-256 of the file that did. What is not there has not happened.
-    checksum   CRC-32 of all else, by which damage is noticed
+    exercises  {name: {tries, hints, passed, sha256}}: how often it was checked, how many hints were shown, when it
+               passed (ISO 8601 in UTC), and the SHA-256 of the file that passed. A missing key has not happened.
+    checksum   CRC-32 of the rest, which detects damage
 
-Names and entries that this version does not know are kept. It is read anew for each question and written whole,
-beside and then renamed, so that commands in two terminals see each other's work and a crash leaves the old file.
+Unknown names and entries are kept. The file is read again for every question, so that commands in two terminals see
+each other's work. It is written to a temporary file and then renamed, so that a crash leaves the old file.
 """
 
 from __future__ import annotations
@@ -33,24 +33,25 @@ if TYPE_CHECKING:
 
 PROGRESS = ".minitrain-learn.json"
 FORMAT, EARLIER = "minitrain learn 2", "minitrain learn 1"
-FOLDER = "minitrain-exercises"  # where nothing else is said
-LARGEST = 2**20  # bytes of a progress file; one with all exercises done has 10 kB
+FOLDER = "minitrain-exercises"  # the default folder
+LARGEST = 2**20  # bytes of a progress file; with all exercises done it has 10 kB
 
 Status = Literal["new", "tried", "done"]
 
 
 class LearnError(RuntimeError):
-    """The learner's folder, or a file in it, cannot be read or written; the message says what to do."""
+    """The learner's folder, or a file in it, cannot be read or written. The message says what to do."""
 
 
 class LearnUsageError(ConfigError):
-    """What was asked for is not there; the message says what is."""
+    """The user named something that does not exist. The message says what does."""
 
 
 class Standing(NamedTuple):
-    """How far an exercise is.
+    """The state of an exercise.
 
-    hints: how many were shown. changed: it is done, but its file is not the one that passed. missing: it has no file.
+    tries: how often it was checked. hints: how many were shown. changed: it is done, but its file is not the one that
+    passed. missing: it has no file.
     """
 
     status: Status
@@ -61,7 +62,7 @@ class Standing(NamedTuple):
 
 
 class Started(NamedTuple):
-    """What start() did: the folder, how many exercises' files it made, the damaged progress file it put aside."""
+    """What start() did. made: how many exercise files it wrote. aside: the new name of a damaged progress file."""
 
     workspace: Workspace
     made: int
@@ -71,8 +72,7 @@ class Started(NamedTuple):
 class Workspace:
     """A folder of exercises with its progress file.
 
-    Every method that reads or writes raises LearnError, with the remedy, where the file system or the progress file
-    does not let it.
+    Methods that read or write raise LearnError, with the remedy, if a file cannot be read or written.
     """
 
     def __init__(self, folder: Path, exercises: Mapping[str, Exercise]) -> None:
@@ -82,16 +82,16 @@ class Workspace:
     # --- files ---
 
     def file(self, exercise: Exercise) -> Path:
-        """The learner's file: a folder for each track, a file for each exercise."""
+        """The path of the learner's file: a folder for each track, a file for each exercise."""
         return self.folder / _plain(exercise.track) / f"{_plain(exercise.name)}.py"
 
     def shown(self, path: Path) -> str:
-        """The path as a person would type it here: relative, where it lies below the current directory."""
+        """The path as the user would type it: relative, if it is below the current directory."""
         path, here = Path(os.path.abspath(path)), Path.cwd()
         return str(path.relative_to(here) if here in path.parents else path)
 
     def content(self, exercise: Exercise) -> bytes | None:
-        """What the learner's file holds now; None if it is not there."""
+        """The content of the learner's file; None if it does not exist."""
         path = self.file(exercise)
         try:
             with open_file(path) as file:
@@ -102,14 +102,14 @@ class Workspace:
             raise LearnError(f"cannot read {self.shown(path)} ({error.strerror})") from None
 
     def is_stub(self, exercise: Exercise) -> bool:
-        """Whether the learner's file is still as it was made."""
+        """Whether the learner's file has not been changed since it was made."""
         stub: bytes = exercise.stub().encode()
         return self.content(exercise) == stub
 
     def reset(self, exercise: Exercise) -> Path | None:
-        """Make the exercise new again: its file, its hints, its state.
+        """Reset the exercise: its file, its hints, its status.
 
-        Returns where the learner's file is kept; None if there was none, or nothing in it but the stub.
+        Returns the path where the learner's file is kept; None if there was no file, or if it was unchanged.
         """
         path, content, stub = self.file(exercise), self.content(exercise), exercise.stub().encode()
         progress, kept = self._read(), None
@@ -121,8 +121,8 @@ class Workspace:
             write_atomically(path, stub)
         except OSError as error:
             raise LearnError(
-                f"cannot reset {exercise.name} in {self.shown(path.parent)} ({error.strerror}): nothing is lost; make "
-                "the folder writable, or make room, and try again"
+                f"cannot reset {exercise.name} in {self.shown(path.parent)} ({error.strerror}). Nothing is lost: make "
+                "the folder writable, or free some space, and try again"
             ) from None
         if progress["exercises"].pop(exercise.name, None) is not None:
             self._write(progress)
@@ -131,7 +131,10 @@ class Workspace:
     # --- which exercise ---
 
     def resolve(self, name: str) -> Exercise:
-        """The exercise of this name, of this file, or whose name alone begins so. Raises LearnUsageError for others."""
+        """The exercise with this name, this file, or a name that begins so and is the only one.
+
+        Raises LearnUsageError, with suggestions, if there is none.
+        """
         if name in self.exercises:
             return self.exercises[name]
         path = Path(name).resolve()
@@ -142,13 +145,13 @@ class Workspace:
         if len(beginning) == 1:
             return self.exercises[beginning[0]]
         if beginning:
-            raise LearnUsageError(f"{name!r} may be {' or '.join(beginning)}: write more of it")
+            raise LearnUsageError(f"{name!r} could be {' or '.join(beginning)}; type more of the name")
         alike = difflib.get_close_matches(name, self.exercises, n=3)
         meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
         raise LearnUsageError(f"there is no exercise {name!r}{meant} (minitrain learn list shows all)")
 
     def next(self, after: Exercise | None = None) -> Exercise | None:
-        """The first exercise that is not done, beginning behind `after` and then from the front; None if all are."""
+        """The first exercise that is not done, searched from `after` on and then from the start; None if all are."""
         entries = self._read()["exercises"]
         names = list(self.exercises)
         if after is not None:
@@ -159,12 +162,12 @@ class Workspace:
     # --- progress ---
 
     def standings(self) -> dict[str, Standing]:
-        """How far each exercise is, by its name, in the order of the exercises."""
+        """The state of each exercise, by name, in the exercises' order."""
         entries = self._read()["exercises"]
         return {name: self._standing(exercise, entries.get(name, {})) for name, exercise in self.exercises.items()}
 
     def standing(self, exercise: Exercise) -> Standing:
-        """How far one exercise is."""
+        """The state of one exercise."""
         return self._standing(exercise, self._read()["exercises"].get(exercise.name, {}))
 
     def _standing(self, exercise: Exercise, entry: Mapping[str, Any]) -> Standing:
@@ -176,7 +179,7 @@ class Workspace:
         return Standing("done", tries, hints, changed, content is None)
 
     def record(self, exercise: Exercise, content: bytes, passed: bool) -> None:
-        """Remember a check of the learner's file when it held this content. What has passed once stays done."""
+        """Record a check of the learner's file with this content. An exercise that has passed once stays done."""
         progress = self._read()
         entry = progress["exercises"].setdefault(exercise.name, {})
         entry["tries"] = entry.get("tries", 0) + 1
@@ -186,14 +189,14 @@ class Workspace:
         self._write(progress)
 
     def record_hint(self, exercise: Exercise) -> None:
-        """Remember that one more hint was shown, of as many as there are."""
+        """Record that one more hint was shown."""
         progress = self._read()
         entry = progress["exercises"].setdefault(exercise.name, {})
         entry["hints"] = min(entry.get("hints", 0) + 1, len(exercise.hints))
         self._write(progress)
 
     def _read(self) -> dict[str, Any]:
-        """The progress file's content, each part of the type that it should have."""
+        """The progress file's content, after checking its types."""
         path = self.folder / PROGRESS
         try:
             return _parsed(read_file(path, LARGEST))
@@ -206,8 +209,8 @@ class Workspace:
             raise LearnError(f"cannot read {self.shown(path)} ({error.strerror}); make it readable") from None
         except ValueError as error:
             raise LearnError(
-                f"{self.shown(path)} is not a progress file that can be read ({error}). Your exercises are untouched. "
-                f"{_start_line(self)} puts it aside and begins a new one; minitrain learn check --all then finds what "
+                f"{self.shown(path)} cannot be read as a progress file ({error}). Your exercises are not affected. "
+                f"{_start_line(self)} renames it and makes a new one; minitrain learn check --all then finds what "
                 "passes"
             ) from None
 
@@ -217,8 +220,8 @@ class Workspace:
             write_atomically(path, _text(progress).encode())
         except OSError as error:
             raise LearnError(
-                f"cannot write {self.shown(path)} ({error.strerror}): this is not remembered, and what was remembered "
-                "still is; make the folder writable, or make room, and try again"
+                f"cannot write {self.shown(path)} ({error.strerror}). This result was not saved, but earlier ones are: "
+                "make the folder writable, or free some space, and try again"
             ) from None
 
 
@@ -226,29 +229,29 @@ class Workspace:
 
 
 def find(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
-    """The learner's folder: the one given; else the current directory or a parent; else ./minitrain-exercises.
+    """The learner's folder: the given one, or the current directory or a parent of it, or ./minitrain-exercises.
 
-    Raises LearnUsageError, with the line that makes one, if there is no progress file there.
+    Raises LearnUsageError, with the command that makes a folder, if there is no progress file.
     """
     if folder is not None:
         named = _named(folder)
         if not os.path.lexists(named / PROGRESS):
-            raise LearnUsageError(f"there are no exercises in {folder}: minitrain learn start {folder} makes them")
+            raise LearnUsageError(f"there are no exercises in {folder}; minitrain learn start {folder} makes them")
         return Workspace(named, exercises)
     found = _around()
     if found is None:
         raise LearnUsageError(
-            f"there are no exercises here: minitrain learn start makes them in ./{FOLDER}; if you have them elsewhere, "
-            "go there or name the folder with --dir"
+            f"there are no exercises here; minitrain learn start makes them in ./{FOLDER}. If yours are elsewhere, "
+            "change to that folder, or name it with --dir"
         )
     return Workspace(found, exercises)
 
 
 def start(folder: str | None, exercises: Mapping[str, Exercise]) -> Started:
-    """Make a folder of exercises, or complete one: what is there is never overwritten.
+    """Make a folder of exercises, or complete one; existing files are never overwritten.
 
-    folder: None for the one that find() finds, else ./minitrain-exercises. A progress file that cannot be read is put
-    aside, under another name. Raises LearnUsageError if the folder is a file, LearnError if it cannot be written.
+    folder: None means the folder that find() finds, or else ./minitrain-exercises. A progress file that cannot be read
+    is renamed. Raises LearnUsageError if the folder is a file, LearnError if it cannot be written.
     """
     place = _named(folder) if folder is not None else _around() or Path(FOLDER)
     workspace = Workspace(place, exercises)
@@ -262,24 +265,24 @@ def start(folder: str | None, exercises: Mapping[str, Exercise]) -> Started:
         _write_new(place / PROGRESS, _text({"format": FORMAT, "exercises": {}}))
     except (FileExistsError, NotADirectoryError) as error:
         raise LearnUsageError(
-            f"cannot make the folder {error.filename}: a file is in its way; choose another folder"
+            f"cannot make the folder {error.filename}: a file with this name exists; choose another folder"
         ) from None
     except OSError as error:
         raise LearnError(
-            f"cannot make the exercises in {place} ({error.strerror}); make room or choose another folder, and start "
-            "again: what is there is kept"
+            f"cannot make the exercises in {place} ({error.strerror}); free some space or choose another folder, and "
+            "start again. Existing files are kept"
         ) from None
     return Started(workspace, made, aside)
 
 
 def _named(folder: str) -> Path:
     if not folder:
-        raise LearnUsageError("the folder's name is empty; name one, or leave it out")
+        raise LearnUsageError("the folder's name is empty; give a name, or leave it out")
     return Path(folder)
 
 
 def _around() -> Path | None:
-    """The folder that is meant where none is named, if there is one."""
+    """The folder to use if none is named; None if there is none."""
     here = Path.cwd()
     for place in (here, *here.parents, Path(FOLDER)):
         if os.path.lexists(place / PROGRESS):
@@ -288,7 +291,7 @@ def _around() -> Path | None:
 
 
 def is_found_here(workspace: Workspace) -> bool:
-    """Whether find() finds this folder where none is named."""
+    """Whether find() finds this folder without its name."""
     found = _around()
     return found is not None and found.resolve() == workspace.folder.resolve()
 
@@ -317,27 +320,27 @@ def _readme(workspace: Workspace) -> str:
 The exercises of minitrain
 ==========================
 
-Each file here is a piece of minitrain with its body taken out. You write the
-body; the check puts it in the place of the library's and says what is wrong
-with it, until it is right.
+Each file here is a piece of minitrain without its body. You write the body.
+The check runs it in place of the library's, and says what is wrong with it
+until it is right.
 
-Begin so:
+How to start:
 
     1. Open {file} in your editor.
-       What stands at its top says what to write.
+       The text at its top says what to write.
     2. In a terminal, in this folder:   minitrain learn watch
-    3. Write, and save. Each save is checked; after a pass the next one comes.
+    3. Write, and save. Each save is checked.
 
-You need not take them in order: save any file, and it is checked.
+You can do them in any order: save any file, and it is checked.
 
-    minitrain learn list            what there is, and how far you are
+    minitrain learn list            all exercises, and your progress
     minitrain learn next            which file to open next
-    minitrain learn check NAME      check one now
-    minitrain learn hint NAME       one hint more
+    minitrain learn check NAME      check one exercise now
+    minitrain learn hint NAME       one more hint
     minitrain learn solution NAME   the library's body, once yours has passed
-    minitrain learn reset NAME      begin it anew; your file is kept beside it
+    minitrain learn reset NAME      start one again; your file is kept
 
-What you have done is remembered in {PROGRESS}.
+Your progress is saved in {PROGRESS}.
 """
 
 
@@ -354,28 +357,28 @@ def _checksum(progress: dict[str, Any]) -> str:
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
-    """The content of a progress file. Raises ValueError, saying why, for anything that is none."""
+    """The content of a progress file. Raises ValueError, with the reason, if it is not one."""
     content = parse_json(text)
     if not isinstance(content, dict) or not isinstance(content.get("format"), str):
         raise ValueError("it has no format")
     if content["format"] not in (FORMAT, EARLIER):
-        raise ValueError(f"its format is {shown(content['format'])}, and this minitrain reads {FORMAT!r}")
+        raise ValueError(f"its format is {shown(content['format'])}, but this minitrain reads {FORMAT!r}")
     if not isinstance(content.get("exercises"), dict):
         raise ValueError("it has no exercises")
     checked = content["format"] == FORMAT or "checksum" in content
     if checked and content.pop("checksum", None) != _checksum(content):
-        raise ValueError("its checksum does not fit: it was damaged, or changed by hand")
+        raise ValueError("its checksum is wrong: the file was damaged, or edited by hand")
     for name, entry in content["exercises"].items():
         if not isinstance(entry, dict):
-            raise ValueError(f"what it says of {shown(name)} is no object")
+            raise ValueError(f"the entry of {shown(name)} is not an object")
         for count in ("tries", "hints"):
             if type(entry.get(count, 0)) is not int or not 0 <= entry.get(count, 0) < 2**31:
-                raise ValueError(f"the {count} of {shown(name)} are no count")
+                raise ValueError(f"the {count} of {shown(name)} are not a count")
         for text_ in ("passed", "sha256"):
             if not isinstance(entry.get(text_, ""), str):
-                raise ValueError(f"{text_} of {shown(name)} is no text")
+                raise ValueError(f"{text_} of {shown(name)} is not text")
         if ("passed" in entry) != ("sha256" in entry):
-            raise ValueError(f"of {shown(name)} it has one of passed and sha256 without the other")
+            raise ValueError(f"{shown(name)} has only one of passed and sha256")
     return content
 
 
@@ -383,7 +386,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 
 def _write_new(path: Path, text: str) -> bool:
-    """Write a file if there is none, and its folder; returns whether it did."""
+    """Write a file and its folder, unless the file exists; returns whether it was written."""
     if os.path.lexists(path):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -392,7 +395,7 @@ def _write_new(path: Path, text: str) -> bool:
 
 
 def _first_free(path: Path) -> Path:
-    """name.kept-1.py beside name.py, or the first such number that is free."""
+    """The first free path name.kept-N.py beside name.py, counted from 1."""
     for number in itertools.count(1):
         kept = path.with_name(f"{path.stem}.kept-{number}{path.suffix}")
         if not os.path.lexists(kept):
@@ -401,5 +404,5 @@ def _first_free(path: Path) -> Path:
 
 
 def _plain(name: str) -> str:
-    """A name as a file's: small letters, digits and underscores."""
+    """A name for a file: lower case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

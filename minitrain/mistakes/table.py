@@ -18,7 +18,7 @@ from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.mistakes.catalogue import CATALOGUE, SPECIMENS
 from minitrain.mistakes.specimen import VALUES, Specimen
 from minitrain.ops import Array, Function
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 
 # --- the examples that operations run on ------------------------------------------------------------------------------
 
@@ -268,9 +268,9 @@ def _of_cross_entropy(log_softmax: type[Function], rng: np.random.Generator) -> 
     (x, target, weight), options = _nll(rng)
 
     def cross_entropy(scores: Tensor) -> Tensor:
-        return apply(ops.NLLLoss, apply(log_softmax, scores, dim=1), Tensor(target), weight, **options)
+        return apply(ops.NLLLoss, apply(log_softmax, scores, dim=1), wrap(target), weight, **options)
 
-    return check_gradients(cross_entropy, Tensor(x, requires_grad=True))
+    return check_gradients(cross_entropy, wrap(x, requires_grad=True))
 
 
 def _of_the_tape(specimen: Specimen, seed: int) -> Any:
@@ -293,7 +293,7 @@ def _of_the_tape(specimen: Specimen, seed: int) -> Any:
         return result
 
     a, b = _two_of_one_shape(np.random.default_rng(seed)).inputs
-    return check_gradients(function, (Tensor(a, requires_grad=True), Tensor(b, requires_grad=True)), seed=seed)
+    return check_gradients(function, (wrap(a, requires_grad=True), wrap(b, requires_grad=True)), seed=seed)
 
 
 def _of_an_optimizer(specimen: Specimen, place: str, seed: int) -> Finding:

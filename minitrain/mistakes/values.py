@@ -206,7 +206,7 @@ rmsprop-adds-the-squared-mean: values
   A variance is the mean square minus the square of the mean. With a plus, steady gradients make smaller steps.
 - - grad_avg * grad_avg  =>  + grad_avg * grad_avg
 
-diagnosis.gradcheck._Measured.around
+diagnosis.finite_differences._Measured.around
 
 around-moves-one-way: values
   both values at before + step.
@@ -224,7 +224,7 @@ around-distance-doubled: values
   The distance lies between the two moved numbers. This is a multiple of one of them.
 - high - low  =>  2 * high
 
-diagnosis.gradcheck._Measured.jacobian
+diagnosis.finite_differences._Measured.jacobian
 
 jacobian-one-sided-distance: values
   dy/dx = (up - down) / (distance / 2).

@@ -11,6 +11,7 @@ import numpy as np
 from minitrain.ops import Array
 from minitrain.tensor import Tensor
 from minitrain.torchlike.arguments import LONG, UINT8, by_x, check_broadcast
+from minitrain.torchlike.tensor_base import result_type
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -151,19 +152,31 @@ def _explain_cross_entropy(input: Tensor, target: Tensor, label_smoothing: float
         )
 
 
-def check_mse_loss(input: Tensor, target: Tensor) -> None:
-    """Raise TypeError unless both are Tensors, and ValueError or RuntimeError unless they have one shape and dtype."""
+def warn_of_broadcast(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one shape; with torch's warning if that is not theirs: broadcasting compares each with many."""
+    if input.array.shape == target.array.shape:
+        return input, target
+    warnings.warn(
+        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely "
+        f"lead to incorrect results due to broadcasting: {name} then compares each with many. Please ensure they have "
+        "the same size, for example with target.unsqueeze(1) or input.squeeze(1).",
+        stacklevel=4,
+    )
+    check_broadcast(input.array.shape, target.array.shape)
+    shape = np.broadcast_shapes(input.array.shape, target.array.shape)
+    return input.expand(shape), target.expand(shape)
+
+
+def check_mse_loss(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one shape and dtype. Raises TypeError unless both are Tensors of floats."""
     check_tensors("mse_loss", input=input, target=target)
-    if input.shape != target.shape:
-        raise ValueError(
-            f"mse_loss expects input and target of one shape, but got input {list(input.shape)} and target "
-            f"{list(target.shape)}; broadcasting them would compare each with many. Reshape one to fit the other."
-        )
-    if input.dtype != target.dtype or not input.is_floating_point():
+    if input.dtype.kind != "f" or target.dtype.kind != "f":
         raise RuntimeError(
-            f"mse_loss expects floating point input and target of one dtype, but got input {input.dtype} and target "
+            f"mse_loss expects floating point input and target, but got input {input.dtype} and target "
             f"{target.dtype}; convert with .float()."
         )
+    dtype = result_type(input, target)
+    return warn_of_broadcast("mse_loss", input.to(dtype), target.to(dtype))
 
 
 def check_probability(p: float) -> None:

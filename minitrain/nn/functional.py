@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from minitrain import ops
-from minitrain.nn import checks
+from minitrain.nn import checks, further
 from minitrain.nn.soft_targets import cross_entropy_of_probabilities, smoothed
 from minitrain.ops import Reduction
-from minitrain.tensor import Tensor, apply
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
 
 
@@ -64,7 +66,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     else:
         kept = random.bernoulli(input.shape, 1 - p)
         scale = np.asarray(kept.astype(input.dtype) / input.dtype.type(1 - p))
-    return input.mul_(Tensor(scale)) if inplace else input * Tensor(scale)
+    return input.mul_(wrap(scale)) if inplace else input * wrap(scale)
 
 
 def mse_loss(
@@ -77,7 +79,7 @@ def mse_loss(
 ) -> Tensor:
     """(input - target)² of each element, their mean over all elements, or their sum."""
     checks.check_reduction(reduction, size_average, reduce)
-    checks.check_mse_loss(input, target)
+    input, target = checks.check_mse_loss(input, target)
     return apply(ops.MSELoss, input, target, reduction=reduction)
 
 
@@ -127,3 +129,12 @@ def cross_entropy(
     if label_smoothing:
         loss = smoothed(loss, label_smoothing, log_probs, target, weight, ignore_index, reduction)
     return loss
+
+
+def __getattr__(name: str) -> Any:
+    """torch.nn.functional's other functions stand beside their layers."""
+    return further.function(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *further.names()})

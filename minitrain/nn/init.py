@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator
 
@@ -64,7 +64,7 @@ def eye_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported, but this has {tensor.ndim}")
     with no_grad():
-        return tensor.copy_(Tensor(np.eye(*tensor.shape, dtype=tensor.dtype)))
+        return tensor.copy_(wrap(np.eye(*tensor.shape, dtype=tensor.dtype)))
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:

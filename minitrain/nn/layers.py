@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Any, overload
 
 import numpy as np
@@ -14,9 +13,10 @@ from minitrain.layout import empty_at_line
 from minitrain.nn import functional as F
 from minitrain.nn import init
 from minitrain.nn.checks import check_probability
+from minitrain.nn.containers import ListOfModules, named
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.arguments import FLOAT, as_dtype
 from minitrain.torchlike.device import device as Device
 
@@ -45,9 +45,9 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         float_type = FLOAT if dtype is None else as_dtype(dtype)
         # In memory the weight lies as (in, out): BLAS multiplies faster by it, forward and backward.
-        self.weight = Parameter(Tensor(empty_at_line((in_features, out_features), float_type).T))
+        self.weight = Parameter(wrap(empty_at_line((in_features, out_features), float_type).T))
         if bias:
-            self.bias = Parameter(Tensor(np.empty(out_features, float_type)))
+            self.bias = Parameter(wrap(np.empty(out_features, float_type)))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -168,7 +168,7 @@ class Dropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
-class Sequential(Module):
+class Sequential(ListOfModules):
     """Modules one after another: the output of each is the input of the next.
 
     modules: the Modules, named 0, 1, ...; or one OrderedDict of them, which names them.
@@ -180,12 +180,8 @@ class Sequential(Module):
     def __init__(self, modules: OrderedDict[str, Module], /) -> None: ...
     def __init__(self, *modules: Any) -> None:
         super().__init__()
-        by_name = len(modules) == 1 and isinstance(modules[0], OrderedDict)
-        named = modules[0] if by_name else {str(i): module for i, module in enumerate(modules)}
-        for name, module in named.items():
-            if not isinstance(module, Module):
-                raise TypeError(f"{type(module).__name__} is not a Module subclass: {module!r}")
-            self.register_module(name, module)
+        for name, module in named(modules).items():
+            self.register_module(name, self._checked(module))
 
     def forward(self, input: Any) -> Any:
         """Run all of them on input."""
@@ -193,28 +189,5 @@ class Sequential(Module):
             input = module(input)
         return input
 
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]  # a Sequential holds no None
-
-    def __getitem__(self, index: int | slice) -> Module:
-        if isinstance(index, slice):
-            named = list(self._modules.items())[index]
-            return Sequential(OrderedDict((name, module) for name, module in named if module is not None))
-        return list(self)[index]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        self.register_module(list(self._modules)[index], module)
-
-    def __delitem__(self, index: int) -> None:
-        rest = [module for i, module in enumerate(self) if i != range(len(self))[index]]
-        self._modules.clear()
-        for module in rest:
-            self.append(module)
-
-    def append(self, module: Module) -> Sequential:
-        """Add a Module at the end; returns self."""
-        self.register_module(str(len(self)), module)
-        return self
+    def _sliced(self, named: list[tuple[str, Module]]) -> Sequential:
+        return Sequential(OrderedDict(named))

@@ -31,6 +31,8 @@ class Module(ModuleState):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if self._forward_pre_hooks:
+                args = self._prepared(args)
             output = self.forward(*args, **kwargs)
             if self._forward_hooks:
                 for hook in list(self._forward_hooks.values()):

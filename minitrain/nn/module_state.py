@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from minitrain.nn.module_tree import ModuleTree
 from minitrain.ops import Array
-from minitrain.tensor import Tensor, increment_version
+from minitrain.tensor import Tensor, increment_version, wrap
 from minitrain.torchlike.arguments import as_dtype
 
 
@@ -32,7 +32,7 @@ class ModuleState(ModuleTree):
 
     def to(self, *args: Any, dtype: npt.DTypeLike | None = None, device: Any = None, **options: Any) -> Self:
         """Change the floating dtype of all Parameters and buffers, as Tensor.to; the device is the CPU."""
-        target = Tensor(np.empty(0, np.float32)).to(*args, dtype=dtype, device=device, **options).dtype
+        target = wrap(np.empty(0, np.float32)).to(*args, dtype=dtype, device=device, **options).dtype
         if target.kind != "f":
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got {target}")
         if dtype is None and not any(isinstance(arg, Tensor | np.dtype | type) for arg in args):
@@ -65,13 +65,21 @@ class ModuleState(ModuleTree):
         state: OrderedDict[str, Tensor] = OrderedDict()
         for path, module in self.named_modules(remove_duplicate=False):
             for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-                if tensor is not None:
+                if tensor is not None and name not in module._not_saved:
                     state[f"{path}.{name}" if path else name] = tensor
         return state
 
-    def state_dict(self) -> OrderedDict[str, Tensor]:
-        """All Parameters and buffers by their dotted names, detached; they share memory with the Module's own."""
-        return OrderedDict((name, tensor.detach()) for name, tensor in self._state().items())
+    def state_dict(
+        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict[str, Tensor]:
+        """All Parameters and saved buffers by their dotted names; they share memory with the Module's own.
+
+        destination: a dict to add them to. prefix: of their names. keep_vars: the Parameters themselves, not detached.
+        """
+        state: OrderedDict[str, Tensor] = OrderedDict() if destination is None else destination
+        for name, tensor in self._state().items():
+            state[prefix + name] = tensor if keep_vars else tensor.detach()
+        return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy values into the Parameters and buffers that are there: their memory, its order and dtype stay.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor
+from minitrain.torchlike.not_offered import advice, check_keywords
 
 if TYPE_CHECKING:
     from minitrain.nn.module import Module
@@ -37,11 +38,14 @@ class ModuleTree:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _forward_hooks: dict[RemovableHandle, Callable[..., Any]]
+    _forward_pre_hooks: dict[RemovableHandle, Callable[..., Any]]
+    _not_saved: set[str]
 
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
-        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks"):
+        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
             object.__setattr__(self, name, {})
+        object.__setattr__(self, "_not_saved", set())
 
     def __setattr__(self, name: str, value: Any) -> None:
         # What a name was registered as it stays, until a Parameter or a Module takes its place.
@@ -67,7 +71,9 @@ class ModuleTree:
         for kind in ("_parameters", "_buffers", "_modules"):
             if kind in attributes and name in attributes[kind]:  # before super().__init__() no kind is there
                 return attributes[kind][name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        told = advice(f"nn.Module.{name}") if name in ("cuda", "half", "bfloat16") else ""
+        hint = f": minitrain does not offer it: {told}" if told else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def __delattr__(self, name: str) -> None:
         for kind in (self._parameters, self._buffers, self._modules):
@@ -99,11 +105,12 @@ class ModuleTree:
             )
         self._register("_parameters", name, param)
 
-    def register_buffer(self, name: str, tensor: Tensor | None) -> None:
-        """Add a Tensor that belongs to the state but is not learned."""
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a Tensor that is not learned. persistent: whether it belongs to the state_dict."""
         if not isinstance(tensor, Tensor | None):
             raise TypeError(f"cannot assign {type(tensor).__name__} as buffer {name!r}: expected Tensor or None")
         self._register("_buffers", name, tensor)
+        (self._not_saved.discard if persistent else self._not_saved.add)(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a child Module; the same as assigning it to an attribute."""
@@ -115,15 +122,83 @@ class ModuleTree:
 
     add_module = register_module
 
-    def register_forward_hook(self, hook: Callable[[Any, Any, Any], Any]) -> RemovableHandle:
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if options and cls.__module__.startswith("minitrain."):
+            check_keywords(cls.__init__, f"{cls.__name__}.__init__", options)
+        return super().__new__(cls)
+
+    def _prepared(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of forward, as the hooks before it leave them."""
+        for hook in list(self._forward_pre_hooks.values()):
+            replacement = hook(self, args)
+            if replacement is not None:
+                args = replacement if isinstance(replacement, tuple) else (replacement,)
+        return args
+
+    def get_submodule(self, target: str) -> Module:
+        """The Module of this dotted name; self for "". Raises AttributeError if there is none."""
+        found: Any = self
+        for name in target.split(".") if target else ():
+            if name not in found._modules:
+                raise AttributeError(f"{type(found).__name__} has no attribute `{name}`")
+            found = found._modules[name]
+        return cast("Module", found)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The Parameter of this dotted name. Raises AttributeError if there is none."""
+        path, _, name = target.rpartition(".")
+        param = self.get_submodule(path)._parameters.get(name)
+        if param is None:
+            raise AttributeError(f"`{name}` is not an nn.Parameter of {path or type(self).__name__}")
+        return param
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of this dotted name. Raises AttributeError if there is none."""
+        path, _, name = target.rpartition(".")
+        buffer = self.get_submodule(path)._buffers.get(name)
+        if buffer is None:
+            raise AttributeError(f"`{name}` is not a buffer of {path or type(self).__name__}")
+        return buffer
+
+    def register_forward_pre_hook(
+        self, hook: Callable[[Any, Any], Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Have hook(module, args) called before each forward; what it returns, if not None, takes args' place."""
+        if with_kwargs:
+            raise NotImplementedError("with_kwargs=True is not offered; pass the arguments by position.")
+        return _add_hook(self._forward_pre_hooks, hook, prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[[Any, Any, Any], Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
         """Have hook(module, args, output) called after each forward, after the hooks that are there already.
 
         args: the positional arguments of the call. What hook returns, if it is not None, takes output's place.
         Returns a handle whose remove() takes the hook away.
         """
-        handle = RemovableHandle(self._forward_hooks)
-        self._forward_hooks[handle] = hook
-        return handle
+        if with_kwargs or always_call:
+            raise NotImplementedError("with_kwargs and always_call are not offered; leave them out.")
+        return _add_hook(self._forward_hooks, hook, prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[[Any, Any, Any], Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Have hook(module, grad_input, grad_output) called in backward, with the gradients as tuples of Tensors.
+
+        It is called when the gradient of the output has arrived; grad_input is (None,) then. It must return None.
+        """
+        handles: list[Any] = []
+
+        def watch(module: Any, args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.requires_grad:
+                handles.append(output.register_hook(lambda grad: hook(module, (None,), (grad,))))
+
+        return self.register_forward_hook(watch, prepend=prepend)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The Modules one level down, each once."""
@@ -198,6 +273,18 @@ class ModuleTree:
         if not parts and len(extra) <= 1:
             return f"{type(self).__name__}({''.join(extra)})"
         return "\n  ".join([f"{type(self).__name__}(", *extra, *parts]) + "\n)"
+
+
+def _add_hook(
+    hooks: dict[RemovableHandle, Callable[..., Any]], hook: Callable[..., Any], prepend: bool
+) -> RemovableHandle:
+    handle = RemovableHandle(hooks)
+    others = dict(hooks)
+    hooks[handle] = hook
+    if prepend:
+        for other in others:
+            hooks[other] = hooks.pop(other)
+    return handle
 
 
 def add_location(error: Exception, module: ModuleTree) -> None:

@@ -10,6 +10,11 @@ never a saved array. An operand of an arithmetic operation may be a Python numbe
 operand's dtype; it gets no gradient.
 """
 
+from minitrain.ops.activation import ELU, Hardtanh, LeakyReLU, LogSigmoid, SiLU, Softplus
+from minitrain.ops.binary_loss import BCELoss, BCEWithLogitsLoss, SmoothL1Loss
+from minitrain.ops.choice import Fmax, Fmin, Lerp
+from minitrain.ops.convolution import AvgPool2d, Conv2d, MaxPool2d
+from minitrain.ops.division import DivRounded, Fmod, Remainder
 from minitrain.ops.elementwise import (
     Abs,
     Add,
@@ -29,6 +34,8 @@ from minitrain.ops.elementwise import (
     Tanh,
     Where,
 )
+from minitrain.ops.erf import Erf, Erfc
+from minitrain.ops.exponential import Exp2, Expm1, Log1P, Log2, Log10, Logaddexp, Logaddexp2, Xlogy
 from minitrain.ops.function import (
     Array,
     Context,
@@ -37,6 +44,7 @@ from minitrain.ops.function import (
     Reduction,
     unbroadcast,
 )
+from minitrain.ops.hyperbolic import Acosh, Asinh, Atanh, Cosh, Sinh
 from minitrain.ops.linear import (
     Linear,
     Matmul,
@@ -47,6 +55,8 @@ from minitrain.ops.loss import (
     NLLLoss,
     Softmax,
 )
+from minitrain.ops.normalization import Normalize
+from minitrain.ops.powers import Hypot, Reciprocal, Rsqrt
 from minitrain.ops.reduce import (
     Amax,
     Max,
@@ -54,6 +64,7 @@ from minitrain.ops.reduce import (
     Sum,
     Var,
 )
+from minitrain.ops.rounding import Ceil, Copysign, Floor, Frac, NanToNum, Round, Sign, Trunc
 from minitrain.ops.shape import (
     Cat,
     Clone,
@@ -67,51 +78,105 @@ from minitrain.ops.shape import (
     Transpose,
     ViewPut,
 )
+from minitrain.ops.trigonometry import Acos, Asin, Atan, Atan2, Cos, Sin, Sinc, Tan
 
 __all__ = [
+    "ELU",
     "Abs",
+    "Acos",
+    "Acosh",
     "Add",
     "Amax",
     "Array",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atan2",
+    "Atanh",
+    "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "Cat",
+    "Ceil",
     "Clamp",
     "Clone",
     "Context",
+    "Conv2d",
+    "Copysign",
+    "Cos",
+    "Cosh",
     "Div",
+    "DivRounded",
+    "Erf",
+    "Erfc",
     "Exp",
+    "Exp2",
     "Expand",
+    "Expm1",
     "Flatten",
+    "Floor",
+    "Fmax",
+    "Fmin",
+    "Fmod",
+    "Frac",
     "Function",
     "Gradients",
+    "Hardtanh",
+    "Hypot",
     "Index",
     "IndexPut",
+    "LeakyReLU",
+    "Lerp",
     "Linear",
     "Log",
+    "Log1P",
+    "Log2",
+    "Log10",
+    "LogSigmoid",
     "LogSoftmax",
+    "Logaddexp",
+    "Logaddexp2",
     "MSELoss",
     "Matmul",
     "Max",
+    "MaxPool2d",
     "Maximum",
     "Mean",
     "Minimum",
     "Mul",
     "NLLLoss",
+    "NanToNum",
     "Neg",
+    "Normalize",
     "Permute",
     "Pow",
     "ReLU",
+    "Reciprocal",
     "Reduction",
+    "Remainder",
     "Reshape",
+    "Round",
+    "Rsqrt",
+    "SiLU",
     "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinc",
+    "Sinh",
+    "SmoothL1Loss",
     "Softmax",
+    "Softplus",
     "Sqrt",
     "Sub",
     "Sum",
+    "Tan",
     "Tanh",
     "ToCopy",
     "Transpose",
+    "Trunc",
     "Var",
     "ViewPut",
     "Where",
+    "Xlogy",
     "unbroadcast",
 ]

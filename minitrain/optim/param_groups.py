@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -21,6 +21,7 @@ State = dict[str, Tensor]
 
 SWITCHES = ("foreach", "fused", "capturable", "differentiable")  # torch's choices among its implementations
 STEP_0 = np.zeros((), np.float32)  # a count of steps, as torch keeps it
+SCALARS = {"step", "mu_product"}  # what is remembered once a parameter, and not for each of its elements
 
 # What torch's errors call the hyperparameters that must not be negative.
 LABELS = {
@@ -29,11 +30,17 @@ LABELS = {
     "momentum": "momentum value",
     "alpha": "alpha value",
     "weight_decay": "weight_decay value",
+    "lr_decay": "lr_decay value",
+    "initial_accumulator_value": "initial_accumulator_value value",
+    "rho": "rho value",
+    "momentum_decay": "momentum_decay value",
 }
 
 
 class ParamGroups:
     """Groups of parameters with their options, and a state for each parameter."""
+
+    _opt_called = False  # whether step() was called: schedulers warn if not
 
     def __init__(self, params: Params, defaults: dict[str, Any], **switches: bool | None) -> None:
         self.defaults = _offered({**defaults, **switches})
@@ -132,7 +139,7 @@ class ParamGroups:
                 raise ValueError(f"loaded state dict has a state for parameter {number!r}, which is in no group.")
             param = params[number]
             for name, value in values.items():
-                like = STEP_0 if name == "step" else param.array
+                like = STEP_0 if name in SCALARS else param.array
                 if value is None:  # as older torch has a momentum_buffer that it does not use
                     continue
                 if np.shape(value) != like.shape:
@@ -165,12 +172,18 @@ class ParamGroups:
             watcher.before_step(self)
         with np.errstate(all="ignore"):
             yield
+        self._opt_called = True
         if watcher is not None:
             watcher.after_step(self)
 
 
 def _offered(options: dict[str, Any]) -> dict[str, Any]:
-    """The options without torch's switches. Raises NotImplementedError for one that is on, ValueError for a nan."""
+    """The options without torch's switches, an lr that is a Tensor as a number.
+
+    Raises NotImplementedError for a switch that is on, ValueError for a nan.
+    """
+    if "lr" in options:
+        options = {**options, "lr": _number("lr", options["lr"])}
     for name, value in options.items():
         if name in SWITCHES and value:
             raise NotImplementedError(
@@ -179,6 +192,15 @@ def _offered(options: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, float | np.floating) and math.isnan(value):
             raise ValueError(f"Invalid {name}: {value}, expected a number")
     return {name: value for name, value in options.items() if name not in SWITCHES}
+
+
+def _number(name: str, value: Any) -> Any:
+    """A Tensor's number, and anything else as it is. Raises ValueError for a Tensor of another size than 1."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.numel() != 1:
+        raise ValueError(f"Tensor lr must be 1-element, but {name} has shape {list(value.shape)}; pass a number.")
+    return value.item()
 
 
 def check_hyperparameters(options: dict[str, Any]) -> None:
@@ -199,6 +221,7 @@ def check_hyperparameters(options: dict[str, Any]) -> None:
 
 def _check(what: str, value: Any, below: float | None = None) -> None:
     """Raise TypeError unless value is a number, and ValueError unless it is 0 or larger, and below a bound."""
+    value = _number(what, value)
     if not isinstance(value, int | float | np.number):
         raise TypeError(f"{what} must be a Python number, but got {type(value).__name__}")
     if not value >= 0 or (below is not None and value >= below):  # nan >= 0 is False
@@ -206,8 +229,8 @@ def _check(what: str, value: Any, below: float | None = None) -> None:
         raise ValueError(f"Invalid {what}: {value}, expected a number from 0 up{bound}")
 
 
-def _buffer(state: State, name: str, like: Array) -> Array:
-    """The array that state has under this name; zeros in the shape, dtype and memory order of `like` at first."""
+def _buffer(state: State, name: str, like: Array, start: float = 0) -> Array:
+    """The array that state has under this name; filled with `start`, in `like`'s shape, dtype and order, at first."""
     if name not in state:
-        state[name] = Tensor(np.zeros_like(like))
+        state[name] = wrap(np.full_like(like, start))
     return state[name].array

@@ -19,7 +19,7 @@ from minitrain.runs.config import DATASETS, Config, ConfigError
 from minitrain.runs.eps_sweep import Sweep
 from minitrain.runs.gradient_table import EPS, Checked
 from minitrain.runs.model import build_model
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import manual_seed
 
@@ -123,7 +123,7 @@ def _check_layers(
 
 def _part(x: Tensor) -> Tensor:
     """The first samples, as a leaf that requires a gradient if x does."""
-    return Tensor(x.array[:LAYER_ROWS].copy()).requires_grad_(x.requires_grad)
+    return wrap(x.array[:LAYER_ROWS].copy()).requires_grad_(x.requires_grad)
 
 
 def sweep_eps(config: Config, plant: Callable[[Any, Any, Any], Any] | None = None) -> Sweep:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from minitrain import nn
-from minitrain.diagnosis.anomaly import Anomaly, AnomalyError, detect_anomaly
+from minitrain.diagnosis.anomaly import detect_anomaly
+from minitrain.diagnosis.anomaly_report import Anomaly, AnomalyError
 from minitrain.diagnosis.nonfinite_causes import UNUSUAL, describe
 from minitrain.ops import Array
 from minitrain.runs.backend import Backend, make_optimizer

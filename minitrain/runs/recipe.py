@@ -11,7 +11,7 @@ from minitrain.runs.backend import Backend
 from minitrain.runs.config import DATASETS, Config
 from minitrain.runs.model import build_model
 from minitrain.runs.recorder import Stoppable
-from minitrain.tensor import Tensor
+from minitrain.tensor import wrap
 from minitrain.torchlike.random import default_generator, manual_seed
 
 
@@ -44,7 +44,7 @@ class Training:
             "config": dataclasses.asdict(self.config),
             "model": self.backend.state_dict(self.model),
             "optimizer": self.backend.optimizer_state(self.optimizer),
-            "generator": Tensor(default_generator.get_state()),
+            "generator": wrap(default_generator.get_state()),
             "loader": self.train_dataloader.state_dict(again=again),
         }
 

@@ -52,6 +52,14 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     return TYPE_NAMES[dtype].removesuffix("Tensor")
 
 
+def dtype_of_type(name: str) -> np.dtype[Any]:
+    """The dtype of a type by torch's name, such as 'torch.FloatTensor'. Raises ValueError for any other text."""
+    for dtype, known in TYPE_NAMES.items():
+        if name.removeprefix("torch.") == known:
+            return dtype
+    raise ValueError(f"invalid type: {name!r}; give a dtype such as torch.float32, or 'torch.FloatTensor'.")
+
+
 def as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
     """A dtype that Tensors can have, from a dtype or from bool, int or float. Raises TypeError for any other."""
     try:

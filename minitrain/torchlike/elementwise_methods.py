@@ -11,7 +11,6 @@ import numpy.typing as npt
 from minitrain import ops
 from minitrain.ops import Function
 from minitrain.torchlike.arguments import BOOL, Scalar, by_x, check_broadcast, dtype_name, floating
-from minitrain.torchlike.grad_mode import is_grad_enabled
 from minitrain.torchlike.tensor_base import TensorBase, result_type
 
 if TYPE_CHECKING:
@@ -31,12 +30,14 @@ def _operator(method: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
 class ElementwiseMethods(TensorBase):
     """Shapes broadcast, and dtypes are promoted as in torch."""
 
-    def _elementwise(self, function: type[Function], *operands: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
+    def _elementwise(
+        self, function: type[Function], *operands: Any, dtype: npt.DTypeLike | None = None, **options: Any
+    ) -> Tensor:
         """Apply the operation to the operands, with dtypes promoted and shapes broadcast as in torch."""
         converted = [self._operand(x) for x in operands]
         dtype = result_type(*converted) if dtype is None else np.dtype(dtype)
         try:
-            return self._apply(function, *(_wrapped(x, dtype) for x in converted), compute_dtype=dtype)
+            return self._apply(function, *(_wrapped(x, dtype) for x in converted), compute_dtype=dtype, **options)
         except ValueError as error:
             check_broadcast(*(x.array.shape for x in converted if isinstance(x, TensorBase)))
             raise RuntimeError(str(error)) from None
@@ -82,7 +83,7 @@ class ElementwiseMethods(TensorBase):
         return self._elementwise(ops.Add, self, self._scaled(other, alpha))
 
     def __radd__(self, other: Any) -> Tensor:
-        return self._elementwise(ops.Add, other, self)
+        return self._elementwise(ops.Add, self, other)  # on the tape the Tensor comes first, as in torch
 
     def sub(self, other: Any, *, alpha: Scalar = 1) -> Tensor:
         """self - alpha · other."""
@@ -96,7 +97,7 @@ class ElementwiseMethods(TensorBase):
         return self._elementwise(ops.Mul, self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return self._elementwise(ops.Mul, other, self)
+        return self._elementwise(ops.Mul, self, other)
 
     def div(self, other: Any) -> Tensor:
         """self / other; integers are divided as floats."""
@@ -255,18 +256,6 @@ class ElementwiseMethods(TensorBase):
             except TypeError:
                 raise NotImplementedError(f"{compare.__name__} is not offered for {dtype}") from None
 
-    def _without_gradient(self, function: Callable[..., Any], a: Any, b: Any) -> Tensor:
-        if is_grad_enabled() and any(isinstance(x, TensorBase) and x.requires_grad for x in (a, b)):
-            raise NotImplementedError(f"{function.__name__} has no gradient in minitrain; detach() its operands first.")
-        if all(isinstance(x, bool) or (isinstance(x, TensorBase) and x.dtype == BOOL) for x in (a, b)):
-            raise NotImplementedError(f"{function.__name__} is not implemented for bool; convert with .long() first.")
-        result = self._compare(function, a, b)
-        if result is not NotImplemented and result.dtype.kind != "f":
-            divisor = b.array if isinstance(b, TensorBase) else np.asarray(b)
-            if result.numel() and not divisor.all():
-                raise RuntimeError("ZeroDivisionError: an integer is divided by 0")
-        return result
-
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return self._compare(np.equal, self, other)
 
@@ -285,9 +274,6 @@ class ElementwiseMethods(TensorBase):
     def __ge__(self, other: Any) -> Tensor:
         return self._compare(np.greater_equal, self, other)
 
-    def __invert__(self) -> Tensor:
-        return self._new(np.asarray(~self.array))
-
     def __and__(self, other: Any) -> Tensor:
         return self._compare(np.bitwise_and, self, other)
 
@@ -298,18 +284,6 @@ class ElementwiseMethods(TensorBase):
         return self._compare(np.bitwise_xor, self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
-
-    def __mod__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.remainder, self, other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.remainder, other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.floor_divide, self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return self._without_gradient(np.floor_divide, other, self)
 
     def __contains__(self, element: Any) -> bool:
         return bool((self == element).array.any())

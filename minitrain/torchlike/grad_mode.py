@@ -14,6 +14,7 @@ from minitrain.ops import Array, Context, Function
 
 class _GradMode(threading.local):
     enabled = True
+    inference = False
 
 
 grad_mode = _GradMode()
@@ -28,7 +29,8 @@ class _Mode(ContextDecorator):
     """Sets the grad mode on entry and restores the previous one on exit; it can be nested and reused."""
 
     mode: bool
-    _previous: list[bool]
+    inference = False
+    _previous: list[tuple[bool, bool]]
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         new = super().__new__(cls)
@@ -56,15 +58,15 @@ class _Mode(ContextDecorator):
 
     def _recreate_cm(self) -> Self:
         new = type(self)()  # each call of a decorated function gets its own: other threads may call it meanwhile
-        new.mode = self.mode
+        new.mode, new.inference = self.mode, self.inference
         return new
 
     def __enter__(self) -> None:
-        self._previous.append(grad_mode.enabled)
-        grad_mode.enabled = self.mode
+        self._previous.append((grad_mode.enabled, grad_mode.inference))
+        grad_mode.enabled, grad_mode.inference = self.mode, self.inference or grad_mode.inference
 
     def __exit__(self, *exception: object) -> None:
-        grad_mode.enabled = self._previous.pop()
+        grad_mode.enabled, grad_mode.inference = self._previous.pop()
 
 
 class no_grad(_Mode):  # noqa: N801, torch's name
@@ -80,18 +82,16 @@ class enable_grad(_Mode):  # noqa: N801, torch's name
 
 
 class inference_mode(_Mode):  # noqa: N801, torch's name
-    """no_grad under torch's other name. (torch also forbids using the results in a graph later; minitrain allows it.)
-
-    inference_mode(False) is enable_grad.
-    """
+    """no_grad whose results may not be used in a graph later, nor written to. inference_mode(False) is enable_grad."""
 
     mode = False
+    inference = True
 
     def __new__(cls, mode: Callable[..., Any] | bool = True) -> Any:
         if not isinstance(mode, bool):
             return super().__new__(cls, mode)
         new = super().__new__(cls)
-        new.mode = not mode
+        new.mode, new.inference = not mode, mode
         return new
 
 

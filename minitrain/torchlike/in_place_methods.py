@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,15 +11,16 @@ from minitrain import ops
 from minitrain.ops import Array, Function
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import BOOL, Scalar, as_indices, category, check_broadcast, dtype_name, floating
-from minitrain.torchlike.elementwise_methods import ElementwiseMethods, _wrapped
-from minitrain.torchlike.grad_mode import is_grad_enabled
-from minitrain.torchlike.tensor_base import TensorBase, increment_version, result_type
+from minitrain.torchlike.comparison_methods import ComparisonMethods
+from minitrain.torchlike.elementwise_methods import _wrapped
+from minitrain.torchlike.grad_mode import grad_mode, is_grad_enabled
+from minitrain.torchlike.tensor_base import RESHAPED, TensorBase, increment_version, result_type
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
 
 
-class InPlaceMethods(ElementwiseMethods):
+class InPlaceMethods(ComparisonMethods):
     """self[...] = an operation of self."""
 
     def _records_write(self, *operands: Any) -> bool:
@@ -27,6 +29,11 @@ class InPlaceMethods(ElementwiseMethods):
             raise RuntimeError(
                 "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, or it wraps a "
                 "read-only array. clone() it first."
+            )
+        if self._inference and not grad_mode.inference:
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed. clone() it first, or use "
+                "no_grad() where it is made."
             )
         on_tape = (isinstance(x, TensorBase) and x.requires_grad for x in (self, self._base, *operands))
         if not is_grad_enabled() or not any(on_tape):
@@ -37,20 +44,24 @@ class InPlaceMethods(ElementwiseMethods):
                 f"a {'' if self._base is None else 'view of a '}leaf Variable that requires grad is being used in an "
                 "in-place operation. Change it inside `with no_grad():`, or write the change out of place."
             )
-        if self._refusal:
-            raise RuntimeError(self._refusal)
+        if self._refusal or (self._base is not None and self._base._reshaped):
+            raise RuntimeError(self._refusal or RESHAPED)
         return True
 
     def _write(self, function: type[Function], *operands: Any, **options: Any) -> Self:
         """self[...] = function(self, *operands); if that is recorded, self has a new history from then on."""
+        operands = tuple([_wrapped(x, self.dtype) for x in operands])
+        return self._write_result(lambda before: self._apply(function, before, *operands, **options), operands)
+
+    def _write_result(self, compute: Callable[[Tensor], Tensor], operands: Sequence[Any]) -> Self:
+        """self[...] = compute(self), where compute also uses these operands."""
         recording = self._records_write(*operands)
         # The value before the write stands for self on the tape, with a memory of its own: backward may need it.
         before = self._standing_for(self, self.array.copy()) if recording else self._new(self.array)
-        operands = tuple([_wrapped(x, self.dtype) for x in operands])
         try:
-            after = self._apply(function, before, *operands, **options)
+            after = compute(before)
         except ValueError as error:
-            check_broadcast(*(x.array.shape for x in (before, *operands) if isinstance(x, TensorBase)))
+            check_broadcast(*(x.array.shape for x in (self, *operands) if isinstance(x, TensorBase)))
             raise RuntimeError(str(error)) from None
         if after.array.shape != self.array.shape:
             raise RuntimeError(

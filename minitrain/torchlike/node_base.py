@@ -10,6 +10,11 @@ import numpy as np
 
 from minitrain.ops import Array, Context, Function
 
+INFERENCE = (
+    "Inference tensors cannot be saved for backward: this one was made in inference_mode. Use no_grad() there instead, "
+    "or clone() it outside."
+)
+
 
 class Version:
     """How often a piece of memory was written in place; shared by all Tensors that are views of it."""
@@ -22,6 +27,7 @@ class Variable(Protocol):
 
     array: Array
     _version: Version
+    _inference: bool
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """Add grad to .grad; an owned array belongs to nobody else and may be kept."""
@@ -51,6 +57,8 @@ class NodeBase(Context):
             array = getattr(known, "array", None)
             for saved in self._saved:
                 if saved is array and array is not None:
+                    if known._inference:
+                        raise RuntimeError(INFERENCE)
                     versions.append((known._version, known._version.number, place))
         self._versions = versions
 

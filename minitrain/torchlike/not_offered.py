@@ -52,7 +52,7 @@ ADVICE: dict[str, str] = {
     "nn.functional.gumbel_softmax": "add Gumbel noise -log(-log(rand)) to the logits and take softmax.",
     **dict.fromkeys(("nn.DataParallel", "nn.parallel", "distributed", "multiprocessing"), PROCESSES),
     "optim.LBFGS": "use Adam or SGD.",
-    **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.RAdam", "optim.Adafactor"), "use Adam."),
+    **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.Adafactor"), "use Adam."),
     "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",
     **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends.cudnn", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
     **dict.fromkeys(("Tensor.pin_memory", "Tensor.is_cuda"), DEVICES),
@@ -102,13 +102,13 @@ def explanation(name: str, offered: Iterable[str] = ()) -> str:
     return f"minitrain does not offer {shown}: {told}"
 
 
-def module_getattr(module: str) -> Callable[[str], Any]:
+def module_getattr(module: str, depth: int = 1) -> Callable[[str], Any]:
     """A module's __getattr__: raises AttributeError with the explanation, ImportError in an import statement."""
 
     def __getattr__(name: str) -> Any:  # noqa: N807, the module's own
         offered = vars(sys.modules[module]).get("__all__", ())
         text = f"module {module!r} has no attribute {name!r}: {explanation(torch_name(module, name), offered)}"
-        if not name.startswith("__") and _is_importing(sys._getframe(1)):
+        if not name.startswith("__") and _is_importing(sys._getframe(depth)):
             raise ImportError(text, name=name)
         raise AttributeError(text)
 

@@ -20,6 +20,7 @@ from minitrain.torchlike.arguments import (
     as_dtype,
     as_indices,
     as_shape,
+    dtype_of_type,
 )
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.names import numpy_names
@@ -38,7 +39,9 @@ class ConversionMethods(TensorBase):
 
     def type(self, dtype: npt.DTypeLike | None = None) -> Any:
         """Self in another dtype; without an argument, the name of this one."""
-        return TYPE_NAMES[self.array.dtype] if dtype is None else self.to(dtype)
+        if dtype is None:
+            return TYPE_NAMES[self.array.dtype]
+        return self.to(dtype_of_type(dtype) if isinstance(dtype, str) else dtype)
 
     def float(self) -> Tensor:
         """Self as float32."""

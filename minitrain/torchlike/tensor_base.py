@@ -13,7 +13,16 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.ops import Array, Context, Function
-from minitrain.torchlike.arguments import Scalar, Size, as_axis, as_dtype, category, dtype_of_number, promote_types
+from minitrain.torchlike.arguments import (
+    Scalar,
+    Size,
+    as_axis,
+    as_dtype,
+    category,
+    dtype_of_number,
+    get_default_dtype,
+    promote_types,
+)
 from minitrain.torchlike.device import CPU
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 
 VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
 CUSTOM_VIEW = "it is a view made by an operation of your own, which cannot be taken again; clone() it first"
+RESHAPED = "it is a view of a Tensor whose shape was changed in place; write the change out of place: x = x.squeeze()"
 NO_GRAD_VIEW = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled, or its base was written "
     "to since. Take the view and write to the memory both inside no_grad, or both outside."
@@ -38,6 +48,7 @@ class Frozen:
 
     array: Array
     _version: Version
+    _inference = False
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """Drop it."""
@@ -64,6 +75,8 @@ class TensorBase:
     _requires_grad = False
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
     _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
+    _inference = False  # whether it was made in inference_mode
+    _reshaped = False  # whether its shape was changed in place, so that views from before cannot be taken again
     _refusal = ""  # why a write into this view cannot be recorded
     _born_at_version = 0  # the version that its history belongs to
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
@@ -98,8 +111,9 @@ class TensorBase:
         if self._refusal == NO_GRAD_VIEW:
             raise RuntimeError(NO_GRAD_VIEW)
         if self._base._recorded_at_version > self._born_at_version:
-            if self._view is None:
-                raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {CUSTOM_VIEW}.")
+            if self._view is None or self._base._reshaped:
+                why = CUSTOM_VIEW if self._view is None else RESHAPED
+                raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {why}.")
             with enable_grad():
                 renewed = self._base
                 for function, options in self._view:
@@ -359,6 +373,22 @@ class TensorBase:
         if isinstance(x, TensorBase | bool | int | float):
             return x
         raise TypeError(f"an operand must be a Tensor or a number, but got {type(x).__name__}")
+
+
+def legacy_array(data: tuple[Any, ...], device: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """The array of torch's old constructors: of a list, an ndarray or a Tensor, or of sizes, with arbitrary values."""
+    if device is not None:
+        Device(device)
+    dtype = get_default_dtype() if dtype is None else dtype
+    if len(data) == 1 and isinstance(data[0], TensorBase):
+        return data[0].array
+    if len(data) == 1 and isinstance(data[0], Size):
+        data = tuple(data[0])
+    if len(data) == 1 and isinstance(data[0], list | tuple | np.ndarray):
+        return np.array(data[0], dtype)
+    if not all(isinstance(size, int) and not isinstance(size, bool) for size in data):
+        raise TypeError(f"new(): data must be a sequence (got {type(data[0]).__name__}); use torch.tensor(number).")
+    return np.empty(data or 0, dtype)
 
 
 def increment_version(tensor: TensorBase) -> None:

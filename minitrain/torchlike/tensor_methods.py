@@ -1,8 +1,8 @@
 """All of Tensor's methods that are torch's names for an operation; each is about a line: which operation it runs."""
 
-from minitrain.torchlike.in_place_methods import InPlaceMethods
+from minitrain.torchlike.metadata_methods import MetadataMethods
 from minitrain.torchlike.reduction_methods import ReductionMethods
 
 
-class TensorMethods(ReductionMethods, InPlaceMethods):
+class TensorMethods(ReductionMethods, MetadataMethods):
     """The base of Tensor."""

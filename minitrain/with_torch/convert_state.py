@@ -10,7 +10,7 @@ import torch
 
 from minitrain import optim
 from minitrain.optim.param_groups import SWITCHES
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 
 
 def to_torch(state: Any) -> Any:
@@ -30,7 +30,7 @@ def to_minitrain(state: Any) -> Any:
 
     def as_tensor(tensor: torch.Tensor) -> Tensor:
         narrow = tensor.dtype in (torch.bfloat16, torch.float16)
-        return Tensor(tensor.detach().to("cpu", torch.float32 if narrow else tensor.dtype).numpy().copy())
+        return wrap(tensor.detach().to("cpu", torch.float32 if narrow else tensor.dtype).numpy().copy())
 
     return _convert(state, torch.Tensor, as_tensor)
 

@@ -1,0 +1,84 @@
+"""Names the likely mistake in a wrong gradient.
+
+Each mistake changes the right numbers in its own way: N times too large, zero where the mask is inverted, each row in
+its neighbour's place. Every test computes the gradient that one mistake would give, and compares it with the wrong one.
+A mistake is reported only if it explains every entry, together with the numbers that show it. Specific explanations
+come before general ones. If nothing fits, nothing is reported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy import (
+    nothing_wrong,
+    wrong_derivative,
+    wrong_factor,
+    wrong_mask,
+    wrong_path,
+    wrong_place,
+    wrong_shape,
+    wrong_sum,
+)
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree
+from minitrain.ops import Array
+
+__all__ = ["Case", "Mistake", "agree", "autopsy"]
+
+# In the order in which they are tried: the specific ones first.
+HYPOTHESES = (
+    wrong_path.not_finite,
+    wrong_path.detached,
+    wrong_path.inputs_swapped,
+    wrong_path.walked,
+    wrong_factor.grad_output_missing,
+    wrong_factor.sign,
+    wrong_factor.mean,
+    wrong_factor.factor,
+    wrong_place.transposed,
+    wrong_place.product_transposed,
+    wrong_sum.one_term,
+    wrong_sum.wrong_axis,
+    wrong_derivative.softmax_at_other_end,
+    wrong_sum.overwritten,
+    wrong_mask.mask_inverted,
+    wrong_mask.mask_missing,
+    wrong_mask.mask_wrong_side,
+    wrong_sum.rows_missing,
+    wrong_derivative.derivative_missing,
+    wrong_derivative.other_end,
+    wrong_derivative.at_output,
+    wrong_derivative.off_diagonal,
+    wrong_derivative.one_hot,
+    wrong_sum.averaged,
+    wrong_factor.operand,
+    wrong_derivative.input_for_result,
+    wrong_place.wrong_place,
+    wrong_factor.eps,
+    wrong_factor.clipped,
+    wrong_factor.shifted,
+    nothing_wrong.kinks,
+    nothing_wrong.rounding,
+)
+
+
+def autopsy(analytic: Array, numeric: Array, **known: Any) -> list[Mistake]:
+    """The likely mistakes in a gradient, the likeliest first. Empty if it is right, or if no known mistake explains it.
+
+    analytic: the gradient to examine. numeric: the right one, measured by finite differences, in the input's shape.
+    known: what else is known about the operation, see Case. The more is given, the more specific the answer.
+    """
+    case = Case(np.asarray(analytic), np.asarray(numeric), **known)
+    if case.analytic.shape != case.numeric.shape:
+        return [found for test in wrong_shape.MISSHAPEN if (found := test(case)) is not None]
+    if not case.numeric.size or not np.isfinite(case.numeric).all() or agree(case.analytic, case.numeric):
+        return []
+    mistakes: dict[str, Mistake] = {}
+    with np.errstate(all="ignore"):
+        for test in HYPOTHESES:
+            mistake = test(case)
+            if mistake is not None:
+                mistakes.setdefault(mistake.name, mistake)
+    return [*mistakes.values()]

@@ -1,0 +1,143 @@
+"""The wrong gradient that is examined, what is known about it, and the helpers that the tests share."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minitrain.ops import Array, unbroadcast
+
+CLOSE = 1e-4  # relative; a numeric gradient in float64 errs by about 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A likely mistake.
+
+    name: a short name, such as "sum-missing" (`minitrain learn zoo` lists all). says: what is probably wrong, and what
+    to do instead. evidence: the numbers that show it.
+    """
+
+    name: str
+    says: str
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.says} Evidence: {self.evidence}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A wrong gradient, and what is known about the operation. Only the two gradients are required.
+
+    analytic: the gradient to examine. numeric: the right gradient, measured, in the input's shape.
+    x: the input. y: the result. grad_output: dL/dy, in y's shape.
+    inputs: all inputs; x is number `which`. others: the right gradient of each input, or None. given: the gradients to
+        examine, by input number.
+    jacobian: dy/dx, measured, (x.size, y.size).
+    derivative_at: measures dL/dx at another input than x.
+    walks: for a function of Tensors, the gradients that walks over its tape give: the right walk under "", and wrong
+        ones under a description of what they do wrong.
+    options: the operation's options, such as dim.
+    sizes: other numbers that a mean may divide by, with a description of each.
+    at_kink: in numeric's shape, True where the function has a kink.
+    eps, dtype: the step and the float type of the measurement.
+    """
+
+    analytic: Array
+    numeric: Array
+    x: Array | None = None
+    y: Array | None = None
+    grad_output: Array | None = None
+    inputs: Sequence[Any] = ()
+    which: int = 0
+    others: Sequence[Array | None] = ()
+    given: Mapping[int, Array] = dataclasses.field(default_factory=dict)
+    jacobian: Array | None = None
+    derivative_at: Callable[[Array], Array] | None = None
+    walks: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sizes: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    at_kink: Array | None = None
+    eps: float | None = None
+    dtype: Any = np.float64
+
+    @property
+    def known(self) -> dict[str, Array]:
+        """The arrays that a wrong factor may consist of, by name."""
+        others = {f"input {i}": x for i, x in enumerate(self.inputs) if i != self.which}
+        named = {"x": self.x, "y": self.y, **others}
+        return {name: z for name, z in named.items() if isinstance(z, np.ndarray) and z.dtype.kind == "f" and z.size}
+
+    @property
+    def spread(self) -> Array | None:
+        """dL/dy in the input's shape: what an operation that only passes it on would return."""
+        return None if self.grad_output is None else summed_to(self.grad_output, self.numeric.shape)
+
+    def terms(self) -> Array | None:
+        """The contribution of each element of y to each entry of the gradient, (y.size, *input's shape)."""
+        if self.jacobian is None or self.grad_output is None or self.jacobian.shape[1] != self.grad_output.size:
+            return None
+        return (self.jacobian * self.grad_output.reshape(-1)).T.reshape(-1, *self.numeric.shape)
+
+    def own_terms(self) -> Array | None:
+        """The contributions in y's shape, if each element of y depends on only one entry of the input; else None."""
+        if self.jacobian is None or self.grad_output is None or self.jacobian.shape[1] != self.grad_output.size:
+            return None
+        if ((np.abs(self.jacobian) > 1e-8 * np.abs(self.jacobian).max(initial=0)).sum(axis=0) > 1).any():
+            return None
+        summed = self.jacobian.sum(axis=0) * self.grad_output.reshape(-1)
+        return np.asarray(summed.reshape(self.grad_output.shape))
+
+
+def agree(a: Array, b: Array, close: float = CLOSE) -> bool:
+    """Whether every entry of a is close to b's, relative to that entry and to b's largest one."""
+    if a.shape != b.shape or not np.isfinite(a).all():
+        return False
+    return bool(np.all(np.abs(a - b) <= close * np.abs(b) + 0.1 * close * np.abs(b).max(initial=0)))
+
+
+def is_zero(array: Array, like: Array) -> Any:
+    """Where an array is 0, relative to the size of another one."""
+    return np.abs(array) <= CLOSE * np.abs(like).max(initial=0)
+
+
+def number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def first_index(mask: Array) -> str:
+    return str([int(i) for i in np.argwhere(mask)[0]])
+
+
+def ratio_of(case: Case) -> float | None:
+    """The ratio of the two gradients, if it is the same everywhere."""
+    a, n = case.analytic, case.numeric
+    ratio = float((a * n).sum() / (n * n).sum())
+    return ratio if ratio != 0 and math.isfinite(ratio) and agree(ratio * n, a) else None
+
+
+def fits(z: Array, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(z.shape, shape) == shape
+    except ValueError:
+        return False
+
+
+def summed_to(term: Array, shape: tuple[int, ...]) -> Array | None:
+    """The term summed to this shape, as after a broadcast; None if the shape does not broadcast to the term's."""
+    return unbroadcast(term, shape) if fits(np.empty(shape), term.shape) else None
+
+
+def slices(part: Array, of: Array) -> tuple[int, list[int]] | None:
+    """The axis and indices where the mask `part` covers all of the mask `of`, if it covers nothing of it elsewhere."""
+    for axis in range(part.ndim):
+        covered, there = (np.moveaxis(mask, axis, 0).reshape(part.shape[axis], -1) for mask in (part & of, of))
+        some, whole = covered.any(axis=1), (covered == there).all(axis=1)
+        if some.any() and whole[some].all() and (there.any(axis=1) & ~some).any():
+            return axis, [int(i) for i in np.flatnonzero(some)]
+    return None

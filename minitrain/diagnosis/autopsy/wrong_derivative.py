@@ -1,0 +1,145 @@
+"""Mistakes in the operation's own derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, fits, is_zero, number, summed_to
+from minitrain.ops import Array
+
+
+def derivative_missing(case: Case) -> Mistake | None:
+    spread = case.spread
+    if spread is None or not agree(spread, case.analytic):
+        return None
+    says = "dL/dy is passed on unchanged: the operation's own derivative is missing. Multiply by it."
+    return Mistake("derivative-missing", says, "analytic = dL/dy everywhere.")
+
+
+# Derivatives as functions of one number t, which is the result (for exp, tanh, sigmoid, sqrt) or the input.
+LOCAL: dict[str, Callable[[Array], Array]] = {
+    "t": lambda t: t,
+    "1 - t²": lambda t: 1 - t * t,
+    "t · (1 - t)": lambda t: t * (1 - t),
+    "1 / 2t": lambda t: 1 / (2 * t),
+    "1 / t": lambda t: 1 / t,
+    "2 · t": lambda t: 2 * t,
+    "exp t": np.exp,
+    "sign t": np.sign,
+}
+
+
+def other_end(case: Case) -> Mistake | None:
+    x, y, g = case.x, case.y, case.grad_output
+    if x is None or y is None or g is None or not x.shape == y.shape == case.numeric.shape == g.shape:
+        return None
+    for formula, local in LOCAL.items():
+        for name, belongs, taken, right, wrong in (("at-input", y, x, "y", "x"), ("at-output", x, y, "x", "y")):
+            if agree(g * local(taken), case.analytic) and agree(g * local(belongs), case.numeric):
+                what = {"x": "the input x", "y": "the result y"}
+                says = (
+                    f"The derivative is computed from {what[wrong]} instead of {what[right]}: t = {right} in {formula}."
+                )
+                evidence = f"dL/dy · ({formula}) gives this gradient with t = {wrong}, the right one with t = {right}."
+                return Mistake(name, says, evidence)
+    return None
+
+
+def at_output(case: Case) -> Mistake | None:
+    if case.derivative_at is None or case.x is None or case.y is None or case.x.shape != case.y.shape:
+        return None
+    there = case.derivative_at(case.y)
+    if not agree(there, case.analytic):
+        return None
+    says = "The derivative is computed at the result y instead of the input x."
+    return Mistake("at-output", says, "the numeric gradient at x = y equals analytic everywhere.")
+
+
+def softmax_formulas(case: Case) -> Iterator[tuple[Callable[[Any, int], Array], str, int]]:
+    """The formula of softmax or log-softmax, of the result and an axis, if it gives the right gradient."""
+    y, g, dim = case.y, case.grad_output, case.options.get("dim")
+    if y is None or g is None or y.shape != case.numeric.shape or not isinstance(dim, int):
+        return
+
+    def softmax(t: Array, axis: int) -> Array:
+        return np.asarray(t * (g - (g * t).sum(axis=axis, keepdims=True)))
+
+    def log_softmax(t: Array, axis: int) -> Array:
+        return np.asarray(g - np.exp(t) * g.sum(axis=axis, keepdims=True))
+
+    for name, of in (("softmax", softmax), ("log-softmax", log_softmax)):
+        if agree(of(y, dim), case.numeric):
+            yield of, name, dim % y.ndim
+
+
+def softmax_at_other_end(case: Case) -> Mistake | None:
+    x, y, g = case.x, case.y, case.grad_output
+    for of, name, dim in softmax_formulas(case):
+        if x is not None and agree(of(x, dim), case.analytic):
+            says = "The input x is used instead of the result y of the formula."
+            return Mistake("at-input", says, "the formula with x in place of y gives this gradient.")
+        if name == "log-softmax" and g is not None and y is not None:
+            if agree(g - y * g.sum(axis=dim, keepdims=True), case.analytic):
+                says = "The formula needs the probabilities, exp y, but the log-probabilities y are used."
+                return Mistake("operand", says, "the formula with y in place of exp y gives this gradient.")
+            if agree(-np.exp(y) * g.sum(axis=dim, keepdims=True), case.analytic):
+                says = (
+                    "The first term, dL/dy itself, is missing. With cross-entropy, it is the one-hot of the right "
+                    "class; without it, only softmax is left."
+                )
+                return Mistake("one-hot-missing", says, "-exp y · Σ dL/dy gives this gradient.")
+    return None
+
+
+def off_diagonal(case: Case) -> Mistake | None:
+    g, jacobian = case.grad_output, case.jacobian
+    if g is None or jacobian is None or g.shape != case.numeric.shape or jacobian.shape[0] != jacobian.shape[1]:
+        return None
+    diagonal = (np.diag(jacobian) * g.reshape(-1)).reshape(g.shape)
+    without_sum = any(name == "softmax" and agree(g * case.y, case.analytic) for _, name, _ in softmax_formulas(case))
+    if not without_sum and not agree(diagonal, case.analytic):
+        return None
+    says = (
+        "Each result depends on all inputs of its row (they share a sum), but only its own input is counted. The "
+        "off-diagonal part of the Jacobian, the term with the sum over the row, is missing."
+    )
+    return Mistake("off-diagonal-missing", says, "the Jacobian's diagonal alone gives this gradient.")
+
+
+def one_hot(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    apart = a - n
+    if n.ndim == 0 or n.size < 3:
+        return None
+    for axis in range(n.ndim):
+        if n.shape[axis] < 2:
+            continue
+        one_each = (~is_zero(apart, n)).sum(axis=axis) == 1
+        if not one_each.all():
+            continue
+        differences = apart[~is_zero(apart, n)]
+        rows = a.sum(axis=axis).reshape(-1)  # for a softmax: what the one-hot would subtract
+        if np.allclose(rows, rows[0], rtol=1e-3) and np.allclose(differences, rows[0], rtol=1e-3):
+            says = (
+                "The one-hot of the right class is missing. The gradient of softmax with cross-entropy is softmax - "
+                "onehot(target), but here it is softmax alone."
+            )
+            evidence = f"along axis {axis} exactly one entry differs in each row, by {number(float(differences[0]))}."
+            return Mistake("one-hot-missing", says, evidence)
+    return None
+
+
+def input_for_result(case: Case) -> Mistake | None:
+    """An operation of two inputs: an input is used instead of the result."""
+    terms, y = case.own_terms(), case.y
+    if terms is None or y is None or terms.shape != y.shape:
+        return None
+    for name, z in case.known.items():
+        summed = summed_to(terms * z / y, case.numeric.shape) if name != "y" and fits(z, y.shape) else None
+        if summed is not None and agree(summed, case.analytic):
+            says = f"The derivative has the factor y, the result, but {name} is used instead."
+            return Mistake("at-input", says, f"the right terms with {name} in place of y give this gradient.")
+    return None

@@ -1,0 +1,171 @@
+"""Mistakes in a factor, a sign, a mean's 1/N, or an added constant."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, is_zero, number, ratio_of, summed_to
+from minitrain.ops import Array
+
+
+def grad_output_missing(case: Case) -> Mistake | None:
+    if case.jacobian is None or case.grad_output is None:
+        return None
+    ones = case.jacobian.sum(axis=1).reshape(case.numeric.shape)
+    if not agree(ones, case.analytic):
+        return None
+    says = "The chain rule's factor dL/dy is missing: this is dy/dx alone. Multiply by grad_output."
+    return Mistake("grad-output-missing", says, "it equals the gradient for dL/dy = 1, whatever dL/dy is.")
+
+
+def _sizes(case: Case) -> dict[int, str]:
+    """The numbers that a mean may divide by, with a description of each."""
+    counted = dict(case.sizes)
+    arrays = {"the input": case.numeric, "the result": case.y, "dL/dy": case.grad_output}
+    arrays |= {f"input {i}": x for i, x in enumerate(case.inputs) if i != case.which}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            continue
+        for axes in itertools.chain.from_iterable(
+            itertools.combinations(range(array.ndim), count) for count in range(1, array.ndim + 1)
+        ):
+            size = math.prod(array.shape[axis] for axis in axes)
+            if size > 1:
+                what = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+                counted.setdefault(size, f"the {size} along {what} of {name}")
+    return counted
+
+
+def mean(case: Case) -> Mistake | None:
+    ratio = ratio_of(case)
+    if ratio is None or ratio < 0:
+        return None
+    for size, what in _sizes(case).items():
+        if size == 2:
+            continue  # a factor of 2 more often comes from a square
+        if abs(ratio - size) <= CLOSE * size:
+            says = f"The mean's 1/N is missing: the gradient is {size} times too large. Divide by N = {size}, {what}."
+            return Mistake("mean-missing", says, f"analytic / numeric is {number(ratio)} everywhere.")
+        if abs(ratio * size - 1) <= CLOSE:
+            says = (
+                f"The gradient is {size} times too small: divided by N = {size}, {what}. Either this is a sum and "
+                "not a mean, or it is divided twice (dL/dy already contains the 1/N)."
+            )
+            return Mistake("mean-twice", says, f"analytic / numeric is {number(ratio)} = 1/{size} everywhere.")
+    return None
+
+
+def sign(case: Case) -> Mistake | None:
+    if not agree(-case.numeric, case.analytic):
+        return None
+    return Mistake("sign", "The sign is wrong: the gradient points the other way.", "analytic = -numeric everywhere.")
+
+
+def factor(case: Case) -> Mistake | None:
+    ratio = ratio_of(case)
+    if ratio is None or (case.numeric.size < 2 and case.grad_output is None):
+        return None
+    hints = {
+        2.0: "the derivative of a square is counted twice, or a sum contains each term twice",
+        0.5: "the 2 of a square's derivative is missing, or one of two equal paths (x · x)",
+        -2.0: "and the sign is wrong, too",
+        -0.5: "and the sign is wrong, too",
+    }
+    hint = next((f": {text}" for value, text in hints.items() if abs(ratio - value) < 1e-3), "")
+    says = f"A constant factor is wrong: the gradient is {number(ratio)} times what it should be{hint}."
+    return Mistake("factor", says, f"analytic / numeric is {number(ratio)} everywhere.")
+
+
+def clipped(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    low, high = float(a.min()), float(a.max())
+    for least, most in ((-high, high), (low, -low), (-math.inf, high), (low, math.inf)):
+        if least >= most or not agree(np.clip(n, least, most), a):
+            continue
+        cut = (n < least) | (n > most)
+        if cut.sum() >= 2 or (cut.any() and 3 <= n.size <= 4):
+            bound = number(most if math.isfinite(most) else least)
+            says = f"The gradient is clipped at {bound}: smaller entries are right, larger ones are cut off."
+            return Mistake("clipped", says, f"{cut.sum()} of {n.size} entries are at the bound.")
+    norm = ratio_of(case)
+    if norm is not None and 0 < norm < 1 and abs(np.linalg.norm(a) - 1) < 1e-3:
+        says = "The gradient is scaled down to norm 1: clipped or normalized."
+        return Mistake("clipped", says, f"its norm is {number(float(np.linalg.norm(a)))}.")
+    return None
+
+
+def eps(case: Case) -> Mistake | None:
+    g = case.spread
+    if g is None or case.numeric.size < 3 or is_zero(case.numeric, case.numeric).any() or not case.analytic.all():
+        return None
+    added = g / case.analytic - g / case.numeric  # of g / (d + eps) and g / d
+    eps = float(np.median(added))
+    near = np.abs(added - eps) <= 1e-2 * abs(eps) + 1e-6 * np.abs(g / case.numeric)
+    constant = ratio_of(case) is not None or np.ptp(g / case.numeric) <= CLOSE * np.abs(g / case.numeric).max()
+    if constant or eps == 0 or not near.all():
+        return None
+    says = f"An eps of {number(eps)} is added to a denominator, which changes the derivative. Remove it."
+    return Mistake("eps", says, f"dL/dy / analytic is dL/dy / numeric + {number(eps)} everywhere.")
+
+
+def operand(case: Case) -> Mistake | None:
+    """A factor among the known arrays is wrong, missing, or repeated."""
+    a, n = case.analytic, case.numeric
+    fitting = {name: np.broadcast_to(z, n.shape) for name, z in case.known.items() if fits(z, n.shape)}
+    powers: list[tuple[str, Array]] = []
+    for name, z in fitting.items():
+        powers += [(f"multiplied by {name}", z), (f"divided by {name}", 1 / z)]
+        powers += [(f"multiplied by {name}²", z * z), (f"divided by {name}²", 1 / (z * z))]
+        powers += [(f"multiplied by |{name}|", np.abs(z)), (f"divided by √{name}", 1 / np.sqrt(z))]
+        powers += [(f"multiplied by exp {name}", np.exp(z)), (f"multiplied by ln {name}", np.log(z))]
+        powers += [(f"divided by ln {name}", 1 / np.log(z))]
+    for how, factor in powers:
+        if _explains(factor, a, n):
+            return _wrong_factor(how, a, factor * n)
+    for (p, u), (q, v) in itertools.combinations(powers, 2):
+        of_two = p.split(maxsplit=2)[-1].strip("²|√") != q.split(maxsplit=2)[-1].strip("²|√")
+        if of_two and p.split()[0] != q.split()[0] and _explains(u * v, a, n):
+            return _wrong_factor(f"{p} and {q}", a, u * v * n)
+    # If the input was broadcast, the factor is applied before the sum.
+    for how, term in _other_terms(case):
+        summed = summed_to(term, n.shape)
+        if summed is not None and agree(summed, a):
+            says = f"A factor is wrong: {how}. Write down the formula to see which operand belongs there."
+            return Mistake("operand", says, f"{how}, summed to the input's shape, gives analytic.")
+    return None
+
+
+def _other_terms(case: Case) -> Iterator[tuple[str, Array]]:
+    """The contributions of y's elements with one more known factor, or with only dL/dy and that factor."""
+    g, terms = case.grad_output, case.own_terms()
+    if g is None:
+        return
+    for name, z in case.known.items():
+        if fits(z, g.shape):
+            yield from ((f"dL/dy · {name}", g * z), (f"dL/dy / {name}", g / z), (f"-dL/dy · {name}", -g * z))
+            if terms is not None and terms.shape == g.shape:
+                yield from ((f"each term multiplied by {name}", terms * z), (f"each term divided by {name}", terms / z))
+
+
+def _explains(factor: Array, a: Array, n: Array) -> bool:
+    return agree(factor * n, a) and not agree(np.full_like(n, float(factor.flat[0])), np.asarray(factor))
+
+
+def _wrong_factor(how: str, a: Array, candidate: Array) -> Mistake:
+    turned = "" if agree(candidate, a) else ", with the opposite sign"
+    says = f"A factor is wrong: the gradient is the right one {how}{turned}."
+    return Mistake("operand", says, f"numeric {how} equals analytic everywhere.")
+
+
+def shifted(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    apart = a - n
+    shift = float(apart.reshape(-1)[0])
+    if n.size < 3 or not agree(np.full_like(n, shift), apart) or np.ptp(n) <= CLOSE * np.abs(n).max():
+        return None
+    says = f"The same number, {number(shift)}, is added everywhere: a term that does not belong, or a missing one."
+    return Mistake("shifted", says, f"analytic - numeric is {number(shift)} everywhere.")

@@ -1,0 +1,79 @@
+"""Mistakes that put the right values into the wrong places."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree
+from minitrain.ops import Array
+
+
+def transposed(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    if n.ndim == 2 and n.shape[0] == n.shape[1] and agree(n.T, a):
+        says = "The gradient is transposed: each entry stands at [column, row] instead of [row, column]."
+        return Mistake("transposed", says, "analytic = numeric.T everywhere.")
+    return None
+
+
+def _products(case: Case) -> Iterator[tuple[str, Array]]:
+    """Every product of dL/dy and another input, transposed or not, that has the input's shape."""
+    g = case.grad_output
+    for name, other in case.known.items():
+        if g is None or g.ndim != 2 or other.ndim != 2 or name == "y":
+            continue
+        left = {"dL/dy": g, "dL/dyᵀ": g.T}
+        right = {name: other, f"({name})ᵀ": other.T}
+        for (p, a), (q, b) in itertools.chain(
+            itertools.product(left.items(), right.items()), itertools.product(right.items(), left.items())
+        ):
+            if a.shape[1] == b.shape[0] and (a.shape[0], b.shape[1]) == case.numeric.shape:
+                yield f"{p} @ {q}", a @ b
+
+
+def product_transposed(case: Case) -> Mistake | None:
+    products = dict(_products(case))
+    right = [name for name, product in products.items() if agree(product, case.numeric)]
+    taken = [name for name, product in products.items() if agree(product, case.analytic)]
+    if not right or not taken:
+        return None
+    says = f"A factor of the product is transposed wrongly: {taken[0]} should be {right[0]}."
+    return Mistake("transposed", says, f"{taken[0]} gives this gradient, {right[0]} gives the right one.")
+
+
+def wrong_place(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    moved: list[tuple[str, Array]] = []
+    for axis in range(n.ndim):
+        moved.append((f"reversed along axis {axis}", np.flip(n, axis)))
+        moved += [
+            (f"rolled by {shift} along axis {axis}", np.roll(n, shift, axis)) for shift in range(1, n.shape[axis])
+        ]
+    if n.ndim > 1:
+        moved.append(("reversed along all axes", np.flip(n)))
+        moved += [
+            (f"axes permuted to {list(axes)}", np.transpose(n, axes))
+            for axes in itertools.permutations(range(n.ndim))
+            if n.transpose(axes).shape == n.shape and axes != tuple(range(n.ndim))
+        ]
+        moved += [
+            ("filled in another order of the axes", np.transpose(n, axes).reshape(n.shape))
+            for axes in itertools.permutations(range(n.ndim))
+            if axes != tuple(range(n.ndim))
+        ]
+        moved += [
+            ("filled in another order of the axes", n.reshape(np.transpose(n, axes).shape).transpose(np.argsort(axes)))
+            for axes in itertools.permutations(range(n.ndim))
+            if axes != tuple(range(n.ndim))
+        ]
+    for how, candidate in moved:
+        if agree(candidate, a):
+            says = f"The values are right, but in the wrong places: {how}. backward must undo forward."
+            return Mistake("wrong-place", says, f"numeric, {how}, equals analytic everywhere.")
+    if n.size > 2 and agree(np.sort(n, axis=None), np.sort(a, axis=None)):
+        says = "The values are right, but in the wrong places: the same numbers in another order."
+        return Mistake("wrong-place", says, "the sorted gradients are equal.")
+    return None

@@ -1,0 +1,67 @@
+"""Mistakes that give a gradient another shape than its input's."""
+
+from __future__ import annotations
+
+import itertools
+
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree
+from minitrain.diagnosis.autopsy.wrong_sum import summed_wrongly
+from minitrain.ops import unbroadcast
+
+
+def _shape_permuted(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    evidence = f"its shape is {list(a.shape)}, the input's {list(n.shape)}"
+    for axes in itertools.permutations(range(a.ndim)):
+        if a.ndim != n.ndim or a.transpose(axes).shape != n.shape or not agree(a.transpose(axes), n):
+            continue
+        if a.ndim == 2:
+            says = "The gradient is transposed: each entry stands at [column, row] instead of [row, column]."
+            return Mistake("transposed", says, f"{evidence}; its T is right.")
+        says = "The values are right, but in the wrong places: the axes are permuted. backward must undo forward."
+        return Mistake("wrong-place", says, f"{evidence}; with its axes permuted to {list(axes)} it is right.")
+    return None
+
+
+def _shape_of_other_axis(case: Case) -> Mistake | None:
+    terms = case.own_terms()
+    if terms is None:
+        return None
+    for count in range(1, terms.ndim):
+        for axes in itertools.combinations(range(terms.ndim), count):
+            if agree(terms.sum(axis=axes), case.analytic):
+                return summed_wrongly(axes)
+    return None
+
+
+def _shape_unsummed(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    try:
+        summed = unbroadcast(a, n.shape)
+    except ValueError:
+        return None
+    if summed.shape != n.shape or summed.size == a.size:
+        return None
+    says = (
+        "A sum is missing, over the batch or over the axes along which the input was broadcast. Each copy of the input "
+        "has a gradient, and they add up."
+    )
+    right = "summed to that shape it is right" if agree(summed, n) else "summed to that shape it would still be wrong"
+    return Mistake("sum-missing", says, f"its shape is {list(a.shape)}, the input's {list(n.shape)}; {right}.")
+
+
+def _shape_flat(case: Case) -> Mistake | None:
+    a, n = case.analytic, case.numeric
+    if a.size != n.size or not agree(a.reshape(n.shape), n):
+        return None
+    says = "The numbers are right, but the shape is not the input's. Reshape the gradient."
+    return Mistake("wrong-shape", says, f"its shape is {list(a.shape)}, the input's {list(n.shape)}.")
+
+
+def _shape_any(case: Case) -> Mistake | None:
+    says = "A gradient must have its input's shape: one number for each number of the input."
+    evidence = f"its shape is {list(case.analytic.shape)}, the input's {list(case.numeric.shape)}."
+    return Mistake("wrong-shape", says, evidence)
+
+
+MISSHAPEN = (_shape_permuted, _shape_unsummed, _shape_of_other_axis, _shape_flat, _shape_any)

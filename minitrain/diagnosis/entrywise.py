@@ -1,0 +1,256 @@
+"""Checks every entry of a gradient against its finite difference.
+
+An entry that disagrees is measured again with other steps before it counts as wrong. A step can be too large (the
+function bends), too small (rounding), or cross a kink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minitrain.diagnosis.checked_function import Problem
+from minitrain.diagnosis.finite_differences import STEPS, _Measured
+from minitrain.diagnosis.gradcheck_report import InputCheck, Report, Worst
+from minitrain.ops import Array
+
+LARGEST = 2**30  # bytes for a Jacobian
+
+
+def _within(a: Array, b: Array, atol: float, rtol: float) -> Any:
+    return np.abs(a - b) <= atol + rtol * np.abs(b)
+
+
+def _again(
+    measured: _Measured, flat: Any, j: Any, analytic: Array, atol: float, rtol: float, pick: Any, edge: Array
+) -> str:
+    """Measure an entry that disagrees again with other steps; returns right, kink, unmeasured or wrong.
+
+    The two neighbouring steps that agree best give the derivative, and their difference gives its uncertainty.
+    edge: the results for which the function is infinite or nan nearby; the gradient from there is nan (0 · inf).
+    """
+    x0 = measured.value()[pick]
+    here = flat[j]
+    steps = [measured.step(float(np.max(np.abs(here)))) * factor for factor in STEPS]
+    central, left, right, rounding = [], [], [], []
+    for step in steps:
+        up, down, distance = measured.around(flat, j, step)
+        distance = np.max(distance)
+        if distance == 0:
+            continue
+        central.append((up[pick] - down[pick]) / distance)
+        right.append((up[pick] - x0) / (distance / 2))
+        left.append((x0 - down[pick]) / (distance / 2))
+        rounding.append(4 * np.spacing(np.abs(x0)) / distance)
+    if len(central) < 2:
+        return "unmeasured"
+    slopes, lefts, rights = np.array(central), np.array(left), np.array(right)
+    apart = np.abs(np.diff(slopes, axis=0)) + np.array(rounding)[1:]
+    apart = np.where(np.isfinite(apart), apart, np.inf)
+    best = np.argmin(apart, axis=0)
+    columns = np.arange(slopes.shape[1])
+    uncertain, slope = apart[best, columns], slopes[best, columns]
+    finite = np.isfinite(uncertain) & (np.isfinite(analytic) | ~edge)
+    fits = np.abs(analytic - slope) <= atol + rtol * np.abs(slope) + 2 * uncertain
+    # A kink: the left slope and the right slope differ, and they differ by the same amount for every small step.
+    gaps = np.abs(rights - lefts)
+    near = gaps[-4:-1]
+    steady = np.ptp(near, axis=0) <= 0.3 * near.max(axis=0)
+    kink = steady & (near.min(axis=0) > 4 * uncertain + atol)
+    low, high = np.minimum(lefts[-3], rights[-3]), np.maximum(lefts[-3], rights[-3])
+    margin = atol + rtol * np.maximum(np.abs(low), np.abs(high))
+    between = (analytic >= low - margin) & (analytic <= high + margin)
+    if (finite & ~fits & ~(kink & between)).any():  # nan fits nothing
+        return "wrong"
+    if (finite & ~fits).any():
+        return "kink"
+    precise = finite & (uncertain <= atol + rtol * np.abs(slope))
+    return "right" if precise.all() else "unmeasured"
+
+
+def or_zeros(gradient: Array | None, like: Array) -> Array:
+    return np.zeros(like.shape) if gradient is None else gradient
+
+
+def random_numbers(shape: tuple[int, ...], dtype: Any, random: np.random.RandomState) -> Array:
+    """Random numbers of both signs and different sizes from 0.5 to 1.5."""
+    sizes = random.uniform(0.5, 1.5, shape) * np.where(random.random_sample(shape) < 0.5, -1, 1)
+    return np.asarray(sizes, dtype)
+
+
+def _split(row: Array, like: Sequence[Array]) -> list[Array]:
+    """A row of numbers as arrays with the given arrays' shapes and dtypes."""
+    parts, begin = [], 0
+    for array in like:
+        parts.append(row[begin : begin + array.size].reshape(array.shape).astype(array.dtype, copy=False))
+        begin += array.size
+    return parts
+
+
+def _analytic(
+    problem: Problem, report: Report, results: list[Array], columns: Sequence[Any], random: np.random.RandomState
+) -> list[Array]:
+    """dy/dx from backward, for each input (x.size, len(columns)): in column k, dL/dy is 0 except at columns[k].
+
+    There dL/dy is not 1, but a random number, which is divided out at the end. So a backward that ignores dL/dy fails.
+    """
+    scales = random_numbers((len(columns),), np.float64, random)
+    found = [np.zeros((len(columns), array.size)) for array in problem.arrays]
+    size = sum(y.size for y in results)
+    for k, (column, scale) in enumerate(zip(columns, scales, strict=True)):
+        row = np.zeros(size)
+        row[column] = scale
+        for of_input, gradient, check in zip(found, problem.backward(_split(row, results)), report.inputs, strict=True):
+            if gradient is not None and not check.problem:
+                of_input[k] = gradient.reshape(-1)
+    return [(of_input / scales[:, np.newaxis]).T for of_input in found]
+
+
+def check_jacobians(
+    problem: Problem,
+    measured: _Measured,
+    report: Report,
+    results: list[Array],
+    row: Array,
+    random: np.random.RandomState,
+) -> list[Array]:
+    """Compare the whole Jacobian; returns the measured one of each input, (x.size, y.size)."""
+    outputs, sizes = row.size, [array.size for array in problem.arrays]
+    if 16 * outputs * max(sizes) > LARGEST:
+        raise ValueError(
+            f"{problem.operation} has {outputs} results and an input of {max(sizes)} numbers: the Jacobian takes "
+            f"{16 * outputs * max(sizes) / 2**30:.1f} GiB. Sum the results, use smaller inputs, or pass fast_mode=True."
+        )
+    analytic = _analytic(problem, report, results, range(outputs), random)
+    jacobians = []
+    for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
+        jacobian = measured.jacobian(array)
+        if not found.problem:
+            _compare(measured, found, report, expected, jacobian, [slice(None)] * array.size, array, results)
+        jacobians.append(jacobian)
+    return jacobians
+
+
+def check_independent_rows(
+    problem: Problem,
+    measured: _Measured,
+    report: Report,
+    results: list[Array],
+    row: Array,
+    random: np.random.RandomState,
+) -> list[Array]:
+    """Compare dy[r]/dx[r] for all rows r at once; the caller says that the rows do not depend on each other."""
+    (y,) = results if len(results) == 1 else (None,)
+    rows = None if y is None or y.ndim == 0 else len(y)
+    for name, array in zip(problem.names, problem.arrays, strict=True):
+        if y is None or array.ndim == 0 or len(array) != rows:
+            raise ValueError(
+                "independent_rows needs one result, and inputs with as many rows as the result; "
+                f"{name} has shape {list(array.shape)}, the results have {[list(y.shape) for y in results]}"
+            )
+    assert y is not None
+    assert rows is not None
+    wide = y.size // max(rows, 1)
+    analytic = _analytic(problem, report, results, [slice(k, None, wide) for k in range(wide)], random)
+    jacobians = []
+    for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
+        size = array.size // max(rows, 1)
+        by_row = np.empty((rows, size, wide))
+        flat = array.flat
+        for j in range(size):
+            column = slice(j, None, size)
+            steps = np.array([measured.step(float(x)) for x in flat[column]])
+            up, down, distance = measured.around(flat, column, steps)
+            by_row[:, j] = (up - down).reshape(rows, wide) / distance[:, np.newaxis]
+        jacobian = by_row.reshape(array.size, wide)
+        if not found.problem:
+            picks = [slice(r * wide, (r + 1) * wide) for r in range(rows) for _ in range(size)]
+            _compare(measured, found, report, expected, jacobian, picks, array, results)
+        jacobians.append(jacobian)
+    return jacobians
+
+
+def _compare(
+    measured: _Measured,
+    found: InputCheck,
+    report: Report,
+    analytic: Array,
+    numeric: Array,
+    picks: Sequence[slice],
+    array: Array,
+    results: list[Array],
+) -> None:
+    """Judge every entry of an input; picks[j] are the results that row j of the derivatives belongs to."""
+    fits = _within(analytic, numeric, report.atol, report.rtol)
+    apart = np.where(np.isfinite(analytic - numeric), np.abs(analytic - numeric), np.inf)
+    counted = fits.all(axis=1)
+    found.at_kink = np.zeros(array.shape, bool)
+    worst = -1.0
+    values = np.concatenate([y.reshape(-1) for y in results])
+    broken = ~np.isfinite(numeric)
+    # If a result is nan or infinite, so is the gradient from it: 0 · nan.
+    beyond = np.full(values.size, not np.isfinite(values).all())
+    if numeric.shape[1] == values.size:
+        beyond |= broken.any(axis=0)
+    found.excused = np.zeros(array.shape, bool)
+    for j in map(int, np.flatnonzero(~counted)):
+        edge = beyond[picks[j]] | broken[j].any()
+        verdict = _again(measured, array.flat, j, analytic[j], report.atol, report.rtol, picks[j], edge)
+        found.excused.flat[j] = verdict != "wrong"
+        match verdict:
+            case "right":
+                found.remeasured += 1
+            case "kink":
+                found.kinks += 1
+                found.at_kink.flat[j] = True
+            case "unmeasured":
+                found.unmeasured += 1
+            case _:
+                found.failing += 1
+                k = int(np.argmax(np.where(fits[j], -1, apart[j])))
+                if apart[j, k] > worst:
+                    worst = apart[j, k]
+                    index = tuple(int(i) for i in np.unravel_index(j, array.shape))
+                    output = _output_index(results, (picks[j].start or 0) + k)
+                    found.worst = Worst(index, output, float(analytic[j, k]), float(numeric[j, k]))
+    found.largest = float(apart[counted].max(initial=0))
+
+
+def _output_index(results: list[Array], k: int) -> tuple[int, ...]:
+    for y in results:
+        if k < y.size:
+            return tuple(int(i) for i in np.unravel_index(k, y.shape))
+        k -= y.size
+    raise IndexError(k)
+
+
+def check_sums(
+    report: Report,
+    problem: Problem,
+    results: list[Array],
+    weights: list[Array],
+    gradients: list[Array | None],
+    jacobians: list[Array],
+) -> None:
+    """Compare the gradients for a dL/dy without zeros: unlike a one-hot dL/dy, it shows whether backward is linear."""
+    row = np.concatenate([w.reshape(-1) for w in weights])
+    for found, array, gradient, jacobian in zip(report.inputs, problem.arrays, gradients, jacobians, strict=True):
+        if not array.size or found.problem:
+            continue
+        if jacobian.shape[1] == row.size:
+            numeric, size = jacobian @ row, np.abs(jacobian) @ np.abs(row)
+        else:  # independent rows: each entry has only the results of its own row
+            own = row.reshape(len(array), 1, -1)
+            by_row = jacobian.reshape(len(array), -1, own.shape[-1])
+            numeric, size = (by_row * own).sum(axis=2), np.abs(by_row * own).sum(axis=2)
+        found.analytic, found.numeric = or_zeros(gradient, array), numeric.reshape(array.shape)
+        if found.failing or found.excused is None:
+            continue
+        allowed = report.atol * np.abs(row).sum() + report.rtol * size.reshape(array.shape)
+        if not ((np.abs(found.analytic - found.numeric) <= allowed) | found.excused).all():
+            found.problem = (
+                "the gradient is right for each single result, but for several results it is not their sum: backward "
+                "must be linear in grad_output"
+            )

@@ -1,0 +1,58 @@
+"""Measures derivatives: moves numbers up and down, and divides the results' change by the distance."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minitrain.diagnosis.checked_function import Problem
+from minitrain.ops import Array
+
+STEPS = (64.0, 8.0, 1.0, 1 / 8, 1 / 64, 1 / 512)  # multiples of eps, tried if an entry disagrees
+
+
+class _Measured:
+    """Finite differences of a function whose results are one row of numbers, (y.size,)."""
+
+    def __init__(self, problem: Problem, eps: float) -> None:
+        self._problem, self._eps, self.sizes = problem, eps, problem.sizes
+        self._copies = True
+        first = problem.results()
+        second = problem.results()
+        others = [*first, *problem.arrays]
+        self._copies = any(np.may_share_memory(y, other) for y in second for other in others)
+
+    def value(self) -> Array:
+        """The function's results for the arrays' current values, copied if their memory is reused."""
+        results = self._problem.results()
+        if len(results) != 1:
+            return np.concatenate([y.reshape(-1) for y in results]) if results else np.zeros(0)
+        return results[0].flatten() if self._copies else results[0].reshape(-1)
+
+    def step(self, x: float) -> float:
+        """How far to move a number: eps, multiplied by the number's size if that is above 1."""
+        return self._eps * max(1.0, abs(x)) if math.isfinite(x) else self._eps
+
+    def around(self, flat: Any, j: Any, step: Any) -> tuple[Array, Array, Any]:
+        """The results with the entries j moved up and down by step, and the rounded distance between the two."""
+        before = flat[j]
+        try:
+            flat[j] = before + step
+            up, high = self.value(), flat[j]
+            flat[j] = before - step
+            down, low = self.value(), flat[j]
+        finally:
+            flat[j] = before
+        return up, down, high - low
+
+    def jacobian(self, array: Array) -> Array:
+        """dy/dx of one input, (x.size, y.size), measured entry by entry."""
+        jacobian = np.empty((array.size, self.value().size))
+        flat = array.flat
+        for j in range(array.size):
+            up, down, distance = self.around(flat, j, self.step(float(flat[j])))
+            np.subtract(up, down, out=jacobian[j])
+            jacobian[j] /= distance
+        return jacobian

@@ -1,0 +1,27 @@
+"""The exercises, in teaching order: a file for each track. learn/README.md shows how to add one."""
+
+from __future__ import annotations
+
+from minitrain.learn.exercises import (
+    backward_passes,
+    find_the_bug,
+    forward_passes,
+    numeric_gradients,
+    optimizers,
+    tape,
+    training,
+)
+from minitrain.learn.exercises.exercise import PACKAGE, Exercise, packed, unpacked
+
+__all__ = ["EXERCISES", "PACKAGE", "Exercise", "packed", "unpacked"]
+
+TRACKS = (
+    forward_passes,
+    backward_passes,
+    tape,
+    numeric_gradients,
+    optimizers,
+    training,
+    find_the_bug,
+)
+EXERCISES: dict[str, Exercise] = {exercise.name: exercise for track in TRACKS for exercise in track.EXERCISES}

@@ -1,0 +1,139 @@
+"""What an exercise is: a piece of the library that the learner writes, and how it is checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitrain.learn import training_runs as programs
+from minitrain.learn.measurements import Probe
+from minitrain.learn.splice import Piece, body_of, find_piece, learner_file
+from minitrain.mistakes.catalogue import CATALOGUE
+from minitrain.ops import Array
+
+PACKAGE = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exercise:
+    """One exercise: a piece of the library that the learner writes.
+
+    name: lower case, with dashes; it also names the learner's file. track: the group of exercises that it belongs to.
+    title: a few words. target: the piece, for example "ops.ReLU.backward". minutes: about how long it takes.
+    why: what the piece is good for, in a sentence or two.
+    task: what to write; what the check requires beyond the docstring, and what it does not require.
+    hints: from a nudge to nearly the answer.
+    probes: what the check computes with the piece, see measurements.py and check_inputs.py.
+    program: the training run at the end of the check.
+    faults: wrong solutions: names of mistakes in the catalogue, made in the target. Each must fail the check.
+    given: the names of the class's other methods to show; None shows all.
+    gap: how the learner's first and last statements begin; None: the learner writes the whole body.
+    bug: the mistake of the catalogue that the learner's file contains; "": the body is left out.
+    script: the code that runs when the learner runs the file.
+    """
+
+    name: str
+    track: str
+    title: str
+    target: str
+    minutes: int
+    why: str
+    task: str
+    hints: tuple[str, ...]
+    probes: tuple[Probe, ...]
+    program: Callable[[], programs.Losses]
+    faults: tuple[str, ...]
+    given: tuple[str, ...] | None = None
+    gap: tuple[str, str] | None = None
+    bug: str = ""
+    script: str = ""
+
+    @functools.cached_property
+    def piece(self) -> Piece:
+        """The piece in the library's source."""
+        return find_piece(PACKAGE, self.target)
+
+    def stub(self) -> str:
+        """The learner's file before any work is done on it."""
+        if self.bug:
+            return self.wrong(self.bug)
+        return self.with_body(f'raise NotImplementedError("write this part of {self.piece.name}")')
+
+    def solution(self) -> str:
+        """The same file with the library's body."""
+        return self.with_body(body_of(self.piece, self.gap))
+
+    def wrong(self, mistake: str) -> str:
+        """The same file with a mistake of the catalogue."""
+        return self.with_body(CATALOGUE[mistake].body, whole=True)
+
+    def with_body(self, body: str, *, whole: bool = False) -> str:
+        """The same file with another body.
+
+        whole: replace the whole body, even where the learner writes only a part of it.
+        """
+        check = f"Check it: minitrain learn check {self.name}\nStuck?    minitrain learn hint {self.name}"
+        parts = [f"{self.name}: {self.title}", *[textwrap.fill(text, 100) for text in (self.why, self.task)], check]
+        return learner_file(
+            self.piece,
+            body,
+            introduction="\n\n".join(parts),
+            given=self.given,
+            gap=None if whole else self.gap,
+            program=self.script,
+        )
+
+    def arrays(self) -> dict[str, Array]:
+        """The results of the probes."""
+        with np.errstate(all="ignore"):
+            return {label: array for probe in self.probes for label, array in probe.arrays()}
+
+    @functools.cached_property
+    def expected(self) -> dict[str, Array]:
+        """The results with the library's piece."""
+        return self.arrays()
+
+    @functools.cached_property
+    def expected_losses(self) -> programs.Losses:
+        """The losses of the training run with the library's piece."""
+        return self.program()
+
+    def run(self, stage: str) -> tuple[dict[str, Any], bytes]:
+        """The answer of a child process: "values" and "training" use the learner's piece, "torch" uses torch."""
+        if stage == "training":
+            return {"losses": self.program()}, b""
+        if stage == "torch":
+            from minitrain.with_torch import exercise_references as twins
+
+            arrays = {label: array for probe in self.probes for label, array in probe.twin(twins)}
+            return {"labels": list(arrays)}, packed(arrays)
+        arrays = self.arrays()
+        right, measured = [], 0
+        for probe in self.probes:
+            found = probe.report()
+            if found.wrong is not None:
+                return {"labels": list(arrays), "wrong": found.wrong}, packed(arrays)
+            right += [found.right] if found.right else []
+            measured += found.measured
+        answer = {"labels": list(arrays), "wrong": None, "right": "\n".join(right), "measured": measured}
+        return answer, packed(arrays)
+
+
+def packed(arrays: Mapping[str, Array]) -> bytes:
+    """The arrays in NumPy's file format, without their names."""
+    file = io.BytesIO()
+    np.savez(file, *arrays.values())
+    return file.getvalue()
+
+
+def unpacked(labels: Sequence[str], data: bytes) -> dict[str, Array]:
+    """The arrays that packed() wrote, with their names."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {label: arrays[f"arr_{i}"] for i, label in enumerate(labels)}

@@ -1,0 +1,136 @@
+"""The exercises of the track "Forward passes"."""
+
+from __future__ import annotations
+
+from minitrain.learn import check_inputs as cases
+from minitrain.learn import training_runs as programs
+from minitrain.learn.exercises.exercise import Exercise
+
+FORWARD = "Forward passes"
+
+EXERCISES = (
+    Exercise(
+        name="relu-forward",
+        track=FORWARD,
+        title="The ramp that lets a network bend",
+        target="ops.ReLU.forward",
+        minutes=5,
+        why="Two linear layers in a row are just one linear layer. They need something nonlinear between them, and "
+        "max(x, 0) is the cheapest choice.",
+        task="Compute y from x, an array of any shape, and save y for backward. Do not write into x.",
+        hints=(
+            "NumPy has a function that takes the larger of two values, element by element. One of them may be a "
+            "number.",
+            "np.maximum(x, 0) is y. backward below reads one array from ctx.saved_arrays. Which one does it need?",
+            "ctx.save_for_backward(y) before `return y`.",
+        ),
+        probes=(cases.RELU,),
+        program=programs.classify,
+        faults=("relu-takes-the-smaller", "relu-saves-the-negative"),
+    ),
+    Exercise(
+        name="linear-forward",
+        track=FORWARD,
+        title="A layer: every output listens to every input",
+        target="ops.Linear.forward",
+        minutes=10,
+        why="Nearly all of a network's parameters, and nearly all of its computing time, are in this one product.",
+        task="Compute y and save only what backward needs: x if the weight requires a gradient, the weight if x "
+        "does, and None in place of an array that is not needed. backward also reads x's shape from ctx.shape. The "
+        "bias may be None. x may have more than two axes: _rows(x) is a matrix with a row for each sample.",
+        hints=(
+            "The weight is (out, in): row i belongs to output i. Which way round must it be in x @ ... ?",
+            "weight.T has the shape (in, out), so _rows(x) @ weight.T is (N, out). Broadcasting adds the bias (out,) "
+            "to each row.",
+            "needs_x, needs_weight, _ = ctx.needs_input_grad; "
+            "ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None); ctx.shape = x.shape",
+            "At the end, give y the axes of x again: y.reshape(*x.shape[:-1], weight.shape[0]).",
+        ),
+        probes=(cases.LINEAR,),
+        program=programs.classify,
+        faults=("linear-bias-subtracted", "linear-axes-reversed", "linear-bias-not-added"),
+    ),
+    Exercise(
+        name="softmax-forward",
+        track=FORWARD,
+        title="Scores into probabilities, without overflow",
+        target="ops.Softmax.forward",
+        minutes=10,
+        why="exp(1000) is infinite, and inf / inf is nan. The textbook formula therefore breaks on the first large "
+        "score.",
+        task="Compute y = exp x / Σ exp x along the axis dim, for x of any magnitude, and save what backward reads.",
+        hints=(
+            "Softmax does not change if you subtract the same number from every x along dim. Which number makes "
+            "overflow impossible?",
+            "Subtract the maximum along dim: the largest exponent is then 0. keepdims=True keeps the axis, so that "
+            "the shapes still broadcast.",
+            "exp = np.exp(x - x.max(axis=dim, keepdims=True)); y = exp / exp.sum(axis=dim, keepdims=True)",
+            "backward reads y from ctx.saved_arrays, and ctx.dim.",
+        ),
+        probes=(cases.SOFTMAX,),
+        program=programs.gated,
+        faults=("softmax-overflows", "softmax-sums-over-the-last-axis"),
+    ),
+    Exercise(
+        name="log-softmax-forward",
+        track=FORWARD,
+        title="The logarithm of a probability, without the probability",
+        target="ops.LogSoftmax.forward",
+        minutes=10,
+        why="A probability of 1e-400 rounds to 0 in any float type, and the logarithm of 0 is -inf. The true "
+        "logarithm, -921, is an ordinary number. So compute it without computing the probability first.",
+        task="Compute y = x - ln Σ exp x along the axis dim, for x of any magnitude, and save what backward reads.",
+        hints=(
+            "Subtract the maximum first, as for softmax. Does that change y?",
+            "With shifted = x - max, y = shifted - ln Σ exp(shifted). Nothing can overflow there, and the sum is at "
+            "least 1.",
+            "y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True)). backward reads y and ctx.dim.",
+        ),
+        probes=(cases.LOG_SOFTMAX,),
+        program=programs.classify,
+        faults=("log-softmax-overflows", "log-softmax-adds-the-logarithm", "log-softmax-saves-its-input"),
+    ),
+    Exercise(
+        name="mse-forward",
+        track=FORWARD,
+        title="How far off, squared",
+        target="ops.MSELoss.forward",
+        minutes=5,
+        why="The mean is taken over all elements, not over the rows. That is torch's choice, and it is a factor in "
+        "every gradient.",
+        task="x and target have the same shape. Return the squared differences (reduction none), their sum (sum), or "
+        "their mean over all elements (mean). Keep the dtype: float32 inputs give a float32 result.",
+        hints=(
+            "All three use the same difference. backward needs it, and also the reduction.",
+            "np.square(difference), then .sum() or .mean(), depending on the reduction.",
+            "ctx.reduction = reduction; ctx.save_for_backward(difference); then one return for each reduction.",
+        ),
+        probes=(cases.MSE,),
+        program=programs.regress,
+        faults=("mse-of-absolute-values", "mse-divided-by-the-rows"),
+    ),
+    Exercise(
+        name="nll-forward",
+        track=FORWARD,
+        title="The loss of a classifier: how likely was the right class?",
+        target="ops.NLLLoss.forward",
+        minutes=10,
+        why="A row holds a log-probability for every class. The loss looks at only one of them: that of the right "
+        "class.",
+        task="kept (K,) holds the indices of the rows that count, labels (K,) their classes. Three lines are missing. "
+        "w is the weight of each of these rows (K,), or 1 without class weights (weight is None). total is the sum "
+        "of the weights, which the mean divides by. losses is the loss of each row (K,).",
+        hints=(
+            "rows[kept, labels] takes one element from each row that counts: the one at its label.",
+            "The loss of a row is -w times that element.",
+            "weight[labels] is the weight of each label's class. Without weights every row counts as 1, and total is "
+            "the number of rows.",
+            "w, total = (1, kept.size) if weight is None else (weight[labels], weight[labels].sum()); "
+            "losses = -w * rows[kept, labels]",
+        ),
+        gap=("w = 1 if", "losses ="),
+        probes=(cases.NLL,),
+        program=programs.classify,
+        faults=("nll-positive", "nll-weight-of-class-0", "nll-counts-ignored-rows"),
+    ),
+)

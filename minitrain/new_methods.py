@@ -1,0 +1,43 @@
+"""Tensor's methods that make new Tensors in its dtype: x.new_zeros(2, 3) is zeros(2, 3, dtype=x.dtype)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from minitrain import creation
+from minitrain.tensor import Tensor
+from minitrain.torchlike.arguments import Scalar
+
+
+def new_zeros(self: Tensor, *size: Any, dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
+    """A Tensor of 0 in this dtype, or in another. options: device, requires_grad."""
+    return creation.zeros(*size, dtype=self.dtype if dtype is None else dtype, **options)
+
+
+def new_ones(self: Tensor, *size: Any, dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
+    """A Tensor of 1 in this dtype, or in another. options: device, requires_grad."""
+    return creation.ones(*size, dtype=self.dtype if dtype is None else dtype, **options)
+
+
+def new_empty(self: Tensor, *size: Any, dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
+    """A Tensor of arbitrary values in this dtype, or in another. options: device, requires_grad."""
+    return creation.empty(*size, dtype=self.dtype if dtype is None else dtype, **options)
+
+
+def new_full(
+    self: Tensor, size: Sequence[int], fill_value: Scalar, *, dtype: npt.DTypeLike | None = None, **options: Any
+) -> Tensor:
+    """A Tensor of fill_value in this dtype, or in another. options: device, requires_grad."""
+    return creation.full(size, fill_value, dtype=self.dtype if dtype is None else dtype, **options)
+
+
+def new_tensor(self: Tensor, data: Any, *, dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
+    """tensor(data) in this dtype, or in another. options: device, requires_grad."""
+    return creation.tensor(data, dtype=self.dtype if dtype is None else dtype, **options)
+
+
+for _method in (new_zeros, new_ones, new_empty, new_full, new_tensor):
+    setattr(Tensor, _method.__name__, _method)

@@ -1,0 +1,360 @@
+"""Activations beyond ReLU: each as a function, and as a Module that applies it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minitrain import ops
+from minitrain.nn.module import Module
+from minitrain.nn.parameter import Parameter
+from minitrain.ops import Function
+from minitrain.tensor import Tensor, apply, wrap
+
+
+def _activate(function: type[Function], input: Tensor, inplace: bool, **options: Any) -> Tensor:
+    return input._write(function, **options) if inplace else apply(function, input, **options)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where x > 0, else negative_slope · x."""
+    return _activate(ops.LeakyReLU, input, inplace, slope=negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where x > 0, else alpha · (exp x - 1)."""
+    return _activate(ops.ELU, input, inplace, alpha=alpha, scale=1.0, rate=1.0)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where x > 0, else alpha · (exp(x / alpha) - 1)."""
+    return _activate(ops.ELU, input, inplace, alpha=alpha, scale=1.0, rate=1 / alpha)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """1.0507 · (x where x > 0, else 1.6733 · (exp x - 1)). Source: Klambauer et al., arXiv:1706.02515, 2017."""
+    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+    return _activate(ops.ELU, input, inplace, alpha=alpha, scale=scale, rate=1.0)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x · Φ(x), Φ the normal distribution's cumulative; with approximate="tanh" by a tanh.
+
+    Source: Hendrycks and Gimpel, arXiv:1606.08415, 2016.
+    """
+    if approximate == "tanh":
+        return 0.5 * input * (1 + (math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)).tanh())
+    if approximate != "none":
+        raise RuntimeError(f"approximate argument must be either none or tanh, but got {approximate!r}")
+    half: Tensor = 0.5 * input
+    cumulative: Tensor = 1 + (input * math.sqrt(0.5)).erf()
+    return half * cumulative
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x / (1 + exp(-x))."""
+    return _activate(ops.SiLU, input, inplace)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x · tanh(ln(1 + exp x))."""
+    result = input * softplus(input).tanh()
+    return input.copy_(result) if inplace else result
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """ln(1 + exp(beta · x)) / beta; x where beta · x > threshold."""
+    return apply(ops.Softplus, input, beta=beta, threshold=threshold)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x, but at least min_val and at most max_val."""
+    return _activate(ops.Hardtanh, input, inplace, low=min_val, high=max_val)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """x, but at least 0 and at most 6."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """relu6(x + 3) / 6."""
+    result = relu6(input + 3) / 6
+    return input.copy_(result) if inplace else result
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x · relu6(x + 3) / 6."""
+    result = input * relu6(input + 3) / 6
+    return input.copy_(result) if inplace else result
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """-ln(1 + exp(-x))."""
+    return apply(ops.LogSigmoid, input)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    return input / (1 + input.abs())
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh x."""
+    return input - input.tanh()
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where x > threshold, else value."""
+    result = input.where(input > threshold, value)
+    return input.copy_(result) if inplace else result
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x where x > 0, else weight · x; weight (C,) has one value for each channel, or (1,) one for all."""
+    if weight.numel() > 1:
+        weight = weight.reshape([-1 if axis == 1 else 1 for axis in range(input.ndim)])
+    return input.where(input > 0, weight * input)
+
+
+def softmin(input: Tensor, dim: int | None = None) -> Tensor:
+    """softmax(-x) along dim."""
+    return (-input).softmax(1 if dim is None else dim)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """a · sigmoid(b), a and b the halves of x along dim."""
+    half = input.shape[dim] // 2
+    first: list[Any] = [slice(None)] * input.ndim
+    second = list(first)
+    first[dim], second[dim] = slice(None, half), slice(half, None)
+    return input[tuple(first)] * input[tuple(second)].sigmoid()
+
+
+class _Activation(Module):
+    """A Module without Parameters that applies a function; its arguments are attributes of the same names."""
+
+    function: ClassVar[Callable[..., Tensor]]
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        parts = [f"{name}={getattr(self, name)}" for name in self.shown]
+        return ", ".join(parts + (["inplace=True"] if getattr(self, "inplace", False) else []))
+
+
+class LeakyReLU(_Activation):
+    """x where x > 0, else negative_slope · x."""
+
+    shown: ClassVar[tuple[str, ...]] = ("negative_slope",)
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope, self.inplace = negative_slope, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return leaky_relu(input, self.negative_slope, self.inplace)
+
+
+class ELU(_Activation):
+    """x where x > 0, else alpha · (exp x - 1)."""
+
+    shown: ClassVar[tuple[str, ...]] = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha, self.inplace = alpha, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return elu(input, self.alpha, self.inplace)
+
+
+class CELU(ELU):
+    """x where x > 0, else alpha · (exp(x / alpha) - 1)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return celu(input, self.alpha, self.inplace)
+
+
+class _WithoutArguments(_Activation):
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return type(self).function(input, self.inplace)
+
+
+class SELU(_WithoutArguments):
+    """ELU with the constants that keep mean 0 and variance 1."""
+
+    function = staticmethod(selu)
+
+
+class SiLU(_WithoutArguments):
+    """x / (1 + exp(-x))."""
+
+    function = staticmethod(silu)
+
+
+class Mish(_WithoutArguments):
+    """x · tanh(ln(1 + exp x))."""
+
+    function = staticmethod(mish)
+
+
+class Hardsigmoid(_WithoutArguments):
+    """relu6(x + 3) / 6."""
+
+    function = staticmethod(hardsigmoid)
+
+
+class Hardswish(_WithoutArguments):
+    """x · relu6(x + 3) / 6."""
+
+    function = staticmethod(hardswish)
+
+
+class _Plain(_Activation):
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return type(self).function(input)
+
+
+class LogSigmoid(_Plain):
+    """-ln(1 + exp(-x))."""
+
+    function = staticmethod(logsigmoid)
+
+
+class Softsign(_Plain):
+    """x / (1 + |x|)."""
+
+    function = staticmethod(softsign)
+
+
+class Tanhshrink(_Plain):
+    """x - tanh x."""
+
+    function = staticmethod(tanhshrink)
+
+
+class GELU(_Activation):
+    """x · Φ(x), Φ the normal distribution's cumulative."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return gelu(input, self.approximate)
+
+    def extra_repr(self) -> str:
+        """The approximation."""
+        return f"approximate={self.approximate!r}"
+
+
+class Softplus(_Activation):
+    """ln(1 + exp(beta · x)) / beta; x where beta · x > threshold."""
+
+    shown: ClassVar[tuple[str, ...]] = ("beta", "threshold")
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return softplus(input, self.beta, self.threshold)
+
+
+class Hardtanh(_Activation):
+    """x, but at least min_val and at most max_val."""
+
+    shown: ClassVar[tuple[str, ...]] = ("min_val", "max_val")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        if max_val <= min_val:
+            raise ValueError(f"max_val must be larger than min_val, but they are {max_val} and {min_val}")
+        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+
+class ReLU6(Hardtanh):
+    """x, but at least 0 and at most 6."""
+
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+
+class Threshold(_Activation):
+    """x where x > threshold, else value."""
+
+    shown: ClassVar[tuple[str, ...]] = ("threshold", "value")
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.value, self.inplace = threshold, value, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return threshold(input, self.threshold, self.value, self.inplace)
+
+
+class PReLU(Module):
+    """x where x > 0, else weight · x, with a learned weight: one for all, or one for each channel."""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.weight = Parameter(wrap(np.full(num_parameters, init, dtype or np.float32)))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """The number of weights."""
+        return f"num_parameters={self.num_parameters}"
+
+
+class Softmin(_Activation):
+    """softmax(-x) along dim."""
+
+    shown: ClassVar[tuple[str, ...]] = ("dim",)
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        return softmin(input, self.dim)
+
+
+class GLU(_Activation):
+    """a · sigmoid(b), a and b the halves of x along dim."""
+
+    shown: ClassVar[tuple[str, ...]] = ("dim",)
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Half as long along dim."""
+        return glu(input, self.dim)

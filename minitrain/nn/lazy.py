@@ -1,0 +1,87 @@
+"""Lazy layers: their input size is what the first input has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minitrain.nn.convolution import Conv2d
+from minitrain.nn.layers import Linear
+from minitrain.nn.module import Module
+from minitrain.nn.normalization import BatchNorm1d, BatchNorm2d
+from minitrain.nn.parameter import Parameter
+from minitrain.tensor import wrap
+
+
+class UninitializedParameter(Parameter):
+    """A Parameter whose shape is not known yet."""
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        super().__init__(wrap(np.empty(0, np.float32)))
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+
+class _Lazy(Module):
+    """Becomes the layer of its base class at the first forward, when the input says the missing size."""
+
+    cls: type[Module]
+    axis = 1
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        Module.__init__(self)
+        self._given = args, options
+        self.weight = UninitializedParameter()
+        if options.get("bias", True):
+            self.bias = UninitializedParameter()
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        kept = dict(vars(self))
+        given, named = self._given
+        size = args[0].array.shape[self.axis]
+        self.__class__ = self.cls  # type: ignore[assignment]  # torch's lazy layers change their class as well
+        vars(self).clear()
+        self.__init__(size, *given, **named)  # type: ignore[misc]
+        for name in ("training", "_forward_hooks", "_forward_pre_hooks"):
+            if name in kept:
+                vars(self)[name] = kept[name]
+        return self(*args, **options)
+
+    def extra_repr(self) -> str:
+        """What was given."""
+        given, named = self._given
+        return ", ".join([*map(str, given), *(f"{name}={value}" for name, value in named.items())])
+
+
+class LazyLinear(_Lazy):
+    """Linear(in_features=the first input's last size, out_features, bias)."""
+
+    cls, axis = Linear, -1
+
+    def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(out_features, bias=bias, device=device, dtype=dtype)
+
+    def extra_repr(self) -> str:
+        """The sizes, of which one is not known."""
+        given, named = self._given
+        return f"in_features=0, out_features={given[0]}, bias={named['bias']}"
+
+
+class LazyConv2d(_Lazy):
+    """Conv2d(in_channels=the first input's channels, ...)."""
+
+    cls = Conv2d
+
+
+class LazyBatchNorm1d(_Lazy):
+    """BatchNorm1d(num_features=the first input's channels, ...)."""
+
+    cls = BatchNorm1d
+
+
+class LazyBatchNorm2d(_Lazy):
+    """BatchNorm2d(num_features=the first input's channels, ...)."""
+
+    cls = BatchNorm2d

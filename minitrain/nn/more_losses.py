@@ -1,0 +1,266 @@
+"""Losses beyond cross-entropy and mean squares: each as a function, and as a Module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minitrain import ops
+from minitrain.nn.checks import check_reduction, check_tensors, refuse_deprecated, warn_of_broadcast
+from minitrain.nn.module import Module
+from minitrain.ops import Reduction
+from minitrain.tensor import Tensor, apply
+
+
+def _reduced(losses: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: Reduction = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|input - target|, their mean over all elements, or their sum."""
+    check_reduction(reduction, size_average, reduce)
+    check_tensors("l1_loss", input=input, target=target)
+    warn_of_broadcast("l1_loss", input, target)
+    losses = (input - target).abs()
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: Reduction = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """d² / 2beta where |d| < beta, else |d| - beta / 2, d = input - target."""
+    check_reduction(reduction, size_average, reduce)
+    check_tensors("smooth_l1_loss", input=input, target=target)
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
+    a, b = warn_of_broadcast("smooth_l1_loss", input, target)
+    return _reduced(apply(ops.SmoothL1Loss, a, b, beta=beta), reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: Reduction = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """d² / 2 where |d| < delta, else delta · (|d| - delta / 2), d = input - target. Source: Huber, 1964."""
+    check_reduction(reduction)
+    check_tensors("huber_loss", input=input, target=target)
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
+    a, b = warn_of_broadcast("huber_loss", input, target)
+    losses = apply(ops.SmoothL1Loss, a, b, beta=delta) * delta
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """-(t · ln p + (1 - t) · ln(1 - p)) of probabilities p. Raises RuntimeError for a p outside of 0 to 1."""
+    check_reduction(reduction, size_average, reduce)
+    _check_pair("binary_cross_entropy", input, target)
+    if ((input.array < 0) | (input.array > 1)).any():
+        raise RuntimeError(
+            "all elements of input should be between 0 and 1: binary_cross_entropy takes probabilities. Apply sigmoid "
+            "first, or use binary_cross_entropy_with_logits."
+        )
+    losses = apply(ops.BCELoss, input, target)
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: Reduction = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """binary_cross_entropy of sigmoid(input), computed such that nothing overflows. pos_weight: of the targets 1."""
+    check_reduction(reduction, size_average, reduce)
+    _check_pair("binary_cross_entropy_with_logits", input, target)
+    losses = apply(ops.BCEWithLogitsLoss, input, target, pos_weight)
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def _check_pair(name: str, input: Tensor, target: Tensor) -> None:
+    check_tensors(name, input=input, target=target)
+    if input.shape != target.shape:
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
+            f"{name} expects one shape; reshape one, for example target.unsqueeze(1)."
+        )
+    if input.dtype != target.dtype or not input.is_floating_point():
+        raise RuntimeError(
+            f"{name} expects floating point input and target of one dtype, but got input {input.dtype} and target "
+            f"{target.dtype}; convert the target with .float()."
+        )
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """t · (ln t - input) of log-probabilities input; reduction also "batchmean", the sum divided by the rows."""
+    if reduction != "batchmean":
+        check_reduction(reduction, size_average, reduce)
+    check_tensors("kl_div", input=input, target=target)
+    if log_target:
+        losses = target.exp() * (target - input)
+    else:  # t ln t is 0 where t is 0
+        positive = target > 0
+        losses = target.where(positive, 0.0) * target.where(positive, 1.0).log() - target * input
+    if reduction == "batchmean":
+        return losses.sum() / input.shape[0]
+    return _reduced(losses, reduction)
+
+
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Reduction = "mean"
+) -> Tensor:
+    """max(0, -target · (input1 - input2) + margin)."""
+    return _reduced((-target * (input1 - input2) + margin).relu(), reduction)
+
+
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
+    """input where target is 1, max(0, margin - input) where it is -1."""
+    return _reduced(input.where(target == 1, (margin - input).relu()), reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """exp(input) - target · input, or input - target · ln(input + eps) without log_input. full is not offered."""
+    if full:
+        raise NotImplementedError("full=True (Stirling's term) is not offered; it does not change the gradient.")
+    losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    return _reduced(losses, reduction)
+
+
+class _Loss(Module):
+    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+        super().__init__()
+        refuse_deprecated(size_average, reduce)
+        self.reduction: Any = reduction
+
+
+class L1Loss(_Loss):
+    """|input - target|, their mean over all elements, their sum, or each ("none")."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of input against target."""
+        return l1_loss(input, target, reduction=self.reduction)
+
+
+class SmoothL1Loss(_Loss):
+    """d² / 2beta where |d| < beta, else |d| - beta / 2, d = input - target."""
+
+    def __init__(
+        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.beta = beta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of input against target."""
+        return smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+
+
+class HuberLoss(_Loss):
+    """d² / 2 where |d| < delta, else delta · (|d| - delta / 2), d = input - target."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
+        self.delta = delta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of input against target."""
+        return huber_loss(input, target, self.reduction, self.delta)
+
+
+class BCELoss(_Loss):
+    """Binary cross-entropy of probabilities. weight: of each element, or of each of the last axis."""
+
+    def __init__(
+        self, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of probabilities against targets from 0 to 1."""
+        return binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
+
+
+class BCEWithLogitsLoss(BCELoss):
+    """Binary cross-entropy of logits: sigmoid and BCELoss in one. pos_weight: of the targets 1."""
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: Any = None,
+        reduce: Any = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction)
+        self.register_buffer("pos_weight", pos_weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of logits against targets from 0 to 1."""
+        return binary_cross_entropy_with_logits(
+            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
+        )
+
+
+class KLDivLoss(_Loss):
+    """t · (ln t - input), the Kullback-Leibler divergence; "batchmean" is its mathematical definition."""
+
+    def __init__(
+        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.log_target = log_target
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The divergence of target from log-probabilities."""
+        return kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class MarginRankingLoss(_Loss):
+    """max(0, -target · (input1 - input2) + margin)."""
+
+    def __init__(
+        self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.margin = margin
+
+    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
+        """The loss of two scores, of which target says which should be larger."""
+        return margin_ranking_loss(input1, input2, target, self.margin, self.reduction)

@@ -1,0 +1,68 @@
+"""Linear interpolation, and the larger or smaller of two numbers that may be nan."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minitrain.layout import zeroed
+from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+
+
+class Lerp(Function):
+    """y = a + w (b - a);  dL/da = dL/dy · (1 - w),  dL/db = dL/dy · w,  dL/dw = dL/dy · (b - a)."""
+
+    @staticmethod
+    def forward(ctx: Context, a: Array, b: Array, w: Array) -> Array:
+        ctx.shapes = np.shape(a), np.shape(b), np.shape(w)
+        ctx.save_for_backward(a, b, w)
+        # From the nearer end, so that w = 1 gives b itself.
+        return np.asarray(np.where(np.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w)))
+
+    @staticmethod
+    def backward(ctx: Context, grad_y: Array) -> Gradients:
+        a, b, w = ctx.saved_arrays
+        shape_a, shape_b, shape_w = ctx.shapes
+        needs_a, needs_b, needs_w = ctx.needs_input_grad
+        return (
+            unbroadcast(grad_y * (1 - w), shape_a) if needs_a else None,
+            unbroadcast(grad_y * w, shape_b) if needs_b else None,
+            unbroadcast(grad_y * (b - a), shape_w) if needs_w else None,
+        )
+
+
+class Fmax(Function):
+    """y = the larger of a and b, or the one that is not nan;  dL/dy goes to it, to a where they are equal."""
+
+    @staticmethod
+    def forward(ctx: Context, a: Array, b: Array) -> Array:
+        ctx.shapes = np.shape(a), np.shape(b)
+        ctx.save_for_backward(np.greater_equal(a, b) | np.isnan(b))
+        return np.fmax(a, b)
+
+    @staticmethod
+    def backward(ctx: Context, grad_y: Array) -> Gradients:
+        return _to_the_taken(ctx, grad_y)
+
+
+class Fmin(Function):
+    """y = the smaller of a and b, or the one that is not nan;  dL/dy goes to it, to a where they are equal."""
+
+    @staticmethod
+    def forward(ctx: Context, a: Array, b: Array) -> Array:
+        ctx.shapes = np.shape(a), np.shape(b)
+        ctx.save_for_backward(np.less_equal(a, b) | np.isnan(b))
+        return np.fmin(a, b)
+
+    @staticmethod
+    def backward(ctx: Context, grad_y: Array) -> Gradients:
+        return _to_the_taken(ctx, grad_y)
+
+
+def _to_the_taken(ctx: Context, grad_y: Array) -> Gradients:
+    (takes_a,) = ctx.saved_arrays
+    shape_a, shape_b = ctx.shapes
+    needs_a, needs_b = ctx.needs_input_grad
+    return (
+        unbroadcast(zeroed(grad_y, ~takes_a), shape_a) if needs_a else None,
+        unbroadcast(zeroed(grad_y, takes_a), shape_b) if needs_b else None,
+    )

@@ -1,0 +1,198 @@
+"""Tensor's methods that are functions of one element: trigonometry, exponentials, logarithms, rounding, signs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minitrain import ops
+from minitrain.ops import Function
+from minitrain.torchlike.arguments import BOOL, Scalar, dtype_name
+from minitrain.torchlike.elementwise_methods import ElementwiseMethods
+from minitrain.torchlike.tensor_base import TensorBase
+
+if TYPE_CHECKING:
+    from minitrain.tensor import Tensor
+
+
+def require_kinds(tensor: TensorBase, kinds: str, name: str) -> None:
+    """Raise NotImplementedError, as torch, for a dtype whose kind, as NumPy has it, is not among these."""
+    if tensor.dtype.kind not in kinds:
+        remedy = "an integer or bool Tensor" if "f" not in kinds else ".float()" if kinds == "f" else ".long()"
+        raise NotImplementedError(f'"{name}" not implemented for {dtype_name(tensor.dtype)!r}; use {remedy}.')
+
+
+class FunctionMethods(ElementwiseMethods):
+    """Where nothing else is said, integers and bools become floats of the default dtype first."""
+
+    def sin(self) -> Tensor:
+        """The sine of an angle in radians."""
+        return self._of_floats(ops.Sin)
+
+    def cos(self) -> Tensor:
+        """The cosine of an angle in radians."""
+        return self._of_floats(ops.Cos)
+
+    def tan(self) -> Tensor:
+        """The tangent of an angle in radians."""
+        return self._of_floats(ops.Tan)
+
+    def asin(self) -> Tensor:
+        """The angle in [-π/2, π/2] with this sine; nan outside [-1, 1]."""
+        return self._of_floats(ops.Asin)
+
+    def acos(self) -> Tensor:
+        """The angle in [0, π] with this cosine; nan outside [-1, 1]."""
+        return self._of_floats(ops.Acos)
+
+    def atan(self) -> Tensor:
+        """The angle in [-π/2, π/2] with this tangent."""
+        return self._of_floats(ops.Atan)
+
+    def sinh(self) -> Tensor:
+        """The hyperbolic sine."""
+        return self._of_floats(ops.Sinh)
+
+    def cosh(self) -> Tensor:
+        """The hyperbolic cosine."""
+        return self._of_floats(ops.Cosh)
+
+    def asinh(self) -> Tensor:
+        """The inverse of sinh."""
+        return self._of_floats(ops.Asinh)
+
+    def acosh(self) -> Tensor:
+        """The inverse of cosh; nan below 1."""
+        return self._of_floats(ops.Acosh)
+
+    def atanh(self) -> Tensor:
+        """The inverse of tanh; nan outside [-1, 1]."""
+        return self._of_floats(ops.Atanh)
+
+    def sinc(self) -> Tensor:
+        """sin(πx) / πx, and 1 at 0."""
+        return self._of_floats(ops.Sinc)
+
+    def deg2rad(self) -> Tensor:
+        """An angle in degrees, in radians."""
+        return self * (math.pi / 180)
+
+    def rad2deg(self) -> Tensor:
+        """An angle in radians, in degrees."""
+        return self * (180 / math.pi)
+
+    arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+
+    def exp2(self) -> Tensor:
+        """2 to the power of each element."""
+        return self._of_floats(ops.Exp2)
+
+    def expm1(self) -> Tensor:
+        """exp(x) - 1, exact near 0."""
+        return self._of_floats(ops.Expm1)
+
+    def log2(self) -> Tensor:
+        """The logarithm to base 2."""
+        return self._of_floats(ops.Log2)
+
+    def log10(self) -> Tensor:
+        """The logarithm to base 10."""
+        return self._of_floats(ops.Log10)
+
+    def log1p(self) -> Tensor:
+        """ln(1 + x), exact near 0."""
+        return self._of_floats(ops.Log1P)
+
+    def erf(self) -> Tensor:
+        """The error function."""
+        return self._of_floats(ops.Erf)
+
+    def erfc(self) -> Tensor:
+        """1 - erf(x), exact where erf(x) is close to 1."""
+        return self._of_floats(ops.Erfc)
+
+    def reciprocal(self) -> Tensor:
+        """1 / x."""
+        return self._of_floats(ops.Reciprocal)
+
+    def rsqrt(self) -> Tensor:
+        """1 / √x."""
+        return self._of_floats(ops.Rsqrt)
+
+    def square(self) -> Tensor:
+        """x²."""
+        return self.pow(2)
+
+    def _rounded(self, function: type[Function], **options: int) -> Tensor:
+        """Integers stay as they are."""
+        require_kinds(self, "fiu", f"{function.__name__.lower()}_cpu")
+        return self._apply(function, self, **options) if self.is_floating_point() else self._new(self.array.copy())
+
+    def ceil(self) -> Tensor:
+        """The smallest integer that is not below x, in x's dtype."""
+        return self._rounded(ops.Ceil)
+
+    def floor(self) -> Tensor:
+        """The largest integer that is not above x, in x's dtype."""
+        return self._rounded(ops.Floor)
+
+    def round(self, *, decimals: int = 0) -> Tensor:
+        """The nearest number with this many decimals, in x's dtype; halves go to the even digit."""
+        if decimals:
+            require_kinds(self, "f", "round_cpu")
+        return self._rounded(ops.Round, decimals=decimals)
+
+    def trunc(self) -> Tensor:
+        """X without its fraction, in x's dtype."""
+        return self._rounded(ops.Trunc)
+
+    def frac(self) -> Tensor:
+        """The fraction of a float, with its sign."""
+        require_kinds(self, "f", "frac_cpu")
+        return self._apply(ops.Frac, self)
+
+    def sign(self) -> Tensor:
+        """1, 0 or -1, as x is above, at or below 0; in x's dtype."""
+        return self._new(self.array.copy()) if self.dtype == BOOL else self._apply(ops.Sign, self)
+
+    sgn, fix = sign, trunc
+
+    def positive(self) -> Tensor:
+        """Self. Raises RuntimeError for bools, as torch."""
+        if self.dtype == BOOL:
+            raise RuntimeError("The `+` operator, on a bool tensor is not supported; convert with .long() first.")
+        return self._self()
+
+    __pos__ = positive
+
+    def nan_to_num(
+        self, nan: Scalar | None = None, posinf: Scalar | None = None, neginf: Scalar | None = None
+    ) -> Tensor:
+        """X with numbers in place of nan (0), inf and -inf (the largest and smallest numbers of the dtype)."""
+        if not self.is_floating_point():
+            return self._new(self.array.copy())
+        return self._apply(ops.NanToNum, self, nan=nan or 0.0, posinf=posinf, neginf=neginf)
+
+    def isinf(self) -> Tensor:
+        """True where an element is infinite."""
+        return self._new(np.asarray(np.isinf(self.array)))
+
+    def isposinf(self) -> Tensor:
+        """True where an element is inf."""
+        return self._new(np.asarray(self.array == np.inf))
+
+    def isneginf(self) -> Tensor:
+        """True where an element is -inf."""
+        return self._new(np.asarray(self.array == -np.inf))
+
+    def isreal(self) -> Tensor:
+        """True everywhere: minitrain has no complex numbers."""
+        return self._new(np.ones(self.array.shape, BOOL))
+
+    def signbit(self) -> Tensor:
+        """True where an element is negative, -0.0 among them."""
+        return self._new(np.asarray(np.signbit(self.array) if self.is_floating_point() else self.array < 0))
+
+    absolute, negative = ElementwiseMethods.abs, ElementwiseMethods.neg
