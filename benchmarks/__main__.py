@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks import ddp, epoch, gpu, gradcheck, imports, loader, optimizers, scale, step
+from benchmarks import cnn, ddp, epoch, gpu, gradcheck, imports, loader, optimizers, scale, step
 from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
 from benchmarks.plot import draw
 from benchmarks.report import Report, changes, differences
@@ -19,6 +19,7 @@ from minitrain.data import DataError, datasets
 
 SUITES: dict[str, Any] = {
     "step": step,
+    "cnn": cnn,
     "epoch": epoch,
     "optimizers": optimizers,
     "gradcheck": gradcheck,
