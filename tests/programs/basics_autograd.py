@@ -10,7 +10,7 @@ b = torch.randn(3, requires_grad=True)
 z = torch.matmul(x, w) + b
 loss = torch.nn.functional.binary_cross_entropy_with_logits(z, y)
 print(z, loss)
-print(type(z.grad_fn).__name__, type(loss.grad_fn).__name__)
+print(z.grad_fn.name())
 
 loss.backward()
 print(w.grad)
@@ -36,7 +36,7 @@ print(f"\nCall after zeroing gradients\n{inp.grad}")
 try:
     loss.backward()
 except RuntimeError as error:
-    print("RuntimeError:", str(error).split(".")[0])
+    print("RuntimeError:", str(error)[:51])
 
 a = torch.tensor([2.0, 3.0], requires_grad=True)
 c = torch.tensor([6.0, 4.0], requires_grad=True)

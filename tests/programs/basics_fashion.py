@@ -1,4 +1,4 @@
-"""The quickstart: a network learns to tell Fashion-MNIST's clothes apart. MINITRAIN_DATA names the folder of the data."""
+"""The quickstart on Fashion-MNIST, whose files are in the folder that MINITRAIN_DATA names."""
 
 import os
 

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-words = "ada alan albert anna barbara carl david edith emil emmy eva grace hedy irene john karen lise marie max rosa".split()
+words = "ada alan albert anna barbara carl david edith emil emmy eva grace hedy irene john karen lise marie max".split()
 chars = sorted(set("".join(words)))
 stoi = {s: i + 1 for i, s in enumerate(chars)}
 stoi["."] = 0
@@ -12,8 +12,8 @@ vocab = len(stoi)
 
 N = torch.zeros((vocab, vocab), dtype=torch.int32)
 for w in words:
-    chs = ["."] + list(w) + ["."]  # noqa: RUF005
-    for ch1, ch2 in zip(chs, chs[1:]):  # noqa: B905
+    chs = ["."] + list(w) + ["."]
+    for ch1, ch2 in zip(chs, chs[1:]):
         N[stoi[ch1], stoi[ch2]] += 1
 P = (N + 1).float()
 P /= P.sum(1, keepdim=True)
@@ -26,7 +26,7 @@ for _ in range(4):
         if ix == 0:
             break
     print("".join(out))
-log_likelihood = sum(torch.log(P[stoi[a], stoi[b]]) for w in words for a, b in zip("." + w, w + "."))  # noqa: B905
+log_likelihood = sum(torch.log(P[stoi[a], stoi[b]]) for w in words for a, b in zip("." + w, w + "."))
 print(f"{log_likelihood=}", f"{-log_likelihood / int(N.sum()):.4f}")
 
 block_size, X, Y = 3, [], []
@@ -35,7 +35,7 @@ for w in words:
     for ch in w + ".":
         X.append(context)
         Y.append(stoi[ch])
-        context = context[1:] + [stoi[ch]]  # noqa: RUF005
+        context = context[1:] + [stoi[ch]]
 X, Y = torch.tensor(X), torch.tensor(Y)
 print(X.shape, Y.shape, X[:3], Y[:3])
 C = torch.randn((vocab, 4), generator=g)

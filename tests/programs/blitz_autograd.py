@@ -41,7 +41,7 @@ y = x + 2
 w = y * y * 3
 out = w.mean()
 print(y, w, out, sep="\n")
-print(type(out.grad_fn).__name__, [type(f).__name__ for f, _ in out.grad_fn.next_functions])
+print(out.grad_fn.name(), [f.name() for f, _ in out.grad_fn.next_functions])
 print(x.is_leaf, y.is_leaf, x.grad_fn)
 y.retain_grad()
 out.backward()

@@ -18,7 +18,9 @@ print(a.grad, b.grad)
 
 points = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
 print(((points[:, None] - points[None, :]) ** 2).sum(-1).sqrt())
-print(torch.max(x, torch.tensor(2.5)), torch.minimum(x, x.mean(1, keepdim=True)), x.clamp(min=torch.tensor([1.0, 2, 3])))
+print(
+    torch.max(x, torch.tensor(2.5)), torch.minimum(x, x.mean(1, keepdim=True)), x.clamp(min=torch.tensor([1.0, 2, 3]))
+)
 print(torch.where(x > 2, x, 0.0), x.masked_fill(x < 3, -1), torch.lerp(x, x + 10, 0.5), sep="\n")
 print(torch.einsum("ij,kj->ik", x, x), torch.einsum("bij,bjk->bik", x[None], x.T[None]).shape)
 print(torch.tensor([1, 2]) + 0.5, torch.tensor([1, 2]) / 2, torch.tensor([5, -5]) // 2, torch.tensor([5, -5]) % 3)

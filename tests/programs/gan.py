@@ -36,7 +36,7 @@ for step in range(60):
     err_G.backward()
     opt_G.step()
     if step % 12 == 0:
-        d_x, d_g = D(real).mean().item(), output.mean().item()
-        print(f"[{step:2d}] Loss_D: {(err_real + err_fake).item():.4f} Loss_G: {err_G.item():.4f} {d_x:.4f} / {d_g:.4f}")
+        err_D, D_x, D_G = err_real + err_fake, D(real).mean().item(), output.mean().item()
+        print(f"[{step:2d}] Loss_D: {err_D.item():.4f} Loss_G: {err_G.item():.4f} D(x): {D_x:.4f} D(G(z)): {D_G:.4f}")
 with torch.no_grad():
     print(G(torch.zeros(1, N_IDEAS)))

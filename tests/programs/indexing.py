@@ -25,7 +25,9 @@ a = torch.arange(4).view(2, 2)
 print(torch.cat([a, a + 10]), torch.cat((a, a), dim=-1), torch.stack([a, a], dim=2).shape, torch.vstack([a, a]).shape)
 print(a.repeat(2, 3), torch.tile(a, (2,)), a.repeat_interleave(2, dim=0), a.flip(0), torch.roll(a, 1, 1), sep="\n")
 print([p.tolist() for p in a.unbind(1)], [p.tolist() for p in torch.split(torch.arange(7), 3)], a.chunk(2, 1))
-print(torch.tril(torch.ones(3, 3)), torch.triu(torch.ones(3, 3), diagonal=1), torch.diag(torch.tensor([1, 2])), a.diag())
+print(
+    torch.tril(torch.ones(3, 3)), torch.triu(torch.ones(3, 3), diagonal=1), torch.diag(torch.tensor([1, 2])), a.diag()
+)
 print(a.unsqueeze(0).squeeze().shape, torch.ones(2, 3, 4).permute(2, 0, 1).shape, torch.ones(2, 3, 4).flatten(1).shape)
 print(torch.ones(2, 3, 4).transpose(1, 2).shape, torch.movedim(torch.ones(2, 3, 4), 0, -1).shape, a.view_as(a.T).shape)
 

@@ -26,11 +26,24 @@ print(nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1.0, 2.0, 3.0]), reduction="
 q, p = F.log_softmax(x, dim=1), F.softmax(target, dim=1)
 print(nn.KLDivLoss(reduction="batchmean")(q, p), F.kl_div(q, p.log(), reduction="sum", log_target=True))
 
-for activation in (nn.ReLU(), nn.LeakyReLU(0.1), nn.ELU(), nn.GELU(), nn.SiLU(), nn.Softplus(), nn.Hardtanh(), nn.ReLU6()):
+for activation in (
+    nn.ReLU(),
+    nn.LeakyReLU(0.1),
+    nn.ELU(),
+    nn.GELU(),
+    nn.SiLU(),
+    nn.Softplus(),
+    nn.Hardtanh(),
+    nn.ReLU6(),
+):
     (grad,) = torch.autograd.grad(activation(x).sum(), x)
     print(activation, activation(x)[0], grad[0])
 print(nn.Sigmoid()(x)[0], nn.Tanh()(x)[0], nn.Softmax(dim=-1)(x)[0], nn.LogSoftmax(dim=-1)(x)[0])
-for bad in (lambda: F.cross_entropy(x, torch.tensor([0])), lambda: nn.BCELoss()(x, ones), lambda: F.mse_loss(x, ones, reduction="no")):
+for bad in (
+    lambda: F.cross_entropy(x, torch.tensor([0])),
+    lambda: nn.BCELoss()(x, ones),
+    lambda: F.mse_loss(x, ones, reduction="no"),
+):
     try:
         bad()
     except (ValueError, RuntimeError, IndexError) as error:

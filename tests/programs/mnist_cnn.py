@@ -15,7 +15,7 @@ class Net(nn.Module):
         self.conv1 = nn.Conv2d(1, 8, 3, 1)
         self.conv2 = nn.Conv2d(8, 16, 3, 1)
         self.dropout1 = nn.Dropout(0.25)
-        self.dropout2 = nn.Dropout(0.5)
+        self.dropout2 = nn.Dropout(0.2)
         self.fc1 = nn.Linear(400, 32)
         self.fc2 = nn.Linear(32, 10)
 
@@ -53,12 +53,12 @@ def test(model, device, test_loader):
 
 
 parser = argparse.ArgumentParser(description="MNIST Example")
-parser.add_argument("--batch-size", type=int, default=32)
-parser.add_argument("--epochs", type=int, default=2)
+parser.add_argument("--batch-size", type=int, default=16)
+parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--lr", type=float, default=1.0)
 parser.add_argument("--gamma", type=float, default=0.7)
 parser.add_argument("--no-cuda", action="store_true")
-parser.add_argument("--log-interval", type=int, default=3)
+parser.add_argument("--log-interval", type=int, default=5)
 args = parser.parse_args()
 torch.manual_seed(1)
 device = torch.device("cuda" if not args.no_cuda and torch.cuda.is_available() else "cpu")

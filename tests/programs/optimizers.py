@@ -48,5 +48,7 @@ for name, rule in rules.items():
     print(f"{name:10}", *losses)
 
 net = Net()
-optimizer = torch.optim.SGD([{"params": net.hidden.parameters()}, {"params": net.predict.parameters(), "lr": 1e-3}], lr=0.1)
+optimizer = torch.optim.SGD(
+    [{"params": net.hidden.parameters()}, {"params": net.predict.parameters(), "lr": 1e-3}], lr=0.1
+)
 print([(len(group["params"]), group["lr"]) for group in optimizer.param_groups])

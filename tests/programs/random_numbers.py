@@ -18,7 +18,10 @@ print(torch.rand(2, generator=g), torch.randperm(5, generator=g), g.initial_seed
 print(torch.rand(2, dtype=torch.float64, generator=g), torch.randn(2, dtype=torch.float64, generator=g))
 print(torch.empty(3).uniform_(-1, 1), torch.empty(3).normal_(mean=5, std=0.1), torch.rand_like(torch.ones(2)))
 print(torch.normal(0.0, 1.0, size=(4,)), torch.normal(mean=torch.arange(3.0), std=torch.ones(3) * 0.1))
-print(torch.bernoulli(torch.tensor([0.0, 0.5, 1.0])), torch.multinomial(torch.tensor([0.1, 0.0, 0.9]), 5, replacement=True))
+print(
+    torch.bernoulli(torch.tensor([0.0, 0.5, 1.0])),
+    torch.multinomial(torch.tensor([0.1, 0.0, 0.9]), 5, replacement=True),
+)
 print(torch.multinomial(torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 1.0]]), 2))
 print(torch.randint(0, 2, (6,)).bool(), torch.randint(low=0, high=100, size=(3,), dtype=torch.int32))
 

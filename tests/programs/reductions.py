@@ -31,7 +31,20 @@ print(torch.round(torch.tensor([3.14159]), decimals=2), torch.dot(t, t), torch.m
 print(s.eq(0.5), s.ne(0.5), s.lt(0), s.le(-0.5), s.gt(0), s.ge(2.5), torch.eq(s, s).all(), torch.equal(s, s.clone()))
 
 w = torch.tensor([[0.5, 1.0], [2.0, 2.0]], requires_grad=True)
-for f in (torch.prod, torch.std, torch.norm, torch.max, lambda w: w.cumsum(0).pow(2).mean(), lambda w: w.logsumexp(1).sum()):
-    (grad,) = torch.autograd.grad(f(w), w)
+for f in (
+    torch.prod,
+    torch.std,
+    torch.norm,
+    torch.max,
+    lambda w: w.cumsum(0).pow(2).mean(),
+    lambda w: w.logsumexp(1),
+):
+    (grad,) = torch.autograd.grad(f(w).sum(), w)
     print(grad)
-print(torch.tensor(math.pi).sin().abs() < 1e-6, torch.pi, torch.inf, torch.mean(x, dim=[0, 1]), torch.cross(t, t + 1, dim=0))
+print(
+    torch.tensor(math.pi).sin().abs() < 1e-6,
+    torch.pi,
+    torch.inf,
+    torch.mean(x, dim=[0, 1]),
+    torch.cross(t, t + 1, dim=0),
+)
