@@ -42,7 +42,7 @@ class Node(NodeBase):
 
     def input_gradients(self, grad: Array) -> list[Array | None]:
         """Run the Function's backward: grad is dL/d(result); returns dL/d(input) for each input, or None."""
-        return self.checked(self.function.backward(self, grad))
+        return self.checked(self.function.backward(self, self.after_hooks(grad)))
 
 
 class AccumulateGrad:

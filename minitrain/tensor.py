@@ -115,6 +115,8 @@ class Tensor(TensorMethods):
 
         .grad has its Tensor's memory order, as the optimizer's state has: a pass over mixed orders is slow.
         """
+        if (hooked := self._after_hooks(grad)) is not grad:
+            grad, owned = hooked, False
         if self._grad is not None:
             self._grad.array += grad
             increment_version(self._grad)

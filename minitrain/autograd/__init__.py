@@ -1,6 +1,8 @@
-"""What torch.autograd offers besides the tape: gradcheck, anomaly detection, Function, and print_tape."""
+"""What torch.autograd offers besides the tape: grad, functional, Function, gradcheck, anomaly detection, print_tape."""
 
+from minitrain.autograd import functional
 from minitrain.autograd.function import Function, print_tape
+from minitrain.autograd.gradients import Variable, backward, grad
 from minitrain.diagnosis.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from minitrain.diagnosis.anomaly_report import AnomalyError
 from minitrain.diagnosis.autopsy import Mistake, autopsy
@@ -15,9 +17,13 @@ __all__ = [
     "Function",
     "GradcheckError",
     "Mistake",
+    "Variable",
     "autopsy",
+    "backward",
     "check_gradients",
     "detect_anomaly",
+    "functional",
+    "grad",
     "gradcheck",
     "is_anomaly_enabled",
     "print_tape",

@@ -6,6 +6,7 @@ import sys
 from typing import Any, TextIO
 
 from minitrain import ops
+from minitrain.autograd.on_tensors import on_tensors, speaks_arrays
 from minitrain.nn import Module
 from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, apply
@@ -14,11 +15,11 @@ from minitrain.tensor import Tensor, apply
 class Function(ops.Function):
     """The base class for an operation of your own: define forward and backward as static methods, then call apply.
 
-    forward(ctx, *inputs, **options) returns the result. inputs are apply's arguments, in order, with each Tensor
-    replaced by its array. Save what backward needs on ctx, with ctx.save_for_backward(*arrays) or as attributes.
-    backward(ctx, grad_y) gets dL/dy, an array of the result's shape. It returns dL/d(input) for each input, in order,
-    and None for an input without a gradient; for a single input, just its gradient. ctx.saved_arrays holds the saved
-    arrays, and ctx.needs_input_grad[i] says whether input i requires a gradient. backward must not write into grad_y.
+    forward(ctx, *inputs, **options) returns the result. inputs are apply's arguments, in order. Save what backward
+    needs on ctx, with ctx.save_for_backward(*tensors) or as attributes.
+    backward(ctx, grad_y) gets dL/dy, of the result's shape. It returns dL/d(input) for each input, in order, and None
+    for an input without a gradient; for a single input, just its gradient. ctx.saved_tensors holds what was saved, and
+    ctx.needs_input_grad[i] says whether input i requires a gradient. backward must not write into grad_y.
 
         class Cube(autograd.Function):
             \"\"\"y = x³;  dL/dx = dL/dy · 3x².\"\"\"
@@ -30,13 +31,16 @@ class Function(ops.Function):
 
             @staticmethod
             def backward(ctx, grad_y):
-                (x,) = ctx.saved_arrays
+                (x,) = ctx.saved_tensors
                 return grad_y * 3 * x * x
 
         y = Cube.apply(x)
 
-    Source: torch.autograd.Function. The differences: both methods get and return ndarrays, not Tensors;
-    ctx.saved_arrays is torch's saved_tensors; there is only one result; and options are passed by keyword.
+    A Function that reads ctx.saved_arrays instead works on ndarrays, as the operations in ops/ do: forward and
+    backward then get and return arrays.
+
+    Source: torch.autograd.Function. The differences: there is only one result, and it is a new Tensor; options are
+    passed by keyword.
     """
 
     @classmethod
@@ -45,13 +49,21 @@ class Function(ops.Function):
 
         inputs: Tensors, or anything else that forward takes; only Tensors get gradients. options: forward's keyword
         arguments. Returns the result as a Tensor.
-        Raises RuntimeError if forward returns several values, NotImplementedError if there is a setup_context.
+        Raises RuntimeError if forward returns several values, NotImplementedError for a setup_context on arrays.
         """
-        if hasattr(cls, "setup_context"):
-            raise NotImplementedError(
-                f"{cls.__name__}.setup_context is not offered: save what backward needs in forward(ctx, ...)."
-            )
-        return apply(cls, *inputs, **options)
+        if speaks_arrays(cls):
+            if hasattr(cls, "setup_context"):
+                raise NotImplementedError(
+                    f"{cls.__name__}.setup_context is not offered for arrays; save in forward(ctx, ...)."
+                )
+            return apply(cls, *inputs, **options)
+        were_tensors = tuple([isinstance(each, Tensor) for each in inputs])
+        return apply(
+            on_tensors(cls),  # type: ignore[arg-type]
+            *inputs,
+            were_tensors=were_tensors,
+            **options,
+        )
 
 
 def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = None) -> None:

@@ -7,27 +7,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor
+from minitrain.torchlike.hooks import RemovableHandle
 from minitrain.torchlike.not_offered import advice, check_keywords
 
 if TYPE_CHECKING:
     from minitrain.nn.module import Module
-
-
-class RemovableHandle:
-    """What register_forward_hook returns: remove() takes the hook away; leaving a `with` block does, too."""
-
-    def __init__(self, hooks: dict[RemovableHandle, Callable[..., Any]]) -> None:
-        self._hooks = hooks
-
-    def remove(self) -> None:
-        """Take the hook away; nothing happens the second time."""
-        self._hooks.pop(self, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
 
 
 class ModuleTree:

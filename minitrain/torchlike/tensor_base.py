@@ -26,6 +26,7 @@ from minitrain.torchlike.arguments import (
 from minitrain.torchlike.device import CPU
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
+from minitrain.torchlike.hooks import Hooks, RemovableHandle, add_hook, after_hooks
 from minitrain.torchlike.node_base import Version
 from minitrain.torchlike.printing import format_tensor
 
@@ -71,6 +72,7 @@ class TensorBase:
 
     # Defaults that few Tensors override; kept on the class to save memory and time.
     _grad_fn: Node | None = None
+    _hooks: Hooks = {}  # noqa: RUF012, a leaf gets its own when a hook is registered
     _grad: Tensor | None = None
     _requires_grad = False
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
@@ -300,6 +302,29 @@ class TensorBase:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.grad_fn is not None:
             self.grad_fn._retain_for = weakref.ref(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Have hook(gradient) called when this Tensor's gradient has been computed; what it returns replaces it.
+
+        Returns a handle whose remove() takes the hook away. Raises RuntimeError if no gradient is required.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+
+        def on_array(grad: Array) -> Array | None:
+            replaced = hook(self._new(grad))
+            return None if replaced is None else np.asarray(replaced.array, grad.dtype)
+
+        holder = self if self.grad_fn is None else self.grad_fn
+        if not holder._hooks:
+            holder._hooks = {}
+        return add_hook(holder._hooks, on_array)
+
+    def _after_hooks(self, grad: Array) -> Array:
+        """The gradient as the hooks leave it."""
+        if self._grad_fn is not None:
+            return self._grad_fn.hooked(grad)
+        return after_hooks(self._hooks, grad)
 
     def detach(self) -> Tensor:
         """The same memory as a Tensor with no history."""
