@@ -12,7 +12,7 @@ from math import inf, nan, pi
 
 from numpy import dtype
 
-from minitrain import autograd, data, new_methods, nn, optim, special  # noqa: F401
+from minitrain import autograd, data, new_methods, nn, optim, special, utils  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     TYPED,
@@ -62,6 +62,7 @@ from minitrain.torchlike.arguments import Size, get_default_dtype, set_default_d
 from minitrain.torchlike.device import accelerator, backends, cuda, device
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.torchlike.not_offered import MissingFinder, module_getattr
+from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"
@@ -142,11 +143,13 @@ __all__ = [
     "save",
     "seed",
     "set_grad_enabled",
+    "set_printoptions",
     "set_rng_state",
     "special",
     "stack",
     "tensor",
     "uint8",
+    "utils",
     "where",
     "zeros",
     "zeros_like",

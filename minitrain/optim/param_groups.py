@@ -6,8 +6,7 @@ import copy
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -164,17 +163,10 @@ class ParamGroups:
         with enable_grad():
             return closure()
 
-    @contextmanager
-    def _updating(self) -> Iterator[None]:
-        """inf and nan come silently, as in torch, unless anomaly detection watches."""
-        watcher = anomaly_mode.watcher
-        if watcher is not None:
-            watcher.before_step(self)
-        with np.errstate(all="ignore"):
-            yield
-        self._opt_called = True
-        if watcher is not None:
-            watcher.after_step(self)
+    def _notify(self, event: str) -> None:
+        """Report the step to anomaly detection, if it watches."""
+        if anomaly_mode.watcher is not None:
+            getattr(anomaly_mode.watcher, event)(self)
 
 
 def _offered(options: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,8 @@ ADVICE: dict[str, str] = {
     "sparse": "sparse Tensors are out of scope; use dense ones.",
     "svd": "use numpy.linalg.svd(x.numpy()).",
     "linalg": "use numpy.linalg on x.numpy(); it has no gradient.",
+    "utils.data.DistributedSampler": PROCESSES,
+    "vision.transforms": "offered are crops, flips, rotations, Resize, Pad, Grayscale and the conversions.",
     "vision.datasets": "offered are MNIST, KMNIST, FashionMNIST, CIFAR10 and, of its own, Digits.",
 }
 
