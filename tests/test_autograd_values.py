@@ -249,7 +249,29 @@ def function_whose_input_changes(lib: Any) -> Any:
     return z.backward()
 
 
+def backward_hooks_of_modules(lib: Any) -> Any:
+    seen: list[Any] = []
+
+    def see(module: Any, grad_input: Any, grad_output: Any) -> Any:
+        seen.append((type(module).__name__, [None if g is None else g.tolist() for g in (*grad_input, *grad_output)]))
+        return (grad_input[0] * 2,) if type(module).__name__ == "Tanh" else None
+
+    model = lib.nn.Sequential(lib.nn.Linear(2, 2), lib.nn.Tanh())
+    with lib.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(0.5)
+    handles = [module.register_full_backward_hook(see) for module in model]
+    x = leaf(lib, 1.0, 2.0)
+    h = model[1](x) + x  # another use of x
+    h.sum().backward()
+    model[1](model[0](x)).sum().backward()
+    handles[0].remove()
+    model[0](x).sum().backward()
+    return [part for name, grads in seen for part in (name, *map(lib.tensor, grads))], x.grad, model[0].weight.grad
+
+
 PROGRAMS = [
+    backward_hooks_of_modules,
     one_input,
     several,
     of_an_intermediate,
