@@ -12,7 +12,7 @@ from math import inf, nan, pi
 
 from numpy import dtype
 
-from minitrain import autograd, data, new_methods, nn, optim, special, utils  # noqa: F401
+from minitrain import autograd, data, linalg, new_methods, nn, optim, random, special, utils  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     TYPED,
@@ -43,7 +43,44 @@ from minitrain.creation import (
     zeros_like,
 )
 from minitrain.functions import FUNCTIONS
+from minitrain.joining import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    broadcast_shapes,
+    broadcast_tensors,
+    bucketize,
+    cartesian_prod,
+    cdist,
+    column_stack,
+    combinations,
+    dstack,
+    einsum,
+    hstack,
+    isin,
+    meshgrid,
+    row_stack,
+    searchsorted,
+    tensordot,
+    tril_indices,
+    triu_indices,
+    vstack,
+)
 from minitrain.layout import keep_freed_memory
+from minitrain.linalg import old_qr as qr
+from minitrain.linalg import old_svd as svd
+from minitrain.linalg import pinv as pinverse
+from minitrain.sampling import (
+    Generator,
+    bernoulli,
+    logspace,
+    multinomial,
+    normal,
+    poisson,
+    randint_like,
+    range,
+)
 from minitrain.serialization import load, save
 from minitrain.tensor import Tensor
 from minitrain.torchlike.arguments import BOOL as bool
@@ -72,7 +109,7 @@ from minitrain.torchlike.device import (
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.torchlike.not_offered import MissingFinder, module_getattr
 from minitrain.torchlike.printing import set_printoptions
-from minitrain.torchlike.random import Generator, default_generator, initial_seed, manual_seed, seed
+from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"
 
@@ -83,6 +120,8 @@ __getattr__ = module_getattr(__name__)
 sys.meta_path.append(MissingFinder())
 
 globals().update(FUNCTIONS | TYPED)
+concat = concatenate = cat
+cholesky, slogdet = linalg.cholesky, linalg.slogdet
 
 
 def is_tensor(obj: object) -> builtins.bool:
@@ -166,6 +205,44 @@ __all__ = [
     "where",
     "zeros",
     "zeros_like",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_shapes",
+    "broadcast_tensors",
+    "bucketize",
+    "cartesian_prod",
+    "cdist",
+    "column_stack",
+    "combinations",
+    "dstack",
+    "einsum",
+    "hstack",
+    "isin",
+    "meshgrid",
+    "row_stack",
+    "searchsorted",
+    "tensordot",
+    "tril_indices",
+    "triu_indices",
+    "vstack",
+    "qr",
+    "svd",
+    "pinverse",
+    "bernoulli",
+    "logspace",
+    "multinomial",
+    "normal",
+    "poisson",
+    "randint_like",
+    "range",
+    "linalg",
+    "random",
+    "concat",
+    "concatenate",
+    "cholesky",
+    "slogdet",
     *FUNCTIONS,
     *TYPED,
 ]

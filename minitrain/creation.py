@@ -332,9 +332,17 @@ def randint(
     return _finished(array, device, requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
-    """The numbers 0 to n - 1 in random order: torch's, bit for bit."""
-    return _finished(random.randperm(n, generator=generator), device, False)
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The numbers 0 to n - 1 in random order, int64 unless dtype says otherwise: torch's, bit for bit."""
+    target = LONG if dtype is None else as_dtype(dtype)
+    return _finished(random.randperm(n, generator=generator).astype(target), device, requires_grad)
 
 
 def rand_like(
@@ -429,7 +437,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 
 def get_rng_state() -> Tensor:
     """The state of the default generator, as torch.get_rng_state: a uint8 Tensor, (5056,), bit for bit torch's."""
-    return wrap(random.default_generator.get_state())
+    return wrap(random.default_generator.state())
 
 
 def set_rng_state(new_state: Tensor) -> None:

@@ -32,6 +32,16 @@ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ 
 log_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_
 tanh_ trunc_ xlogy_ zero_
 """
+METHODS += """
+aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum diff histc histogram kthvalue logsumexp
+median mode msort nanmean nanmedian nansum norm prod sort std_mean topk unique unique_consecutive var_mean
+bincount gather index_add index_copy index_fill index_put index_select masked_fill masked_scatter masked_select nonzero
+scatter scatter_add take take_along_dim
+adjoint broadcast_to chunk dsplit flip fliplr flipud hsplit moveaxis movedim narrow ravel repeat_interleave roll rot90
+select split swapaxes swapdims tensor_split tile unbind unflatten vsplit
+addbmm addmm addmv addr baddbmm bmm cross det diag diag_embed diagonal dot ger inner inverse kron matrix_power mv outer
+trace tril triu vdot
+"""
 
 
 def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:

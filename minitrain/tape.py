@@ -43,7 +43,7 @@ class Node(NodeBase):
 
     def input_gradients(self, grad: Array) -> list[Array | None]:
         """Run the Function's backward: grad is dL/d(result); returns dL/d(input) for each input, or None."""
-        return self.checked(self.function.backward(self, self.after_hooks(grad)))
+        return self.checked(self.function.backward(self, grad))
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -85,6 +85,8 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
     while newest_first:
         _, node = heapq.heappop(newest_first)
         grad = pending.pop(node)
+        if node._hooks:
+            grad = node._hooks.run(grad)
         if node._retain_for is not None and (variable := node._retain_for()) is not None:
             retained.append((variable, grad))
         input_gradients = node.input_gradients(grad) if watcher is None else watcher.input_gradients(node, grad)

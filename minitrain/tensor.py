@@ -116,8 +116,8 @@ class Tensor(TensorMethods):
 
         .grad has its Tensor's memory order, as the optimizer's state has: a pass over mixed orders is slow.
         """
-        if (hooked := self._after_hooks(grad)) is not grad:
-            grad, owned = hooked, False
+        if self._hooks:
+            grad, owned = self._hooks.run(grad), False
         if self._grad is not None:
             self._grad.array += grad
             increment_version(self._grad)
@@ -126,3 +126,5 @@ class Tensor(TensorMethods):
         else:
             self._grad = wrap(np.empty_like(self.array))
             self._grad.array[...] = grad
+        for hook in list((self._after_grad_hooks or {}).values()):
+            hook(self)

@@ -1,8 +1,9 @@
-"""What torch.autograd offers besides the tape: grad, functional, Function, gradcheck, anomaly detection, print_tape."""
+"""What torch.autograd offers besides the tape: gradcheck, anomaly detection, Function, and print_tape."""
 
 from minitrain.autograd import functional
 from minitrain.autograd.function import Function, print_tape
-from minitrain.autograd.gradients import Variable, backward, grad
+from minitrain.autograd.gradients import backward, grad
+from minitrain.autograd.variable import Variable
 from minitrain.diagnosis.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from minitrain.diagnosis.anomaly_report import AnomalyError
 from minitrain.diagnosis.autopsy import Mistake, autopsy

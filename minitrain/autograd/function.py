@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from minitrain import ops
-from minitrain.autograd.on_tensors import on_tensors, speaks_arrays
+from minitrain.autograd.on_tensors import on_tensors, once_differentiable
 from minitrain.nn import Module
 from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, apply
+
+__all__ = ["Function", "once_differentiable", "print_tape"]
 
 
 class Function(ops.Function):
     """The base class for an operation of your own: define forward and backward as static methods, then call apply.
 
     forward(ctx, *inputs, **options) returns the result. inputs are apply's arguments, in order. Save what backward
-    needs on ctx, with ctx.save_for_backward(*tensors) or as attributes.
-    backward(ctx, grad_y) gets dL/dy, of the result's shape. It returns dL/d(input) for each input, in order, and None
-    for an input without a gradient; for a single input, just its gradient. ctx.saved_tensors holds what was saved, and
-    ctx.needs_input_grad[i] says whether input i requires a gradient. backward must not write into grad_y.
+    needs on ctx, with ctx.save_for_backward(...) or as attributes. backward(ctx, grad_y) gets dL/dy, of the result's
+    shape. It returns dL/d(input) for each input, in order, and None for an input without a gradient; for a single
+    input, just its gradient. ctx.needs_input_grad[i] says whether input i requires a gradient.
+
+    Both get Tensors, as torch's do, and ctx.saved_tensors holds what was saved:
+
+        class Exp(autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                y = x.exp()
+                ctx.save_for_backward(y)
+                return y
+
+            @staticmethod
+            def backward(ctx, grad_y):
+                (y,) = ctx.saved_tensors
+                return grad_y * y
+
+    If backward or forward names ctx.saved_arrays instead, or the class inherits either from minitrain.ops, both get and
+    return ndarrays, as minitrain's own operations do; backward must not write into grad_y then:
 
         class Cube(autograd.Function):
             \"\"\"y = x³;  dL/dx = dL/dy · 3x².\"\"\"
@@ -31,17 +50,17 @@ class Function(ops.Function):
 
             @staticmethod
             def backward(ctx, grad_y):
-                (x,) = ctx.saved_tensors
+                (x,) = ctx.saved_arrays
                 return grad_y * 3 * x * x
 
         y = Cube.apply(x)
 
-    A Function that reads ctx.saved_arrays instead works on ndarrays, as the operations in ops/ do: forward and
-    backward then get and return arrays.
+    A class can also say which it is: on_arrays = True or False.
 
-    Source: torch.autograd.Function. The differences: there is only one result, and it is a new Tensor; options are
-    passed by keyword.
+    Source: torch.autograd.Function. The differences: there is only one result, and options are passed by keyword.
     """
+
+    on_arrays: bool | None = None
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Tensor:
@@ -49,21 +68,30 @@ class Function(ops.Function):
 
         inputs: Tensors, or anything else that forward takes; only Tensors get gradients. options: forward's keyword
         arguments. Returns the result as a Tensor.
-        Raises RuntimeError if forward returns several values, NotImplementedError for a setup_context on arrays.
+        Raises RuntimeError if forward returns several values, NotImplementedError if a Function on arrays has a
+        setup_context.
         """
-        if speaks_arrays(cls):
-            if hasattr(cls, "setup_context"):
-                raise NotImplementedError(
-                    f"{cls.__name__}.setup_context is not offered for arrays; save in forward(ctx, ...)."
-                )
-            return apply(cls, *inputs, **options)
-        were_tensors = tuple([isinstance(each, Tensor) for each in inputs])
-        return apply(
-            on_tensors(cls),  # type: ignore[arg-type]
-            *inputs,
-            were_tensors=were_tensors,
-            **options,
-        )
+        if not _works_on_arrays(cls):
+            return on_tensors(cls, inputs, options)
+        if hasattr(cls, "setup_context"):
+            raise NotImplementedError(
+                f"{cls.__name__}.setup_context is not offered: save what backward needs in forward(ctx, ...)."
+            )
+        return apply(cls, *inputs, **options)
+
+
+def _works_on_arrays(cls: type[Function]) -> bool:
+    """Whether forward and backward get ndarrays, by the rule of Function's docstring."""
+    if cls.on_arrays is not None:
+        return cls.on_arrays
+    methods: list[Callable[..., Any]] = [
+        method for name in ("forward", "backward") if (method := getattr(cls, name, None)) is not None
+    ]
+    return any(
+        "saved_arrays" in getattr(getattr(method, "__code__", None), "co_names", ())
+        or str(getattr(method, "__module__", "")).startswith("minitrain.ops")
+        for method in methods
+    )
 
 
 def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = None) -> None:

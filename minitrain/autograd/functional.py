@@ -1,8 +1,8 @@
-"""Derivatives of functions: jacobian, of every result by every input, and vjp, a vector times that."""
+"""torch.autograd.functional: the Jacobian of a function of Tensors, and its product with a vector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,90 +12,71 @@ from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import enable_grad
 from minitrain.torchlike.not_offered import module_getattr
 
+__all__ = ["jacobian", "vjp"]
+
 __getattr__ = module_getattr(__name__)
 
-Several = Tensor | tuple[Tensor, ...]
+
+def _called(func: Callable[..., Any], inputs: Any, strict: bool) -> tuple[list[Tensor], list[Tensor], bool]:
+    """Inputs that require gradients, func's outputs, and whether these are several."""
+    given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    with enable_grad():
+        leaves = [x.detach().clone().requires_grad_() for x in given]
+        outputs = func(*leaves)
+    several = isinstance(outputs, tuple | list)
+    made = list(outputs) if several else [outputs]
+    for y in made:
+        if not isinstance(y, Tensor):
+            raise TypeError(f"func must return a Tensor or a tuple of Tensors, but gave {type(y).__name__}")
+        if strict and not y.requires_grad:
+            raise RuntimeError("The output of the user-provided function is independent of the input.")
+    return leaves, made, several
 
 
 def jacobian(
-    func: Callable[..., Several],
-    inputs: Several,
+    func: Callable[..., Any],
+    inputs: Any,
     create_graph: bool = False,
     strict: bool = False,
     vectorize: bool = False,
+    strategy: str = "reverse-mode",
 ) -> Any:
-    """d(result)/d(input), of shape (*result's shape, *input's shape); by one backward for each element of the result.
+    """d(each element of func(*inputs))/d(input): a Tensor of the output's shape followed by the input's.
 
-    func: takes the inputs, returns a Tensor or a tuple of them. inputs: a Tensor or a tuple of them.
-    strict: raise RuntimeError if a result does not depend on an input, whose derivative is zeros otherwise.
-    vectorize: makes no difference here.
-    Returns a Tensor, or tuples [result][input] of them where func has several. Source: autograd.functional.jacobian.
+    inputs: a Tensor, or a tuple; then the result is a tuple too, and a tuple of tuples if func returns several.
+    strict: raise RuntimeError for an output that does not depend on an input.
     """
-    given, results = _called(func, inputs, create_graph)
+    if create_graph:
+        raise NotImplementedError("create_graph=True (gradients of gradients) is not offered; use torch for it.")
+    leaves, outputs, several = _called(func, inputs, strict)
     rows = []
-    for result in results:
-        blocks = [np.zeros((result.numel(), *x.shape), x.array.dtype) for x in given]
-        for i in range(result.numel()):
-            one = np.zeros(result.numel(), result.array.dtype)
-            one[i] = 1
-            for block, derivative in zip(blocks, _pulled_back([result], given, [one], strict), strict=True):
-                block[i] = derivative
-        rows.append(
-            tuple([wrap(block.reshape(result.shape + x.shape)) for block, x in zip(blocks, given, strict=True)])
-        )
-    inner = [row if isinstance(inputs, tuple) else row[0] for row in rows]
-    return tuple(inner) if len(inner) > 1 else inner[0]
+    for y in outputs:
+        jacobians = [np.zeros((y.numel(), *x.shape), y.dtype) for x in leaves]
+        with enable_grad():
+            elements = y.reshape(-1).unbind() if y.requires_grad else ()
+        for i, element in enumerate(elements):
+            found = grad(element, leaves, retain_graph=True, allow_unused=not strict)
+            for array, gradient in zip(jacobians, found, strict=True):
+                if gradient is not None:
+                    array[i] = gradient.array
+        made = [wrap(array.reshape(*y.shape, *x.shape)) for array, x in zip(jacobians, leaves, strict=True)]
+        rows.append(made[0] if isinstance(inputs, Tensor) else tuple(made))
+    return tuple(rows) if several else rows[0]
 
 
 def vjp(
-    func: Callable[..., Several],
-    inputs: Several,
-    v: Several | None = None,
-    create_graph: bool = False,
-    strict: bool = False,
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """func's results, and v · d(result)/d(input) for each input, by one backward.
-
-    v: of the results' shapes; may be left out for a result of one element (it is 1 then).
-    The other arguments are jacobian's. Source: torch.autograd.functional.vjp.
-    """
-    given, results = _called(func, inputs, create_graph)
-    if v is None and (len(results) != 1 or results[0].numel() != 1):
+    """(func's outputs, d(Σ outputs · v)/d(input) for each input); v may be left out for one output of one element."""
+    leaves, outputs, several = _called(func, inputs, strict)
+    depends = [y.requires_grad for y in outputs]
+    weights = [v] if v is None or isinstance(v, Tensor) else list(v)
+    if v is None and (several or outputs[0].numel() != 1):
         raise RuntimeError("The vector v can only be None if the user-provided function returns a single element.")
-    vectors = [np.ones(result.shape, result.array.dtype) for result in results]
-    if v is not None:
-        vectors = [each.array for each in (v if isinstance(v, tuple) else (v,))]
-    for vector, result in zip(vectors, results, strict=True):
-        if vector.shape != result.shape:
-            raise RuntimeError(
-                f"v has shape {list(vector.shape)}, but the result {list(result.shape)}; give one of that shape."
-            )
-    derivatives = tuple([wrap(np.array(derivative)) for derivative in _pulled_back(results, given, vectors, strict)])
-    plain = tuple([result.detach() for result in results])
-    return plain if len(plain) > 1 else plain[0], derivatives if isinstance(inputs, tuple) else derivatives[0]
-
-
-def _called(func: Callable[..., Several], inputs: Several, create_graph: bool) -> tuple[list[Tensor], list[Tensor]]:
-    """The inputs as leaves of a graph of their own, and the results."""
-    if create_graph:
-        raise NotImplementedError("create_graph=True (gradients of gradients) is not offered; use torch for it.")
-    with enable_grad():
-        given = [x.detach().requires_grad_() for x in (inputs if isinstance(inputs, tuple) else (inputs,))]
-        result = func(*given)
-    results = list(result) if isinstance(result, tuple) else [result]
-    for each in results:
-        if not isinstance(each, Tensor):
-            raise TypeError(f"func must return a Tensor or a tuple of Tensors, but returned {type(each).__name__}.")
-    return given, results
-
-
-def _pulled_back(results: Sequence[Tensor], given: Sequence[Tensor], vectors: Sequence[Any], strict: bool) -> list[Any]:
-    """The vectors times the derivatives by each input: an array of the input's shape, or 0 where there is none."""
-    reached = [(y, wrap(v.reshape(y.shape))) for y, v in zip(results, vectors, strict=True) if y.requires_grad]
-    derivatives: Sequence[Tensor | None] = [None] * len(given)
-    if reached:
-        outputs, heads = zip(*reached, strict=True)
-        derivatives = grad(outputs, given, heads, retain_graph=True, allow_unused=True)
-    if strict and None in [None if d is None else 0 for d in derivatives]:
-        raise RuntimeError("a result of func does not depend on an input, which strict=True forbids.")
-    return [np.zeros(x.shape, x.array.dtype) if d is None else d.array for d, x in zip(derivatives, given, strict=True)]
+    used = [(y, w) for y, w, d in zip(outputs, weights, depends, strict=True) if d]
+    found: Any = [None] * len(leaves)
+    if used:
+        found = grad([y for y, _ in used], leaves, [w for _, w in used], None, create_graph, allow_unused=True)
+    filled = [wrap(np.zeros(x.shape, x.dtype)) if g is None else g for x, g in zip(leaves, found, strict=True)]
+    values = [y.detach() for y in outputs]
+    return tuple(values) if several else values[0], filled[0] if isinstance(inputs, Tensor) else tuple(filled)

@@ -1,148 +1,154 @@
-"""Gradients as values: grad, which returns them instead of writing .grad, and backward from several Tensors at once."""
+"""torch.autograd.grad and torch.autograd.backward: gradients of several Tensors, at Tensors of one's choice."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from minitrain.ops import Array
-from minitrain.tape import AccumulateGrad, Node
+from minitrain.ops import Array, Function
+from minitrain.tape import AccumulateGrad, Node, walk_back
 from minitrain.tensor import Tensor, wrap
-from minitrain.torchlike.grad_mode import anomaly_mode
 
 Edge = Node | AccumulateGrad
-Tensors = Tensor | Sequence[Tensor]
+
+
+class _Together(Function):
+    """The outputs as one;  dL/d(output) = the first gradient given for it."""
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Array) -> Any:
+        return tuple(ctx.first_gradients)
+
+
+class _Caught(Function):
+    """y = x;  dL/dx = dL/dy, which is kept."""
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Array) -> Any:
+        ctx.caught = grad_y
+        return grad_y
 
 
 def grad(
-    outputs: Tensors,
-    inputs: Tensors,
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    *,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of the sum of outputs with respect to inputs, as a tuple; no .grad is written.
+    """d(Σ outputs · grad_outputs)/d(input) for each input, in its shape. No .grad changes.
 
-    outputs, inputs: a Tensor or several; inputs need not be leaves.
-    grad_outputs: dL/d(output) for each output; may be left out for outputs of one element (it is 1 then).
-    retain_graph: keep the arrays that the operations saved. Only operations between inputs and outputs are freed.
-    allow_unused: return None for an input that no output was computed from, instead of raising RuntimeError.
-    materialize_grads: return zeros for it.
-    Raises RuntimeError also if an input or an output requires no gradient. Source: torch.autograd.grad.
+    grad_outputs: a gradient for each output, None for 1, which an output of one element may have.
+    retain_graph: keep the graph for another walk. allow_unused: give None for an input that no output was computed
+    from. materialize_grads: give zeros for it.
+    Raises RuntimeError for such an input otherwise, and for one that does not require a gradient;
+    NotImplementedError for create_graph.
     """
-    outputs, inputs = _several(outputs), _several(inputs)
-    given: Sequence[Tensor | None] = [None] * len(outputs)
-    if grad_outputs is not None:
-        given = [grad_outputs] if isinstance(grad_outputs, Tensor) else grad_outputs
-    if len(given) != len(outputs):
-        raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients; give one gradient for each.")
-    wanted = []
-    for tensor in inputs:
-        if not tensor.requires_grad:
+    if is_grads_batched:
+        raise NotImplementedError("is_grads_batched is not offered; call grad once for each row, with retain_graph.")
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for x in wanted:
+        if not x.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    root = _together(outputs, grad_outputs, create_graph)
+    with _cut_down_to(root, wanted) as catchers, np.errstate(all="ignore"):
+        walk_back(root, np.ones(()), retain_graph=bool(retain_graph))
+    result: list[Tensor | None] = []
+    for x, catcher in zip(wanted, catchers, strict=True):
+        caught = getattr(catcher, "caught", None)
+        if caught is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
-                "One of the differentiated Tensors does not require grad; call requires_grad_() on it first."
+                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True "
+                "if this is the desired behavior."
             )
-        wanted.append(tensor._edge())
-    starts = [(y._edge(), y._first_gradient(dy, create_graph)) for y, dy in zip(outputs, given, strict=True)]
-    with np.errstate(all="ignore"):
-        arrived = _walk_to(wanted, starts, retain_graph=bool(retain_graph))
-    return tuple(
-        [_result(x, arrived.get(e), allow_unused, materialize_grads) for x, e in zip(inputs, wanted, strict=True)]
-    )
+        found = np.array(caught) if caught is not None else np.zeros(x.shape, x.dtype) if materialize_grads else None
+        result.append(None if found is None else wrap(found))
+    return tuple(result)
 
 
 def backward(
-    tensors: Tensors,
+    tensors: Tensor | Sequence[Tensor],
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
-    """Add the gradients of the sum of tensors to the .grad of every leaf, as Tensor.backward does for one.
-
-    grad_tensors: dL/d(tensor) for each; may be left out for Tensors of one element. Source: torch.autograd.backward.
-    """
-    tensors = _several(tensors)
-    given = [grad_tensors] if isinstance(grad_tensors, Tensor) else grad_tensors or [None] * len(tensors)
-    for i, (tensor, gradient) in enumerate(zip(tensors, given, strict=True), start=1):
-        tensor.backward(gradient, retain_graph=bool(retain_graph) or i < len(tensors), create_graph=create_graph)
-
-
-def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:  # noqa: N802, torch's name
-    """The same memory as a new leaf. Old programs wrap data so; today a Tensor needs no wrapping."""
-    return data.detach().requires_grad_(requires_grad)
-
-
-def _several(tensors: Tensors) -> Sequence[Tensor]:
-    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    """Tensor.backward for several Tensors in one walk; with inputs, gradients come to these alone."""
+    given = grad_tensors if grad_variables is None else grad_variables
+    if inputs is None:
+        root = _together(tensors, given, create_graph)
+        with np.errstate(all="ignore"):
+            walk_back(root, np.ones(()), retain_graph=bool(retain_graph))
+        return
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    for x, found in zip(
+        wanted, grad(tensors, wanted, given, retain_graph, create_graph, allow_unused=True), strict=True
+    ):
+        if found is not None:
+            x.receive_grad(found.array, owned=True)
 
 
-def _result(tensor: Tensor, array: Array | None, allow_unused: bool | None, materialize: bool) -> Tensor | None:
-    if array is not None:
-        return wrap(np.array(array))
-    if materialize:
-        return wrap(np.zeros_like(tensor.array))
-    if allow_unused:
-        return None
-    raise RuntimeError(
-        "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this "
-        "is the desired behavior: its gradient is None then."
-    )
+def _together(outputs: Any, grad_outputs: Any, create_graph: bool) -> Node:
+    """A Node above the outputs, from which one walk reaches them all."""
+    several = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    given = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    given = given * len(several) if given == [None] else given
+    if len(given) != len(several):
+        raise RuntimeError(f"got {len(several)} tensors and {len(given)} gradients")
+    gradients = [y._first_gradient(gradient, create_graph) for y, gradient in zip(several, given, strict=True)]
+    root = Node(_Together, [y._edge() for y in several])
+    root.first_gradients, root.result_shape, root.result_dtype = gradients, (), np.dtype(np.float64)
+    return root
 
 
-def _walk_to(wanted: Sequence[Edge], starts: Sequence[tuple[Edge, Array]], *, retain_graph: bool) -> dict[Edge, Array]:
-    """tape.walk_back, but only as far as the wanted edges: returns what arrives there."""
-    ways = _on_the_way(wanted, [edge for edge, _ in starts])
-    watcher = anomaly_mode.watcher
-    arrived: dict[Edge, Array] = {}
-    pending: dict[Edge, Array] = {}
-    newest_first: list[tuple[int, Node]] = []
-
-    def send(edge: Edge | None, gradient: Array | None) -> None:
-        if edge is None or gradient is None or edge not in ways:
-            return
-        if edge in pending:
-            pending[edge] = np.asarray(pending[edge] + gradient)
-            return
-        pending[edge] = gradient
-        if isinstance(edge, Node):
-            heapq.heappush(newest_first, (-edge.sequence_nr, edge))
-
-    for edge, gradient in starts:
-        send(edge, gradient)
-    while newest_first:
-        _, node = heapq.heappop(newest_first)
-        gradient = pending.pop(node)
-        if not any(edge in ways for edge, _ in node.next_functions):
-            arrived[node] = node.after_hooks(gradient)
-            continue
-        gradients = node.input_gradients(gradient) if watcher is None else watcher.input_gradients(node, gradient)
-        if node in wanted:
-            arrived[node] = gradient  # as torch does here: without what the hooks made of it
-        if not retain_graph:
-            node.free()
-        for (edge, _), input_grad in zip(node.next_functions, gradients, strict=True):
-            send(edge, input_grad)
-    for edge, gradient in pending.items():  # the leaves
-        arrived[edge] = edge.variable._after_hooks(gradient)  # type: ignore[union-attr]
-    return arrived
+@contextlib.contextmanager
+def _cut_down_to(root: Node, inputs: Sequence[Tensor]) -> Iterator[list[Node]]:
+    """Within it, the graph below root holds only what leads to the inputs, and a _Caught Node in front of each."""
+    edges = [x._edge() for x in inputs]
+    below = _below(root)
+    leads: set[Edge] = set()  # from here an input can be reached
+    for node in below:
+        if any(edge in leads or edge in edges for edge, _ in node.next_functions):
+            leads.add(node)
+    catchers: dict[Edge, Node] = {}
+    for i, edge in enumerate(dict.fromkeys(edges)):
+        catcher = catchers[edge] = Node(_Caught, [edge if edge in leads else None])
+        catcher.next_functions = ((edge if edge in leads else None, 0),)
+        # Visited after all that used the input, and before the Node that made it.
+        catcher.sequence_nr = edge.sequence_nr + 0.5 if isinstance(edge, Node) else -1 - i  # type: ignore[assignment]
+        catcher.result_shape, catcher.result_dtype = edge.result_shape, edge.result_dtype
+        hung_on = edge if isinstance(edge, Node) else edge.variable
+        catcher._hooks = hung_on._hooks
+    before = [(node, node.next_functions, node._hooks) for node in below]
+    try:
+        for node in below:
+            kept = [edge if edge in leads or edge in catchers else None for edge, _ in node.next_functions]
+            node.next_functions = tuple([(catchers.get(edge, edge) if edge else None, 0) for edge in kept])
+            if node in catchers:
+                node._hooks = None  # its catcher calls them
+        yield [catchers[edge] for edge in edges]
+    finally:
+        for node, next_functions, hooks in before:
+            node.next_functions, node._hooks = next_functions, hooks
 
 
-def _on_the_way(wanted: Sequence[Edge], starts: Sequence[Edge]) -> set[Edge]:
-    """The wanted edges, and the Nodes below the starts from which one of them is reached."""
+def _below(root: Node) -> list[Node]:
+    """root and all Nodes below it, the oldest first."""
     nodes: set[Node] = set()
-    waiting: list[Any] = list(starts)
+    waiting: list[Any] = [root]
     while waiting:
-        edge = waiting.pop()
-        if isinstance(edge, Node) and edge not in nodes:
-            nodes.add(edge)
-            waiting += [edge for edge, _ in edge.next_functions if edge is not None]
-    ways = set(wanted)
-    for node in sorted(nodes, key=lambda node: node.sequence_nr):  # the oldest first: what it leads to is known
-        if any(edge in ways for edge, _ in node.next_functions):
-            ways.add(node)
-    return ways
+        node = waiting.pop()
+        if isinstance(node, Node) and node not in nodes:
+            nodes.add(node)
+            waiting += [edge for edge, _ in node.next_functions]
+    return sorted(nodes, key=lambda node: node.sequence_nr)

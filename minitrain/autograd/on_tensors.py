@@ -1,99 +1,85 @@
-"""Runs a Function whose forward and backward are written for Tensors, as torch's are, on the tape, which has arrays."""
+"""A Function of one's own whose forward and backward work on Tensors, as torch's do, run as an operation on arrays."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minitrain import ops
-from minitrain.ops import Array
-from minitrain.tensor import Tensor, wrap
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.grad_mode import no_grad
 
 
-class FunctionCtx:
-    """The ctx that forward fills and backward reads: save_for_backward(*tensors), saved_tensors, and any attribute."""
+class TensorContext:
+    """The ctx that such a Function sees: torch's names around a Context of arrays. Attributes go through to it."""
 
-    def __init__(self, node: Any, **attributes: Any) -> None:
-        self._node = node
-        vars(self).update(attributes)
+    def __init__(self, ctx: Any) -> None:
+        object.__setattr__(self, "_ctx", ctx)
 
-    @property
-    def needs_input_grad(self) -> tuple[bool, ...]:
-        """For each input, whether it requires a gradient."""
-        needs: tuple[bool, ...] = self._node.needs_input_grad
-        return needs
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ctx, name)
 
-    def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep inputs, the result, or Tensors made from them; None passes through."""
-        self._node.save_for_backward(*[_array(each) for each in tensors])
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._ctx, name, value)
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep Tensors for backward; None passes through."""
+        for x in tensors:
+            if not isinstance(x, Tensor | np.ndarray) and x is not None:
+                raise TypeError(f"save_for_backward can only save variables, but got {type(x).__name__}")
+        self._ctx.save_for_backward(*(x.array if isinstance(x, Tensor) else x for x in tensors))
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """What was saved. Raises RuntimeError if it was freed, or changed in place since."""
-        return tuple([_tensor(each) for each in self._node.saved_arrays])
-
-    def mark_dirty(self, *tensors: Tensor) -> None:
-        """Refuse: an operation here never writes into its inputs."""
-        raise NotImplementedError("ctx.mark_dirty is not offered: return a new Tensor, leave the input as it is.")
+        """What save_for_backward kept, in the same order."""
+        return tuple([wrap(x) if isinstance(x, np.ndarray) else x for x in self._ctx.saved_arrays])
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Refuse: the one result of an operation is differentiable."""
-        raise NotImplementedError("ctx.mark_non_differentiable is not offered: detach() what apply returns.")
+        """Say that the result has no gradient."""
+        self._ctx.not_differentiable = bool(tensors)
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Say that forward writes into its inputs: not offered."""
+        raise NotImplementedError("ctx.mark_dirty is not offered: return a new Tensor from forward.")
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Nothing: the one result of an operation always has a gradient in backward."""
+        """Nothing: there is one result, and its gradient always comes."""
 
 
-class OnTensors(ops.Function):
-    """What the tape runs: it gives Tensors to the user's Function, and takes arrays from what the Function returns."""
+def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tensor:
+    """Run cls.forward on the inputs, and record it if any of them requires a gradient."""
+    result: dict[str, Any] = {}
 
-    of: type[Any]
-
-    @classmethod
-    def forward(cls, ctx: Any, *inputs: Any, were_tensors: tuple[bool, ...], **options: Any) -> Any:
-        """Run the user's forward, unrecorded. were_tensors: for each input, whether it was a Tensor before apply."""
-        given = [wrap(x) if was else x for x, was in zip(inputs, were_tensors, strict=True)]
-        users = FunctionCtx(ctx)
+    def forward(ctx: Any, *arrays: Any) -> Any:
+        seen = TensorContext(ctx)
+        # Others than the caller's Tensors, on the same memory: what forward does to them is not recorded.
+        given = [wrap(x.array) if isinstance(x, Tensor) else x for x in inputs]
         with no_grad():
-            if hasattr(cls.of, "setup_context"):  # forward and what it saves apart
-                result = cls.of.forward(*given, **options)
-                cls.of.setup_context(users, tuple(given), result)
+            if hasattr(cls, "setup_context"):
+                y = cls.forward(*given, **options)
+                cls.setup_context(seen, tuple(given), y)
             else:
-                result = cls.of.forward(users, *given, **options)
-        ctx.attributes = {
-            name: value for name, value in vars(users).items() if name != "_node"
-        }  # users itself: a cycle
-        return _array(result)
+                y = cls.forward(seen, *given, **options)
+        result["constant"] = getattr(ctx, "not_differentiable", False)
+        if isinstance(y, tuple) and len(y) == 1:
+            (y,) = y
+        return y.array if isinstance(y, Tensor) else y
 
-    @classmethod
-    def backward(cls, ctx: Any, grad_y: Array) -> Any:
-        """Run the user's backward, unrecorded."""
+    def backward(ctx: Any, grad_y: Any) -> Any:
         with no_grad():
-            gradients = cls.of.backward(FunctionCtx(ctx, **ctx.attributes), wrap(grad_y))
-        return tuple([_array(each) for each in gradients]) if isinstance(gradients, tuple) else _array(gradients)
+            gradients = cls.backward(TensorContext(ctx), wrap(np.array(grad_y)))
+        several = isinstance(gradients, tuple | list)
+        made = [g.array if isinstance(g, Tensor) else g for g in (gradients if several else [gradients])]
+        more = made[len(inputs) :]  # torch lets a backward return None for inputs that were not given
+        return tuple(made[: len(inputs)] if all(g is None for g in more) else made)
+
+    static = {"forward": staticmethod(forward), "backward": staticmethod(backward), "__doc__": cls.__doc__}
+    y = apply(type(cls.__name__, (ops.Function,), static), *inputs)
+    return y.detach() if result["constant"] else y
 
 
-def _array(value: Any) -> Any:
-    return value.array if isinstance(value, Tensor) else value
-
-
-def _tensor(value: Any) -> Any:
-    return wrap(value) if isinstance(value, np.ndarray) else value
-
-
-@functools.cache
-def on_tensors(function: type[Any]) -> type[OnTensors]:
-    """The operation that runs this Function; it has its name and its docstring."""
-    names = ("__doc__", "__module__", "__qualname__")
-    return type(function.__name__, (OnTensors,), {"of": function} | {name: getattr(function, name) for name in names})
-
-
-def speaks_arrays(function: type[Any]) -> bool:
-    """Whether the Function is written for arrays: it is one of ops/, or reads ctx.saved_arrays."""
-    methods = [getattr(function, name, None) for name in ("forward", "backward")]
-    if any(str(getattr(method, "__module__", "")).startswith("minitrain.ops") for method in methods):
-        return True
-    return any("saved_arrays" in getattr(getattr(method, "__code__", None), "co_names", ()) for method in methods)
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """torch's mark of a backward that has no derivative of its own; none has here."""
+    return fn

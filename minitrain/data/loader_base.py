@@ -148,7 +148,7 @@ class LoaderBase(Generic[T_co]):
                 batched = self.batch_sampler is not None
                 ahead = [as_plain_index(index) for index in ahead] if batched else as_plain_index(ahead)
             state = {"indices": saved_iterator(latest.iterator, self._index_source), "again": ahead}
-        return {"pass": state, "generators": [wrap(each.get_state()) for each in self._generators()]}
+        return {"pass": state, "generators": [wrap(each.state()) for each in self._generators()]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a saved pass: the next pass gives the remaining batches, with the same random draws.

@@ -173,7 +173,7 @@ class DrawnOrder(Order):
             "blocks": self._blocks,
             "order": wrap(self._places.copy()),
             "given": self._given,
-            "generator": None if private is None else wrap(private.get_state()),
+            "generator": None if private is None else wrap(private.state()),
         }
 
     def load_state_dict(self, state: Any) -> None:

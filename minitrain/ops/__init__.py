@@ -11,6 +11,7 @@ operand's dtype; it gets no gradient.
 """
 
 from minitrain.ops.activation import ELU, Hardtanh, LeakyReLU, LogSigmoid, SiLU, Softplus
+from minitrain.ops.arrange import Diagonal, Flip, IndexAdd, Roll, Unfold
 from minitrain.ops.binary_loss import BCELoss, BCEWithLogitsLoss, SmoothL1Loss
 from minitrain.ops.choice import Fmax, Fmin, Lerp
 from minitrain.ops.convolution import AvgPool2d, Conv2d, MaxPool2d
@@ -45,6 +46,7 @@ from minitrain.ops.function import (
     unbroadcast,
 )
 from minitrain.ops.hyperbolic import Acosh, Asinh, Atanh, Cosh, Sinh
+from minitrain.ops.linalg import Det, Einsum, Inv, SingularValues, Solve
 from minitrain.ops.linear import (
     Linear,
     Matmul,
@@ -55,6 +57,7 @@ from minitrain.ops.loss import (
     NLLLoss,
     Softmax,
 )
+from minitrain.ops.norm import LogSumExp, Median, Norm
 from minitrain.ops.normalization import Normalize
 from minitrain.ops.powers import Hypot, Reciprocal, Rsqrt
 from minitrain.ops.reduce import (
@@ -65,6 +68,7 @@ from minitrain.ops.reduce import (
     Var,
 )
 from minitrain.ops.rounding import Ceil, Copysign, Floor, Frac, NanToNum, Round, Sign, Trunc
+from minitrain.ops.scan import Cumprod, Cumsum, Prod
 from minitrain.ops.shape import (
     Cat,
     Clone,
@@ -105,8 +109,13 @@ __all__ = [
     "Copysign",
     "Cos",
     "Cosh",
+    "Cumprod",
+    "Cumsum",
+    "Det",
+    "Diagonal",
     "Div",
     "DivRounded",
+    "Einsum",
     "Erf",
     "Erfc",
     "Exp",
@@ -114,6 +123,7 @@ __all__ = [
     "Expand",
     "Expm1",
     "Flatten",
+    "Flip",
     "Floor",
     "Fmax",
     "Fmin",
@@ -124,7 +134,9 @@ __all__ = [
     "Hardtanh",
     "Hypot",
     "Index",
+    "IndexAdd",
     "IndexPut",
+    "Inv",
     "LeakyReLU",
     "Lerp",
     "Linear",
@@ -134,6 +146,7 @@ __all__ = [
     "Log10",
     "LogSigmoid",
     "LogSoftmax",
+    "LogSumExp",
     "Logaddexp",
     "Logaddexp2",
     "MSELoss",
@@ -142,19 +155,23 @@ __all__ = [
     "MaxPool2d",
     "Maximum",
     "Mean",
+    "Median",
     "Minimum",
     "Mul",
     "NLLLoss",
     "NanToNum",
     "Neg",
+    "Norm",
     "Normalize",
     "Permute",
     "Pow",
+    "Prod",
     "ReLU",
     "Reciprocal",
     "Reduction",
     "Remainder",
     "Reshape",
+    "Roll",
     "Round",
     "Rsqrt",
     "SiLU",
@@ -162,10 +179,12 @@ __all__ = [
     "Sign",
     "Sin",
     "Sinc",
+    "SingularValues",
     "Sinh",
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
+    "Solve",
     "Sqrt",
     "Sub",
     "Sum",
@@ -174,6 +193,7 @@ __all__ = [
     "ToCopy",
     "Transpose",
     "Trunc",
+    "Unfold",
     "Var",
     "ViewPut",
     "Where",

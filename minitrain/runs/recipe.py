@@ -44,7 +44,7 @@ class Training:
             "config": dataclasses.asdict(self.config),
             "model": self.backend.state_dict(self.model),
             "optimizer": self.backend.optimizer_state(self.optimizer),
-            "generator": wrap(default_generator.get_state()),
+            "generator": wrap(default_generator.state()),
             "loader": self.train_dataloader.state_dict(again=again),
         }
 

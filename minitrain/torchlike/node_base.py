@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from minitrain.ops import Array, Context, Function
-from minitrain.torchlike.hooks import Hooks, after_hooks
+from minitrain.torchlike.hooks import GradientHooks
 
 INFERENCE = (
     "Inference tensors cannot be saved for backward: this one was made in inference_mode. Use no_grad() there instead, "
@@ -41,9 +41,8 @@ class NodeBase(Context):
     next_functions: tuple[tuple[Any, int], ...]
     _versions: Sequence[tuple[Version, int, int]] = ()
     _freed = False
-    _hooks: Hooks = {}  # noqa: RUF012, a Node gets its own when a hook is registered
-    _hooked: tuple[Array, Array] | None = None  # the gradient that the hooks were called with, and what they made of it
     _retain_for: weakref.ref[Variable] | None = None  # the result, if retain_grad() was called on it
+    _hooks: GradientHooks | None = None  # what register_hook hung on the result
     _call: Any = None  # a Watcher's note about the forward
 
     def name(self) -> str:
@@ -88,17 +87,6 @@ class NodeBase(Context):
                     f"{number}. Write the change out of place (x = x + 1, not x += 1), or clone() the tensor first."
                 )
         raise AssertionError("nothing was freed or changed")
-
-    def after_hooks(self, grad: Array) -> Array:
-        """Call the hooks with the result's gradient; returns the gradient as they leave it."""
-        if not self._hooks:
-            return grad
-        self._hooked = grad, after_hooks(self._hooks, grad)
-        return self._hooked[1]
-
-    def hooked(self, grad: Array) -> Array:
-        """What the hooks made of this gradient when the walk called them."""
-        return self._hooked[1] if self._hooked is not None and self._hooked[0] is grad else grad
 
     def free(self) -> None:
         """Drop the arrays that forward saved."""

@@ -71,10 +71,10 @@ ADVICE: dict[str, str] = {
     "profiler": "use Python's cProfile, or python -m benchmarks step.",
     "autograd.profiler": "use Python's cProfile, or python -m benchmarks step.",
     "sparse": "sparse Tensors are out of scope; use dense ones.",
-    "svd": "use numpy.linalg.svd(x.numpy()).",
     "linalg": "use numpy.linalg on x.numpy(); it has no gradient.",
     "utils.data.DistributedSampler": PROCESSES,
     "vision.transforms": "offered are crops, flips, rotations, Resize, Pad, Grayscale and the conversions.",
+    **dict.fromkeys(("linalg.eig", "linalg.eigvals"), COMPLEX),
     "vision.datasets": "offered are MNIST, KMNIST, FashionMNIST, CIFAR10 and, of its own, Digits.",
 }
 

@@ -90,8 +90,12 @@ class Generator:
         self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._initial_seed
 
-    def get_state(self) -> NDArray[np.uint8]:
+    def get_state(self) -> Any:
         """The whole state as torch writes it: a uint8 array, shape (5056,), for set_state here or in torch."""
+        return self.state()
+
+    def state(self) -> NDArray[np.uint8]:
+        """get_state's array; minitrain.Generator's get_state returns a Tensor."""
         twister: dict[str, Any] = self._twister.get_state(legacy=False)["state"]
         position = 0 if self._just_seeded else twister["pos"]
         state = np.zeros(1, _STATE)
@@ -283,6 +287,93 @@ def bernoulli(shape: Shape, p: float, *, generator: Generator | None = None) -> 
         raise RuntimeError(f"bernoulli expects p to be in [0, 1], but got p={p}")
     below: NDArray[np.bool_] = _unit(_count(shape), np.dtype(np.float64), generator) < p
     return below.reshape(shape)
+
+
+def bernoulli_each(p: Array, *, generator: Generator | None = None) -> NDArray[np.bool_]:
+    """True with the probability at its place in p, as torch.bernoulli(p): where a uniform of p's dtype is below it.
+
+    Raises RuntimeError when a probability is not in [0, 1].
+    """
+    if not ((p >= 0) & (p <= 1)).all():
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    return np.asarray(_unit(p.size, _float_dtype("bernoulli", p.dtype), generator).reshape(p.shape) < p)
+
+
+def exponential(
+    shape: Shape, rate: float = 1.0, *, dtype: DTypeLike = np.float32, generator: Generator | None = None
+) -> Array:
+    """Exponentially distributed values, as Tensor.exponential_: -log(1 - u) / rate of a float64 uniform u.
+
+    Bit for bit torch's, but on Intel CPUs, where torch only seeds MKL's generator from this stream. Two words a
+    value. Raises RuntimeError unless rate is above 0.
+    """
+    if not rate > 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate}")
+    units = _unit(_count(shape), np.dtype(np.float64), generator)
+    return np.asarray(-1.0 / rate * _each(math.log1p, -units)).astype(dtype).reshape(shape)
+
+
+def poisson(rate: Array, *, generator: Generator | None = None) -> Array:
+    """Numbers of events, each where rate are expected, in rate's dtype: torch.poisson's.
+
+    Source: D. Knuth, The Art of Computer Programming 2, 3.4.1; from a rate of 10 on, W. Hoermann's PTRS, Insurance:
+    Mathematics and Economics 12 (1993).
+    """
+    source = generator or default_generator
+    if (rate < 0).any():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    values = [_poisson_one(value, source) for value in rate.astype(np.float64).ravel().tolist()]
+    return np.array(values, rate.dtype).reshape(rate.shape)
+
+
+def _poisson_one(rate: float, source: Generator) -> float:
+    double = np.dtype(np.float64)
+    if rate == 0:
+        return 0
+    if rate < 10:
+        count, product, limit = 0, 1.0, math.exp(-rate)
+        while True:
+            product *= float(_unit(1, double, source)[0])
+            if product <= limit:
+                return count
+            count += 1
+    root, log_rate = math.sqrt(rate), math.log(rate)
+    b = 0.931 + 2.53 * root
+    a = -0.059 + 0.02483 * b
+    inverse_alpha, v_r = 1.1239 + 1.1328 / (b - 3.4), 0.9277 - 3.6224 / (b - 2)
+    while True:
+        u, v = (_unit(2, double, source) - (0.5, 0.0)).tolist()
+        us = 0.5 - abs(u)
+        k = math.floor((2 * a / us + b) * u + rate + 0.43)
+        if us >= 0.07 and v <= v_r:
+            return k
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= (
+            -rate + k * log_rate - math.lgamma(k + 1)
+        ):
+            return k
+
+
+def multinomial(
+    weights: Array, count: int, replacement: bool, *, generator: Generator | None = None
+) -> NDArray[np.int64]:
+    """count places drawn from each row of weights, (..., count): torch.multinomial's.
+
+    Without replacement: the places of the largest weight / q, q exponentially distributed (the one that arrives first,
+    then the second, ...). With it: where uniforms in float64 lie among the running sums of the weights.
+    """
+    if count == 1 or not replacement:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            first = weights / exponential(weights.shape, dtype=weights.dtype, generator=generator)
+        return np.argsort(-first, axis=-1, kind="stable")[..., :count]
+    ends = np.cumsum(weights, axis=-1, dtype=weights.dtype)
+    ends /= ends[..., -1:]
+    ends[..., -1] = 1
+    places = np.empty((*weights.shape[:-1], count), np.int64)
+    for row in np.ndindex(weights.shape[:-1]):
+        places[row] = np.searchsorted(ends[row], _unit(count, np.dtype(np.float64), generator))
+    return places
 
 
 def random_int64(generator: Generator | None = None) -> int:

@@ -14,8 +14,9 @@ from minitrain import ops
 from minitrain.torchlike.arguments import BOOL, LONG, UINT8, as_axes, as_axis, as_keepdim, refuse_empty
 from minitrain.torchlike.elementwise_methods import ElementwiseMethods
 from minitrain.torchlike.names import numpy_names
+from minitrain.torchlike.return_types import TYPES
 from minitrain.torchlike.shape_methods import ShapeMethods
-from minitrain.torchlike.tensor_base import TensorBase, ValuesAndIndices
+from minitrain.torchlike.tensor_base import TensorBase
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
@@ -111,7 +112,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         if dim is None:
             refuse_empty(self.array.shape, None, "max")
             return self._apply(ops.Max, self, dim=tuple(range(self.array.ndim)), keepdim=False)
-        return self._pick(self.argmax(dim, keepdim=True), dim, keepdim)
+        return self._pick("max", self.argmax(dim, keepdim=True), dim, keepdim)
 
     @numpy_names
     def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
@@ -124,18 +125,18 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         if dim is None:
             refuse_empty(self.array.shape, None, "min")
             return -(-self).max() if self.is_floating_point() else self.amin()
-        return self._pick(self.argmin(dim, keepdim=True), dim, keepdim)
+        return self._pick("min", self.argmin(dim, keepdim=True), dim, keepdim)
 
-    def _pick(self, indices: Tensor, dim: int, keepdim: bool) -> ValuesAndIndices:
+    def _pick(self, name: str, indices: Tensor, dim: int, keepdim: bool) -> Any:
         axis = as_axis(dim, self.array.ndim)
         if self.array.ndim == 0:
-            return ValuesAndIndices(self.clone(), indices)
+            return TYPES[name](self.clone(), indices)
         grid = list(np.ogrid[tuple(slice(size) for size in indices.array.shape)])
         grid[axis] = indices.array
         values = self[tuple(grid)]
         if keepdim:
-            return ValuesAndIndices(values, indices)
-        return ValuesAndIndices(values.squeeze(axis), indices.squeeze(axis))
+            return TYPES[name](values, indices)
+        return TYPES[name](values.squeeze(axis), indices.squeeze(axis))
 
     @numpy_names
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:

@@ -6,7 +6,7 @@ import functools
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from minitrain.torchlike.arguments import (
 from minitrain.torchlike.device import CPU
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
-from minitrain.torchlike.hooks import Hooks, RemovableHandle, add_hook, after_hooks
+from minitrain.torchlike.hooks import GradientHooks, RemovableHandle
 from minitrain.torchlike.node_base import Version
 from minitrain.torchlike.printing import format_tensor
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
+VIEWS |= {ops.Diagonal, ops.Unfold}
 CUSTOM_VIEW = "it is a view made by an operation of your own, which cannot be taken again; clone() it first"
 RESHAPED = "it is a view of a Tensor whose shape was changed in place; write the change out of place: x = x.squeeze()"
 NO_GRAD_VIEW = (
@@ -50,16 +51,10 @@ class Frozen:
     array: Array
     _version: Version
     _inference = False
+    _hooks: GradientHooks | None = None
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """Drop it."""
-
-
-class ValuesAndIndices(NamedTuple):
-    """The result of max(dim) and min(dim)."""
-
-    values: Tensor
-    indices: Tensor
 
 
 class TensorBase:
@@ -72,7 +67,6 @@ class TensorBase:
 
     # Defaults that few Tensors override; kept on the class to save memory and time.
     _grad_fn: Node | None = None
-    _hooks: Hooks = {}  # noqa: RUF012, a leaf gets its own when a hook is registered
     _grad: Tensor | None = None
     _requires_grad = False
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
@@ -83,6 +77,8 @@ class TensorBase:
     _refusal = ""  # why a write into this view cannot be recorded
     _born_at_version = 0  # the version that its history belongs to
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
+    _hooks: GradientHooks | None = None  # a leaf's; those of a result hang on its Node
+    _after_grad_hooks: GradientHooks | None = None
     _accumulator: weakref.ref[AccumulateGrad] | None = None
 
     def _self(self) -> Tensor:
@@ -191,7 +187,7 @@ class TensorBase:
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return (self._self()[i] for i in range(len(self.array)))
+        return iter(self._self().unbind())
 
     __hash__ = object.__hash__
 
@@ -306,34 +302,31 @@ class TensorBase:
         if self.grad_fn is not None:
             self.grad_fn._retain_for = weakref.ref(self)
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Have hook(gradient) called when this Tensor's gradient has been computed; what it returns replaces it.
-
-        Returns a handle whose remove() takes the hook away. Raises RuntimeError if no gradient is required.
-        """
-        if not self.requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-
-        def on_array(grad: Array) -> Array | None:
-            replaced = hook(self._new(grad))
-            return None if replaced is None else np.asarray(replaced.array, grad.dtype)
-
-        holder = self if self.grad_fn is None else self.grad_fn
-        if not holder._hooks:
-            holder._hooks = {}
-        return add_hook(holder._hooks, on_array)
-
-    def _after_hooks(self, grad: Array) -> Array:
-        """The gradient as the hooks leave it."""
-        if self._grad_fn is not None:
-            return self._grad_fn.hooked(grad)
-        return after_hooks(self._hooks, grad)
-
     def detach(self) -> Tensor:
         """The same memory as a Tensor with no history."""
         detached = self._new(self.array)
         detached._version = self._version
         return detached
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+        """Have backward call hook with this Tensor's gradient; a Tensor that it returns takes the gradient's place.
+
+        The gradient is complete then. A leaf's hooks are called at the end of the walk, before it comes into .grad.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        owner: Any = self if self.grad_fn is None else self.grad_fn
+        if owner._hooks is None:
+            owner._hooks = GradientHooks(self._new)
+        return owner._hooks.add(hook)  # type: ignore[no-any-return]
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Have backward call hook with this leaf after its gradient has come into .grad."""
+        if not self.requires_grad or self.grad_fn is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._after_grad_hooks is None:
+            self._after_grad_hooks = GradientHooks(self._new)
+        return self._after_grad_hooks.add(hook)
 
     def _first_gradient(self, gradient: Tensor | None, create_graph: bool) -> Array:
         """The gradient that backward starts from: the caller's, checked, or 1 for a Tensor of one element."""
