@@ -96,7 +96,16 @@ from minitrain.torchlike.arguments import LONG as int64
 from minitrain.torchlike.arguments import LONG as long
 from minitrain.torchlike.arguments import UINT8 as uint8
 from minitrain.torchlike.arguments import Size, get_default_dtype, set_default_dtype
-from minitrain.torchlike.device import accelerator, backends, cuda, device
+from minitrain.torchlike.device import (
+    accelerator,
+    backends,
+    cuda,
+    device,
+    get_default_device,
+    mps,
+    set_default_device,
+    xpu,
+)
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.torchlike.not_offered import MissingFinder, module_getattr
 from minitrain.torchlike.printing import set_printoptions
@@ -158,7 +167,11 @@ __all__ = [
     "is_anomaly_enabled",
     "is_grad_enabled",
     "is_tensor",
+    "get_default_device",
     "get_default_dtype",
+    "set_default_device",
+    "mps",
+    "xpu",
     "set_default_dtype",
     "dtype",
     "linspace",
