@@ -1,4 +1,4 @@
-"""torch's functions that draw: normal, bernoulli, multinomial, poisson, randint_like; and the Generator they draw from."""
+"""torch's functions that draw, such as normal and multinomial, and the Generator that they draw from."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Norm(Function):
         x, y = ctx.saved_arrays
         p, grad_y, y = ctx.p, _expanded(grad_y, ctx), _expanded(y, ctx)
         if p == 0:
-            return np.zeros_like(x)
+            return None
         if math.isinf(p):  # shared evenly among the equal ones
             reached = np.abs(x) == y
             return grad_y * np.sign(x) * reached / reached.sum(axis=ctx.dim, keepdims=True, dtype=x.dtype)

@@ -189,8 +189,6 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
                     f"{value.ndim} dimension(s); use torch.where."
                 )
             return value.to(self.dtype)
-        if isinstance(value, float) and self.dtype.kind != "f":
-            raise RuntimeError(f"value cannot be converted to type {self.dtype} without overflow or loss: {value}")
         return self._new(np.asarray(value, self.dtype))
 
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Self:
