@@ -64,7 +64,7 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
             raise RuntimeError(
                 f"Expected index {list(index.shape)} to be no larger than src {list(src.shape)} in any dimension"
             )
-        return src[tuple(slice(size) for size in index.array.shape)]
+        return src._self()[tuple(slice(size) for size in index.array.shape)]
 
     @numpy_names
     def scatter_(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -241,7 +240,7 @@ class LinAlgError(RuntimeError):
     """A matrix for which an operation of linear algebra has no result, as torch.linalg.LinAlgError."""
 
 
-def as_dims(dims: int | Sequence[Sequence[int]], ndim: int) -> tuple[list[int], list[int]]:
+def as_dims(dims: Any, ndim: int) -> tuple[list[int], list[int]]:
     """tensordot's axes of both Tensors: the last of the first and the first of the second, or two lists."""
     if isinstance(dims, int):
         if dims < 0:
