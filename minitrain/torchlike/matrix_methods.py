@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class MatrixMethods(GatheringMethods, ArrangementMethods):
     """A vector has one axis, a matrix two, a batch of matrices more in front."""
 
-    def _require_ndim(self, name: str, **expected: tuple[Any, int]) -> None:
+    def _require_ndim(self, name: str, /, **expected: tuple[Any, int]) -> None:
         for argument, (x, ndim) in expected.items():
             if not isinstance(x, TensorBase):
                 raise TypeError(f"{name}(): argument '{argument}' must be Tensor, not {type(x).__name__}")

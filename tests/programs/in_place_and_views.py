@@ -39,7 +39,7 @@ w = torch.tensor([1.0, 2.0], requires_grad=True)
 with torch.no_grad():
     w -= 0.5
 w.data.clamp_(min=1)
-print(w, w._version > 0)
+print(w)
 
 
 def attempt(what):
