@@ -6,7 +6,7 @@ import functools
 import itertools
 import string
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -281,7 +281,8 @@ def searchsorted(
     values = input.array if isinstance(input, Tensor) else np.asarray(input)
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
-    sequence, where = sorted_sequence.array, "right" if right or side == "right" else "left"
+    sequence = sorted_sequence.array
+    where: Literal["left", "right"] = "right" if right or side == "right" else "left"
     if sequence.ndim == 1:
         found = np.searchsorted(sequence, values, where)
     else:

@@ -1,4 +1,4 @@
-"""torch's functions that draw: normal, bernoulli, multinomial, poisson, randint_like; and the Generator they draw from."""
+"""torch's functions that draw: normal, bernoulli, multinomial, poisson, randint_like; and their Generator."""
 
 from __future__ import annotations
 

@@ -73,7 +73,9 @@ class Median(Max):
     """y = the median of all x, the lower of two;  dL/dx = dL/dy at the elements equal to it, shared evenly, else 0."""
 
     @staticmethod
-    def forward(ctx: Context, x: Array, *, ignore_nan: bool) -> Array:
+    def forward(  # type: ignore[override]  # a median has no dim to keep
+        ctx: Context, x: Array, *, ignore_nan: bool
+    ) -> Array:
         ctx.dim, ctx.keepdim = tuple(range(x.ndim)), False
         known = np.sort(x[~np.isnan(x)] if x.dtype.kind == "f" else x.ravel())
         nan_decides = known.size == 0 or (known.size < x.size and not ignore_nan)

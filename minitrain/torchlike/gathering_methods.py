@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
             raise RuntimeError(
                 f"Expected index {list(index.shape)} to be no larger than src {list(src.shape)} in any dimension"
             )
-        return src[tuple(slice(size) for size in index.array.shape)]
+        return cast("Tensor", src)[tuple(slice(size) for size in index.array.shape)]
 
     @numpy_names
     def scatter_(

@@ -344,7 +344,7 @@ def _poisson_one(rate: float, source: Generator) -> float:
     while True:
         u, v = (_unit(2, double, source) - (0.5, 0.0)).tolist()
         us = 0.5 - abs(u)
-        k = math.floor((2 * a / us + b) * u + rate + 0.43)
+        k: int = math.floor((2 * a / us + b) * u + rate + 0.43)
         if us >= 0.07 and v <= v_r:
             return k
         if k < 0 or (us < 0.013 and v > us):
