@@ -14,7 +14,7 @@ FILES = {
     "l1_loss margin_ranking_loss poisson_nll_loss smooth_l1_loss",
     "convolution": "adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d conv1d conv2d max_pool1d max_pool2d",
     "normalization": "batch_norm layer_norm",
-    "embedding": "embedding",
+    "embedding": "embedding one_hot",
     "shapes": "cosine_similarity dropout1d dropout2d normalize pad",
 }
 

@@ -46,7 +46,7 @@ def attempt(what):
     try:
         what()
     except RuntimeError as error:
-        print("RuntimeError:", str(error).split(",")[0].split(". ")[0].split(":")[0])
+        print("RuntimeError:", str(error)[:40])
 
 
 def changed_after_use():
