@@ -223,6 +223,7 @@ def test_check_refuses_what_is_not_python(tmp_path: Path) -> None:
         ("loss nan\n", "loss 1.0\n", (1, "loss nan", "loss 1.0"), 0.0),
         ("dtype=torch.float64\n", "dtype=float64\n", None, 0.0),
         ("grad_fn=<AddmmBackward0>\n", "grad_fn=<LinearBackward0>\n", None, 0.0),
+        ("[1.0],\n       grad_fn=<SelectBackward0>)\n2\n", "[1.0], grad_fn=<IndexBackward0>)\n2\n", None, 0.0),
         (
             "grad_fn=<AddmmBackward0>\n",
             "requires_grad=True\n",
