@@ -118,9 +118,11 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     """All choices of r elements of a vector, in order, a row for each."""
     if input.ndim != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
+    if r == 0:
+        return input[:0]
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(choose(range(input.numel()), r)), LONG).reshape(-1, r)
-    return input[places] if r else input[:0]
+    return input[places]
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""torch's functions that draw: normal, bernoulli, multinomial, poisson, randint_like; and their Generator."""
+"""torch's functions that draw, such as normal and multinomial, and the Generator that they draw from."""
 
 from __future__ import annotations
 
@@ -93,10 +93,6 @@ def multinomial(
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if weights.size and (weights.sum(-1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    if not replacement and ((weights > 0).sum(-1) < num_samples).any():
-        raise RuntimeError(
-            "invalid multinomial distribution (with replacement=False, not enough non-negative category to sample)"
-        )
     return wrap(random.multinomial(weights, num_samples, replacement, generator=generator))
 
 

@@ -128,18 +128,16 @@ def _cut_down_to(root: Node, inputs: Sequence[Tensor]) -> Iterator[list[Node]]:
         catcher.sequence_nr = edge.sequence_nr + 0.5 if isinstance(edge, Node) else -1 - i  # type: ignore[assignment]
         catcher.result_shape, catcher.result_dtype = edge.result_shape, edge.result_dtype
         hung_on = edge if isinstance(edge, Node) else edge.variable
-        catcher._hooks = hung_on._hooks
-    before = [(node, node.next_functions, node._hooks) for node in below]
+        catcher._hooks = None if edge in leads else hung_on._hooks  # else they come after it, as in torch
+    before = [(node, node.next_functions) for node in below]
     try:
         for node in below:
             kept = [edge if edge in leads or edge in catchers else None for edge, _ in node.next_functions]
             node.next_functions = tuple([(catchers.get(edge, edge) if edge else None, 0) for edge in kept])
-            if node in catchers:
-                node._hooks = None  # its catcher calls them
         yield [catchers[edge] for edge in edges]
     finally:
-        for node, next_functions, hooks in before:
-            node.next_functions, node._hooks = next_functions, hooks
+        for node, next_functions in before:
+            node.next_functions = next_functions
 
 
 def _below(root: Node) -> list[Node]:

@@ -36,7 +36,7 @@ class Norm(Function):
         x, y = ctx.saved_arrays
         p, grad_y, y = ctx.p, _expanded(grad_y, ctx), _expanded(y, ctx)
         if p == 0:
-            return np.zeros_like(x)
+            return None
         if math.isinf(p):  # shared evenly among the equal ones
             reached = np.abs(x) == y
             return grad_y * np.sign(x) * reached / reached.sum(axis=ctx.dim, keepdims=True, dtype=x.dtype)
@@ -73,9 +73,7 @@ class Median(Max):
     """y = the median of all x, the lower of two;  dL/dx = dL/dy at the elements equal to it, shared evenly, else 0."""
 
     @staticmethod
-    def forward(  # type: ignore[override]  # a median has no dim to keep
-        ctx: Context, x: Array, *, ignore_nan: bool
-    ) -> Array:
+    def forward(ctx: Context, x: Array, *, ignore_nan: bool) -> Array:  # type: ignore[override]
         ctx.dim, ctx.keepdim = tuple(range(x.ndim)), False
         known = np.sort(x[~np.isnan(x)] if x.dtype.kind == "f" else x.ravel())
         nan_decides = known.size == 0 or (known.size < x.size and not ignore_nan)

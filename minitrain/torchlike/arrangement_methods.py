@@ -200,6 +200,8 @@ class ArrangementMethods(ShapeMethods):
 
     def flip(self, *dims: Any) -> Tensor:
         """In the opposite order along dims."""
+        if not dims:
+            raise TypeError('flip() missing 1 required positional arguments: "dims"')
         given = as_shape(dims)
         return self._apply(ops.Flip, self, dims=as_axes(given, self.array.ndim) if given else ())
 

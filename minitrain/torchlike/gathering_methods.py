@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
             raise RuntimeError(
                 f"Expected index {list(index.shape)} to be no larger than src {list(src.shape)} in any dimension"
             )
-        return cast("Tensor", src)[tuple(slice(size) for size in index.array.shape)]
+        return src._self()[tuple(slice(size) for size in index.array.shape)]
 
     @numpy_names
     def scatter_(
@@ -189,8 +189,6 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
                     f"{value.ndim} dimension(s); use torch.where."
                 )
             return value.to(self.dtype)
-        if isinstance(value, float) and self.dtype.kind != "f":
-            raise RuntimeError(f"value cannot be converted to type {self.dtype} without overflow or loss: {value}")
         return self._new(np.asarray(value, self.dtype))
 
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 class MatrixMethods(GatheringMethods, ArrangementMethods):
     """A vector has one axis, a matrix two, a batch of matrices more in front."""
 
-    def _require_ndim(self, name: str, /, **expected: tuple[Any, int]) -> None:
+    def _require_ndim(self, name: str, expected: dict[str, tuple[Any, int]]) -> None:
         for argument, (x, ndim) in expected.items():
             if not isinstance(x, TensorBase):
                 raise TypeError(f"{name}(): argument '{argument}' must be Tensor, not {type(x).__name__}")
@@ -30,7 +29,7 @@ class MatrixMethods(GatheringMethods, ArrangementMethods):
 
     def mv(self, vec: Tensor) -> Tensor:
         """A matrix by a vector: (N, K), (K,) -> (N,)."""
-        self._require_ndim("mv", input=(self, 2), vec=(vec, 1))
+        self._require_ndim("mv", {"input": (self, 2), "vec": (vec, 1)})
         return self.matmul(vec)
 
     def dot(self, tensor: Tensor) -> Tensor:
@@ -67,14 +66,14 @@ class MatrixMethods(GatheringMethods, ArrangementMethods):
 
     def outer(self, vec2: Tensor) -> Tensor:
         """The products of all pairs of two vectors' elements: (N,), (M,) -> (N, M)."""
-        self._require_ndim("outer", self=(self, 1), vec2=(vec2, 1))
+        self._require_ndim("outer", {"self": (self, 1), "vec2": (vec2, 1)})
         return self.unsqueeze(1) * vec2
 
     ger = outer
 
     def bmm(self, mat2: Tensor) -> Tensor:
         """The products of two batches of matrices: (B, N, K), (B, K, M) -> (B, N, M)."""
-        self._require_ndim("bmm", batch1=(self, 3), batch2=(mat2, 3))
+        self._require_ndim("bmm", {"batch1": (self, 3), "batch2": (mat2, 3)})
         if self.shape[0] != mat2.shape[0] or self.shape[2] != mat2.shape[1]:
             raise RuntimeError(
                 "Expected size for first two dimensions of batch2 tensor to be: "
@@ -241,7 +240,7 @@ class LinAlgError(RuntimeError):
     """A matrix for which an operation of linear algebra has no result, as torch.linalg.LinAlgError."""
 
 
-def as_dims(dims: int | Sequence[Sequence[int]], ndim: int) -> tuple[list[int], list[int]]:
+def as_dims(dims: Any, ndim: int) -> tuple[list[int], list[int]]:
     """tensordot's axes of both Tensors: the last of the first and the first of the second, or two lists."""
     if isinstance(dims, int):
         if dims < 0:

@@ -346,13 +346,13 @@ def _poisson_one(rate: float, source: Generator) -> float:
         us = 0.5 - abs(u)
         k: int = math.floor((2 * a / us + b) * u + rate + 0.43)
         if us >= 0.07 and v <= v_r:
-            return k
+            return float(k)
         if k < 0 or (us < 0.013 and v > us):
             continue
         if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= (
             -rate + k * log_rate - math.lgamma(k + 1)
         ):
-            return k
+            return float(k)
 
 
 def multinomial(
