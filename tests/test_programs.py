@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -262,6 +263,8 @@ def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
     same = ran(program, options=("--compare", "--threads", "1"))
     assert same.returncode == 0
     assert "same output" in same.stdout
+    torchs, ours = (int(megabytes) for megabytes in re.findall(r"(\d+) MB", same.stdout))
+    assert ours < torchs / 2
     different = ran(program, "differ", options=("--compare", "--threads", "1"))
     assert different.returncode == 1
     assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout

@@ -46,7 +46,7 @@ def attempt(what):
     try:
         what()
     except RuntimeError as error:
-        print("RuntimeError:", str(error)[:40])
+        print(f"refused: {type(error).__name__}")
 
 
 def changed_after_use():
