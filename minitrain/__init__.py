@@ -12,7 +12,7 @@ from math import inf, nan, pi
 
 from numpy import dtype
 
-from minitrain import autograd, data, linalg, new_methods, nn, optim, random, special  # noqa: F401
+from minitrain import autograd, data, linalg, new_methods, nn, optim, random, special, utils  # noqa: F401
 from minitrain.autograd import is_anomaly_enabled, print_tape
 from minitrain.creation import (
     TYPED,
@@ -96,9 +96,19 @@ from minitrain.torchlike.arguments import LONG as int64
 from minitrain.torchlike.arguments import LONG as long
 from minitrain.torchlike.arguments import UINT8 as uint8
 from minitrain.torchlike.arguments import Size, get_default_dtype, set_default_dtype
-from minitrain.torchlike.device import accelerator, backends, cuda, device
+from minitrain.torchlike.device import (
+    accelerator,
+    backends,
+    cuda,
+    device,
+    get_default_device,
+    mps,
+    set_default_device,
+    xpu,
+)
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minitrain.torchlike.not_offered import MissingFinder, module_getattr
+from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
 
 __version__ = "0.1.0"
@@ -157,7 +167,11 @@ __all__ = [
     "is_anomaly_enabled",
     "is_grad_enabled",
     "is_tensor",
+    "get_default_device",
     "get_default_dtype",
+    "set_default_device",
+    "mps",
+    "xpu",
     "set_default_dtype",
     "dtype",
     "linspace",
@@ -181,11 +195,13 @@ __all__ = [
     "save",
     "seed",
     "set_grad_enabled",
+    "set_printoptions",
     "set_rng_state",
     "special",
     "stack",
     "tensor",
     "uint8",
+    "utils",
     "where",
     "zeros",
     "zeros_like",

@@ -13,21 +13,24 @@ from minitrain.torchlike.grad_mode import is_grad_enabled
 # The methods that are functions as well. The arithmetic ones take Python numbers for Tensors, as torch's do.
 METHODS = """
 abs all allclose amax amin any argmax argmin clamp clone equal exp flatten is_floating_point isfinite isnan log
-log_softmax matmul max maximum mean min minimum mm neg numel permute pow relu reshape sigmoid softmax sqrt squeeze std
+log_softmax matmul max maximum mean min minimum mm neg numel permute relu reshape sigmoid softmax sqrt squeeze std
 sum t tanh transpose unsqueeze var
 """
-ARITHMETIC = "add sub mul div true_divide"
+ARITHMETIC = """
+add bitwise_and bitwise_or bitwise_xor div divide float_power floor_divide mul multiply pow remainder sub subtract
+true_divide xlogy
+"""
 METHODS += """
 absolute acos acosh addcdiv addcmul arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
-bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp_max clamp_min clip copysign cos cosh deg2rad divide eq erf
-erfc exp2 expm1 fix float_power floor floor_divide fmax fmin fmod frac ge greater greater_equal gt heaviside hypot
-is_complex is_nonzero is_same_size is_signed isclose isinf isneginf isposinf isreal le lerp less less_equal log10 log1p
-log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor lt multiply nan_to_num ne negative not_equal
-positive rad2deg reciprocal remainder round rsqrt sgn sign signbit sin sinc sinh square subtract tan trunc xlogy
+bitwise_not ceil clamp_max clamp_min clip copysign cos cosh deg2rad detach eq erf erfc exp2 expm1 fix floor fmax fmin
+fmod frac ge greater greater_equal gt heaviside hypot is_complex is_nonzero is_same_size is_signed isclose isinf
+isneginf isposinf isreal le lerp less less_equal log10 log1p log2 logaddexp logaddexp2 logical_and logical_not
+logical_or logical_xor lt nan_to_num ne negative not_equal positive rad2deg reciprocal round rsqrt sgn sign signbit
+sin sinc sinh square tan trunc
 abs_ acos_ acosh_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_
-clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ expm1_ fix_ floor_ frac_ log10_ log1p_ log2_ log_
-nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_
-tanh_ trunc_ xlogy_ zero_ fill_ detach
+clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ log10_ log1p_ log2_
+log_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_
+tanh_ trunc_ xlogy_ zero_
 """
 METHODS += """
 aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum diff histc histogram kthvalue logsumexp

@@ -17,9 +17,7 @@ def product(grad_y: Array, weight: Array) -> Array:
     With few rows, (weightᵀ grad_yᵀ)ᵀ is the same and faster, since nn.Linear keeps its weight transposed in memory.
     """
     N, out_features = grad_y.shape
-    if out_features >= 16 * N:
-        return np.ascontiguousarray((weight.T @ grad_y.T).T)
-    return grad_y @ weight
+    return np.ascontiguousarray((weight.T @ grad_y.T).T) if out_features >= 16 * N else grad_y @ weight
 
 
 def transposed_product(grad_y: Array, x: Array) -> Array:
@@ -41,7 +39,7 @@ def pairwise_sum(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Arr
     off by 1e-4. Here rows are added up in blocks of 128, then the blocks' sums, and so on (pairwise summation): 6e-7,
     torch's size. Up to 128 rows it is NumPy's sum.
     """
-    if x.dtype.kind == "f" and len(axis) < x.ndim:
+    if x.dtype.kind == "f" and len(axis) < x.ndim and max(x.shape) > BLOCK:
         for a in axis:
             while x.shape[a] > BLOCK and x.strides[a] != x.itemsize:
                 blocks = x.shape[a] // BLOCK

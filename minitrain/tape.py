@@ -8,10 +8,11 @@ are no reference cycles, and a graph's memory is freed as soon as its last Tenso
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,18 +46,21 @@ class Node(NodeBase):
         return self.checked(self.function.backward(self, grad))
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class AccumulateGrad:
-    """Where a leaf's gradient arrives, to be added to variable.grad."""
+    """Where a leaf's gradient arrives, to be added to variable.grad, which has this shape and dtype."""
 
-    next_functions: tuple[()] = ()
-
-    def __init__(self, variable: Variable) -> None:
-        self.variable = variable
-        self.result_shape, self.result_dtype = variable.array.shape, variable.array.dtype
+    variable: Variable
+    result_shape: tuple[int, ...]
+    result_dtype: np.dtype[Any]
+    next_functions: ClassVar[tuple[()]] = ()
 
     def name(self) -> str:
         """As torch names it."""
         return "AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
 
 
 def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -> None:

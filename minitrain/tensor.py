@@ -32,7 +32,7 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     Returns the result as a Tensor; a view of an input's memory if forward returned a view.
     """
     arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
-    edges = [x._edge() if grad_mode.enabled and isinstance(x, Tensor) else None for x in inputs]
+    edges = [x._edge() if isinstance(x, Tensor) and grad_mode.enabled else None for x in inputs]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
@@ -44,7 +44,7 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     if isinstance(ctx, Node):
         result._grad_fn, result._requires_grad = ctx, True
         ctx.result_shape, ctx.result_dtype = result.array.shape, result.array.dtype
-        ctx.guard(inputs, result)
+        ctx.guard([x if isinstance(x, Tensor) else None for x in inputs], result)
     if anomaly_mode.watcher is not None:
         anomaly_mode.watcher.after_forward(function, ctx, inputs, options, result)
     return result
@@ -75,6 +75,7 @@ class Tensor(TensorMethods):
     grad_fn: the Node of the operation whose result this is; None for a leaf.
     """
 
+    __module__ = "minitrain"  # its public place, which its type is printed with
     _apply = staticmethod(apply)
 
     _new = staticmethod(wrap)
@@ -85,14 +86,14 @@ class Tensor(TensorMethods):
 
     def _edge(self) -> Any:
         """Where this Tensor's gradient goes: to the Node that made it, to a leaf's AccumulateGrad, or None."""
-        if self._base is not None:
+        if self._base is not None and self._version.number != self._born_at_version:
             self._renew_history()
         if self._grad_fn is not None or not self._requires_grad:
             return self._grad_fn
         # Held weakly, since it holds this leaf: it lives as long as a graph needs it.
         accumulator = self._accumulator() if self._accumulator is not None else None
         if accumulator is None:
-            accumulator = AccumulateGrad(self)
+            accumulator = AccumulateGrad(self, self.array.shape, self.array.dtype)
             self._accumulator = weakref.ref(accumulator)
         return accumulator
 

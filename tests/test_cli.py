@@ -59,7 +59,7 @@ def test_train_prints_the_log_on_stdout_and_says_on_stderr_where_the_run_is(tmp_
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["fly"], 2, "minitrain: error: argument command: invalid choice: 'fly'; choose from train, evaluate, "),
+        (["fly"], 2, "minitrain: error: argument command: invalid choice: 'fly'; choose from train, run, evaluate, "),
         (["trian"], 2, "minitrain: error: argument command: invalid choice: 'trian'; did you mean train? (see"),
         (["learn", "chek"], 2, "minitrain learn: error: argument action: invalid choice: 'chek'; did you mean check?"),
         (

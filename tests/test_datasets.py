@@ -9,7 +9,7 @@ import shutil
 import socket
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minitrain.data.transforms
-from minitrain.data import DataError, DataLoader, Lambda, ToTensor
+from minitrain.data import DataError, DataLoader, Lambda, ToTensor, downloads, formats
 from minitrain.data import datasets as module
+from minitrain.data.checksums import COLLECTIONS, FASHION_MNIST, Collection
 from minitrain.data.datasets import Digits, FashionMNIST, File, Files, fetch, read_idx, status, verify
 from minitrain.with_torch.import_torchvision import import_torchvision
 
@@ -57,9 +58,13 @@ SMALL: Files = tuple(
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 
 
+def small(mirrors: Sequence[str] = ()) -> Collection:
+    return FASHION_MNIST._replace(files=SMALL, mirrors=mirrors)
+
+
 class Small(FashionMNIST):
-    files: ClassVar[Files] = SMALL
-    mirrors: ClassVar[list[str]] = []
+    collection: ClassVar[Collection] = small()
+    mirrors: ClassVar[Sequence[str]] = []
 
 
 def put(root: Path, contents: dict[str, bytes]) -> Path:
@@ -207,7 +212,7 @@ def test_digits_have_the_face_of_fashion_mnist(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_damaged_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DIGITS", module.DIGITS._replace(sha256="0" * 64))
+    monkeypatch.setattr(formats, "DIGITS", formats.DIGITS._replace(sha256="0" * 64))
     with pytest.raises(DataError, match=r"digits.npz is damaged: expected SHA-256 000.*reinstall minitrain"):
         Digits()
 
@@ -298,8 +303,8 @@ def test_a_wrong_file_is_named_with_what_it_is_and_the_remedy(folder: Path, tmp_
     with pytest.raises(DataError, match=expected + f"found (.* bytes, )?({found}).*" + remedy):
         Small(tmp_path)
     with pytest.raises(DataError, match=f"found .*({found})"):
-        verify(tmp_path, files=SMALL)
-    first, *others = status(tmp_path, files=SMALL)
+        verify(tmp_path, small())
+    first, *others = status(tmp_path, small())
     assert first.size == (None if content is None else len(content))
     assert first.fault is not None
     assert [each.fault for each in others] == [None, None, None]
@@ -317,12 +322,13 @@ def test_wrong_unpacked_files_are_noticed_too(tmp_path: Path, name: str) -> None
     ):
         put(tmp_path, UNPACKED | {name: content})
         with pytest.raises(DataError, match=f"{name}: expected.*found.*{found}"):
-            verify(tmp_path, files=SMALL)
+            verify(tmp_path, small())
 
 
 def test_mnist_is_recognised(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist = gzip.compress(idx(ARRAYS["train-images-idx3-ubyte"] // 2), mtime=0)  # stands for the true one
-    monkeypatch.setitem(module.MNIST_MD5, hashlib.md5(mnist).hexdigest(), TRAIN_IMAGES)
+    known = file_of(TRAIN_IMAGES, ARRAYS["train-images-idx3-ubyte"], mnist)
+    monkeypatch.setitem(COLLECTIONS, "mnist", COLLECTIONS["mnist"]._replace(files=((known,),)))
     (folder / TRAIN_IMAGES).write_bytes(mnist)
     with pytest.raises(DataError, match=f"MNIST's {TRAIN_IMAGES} .handwritten digits, not Fashion-MNIST's clothes"):
         Small(tmp_path)
@@ -338,14 +344,14 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> No
 def test_a_file_that_changes_after_its_check_is_noticed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked = module._check
+    checked = downloads.check
 
     def check_then_change(*arguments: Any) -> Any:
         result = checked(*arguments)
         (folder / TRAIN_IMAGES).write_bytes(b"")
         return result
 
-    monkeypatch.setattr(module, "_check", check_then_change)
+    monkeypatch.setattr(downloads, "check", check_then_change)
     with pytest.raises(DataError, match="changed while it was being read: an empty file"):
         Small(tmp_path)
 
@@ -503,7 +509,7 @@ def listing(root: Path) -> dict[str, bytes]:
 
 def test_download_fetches_the_four_files(tmp_path: Path, mirror: Mirror) -> None:
     class Downloaded(Small):
-        mirrors: ClassVar[list[str]] = [mirror.address]
+        mirrors: ClassVar[Sequence[str]] = [mirror.address]
 
     dataset = Downloaded(tmp_path, download=True)
     assert (dataset.data.array == ARRAYS["train-images-idx3-ubyte"]).all()
@@ -515,7 +521,7 @@ def test_download_fetches_the_four_files(tmp_path: Path, mirror: Mirror) -> None
 
 def test_unpacked_files_that_are_good_are_not_fetched_again(tmp_path: Path, mirror: Mirror) -> None:
     put(tmp_path, UNPACKED)
-    fetch(tmp_path, files=SMALL, mirrors=[mirror.address])
+    fetch(tmp_path, of=small([mirror.address]))
     assert mirror.asked == []
 
 
@@ -523,10 +529,10 @@ def test_a_bad_file_is_replaced_once_the_new_one_is_verified(folder: Path, tmp_p
     (folder / TRAIN_IMAGES).write_bytes(b"bad")
     mirror.answers[TRAIN_IMAGES] = b"worse"
     with pytest.raises(DataError, match=r"sent 5 bytes, a damaged gzip file"):
-        fetch(tmp_path, files=SMALL, mirrors=[mirror.address])
+        fetch(tmp_path, of=small([mirror.address]))
     assert listing(tmp_path) == PACKED | {TRAIN_IMAGES: b"bad"}
     mirror.answers = dict(PACKED)
-    fetch(tmp_path, files=SMALL, mirrors=[mirror.address])
+    fetch(tmp_path, of=small([mirror.address]))
     assert listing(tmp_path) == PACKED
     assert mirror.asked == [TRAIN_IMAGES, TRAIN_IMAGES]
 
@@ -548,10 +554,10 @@ def test_a_bad_answer_leads_to_the_next_mirror_and_leaves_nothing(
 ) -> None:
     mirror.answers[TRAIN_IMAGES] = answer
     with pytest.raises(DataError, match=f"tried {mirror.address} .*({reason})"):
-        fetch(tmp_path, files=SMALL, mirrors=[mirror.address])
+        fetch(tmp_path, of=small([mirror.address]))
     assert listing(tmp_path) == {}
     good = Mirror()
-    fetch(tmp_path, files=SMALL, mirrors=[mirror.address, good.address])
+    fetch(tmp_path, of=small([mirror.address, good.address]))
     good.close()
     assert listing(tmp_path) == PACKED
     assert good.asked == [TRAIN_IMAGES]
@@ -561,7 +567,7 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     addresses = [nobody(), nobody()]
     with pytest.raises(DataError) as caught:
-        fetch(tmp_path, files=SMALL, mirrors=addresses)
+        fetch(tmp_path, of=small(addresses))
     message = str(caught.value)
     assert "\n" not in message
     for part in (
@@ -581,7 +587,7 @@ def test_a_silent_mirror_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
         silent.listen()
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(DataError, match=r"\(ReadTimeout\)"):
-            fetch(tmp_path, files=SMALL, mirrors=[address], timeout=0.1)
+            fetch(tmp_path, of=small([address]), timeout=0.1)
 
 
 class Bar:
@@ -608,7 +614,7 @@ def test_progress_is_told(tmp_path: Path, mirror: Mirror) -> None:
         bars[name] = (size, Bar())
         return bars[name][1]
 
-    fetch(tmp_path, files=SMALL, mirrors=[mirror.address], progress=progress)
+    fetch(tmp_path, of=small([mirror.address]), progress=progress)
     assert list(bars) == list(PACKED)
     for name, (size, bar) in bars.items():
         assert size == bar.total == bar.done == len(PACKED[name])
@@ -622,7 +628,7 @@ def test_control_c_leaves_no_broken_file(folder: Path, tmp_path: Path, mirror: M
     (folder / TRAIN_IMAGES).unlink()
     (folder / TRAIN_LABELS).write_bytes(b"bad")
     with pytest.raises(KeyboardInterrupt):
-        fetch(tmp_path, files=SMALL, mirrors=[mirror.address], progress=lambda name, size: Bar(interrupt))
+        fetch(tmp_path, of=small([mirror.address]), progress=lambda name, size: Bar(interrupt))
     left = PACKED | {TRAIN_LABELS: b"bad"}
     del left[TRAIN_IMAGES]
     assert listing(tmp_path) == left
@@ -631,7 +637,7 @@ def test_control_c_leaves_no_broken_file(folder: Path, tmp_path: Path, mirror: M
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match=r"raw cannot be written \(Not a directory\): choose another folder"):
-        fetch(tmp_path / "file", files=SMALL, mirrors=["http://127.0.0.1:9/"])
+        fetch(tmp_path / "file", of=small(["http://127.0.0.1:9/"]))
 
 
 def test_the_known_sizes_are_those_of_the_shapes() -> None:

@@ -450,6 +450,25 @@ def test_a_rule_of_ones_own_is_a_subclass_with_an_update() -> None:
         Optimizer([param], {}).step()
 
 
+def test_hooks_run_around_a_step_until_they_are_removed() -> None:
+    for cls, param in ((SGD, with_grad(np.ones(1), 1.0)), (torch.optim.SGD, torch.ones(1, requires_grad=True))):
+        seen: list[tuple[str, float]] = []
+        param.grad = param.detach() * 1
+        optimizer = cls([param], lr=0.5)
+        before = optimizer.register_step_pre_hook(
+            lambda opt, *_, seen=seen: seen.append(("before", opt.param_groups[0]["params"][0].item()))
+        )
+        after = optimizer.register_step_post_hook(
+            lambda opt, args, kwargs, seen=seen: seen.append(("after", opt.param_groups[0]["params"][0].item()))
+        )
+        optimizer.step()
+        assert seen == [("before", 1.0), ("after", 0.5)]
+        before.remove()
+        after.remove()
+        optimizer.step()
+        assert len(seen) == 2
+
+
 # --- states -----------------------------------------------------------------------------------------------------------
 
 

@@ -182,12 +182,25 @@ def test_check_lists_each_name_with_its_line_and_does_not_run_the_program(tmp_pa
     assert "did you mean bias=?" in done.stdout
 
 
+def test_check_does_not_follow_a_name_that_is_bound_to_something_else_too(tmp_path: Path) -> None:
+    text = (
+        "from torch import optim\nimport torch.nn.functional as F\noptim = optim.SGD([], lr=1)\noptim.step()\nF.lost\n"
+    )
+    assert [missing.name for missing in check(write(tmp_path, text))] == ["torch.nn.functional.lost"]
+
+
 def test_check_finds_nothing_in_a_program_that_is_offered(tmp_path: Path) -> None:
     program = write(
         tmp_path, "import torch\nfrom torch import nn\nx = nn.Linear(2, 3)(torch.ones(1, 2)).sum().item()\n"
     )
     assert check(program) == []
     assert ran(program, options=("--check",)).returncode == 0
+
+
+def test_check_knows_the_keywords_that_a_method_has_as_a_function(tmp_path: Path) -> None:
+    text = "import torch\nx = torch.ones(2)\ntorch.add(input=x, other=x, out=x)\ntorch.sum(x, axis=0, keepdims=True)\n"
+    assert check(write(tmp_path, text)) == []
+    assert [missing.name for missing in check(write(tmp_path, text + "torch.add(x, x, ouput=x)\n"))] == ["torch.add"]
 
 
 def test_check_refuses_what_is_not_python(tmp_path: Path) -> None:
@@ -209,6 +222,20 @@ def test_check_refuses_what_is_not_python(tmp_path: Path) -> None:
         ("nan inf -inf\n", "nan inf -inf\n", None, 0.0),
         ("loss nan\n", "loss 1.0\n", (1, "loss nan", "loss 1.0"), 0.0),
         ("dtype=torch.float64\n", "dtype=float64\n", None, 0.0),
+        ("grad_fn=<AddmmBackward0>\n", "grad_fn=<LinearBackward0>\n", None, 0.0),
+        (
+            "grad_fn=<AddmmBackward0>\n",
+            "requires_grad=True\n",
+            (1, "grad_fn=<AddmmBackward0>", "requires_grad=True"),
+            0.0,
+        ),
+        ("<class 'torch.Tensor'> at 0x7f12\n", "<class 'minitrain.tensor.Tensor'> at 0x7fab\n", None, 0.0),
+        (
+            "<class 'torch.nn.Linear'>\n",
+            "<class 'torch.nn.ReLU'>\n",
+            (1, "<class 'torch.nn.Linear'>", "<class 'torch.nn.ReLU'>"),
+            0.0,
+        ),
         ("0.000001\n", "0.000002\n", None, 1e-4),
     ],
 )

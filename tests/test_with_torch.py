@@ -545,7 +545,7 @@ def test_a_nan_of_torchs_own_is_said_not_to_come_back(
     train(config, tmp_path / "run", Failing(config))
     report = capsys.readouterr().err
     assert "the loss of epoch 1, batch 3 is nan." in report
-    assert "and no nan or infinity: it did not come back." in report
+    assert "and no nan or infinity: it does not repeat." in report
     assert hint in report
     assert report.count("minitrain: the loss") == 1
 

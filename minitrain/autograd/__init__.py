@@ -9,6 +9,9 @@ from minitrain.diagnosis.anomaly_report import AnomalyError
 from minitrain.diagnosis.autopsy import Mistake, autopsy
 from minitrain.diagnosis.gradcheck import check_gradients, gradcheck
 from minitrain.diagnosis.gradcheck_report import GradcheckError
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = [
     "AnomalyError",

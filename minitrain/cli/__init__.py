@@ -16,7 +16,6 @@ from minitrain.runs.messages import one_line, say
 COMMANDS = (train, run, runs, data, gradcheck, compare, doctor, learn)  # each has add(commands); in the order of --help
 EXAMPLES = {
     "a first run, in a few seconds": "train --dataset digits",
-    "the options of a command": "train --help",
     "run a PyTorch program on NumPy, unmodified": "run program.py",
     "write backpropagation yourself": "learn",
 }

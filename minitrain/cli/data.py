@@ -12,7 +12,7 @@ from minitrain.cli.parser import Commands, add_command
 
 EXAMPLES = {
     "which files are here": "",
-    "download Fashion-MNIST into ./data (30 MB)": "fetch --data-dir data",
+    "download MNIST into ./data (12 MB)": "fetch --dataset mnist --data-dir data",
     "fail unless every file is genuine": "verify",
 }
 
@@ -27,6 +27,12 @@ def add(commands: Commands) -> None:
         default="show",
         help="show: list the files (default). fetch: download missing files. verify: fail unless all are genuine",
     )
+    data.add_argument(
+        "--dataset",
+        choices=["fashion-mnist", "mnist", "kmnist", "cifar10"],
+        default="fashion-mnist",
+        help="the data set to fetch or verify (default: fashion-mnist); show lists all",
+    )
     add_options(data, "--data-dir")
 
 
@@ -34,14 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Print each file with its size and its state."""
     from minitrain.data import datasets
 
-    root = arguments.data_dir
+    root, chosen = arguments.data_dir, datasets.COLLECTIONS[arguments.dataset]
     if arguments.action == "fetch":
-        datasets.fetch(root, progress=sys.stderr.isatty())
+        datasets.fetch(root, chosen, progress=sys.stderr.isatty())
     if arguments.action == "verify":
-        datasets.verify(root)
-    print(f"fashion-mnist, in {datasets.raw_folder(root)}")
-    for found in datasets.status(root):
-        _print_file(os.path.basename(found.path), found.file, found.fault)
+        datasets.verify(root, chosen)
+    for name, collection in datasets.COLLECTIONS.items():
+        found = datasets.status(root, collection)
+        is_here = any(each.size is not None for each in found)
+        print(f"{name}, in {datasets.raw_folder(root, collection)}{'' if is_here else ': not fetched'}")
+        for each in found if is_here or name == arguments.dataset else []:
+            _print_file(os.path.basename(each.path), each.file, each.fault)
     datasets.Digits()  # raises if its file is not the genuine one
     print("digits, in the package")
     _print_file(datasets.DIGITS.name, datasets.DIGITS, None)
@@ -49,5 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_file(name: str, genuine: Any, fault: str | None) -> None:
-    state = f"ok, sha256 {genuine.sha256[:16]}" if fault is None else fault
+    algorithm, checksum = genuine.checksum
+    state = f"ok, {algorithm.lower().replace('-', '')} {checksum[:16]}" if fault is None else fault
     print(f"  {name:<26} {genuine.size:>11,} bytes  {state}")

@@ -18,9 +18,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--epochs": {"type": int, "metavar": "N", "help": "passes over the data in all (default: 10; digits: 30)"},
     "--batch-size": {"type": int, "metavar": "N", "help": "samples per batch (default: 64; digits: 16)"},
     "--lr": {"type": float, "metavar": "RATE", "help": "the learning rate (default: 1e-3; digits: 0.1)"},
-    "--optimizer": {"choices": ["sgd", "rmsprop", "adam"], "help": "the optimizer (default: sgd)"},
+    "--optimizer": {
+        "choices": ["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "radam"],
+        "help": "the optimizer (default: sgd)",
+    },
     "--momentum": {"type": float, "metavar": "M", "help": "the momentum of sgd and rmsprop (default: 0)"},
-    "--weight-decay": {"type": float, "metavar": "D", "help": "the factor of the L2 penalty (default: 0)"},
+    "--weight-decay": {"type": float, "metavar": "D", "help": "the factor of the L2 penalty (default: 0; adamw: 0.01)"},
     "--hidden": {
         "type": int,
         "nargs": "*",
@@ -52,4 +55,9 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def configuration(given: dict[str, Any]) -> Config:
     """The data set's default configuration with these settings. Raises ConfigError for values that cannot be run."""
-    return dataclasses.replace(default_config(given.get("dataset", "fashion-mnist")), **given)
+    defaults: dict[str, Any] = {}
+    if given.get("optimizer") == "adamw":  # which without its decay is adam
+        defaults["weight_decay"] = 0.01
+    if given.get("scheduler") == "exponential":  # a tenth in each epoch would end the training
+        defaults["gamma"] = 0.9
+    return dataclasses.replace(default_config(given.get("dataset", "fashion-mnist")), **(defaults | given))

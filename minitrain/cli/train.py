@@ -12,8 +12,8 @@ from minitrain.runs.messages import say
 
 EXAMPLES = {
     "handwritten digits, in a few seconds": "--dataset digits",
-    "other hyperparameters, in a directory of your choice": "--dataset digits --lr 0.05 --out runs/slow",
-    "resume that run and train on to epoch 40": "--resume runs/slow --epochs 40",
+    "a learning rate that falls every 10 epochs": "--dataset digits --scheduler step --gamma 0.5 --out runs/step",
+    "resume that run and train on to epoch 40": "--resume runs/step --epochs 40",
 }
 
 
@@ -21,6 +21,26 @@ def add(commands: Commands) -> None:
     """Add the command."""
     train = add_command(commands, "train", run, "train the built-in model and print the tutorial's log", EXAMPLES)
     add_options(train, *OPTIONS)
+    train.add_argument(
+        "--scheduler",
+        choices=["none", "step", "exponential", "cosine", "onecycle", "plateau"],
+        help="how the learning rate changes during the training (default: none, it does not)",
+    )
+    train.add_argument(
+        "--step-size", type=int, metavar="N", help="step: the epochs between two changes of the rate (default: 10)"
+    )
+    train.add_argument(
+        "--gamma",
+        type=float,
+        metavar="F",
+        help="step, exponential, plateau: the factor of the rate (default: 0.1; exponential: 0.9)",
+    )
+    train.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="plateau: the epochs without a lower test loss before the rate changes (default: 10)",
+    )
     train.add_argument("--out", metavar="DIR", help="the run's directory (default: runs/<dataset>-<n>)")
     train.add_argument(
         "--checkpoint-every", type=int, metavar="N", help="also save every N steps (default: after each epoch only)"

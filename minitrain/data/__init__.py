@@ -2,30 +2,45 @@
 
 from minitrain.data import datasets, transforms
 from minitrain.data.collate import default_collate, default_convert
-from minitrain.data.dataset import Dataset, Subset, TensorDataset, random_split
+from minitrain.data.dataset import Dataset, IterableDataset, Subset, TensorDataset, random_split
 from minitrain.data.datasets import DataError
+from minitrain.data.joined import ChainDataset, ConcatDataset, StackDataset
 from minitrain.data.loader import DataLoader
-from minitrain.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler
+from minitrain.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 from minitrain.data.transforms import Compose, Lambda, Normalize, ToTensor
+from minitrain.data.workers import get_worker_info
 
 __all__ = [
     "BatchSampler",
+    "ChainDataset",
     "Compose",
+    "ConcatDataset",
     "DataError",
     "DataLoader",
     "Dataset",
+    "IterableDataset",
     "Lambda",
     "Normalize",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
+    "StackDataset",
     "Subset",
     "SubsetRandomSampler",
     "TensorDataset",
     "ToTensor",
+    "WeightedRandomSampler",
     "datasets",
     "default_collate",
     "default_convert",
+    "get_worker_info",
     "random_split",
     "transforms",
 ]

@@ -3,7 +3,7 @@
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -27,6 +27,19 @@ class Dataset(Generic[T_co]):
     def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__(self, index)")
 
+    def __add__(self, other: Any) -> Any:
+        """Both data sets, one after the other: a ConcatDataset, or a ChainDataset of IterableDatasets."""
+        from minitrain.data.joined import ChainDataset, ConcatDataset
+
+        return (ChainDataset if isinstance(self, IterableDataset) else ConcatDataset)([self, other])
+
+
+class IterableDataset(Dataset[T_co]):
+    """Samples in the order in which they come: a subclass defines `__iter__`. It has no indices, so no samplers."""
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__(self)")
+
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Tensors of the same length: sample i is a tuple of row i of each tensor.
@@ -36,7 +49,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     Raises:
         TypeError: an argument is not a Tensor.
-        ValueError: no tensors, a tensor without rows, or different N (torch: AssertionError).
+        AssertionError: different N (as torch).
+        ValueError: no tensors, or a tensor without dimensions.
     """
 
     def __init__(self, *tensors: Tensor) -> None:
@@ -46,8 +60,10 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
                     f"TensorDataset expects Tensors, got {type(given).__name__}: wrap it with minitrain.tensor"
                 )
         shapes = [tuple(given.shape) for given in tensors]
-        if len({shape[:1] for shape in shapes}) != 1 or () in shapes:
-            raise ValueError(f"TensorDataset expects tensors with the same number of rows, got the shapes {shapes}")
+        if not shapes or () in shapes:
+            raise ValueError(f"TensorDataset expects one or more tensors of shape (N, ...), got the shapes {shapes}")
+        if len({shape[0] for shape in shapes}) != 1:
+            raise AssertionError(f"Size mismatch between tensors: N differs in the shapes {shapes}")
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
@@ -109,6 +125,7 @@ def random_split(
 
     Raises:
         ValueError: the lengths do not add up.
+        TypeError: lengths that are not whole and do not add up to 1.
     """
     size = len(dataset)  # type: ignore[arg-type]
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
@@ -120,15 +137,20 @@ def random_split(
             counts[i % len(counts)] += 1
         for i, count in enumerate(counts):
             if count == 0:
-                warnings.warn(f"Length of split at index {i} is 0: that subset is empty.", stacklevel=2)
+                warnings.warn(
+                    f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2
+                )
         lengths = counts
     if sum(lengths) != size:
         raise ValueError(
             f"Sum of input lengths does not equal the length of the input dataset: lengths {list(lengths)} add up "
             f"to {sum(lengths)}, the data set has {size} samples (fractions must add up to 1)"
         )
-    order = iter(random.randperm(size, generator=generator).tolist())
-    return [Subset(dataset, list(itertools.islice(order, length))) for length in map(int, lengths)]
+    if not all(isinstance(length, int | np.integer) for length in lengths):
+        raise TypeError(f"random_split: lengths must be whole numbers, or fractions that add up to 1; got {lengths}")
+    order = random.randperm(size, generator=generator).tolist()
+    ends = itertools.accumulate(map(int, lengths))
+    return [Subset(dataset, order[end - int(length) : end]) for end, length in zip(ends, lengths, strict=True)]
 
 
 # --- fetching a batch ------------------------------------------------------------------------------------------

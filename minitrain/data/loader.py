@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from minitrain.data.collate import default_collate
-from minitrain.data.dataset import T_co, fetch_collated, fetch_samples
+from minitrain.data.dataset import IterableDataset, T_co, fetch_collated, fetch_samples
 from minitrain.data.loader_base import LoaderBase
 from minitrain.data.position import Pass, PassIndices, iterate
+from minitrain.data.workers import start_pass
 from minitrain.torchlike import random
 
 
@@ -17,7 +18,7 @@ class DataLoader(LoaderBase[T_co]):
             yield collate_fn([dataset[index] for index in indices])
 
     Args:
-        dataset: anything with `__getitem__` and, unless a sampler is given, `__len__`.
+        dataset: anything with `__getitem__` and, unless a sampler is given, `__len__`; or an IterableDataset.
         batch_size: samples per batch; None for single samples, whose NumPy arrays are converted to Tensors.
         shuffle: a new random order in each pass (RandomSampler); else in order (SequentialSampler).
         sampler: gives the indices in an order of its own; excludes shuffle.
@@ -26,20 +27,21 @@ class DataLoader(LoaderBase[T_co]):
         drop_last: drop the last batch if it is shorter than batch_size.
         generator: the source of all random draws; the default generator if None.
 
-    torch's other arguments concern worker processes and a GPU's memory. They are refused.
+    torch's arguments for worker processes are accepted. Loading stays in this process, but the batches, and the random
+    numbers that a data set draws, are those of torch's workers: see workers.py. `pin_memory` has no effect.
     The position in a pass can be saved, and resumed in another process: `state_dict()`, `load_state_dict(state)`.
     A pass continues after an exception: the next `next()` gives the next batch.
 
     Raises:
-        NotImplementedError: an argument that is not offered.
         ValueError: arguments that exclude each other, as in torch.
 
     Source: https://docs.pytorch.org/docs/2.13/data.html
     """
 
-    def __iter__(self) -> Pass:
+    def __iter__(self) -> Iterator[Any]:
         """Begin a pass: each `next()` takes the next indices and fetches their batch."""
-        return Pass(self, self.indices())
+        indices = self.indices()
+        return start_pass(self, indices, self._base_seed) if self.num_workers else Pass(self, indices)
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -52,12 +54,15 @@ class DataLoader(LoaderBase[T_co]):
         """
         if not self._position.resumes:
             self._position.latest = PassIndices(iterate(self._index_source))
-            random.random_int64(generator=self.generator)  # torch's base seed for workers: unused, but it must be drawn
+            if not self._workers:  # those of the last pass keep their seeds
+                self._base_seed = random.random_int64(generator=self.generator)  # for workers, drawn even without any
         self._position.resumes = False
         return self._position.latest
 
     def _fetch(self, indices: Any) -> Any:
         """The batch of these indices; without batches, the sample at this index."""
+        if isinstance(self.dataset, IterableDataset):
+            return self.collate_fn(indices)  # they are the samples themselves
         if self.batch_sampler is None:
             return self.collate_fn(self.dataset[indices])
         # Some data sets fetch a whole batch at once, with the same result as the samples collated.

@@ -1,11 +1,12 @@
 """The base of DataLoader: the checks of its arguments, and `state_dict` to save and resume a pass."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic
 
 from minitrain.data.collate import default_collate, default_convert
-from minitrain.data.dataset import Dataset, T_co
+from minitrain.data.dataset import Dataset, IterableDataset, T_co
 from minitrain.data.position import (
     PassIndices,
     Position,
@@ -17,10 +18,12 @@ from minitrain.data.position import (
     saved_iterator,
     shortened,
 )
-from minitrain.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from minitrain.data.sampler import BatchSampler, RandomSampler, SampleStream, SequentialSampler
 from minitrain.tensor import wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.random import Generator
+
+_FIXED = ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last", "persistent_workers")
 
 
 class LoaderBase(Generic[T_co]):
@@ -53,26 +56,27 @@ class LoaderBase(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        for name, given, accepted in (
-            ("num_workers", num_workers, 0),
-            ("pin_memory", pin_memory, False),
-            ("timeout", timeout, 0),
-            ("worker_init_fn", worker_init_fn, None),
-            ("multiprocessing_context", multiprocessing_context, None),
-            ("prefetch_factor", prefetch_factor, None),
-            ("persistent_workers", persistent_workers, False),
-            ("pin_memory_device", pin_memory_device, ""),
-            ("in_order", in_order, True),
-        ):
-            if given != accepted:
-                raise NotImplementedError(
-                    f"DataLoader loads in this process, into ordinary memory: {name}={given!r} is not offered; "
-                    f"leave it out, or pass {name}={accepted!r}"
-                )
+        prefetch_factor = _check_worker_options(
+            num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context
+        )
+        if pin_memory:
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
+                "used: minitrain computes on the CPU; leave pin_memory out",
+                stacklevel=2,
+            )
         if generator is not None and not isinstance(generator, Generator):
             raise TypeError(
                 f"generator must be a Generator, got {type(generator).__name__}: pass Generator().manual_seed(seed)"
             )
+        if isinstance(dataset, IterableDataset):
+            for option, value in (("shuffle", shuffle or None), ("sampler", sampler), ("batch_sampler", batch_sampler)):
+                if value is not None:
+                    raise ValueError(
+                        f"DataLoader with IterableDataset: expected unspecified {option} option, but got "
+                        f"{option}={value}"
+                    )
+            sampler = SampleStream(dataset)
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         if batch_sampler is not None:
@@ -95,12 +99,23 @@ class LoaderBase(Generic[T_co]):
         self.batch_sampler = batch_sampler
         self.drop_last = drop_last
         self.generator = generator
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.pin_memory_device = pin_memory_device
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.prefetch_factor = prefetch_factor
+        self.persistent_workers = persistent_workers
+        self.in_order = in_order
         self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
         self._index_source = sampler if batch_sampler is None else batch_sampler
         self._position = Position(_no_pass())
+        self._base_seed = 0
+        self._workers: list[Any] | None = None  # those that are kept for the next pass
 
     def __setattr__(self, name: str, value: Any) -> None:
-        fixed = name in ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last") and name in vars(self)
+        fixed = name in _FIXED and name in vars(self)
         if fixed:  # the samplers would not notice the change
             raise ValueError(
                 f"{name} attribute should not be set after {type(self).__name__} is initialized: make a new one"
@@ -119,7 +134,13 @@ class LoaderBase(Generic[T_co]):
 
         Raises:
             TypeError: the sampler's iterator cannot save its position, see Sampler.
+            NotImplementedError: a pass with workers, or over an IterableDataset.
         """
+        if self.num_workers or isinstance(self.dataset, IterableDataset):
+            raise NotImplementedError(
+                "state_dict: the position in a pass can be saved for num_workers=0 and a data set with __getitem__; "
+                f"got num_workers={self.num_workers} and {type(self.dataset).__name__}"
+            )
         state, latest = None, self._position.latest
         if not latest.exhausted:
             ahead = latest.last if again and latest.last is not None else latest.again
@@ -172,3 +193,30 @@ class LoaderBase(Generic[T_co]):
 
 def _no_pass() -> PassIndices:
     return PassIndices(iter(()), exhausted=True)
+
+
+def _check_worker_options(
+    num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool, context: Any
+) -> int | None:
+    """Raise torch's errors for options that exclude each other. Returns the prefetch_factor, 2 if it is left out."""
+    if num_workers < 0:
+        raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
+    if timeout < 0:
+        raise ValueError("timeout option should be non-negative")
+    if timeout and num_workers == 0:
+        raise AssertionError(f"timeout needs num_workers > 0, got timeout={timeout}: leave it out")
+    if num_workers == 0 and prefetch_factor is not None:
+        raise ValueError(
+            "prefetch_factor option could only be specified in multiprocessing."
+            "let num_workers > 0 to enable multiprocessing, otherwise set prefetch_factor to None."
+        )
+    if prefetch_factor is not None and prefetch_factor < 0:
+        raise ValueError("prefetch_factor option should be non-negative")
+    if persistent_workers and num_workers == 0:
+        raise ValueError("persistent_workers option needs num_workers > 0")
+    if context is not None and num_workers == 0:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got "
+            f"num_workers={num_workers}"
+        )
+    return 2 if num_workers > 0 and prefetch_factor is None else prefetch_factor

@@ -32,7 +32,10 @@ class Pass(Iterator[Any]):
         return len(self.loader)
 
     def __next__(self) -> Any:
-        indices = next(self.indices)
+        return self.load(next(self.indices))
+
+    def load(self, indices: Any) -> Any:
+        """The batch of these indices."""
         try:
             return self.loader._fetch(indices)
         except StopIteration as error:  # it would end the pass early and silently

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minitrain.creation import as_tensor
 from minitrain.data.position import BatchOrder, DrawnOrder, DrawnSampler, ListOrder, checksum
 from minitrain.torchlike import random
+from minitrain.torchlike.multinomial import multinomial
 from minitrain.torchlike.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
@@ -125,6 +128,66 @@ class SubsetRandomSampler(DrawnSampler, Sampler[int]):
 
     def _identity(self) -> dict[str, Any]:
         return {"length": len(self.indices), "checksum": checksum(list(self.indices)), "replacement": False}
+
+
+class WeightedRandomSampler(DrawnSampler, Sampler[int]):
+    """Indices 0 to N - 1, each drawn with a probability proportional to its weight: one multinomial draw.
+
+    Args:
+        weights: N numbers >= 0; they need not add up to 1.
+        num_samples: how many indices.
+        replacement: whether an index can be drawn again.
+        generator: the source of the draw; the default generator if None.
+
+    Raises:
+        ValueError: num_samples is not a positive int, replacement not a bool, or weights not one-dimensional.
+        RuntimeError: on iteration: a weight is negative, infinite or nan, all are 0, or there are too few of them.
+    """
+
+    def __init__(
+        self, weights: Any, num_samples: int, replacement: bool = True, generator: Generator | None = None
+    ) -> None:
+        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
+            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
+        if not isinstance(replacement, bool):
+            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
+        self.weights = as_tensor(weights, dtype=np.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(
+                "weights should be a 1d sequence but given weights have shape " + str(tuple(self.weights.shape))
+            )
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        return DrawnOrder(self, self.generator or random.default_generator)
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def _draw(self, size: int, generator: Generator) -> NDArray[np.int64]:
+        return multinomial(self.weights.array, size, self.replacement, generator=generator)
+
+    def _block_size(self, number: int) -> int | None:
+        return self.num_samples if number == 0 else None
+
+    def _identity(self) -> dict[str, Any]:
+        weights = self.weights.array.tolist()
+        return {"length": len(weights), "checksum": checksum(weights), "replacement": self.replacement}
+
+
+@dataclass(eq=False)
+class SampleStream(Sampler[Any]):
+    """The sampler of an IterableDataset: it gives the samples themselves, where other samplers give indices."""
+
+    dataset: Any
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.dataset  # begins at the first sample, after the loader has drawn its base seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
 
 
 class BatchSampler(Sampler[list[int]]):

@@ -185,8 +185,8 @@ class Sequential(ListOfModules):
 
     def forward(self, input: Any) -> Any:
         """Run all of them on input."""
-        for module in self:
-            input = module(input)
+        for module in self._modules.values():
+            input = module(input)  # type: ignore[misc]  # there is no None among them
         return input
 
     def _sliced(self, named: list[tuple[str, Module]]) -> Sequential:

@@ -174,15 +174,48 @@ class ModuleTree:
     ) -> RemovableHandle:
         """Have hook(module, grad_input, grad_output) called in backward, with the gradients as tuples of Tensors.
 
-        It is called when the gradient of the output has arrived; grad_input is (None,) then. It must return None.
+        grad_input has the gradients of the positional arguments, None for one that requires none. What hook returns,
+        if it is not None, takes the place of the only argument's gradient.
         """
-        handles: list[Any] = []
 
-        def watch(module: Any, args: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.requires_grad:
-                handles.append(output.register_hook(lambda grad: hook(module, (None,), (grad,))))
+        def before(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            """Other uses of an argument have a gradient of their own: each call looks at a view."""
+            needs = handle in self._forward_hooks
+            return tuple([x.view_as(x) if needs and _requires_grad(x) else x for x in args])
 
-        return self.register_forward_hook(watch, prepend=prepend)
+        def after(module: Any, args: tuple[Any, ...], output: Any) -> None:
+            if not _requires_grad(output):
+                return
+            grad_input: list[Any] = [None] * len(args)
+            grad_output: list[Any] = []
+            waiting = {place for place, x in enumerate(args) if _requires_grad(x)}
+
+            def arrived(place: int, grad: Any) -> Any:
+                grad_input[place] = grad
+                waiting.discard(place)
+                return None if waiting else self._replaced(hook(module, tuple(grad_input), tuple(grad_output)), args)
+
+            output.register_hook(grad_output.append)
+            for place in waiting:
+                args[place].register_hook(lambda grad, place=place: arrived(place, grad))
+            if not waiting:
+                output.register_hook(lambda grad: hook(module, tuple(grad_input), (grad,)) and None)
+
+        handle = self.register_forward_hook(after, prepend=prepend)
+        self.register_forward_pre_hook(before)
+        return handle
+
+    @staticmethod
+    def _replaced(result: Any, args: tuple[Any, ...]) -> Any:
+        """The gradient that a backward hook has returned, for the only argument."""
+        if result is None:
+            return None
+        result = result if isinstance(result, tuple) else (result,)
+        if len(args) != 1 or len(result) != 1:
+            raise NotImplementedError(
+                "a full backward hook that replaces the gradients of several arguments is not offered."
+            )
+        return result[0]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The Modules one level down, each once."""
@@ -257,6 +290,10 @@ class ModuleTree:
         if not parts and len(extra) <= 1:
             return f"{type(self).__name__}({''.join(extra)})"
         return "\n  ".join([f"{type(self).__name__}(", *extra, *parts]) + "\n)"
+
+
+def _requires_grad(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
 
 
 def _add_hook(

@@ -83,6 +83,7 @@ class _BatchNorm(Module):
 
     num_features: C. momentum: how fast the running mean and variance follow the batches'; None: their plain average.
     affine: whether weight and bias (C,) are learned. track_running_stats: whether there are running ones.
+    bias: False leaves the bias out.
     """
 
     axes: ClassVar[tuple[int, ...]]
@@ -99,6 +100,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
@@ -106,7 +109,7 @@ class _BatchNorm(Module):
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
         for name, start in (("weight", 1), ("bias", 0)):
             array = np.full(num_features, start, float_type)
-            self.register_parameter(name, Parameter(wrap(array)) if affine else None)
+            self.register_parameter(name, Parameter(wrap(array)) if affine and (bias or name == "weight") else None)
         for name, start in (("running_mean", 0), ("running_var", 1)):
             array = np.full(num_features, start, float_type)
             self.register_buffer(name, wrap(array) if track_running_stats else None)
@@ -139,14 +142,16 @@ class _BatchNorm(Module):
     def reset_parameters(self) -> None:
         """Weight 1, bias 0, and reset_running_stats."""
         self.reset_running_stats()
-        if self.affine:
-            self.weight.array[...], self.bias.array[...] = 1, 0
+        if self.weight is not None:
+            self.weight.array[...] = 1
+        if self.bias is not None:
+            self.bias.array[...] = 0
 
     def extra_repr(self) -> str:
         """The arguments."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -188,4 +193,5 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        affine = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{self.normalized_shape}, eps={self.eps}, {affine}"

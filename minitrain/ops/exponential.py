@@ -130,7 +130,9 @@ class Xlogy(Function):
 
     @staticmethod
     def forward(ctx: Context, a: Array, b: Array) -> Array:
-        ctx.shapes = np.shape(a), np.shape(b)
+        dtype = np.result_type(a, b)
+        a, b = np.asarray(a, dtype), np.asarray(b, dtype)
+        ctx.shapes = a.shape, b.shape
         ctx.save_for_backward(a, b)
         return _times_log(a, b)
 

@@ -15,6 +15,9 @@ from minitrain.optim.optimizer import Optimizer
 from minitrain.optim.radam import RAdam
 from minitrain.optim.rmsprop import RMSprop
 from minitrain.optim.sgd import SGD
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = [
     "SGD",

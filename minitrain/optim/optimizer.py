@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minitrain.ops import Array
 from minitrain.optim.param_groups import ParamGroups, State
 from minitrain.tensor import increment_version
@@ -42,17 +44,20 @@ class Optimizer(ParamGroups):
         closure: computes the loss anew and calls backward; run first, and what it returns is returned.
         """
         loss = self._loss_of(closure)
-        with self._updating():
+        self._notify("before_step")
+        with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
             for group in self.param_groups:
                 # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
                 options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
-                for param in group["params"]:
-                    if param.grad is not None:
-                        state = self.state.get(param) or {}
-                        self.update(param.array, param.grad.array, state, options)
-                        if state:
-                            self.state[param] = state
-                        increment_version(param)
+                grads = [(param, param.grad) for param in group["params"] if param.grad is not None]
+                for param, grad in grads:
+                    state = self.state.get(param) or {}
+                    self.update(param.array, grad.array, state, options)
+                    if state:
+                        self.state[param] = state
+                for param, _ in grads:
+                    increment_version(param)
+        self._notify("after_step")
         return loss
 
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> None:

@@ -6,8 +6,7 @@ import copy
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,11 @@ import numpy as np
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
+from minitrain.torchlike.hooks import RemovableHandle
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 State = dict[str, Tensor]
+StepHook = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 SWITCHES = ("foreach", "fused", "capturable", "differentiable")  # torch's choices among its implementations
 STEP_0 = np.zeros((), np.float32)  # a count of steps, as torch keeps it
@@ -57,6 +58,8 @@ class ParamGroups:
                 "optimizer got an empty parameter list: the model has no parameters, or their iterator was used before."
             )
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
+        self._pre_hooks: dict[RemovableHandle, StepHook] = {}
+        self._post_hooks: dict[RemovableHandle, StepHook] = {}
         self.param_groups: list[dict[str, Any]] = []
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
@@ -150,6 +153,18 @@ class ParamGroups:
                 _buffer(state[param], name, like)[...] = np.asarray(value)
         self.state, self.param_groups = state, groups
 
+    def register_step_pre_hook(self, hook: StepHook) -> RemovableHandle:
+        """Call hook(optimizer, args, kwargs) before each step; the returned handle's remove() ends that."""
+        handle = RemovableHandle(self._pre_hooks)
+        self._pre_hooks[handle] = hook
+        return handle
+
+    def register_step_post_hook(self, hook: StepHook) -> RemovableHandle:
+        """Call hook(optimizer, args, kwargs) after each step; the returned handle's remove() ends that."""
+        handle = RemovableHandle(self._post_hooks)
+        self._post_hooks[handle] = hook
+        return handle
+
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
         for i, group in enumerate(self.param_groups):
@@ -158,23 +173,22 @@ class ParamGroups:
         return "\n".join(lines) + ")"
 
     def _loss_of(self, closure: Callable[[], Any] | None) -> Any:
-        """What the closure returns, run with gradients."""
+        """What the closure returns, run with gradients, after the hooks of a step's beginning."""
+        for hook in tuple(self._pre_hooks.values()):
+            hook(self, (), {} if closure is None else {"closure": closure})
         if closure is None:
             return None
         with enable_grad():
             return closure()
 
-    @contextmanager
-    def _updating(self) -> Iterator[None]:
-        """inf and nan come silently, as in torch, unless anomaly detection watches."""
-        watcher = anomaly_mode.watcher
-        if watcher is not None:
-            watcher.before_step(self)
-        with np.errstate(all="ignore"):
-            yield
-        self._opt_called = True
-        if watcher is not None:
-            watcher.after_step(self)
+    def _notify(self, event: str) -> None:
+        """Report the step to anomaly detection, if it watches, and after it to schedulers and hooks."""
+        if anomaly_mode.watcher is not None:
+            getattr(anomaly_mode.watcher, event)(self)
+        if event == "after_step":
+            self._opt_called = True
+            for hook in tuple(self._post_hooks.values()):
+                hook(self, (), {})
 
 
 def _offered(options: dict[str, Any]) -> dict[str, Any]:

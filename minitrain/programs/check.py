@@ -42,7 +42,7 @@ def check(path: Path) -> list[Missing]:
 
 
 class _Finder(ast.NodeVisitor):
-    """Follows the names that imports bind. A name bound anywhere in the program is followed everywhere in it."""
+    """Follows the names that imports bind, through the whole program; but not one that is bound otherwise, too."""
 
     def __init__(self) -> None:
         self.missing: list[Missing] = []
@@ -54,6 +54,8 @@ class _Finder(ast.NodeVisitor):
                 self._imports(statement)
             elif isinstance(statement, ast.ImportFrom) and not statement.level:
                 self._imports_from(statement)
+        for name in _bound_otherwise(node):  # optim = optim.SGD(...)
+            self.bound.pop(name, None)
         self.generic_visit(node)
 
     def _imports(self, node: ast.Import) -> None:
@@ -118,6 +120,17 @@ class _Finder(ast.NodeVisitor):
                 return  # attributes of classes and values are not followed
 
 
+def _bound_otherwise(tree: ast.AST) -> Iterator[str]:
+    """The names that the program binds by anything but an import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+
+
 def _growing(name: str) -> Iterator[tuple[str, Any]]:
     """torch, torch.nn, torch.nn.Linear, with what each is in minitrain."""
     parts = name.split(".")
@@ -150,5 +163,6 @@ def _resolve_module(name: str) -> Any:
 
 
 def _offered_beside(name: str) -> list[str]:
-    holder = _resolve(name.rpartition(".")[0])
+    beside = name.rpartition(".")[0]
+    holder = _resolve(beside) if beside else None
     return list(getattr(holder, "__all__", ())) if holder is not None else []

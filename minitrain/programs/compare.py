@@ -18,6 +18,12 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|\b(?:nan|inf)\b")
 ROUNDING = 1e-3  # numbers that differ by less than this part of the larger are equal but for rounding
 SMALLEST = 1e-2  # or of this, where both are smaller
+# What differs by design, and is left out: the name of the operation that ran, where a class lives, and addresses.
+LEFT_OUT = (
+    (re.compile(r"grad_fn=<\w+>"), "grad_fn=<>"),
+    (re.compile(r"\b(?:torch|torchvision|minitrain)\.(?:[a-z_]\w*\.)*(?=\w)"), ""),
+    (re.compile(r"\b0x[0-9a-f]+"), "0x"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,12 +119,18 @@ def difference(theirs: str, ours: str) -> tuple[tuple[int, str, str] | None, flo
 
 def _line_difference(a: str, b: str) -> float:
     """0 for equal lines, inf where more differs than numbers, else the worst relative difference of their numbers."""
-    a, b = (line.replace("torch.", "").rstrip() for line in (a, b))  # minitrain's dtypes print without torch.
+    a, b = _without_names(a), _without_names(b)
     if a == b:
         return 0.0
     if [part.split() for part in NUMBER.split(a)] != [part.split() for part in NUMBER.split(b)]:
         return math.inf
     return max((_apart(x, y) for x, y in zip(NUMBER.findall(a), NUMBER.findall(b), strict=True)), default=0.0)
+
+
+def _without_names(line: str) -> str:
+    for pattern, left in LEFT_OUT:
+        line = pattern.sub(left, line)
+    return line.rstrip()
 
 
 def _apart(x: str, y: str) -> float:

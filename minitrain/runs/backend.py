@@ -9,7 +9,8 @@ import numpy as np
 from minitrain import nn, optim
 from minitrain.data.loader import DataLoader
 from minitrain.loops import test_loop, train_loop
-from minitrain.runs.config import OPTIMIZERS, Config
+from minitrain.runs.config import OPTIMIZERS, WITH_MOMENTUM, Config
+from minitrain.runs.schedule import make_scheduler
 from minitrain.tensor import Tensor
 from minitrain.torchlike.grad_mode import no_grad
 
@@ -20,7 +21,7 @@ def make_optimizer(config: Config, model: Any, optim: Any = optim, **options: An
     optim: minitrain.optim or torch.optim. options: further options of that framework.
     """
     options |= {"lr": config.lr, "weight_decay": config.weight_decay}
-    if config.optimizer != "adam":
+    if config.optimizer in WITH_MOMENTUM:
         options["momentum"] = config.momentum
     return getattr(optim, OPTIMIZERS[config.optimizer])(model.parameters(), **options)
 
@@ -54,6 +55,10 @@ class Backend:
     def optimizer(self, config: Config, model: Any) -> Any:
         """The configured optimizer."""
         return make_optimizer(config, model)
+
+    def scheduler(self, config: Config, optimizer: Any, batches: int) -> Any:
+        """The configured scheduler of the learning rate, or None. batches: of an epoch."""
+        return make_scheduler(config, optimizer, batches)
 
     def train(
         self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0

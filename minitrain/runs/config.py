@@ -12,7 +12,26 @@ from minitrain.data.datasets import FILES, Digits, FashionMNIST
 
 DATASETS = {"fashion-mnist": FashionMNIST, "digits": Digits}
 SHAPES = {"fashion-mnist": FILES[0][0].shape[1:], "digits": DIGITS_FILE.shape[1:]}  # (H, W) of an image
-OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adam": "Adam"}  # as both frameworks call them
+# As both frameworks call them.
+OPTIMIZERS = {
+    "sgd": "SGD",
+    "rmsprop": "RMSprop",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+    "adamax": "Adamax",
+    "nadam": "NAdam",
+    "radam": "RAdam",
+}
+WITH_MOMENTUM = ("sgd", "rmsprop")
+# The settings of schedulers, with those that use them. Old runs lack them, and have their defaults.
+SCHEDULER_SETTINGS = {
+    "scheduler": ("none", "step", "exponential", "cosine", "onecycle", "plateau"),
+    "step_size": ("step",),
+    "gamma": ("step", "exponential", "plateau"),
+    "patience": ("plateau",),
+}
 
 
 class ConfigError(ValueError):
@@ -26,6 +45,9 @@ class Config:
     data_dir: the folder that holds FashionMNIST/raw; None for MINITRAIN_DATA, or ./data.
     hidden: the sizes of the hidden layers.
     momentum: for SGD and RMSprop.
+    scheduler: how lr changes: times gamma every step_size epochs ("step"), every epoch ("exponential"), or after more
+        than patience epochs without a lower test loss ("plateau"); to 0 on half a cosine wave over all epochs
+        ("cosine"); from lr / 25 up to lr and down to almost 0, changed after each batch ("onecycle").
     backend: the library that computes; device, compile and precision need torch. "auto": the fastest device.
     precision: of matrix products; weights are always float32. "tf32": NVIDIA's 19-bit floats.
     checkpoint_every: also save the state every so many steps; 0 for after each epoch only.
@@ -38,7 +60,7 @@ class Config:
     epochs: int = 10
     batch_size: int = 64
     lr: float = 1e-3
-    optimizer: Literal["sgd", "rmsprop", "adam"] = "sgd"
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "radam"] = "sgd"
     momentum: float = 0.0
     weight_decay: float = 0.0
     hidden: tuple[int, ...] = (512, 512)
@@ -50,12 +72,17 @@ class Config:
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     checkpoint_every: int = 0
     on_nan: Literal["stop", "continue"] = "stop"
+    scheduler: Literal["none", "step", "exponential", "cosine", "onecycle", "plateau"] = "none"
+    step_size: int = 10
+    gamma: float = 0.1
+    patience: int = 10
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(Config).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, but got {getattr(self, name)!r}")
-        for name, numbers in (("epochs", [self.epochs]), ("batch_size", [self.batch_size]), ("hidden", self.hidden)):
+        counts = {name: [getattr(self, name)] for name in ("epochs", "batch_size", "step_size")}
+        for name, numbers in {**counts, "hidden": self.hidden}.items():
             if any(number < 1 for number in numbers):
                 raise ConfigError(f"{name} must be at least 1, but got {' '.join(map(str, numbers))}")
             if any(number >= 2**63 for number in numbers):
@@ -65,8 +92,12 @@ class Config:
         for name, number in (("lr", self.lr), ("momentum", self.momentum), ("weight_decay", self.weight_decay)):
             if not (math.isfinite(number) and number >= 0):
                 raise ConfigError(f"{name} must be a finite number from 0 up, but got {number}")
-        if self.momentum and self.optimizer == "adam":
-            raise ConfigError("adam has no momentum option, but betas; leave out momentum, or use sgd or rmsprop")
+        if self.momentum and self.optimizer not in WITH_MOMENTUM:
+            but = "" if self.optimizer in ("adagrad", "adadelta") else ", but betas"
+            raise ConfigError(
+                f"{self.optimizer} has no momentum option{but}; leave out momentum, or use sgd or rmsprop"
+            )
+        self._check_schedule()
         numpys = {"device": ("auto", "cpu"), "compile": (False,), "precision": ("float32",)}
         for name, possible in numpys.items():
             value = getattr(self, name)
@@ -75,6 +106,23 @@ class Config:
                 raise ConfigError(f"--{what} needs torch, but the backend is numpy; add --backend torch")
         if not -(2**63) <= self.seed < 2**64:
             raise ConfigError(f"seed must be between -2**63 and 2**64 - 1, but got {self.seed}")
+
+    def _check_schedule(self) -> None:
+        if self.patience < 0:
+            raise ConfigError(f"patience must be at least 0, but got {self.patience}")
+        if not (math.isfinite(self.gamma) and self.gamma > 0):
+            raise ConfigError(f"gamma must be a finite number above 0, but got {self.gamma}")
+        if self.gamma >= 1 and self.scheduler == "plateau":
+            raise ConfigError(f"gamma must be below 1 for plateau, which reduces lr, but got {self.gamma}")
+        for name, schedulers in SCHEDULER_SETTINGS.items():
+            if self.scheduler not in schedulers and getattr(self, name) != getattr(Config, name):
+                option, those = name.replace("_", "-"), " or ".join(schedulers)
+                raise ConfigError(f"--{option} needs --scheduler {those}, but the scheduler is {self.scheduler}")
+
+    @property
+    def scheduled_epochs(self) -> bool:
+        """Whether every rate depends on the number of epochs, so that it cannot change within a run."""
+        return self.scheduler in ("cosine", "onecycle")
 
     @property
     def sizes(self) -> list[int]:

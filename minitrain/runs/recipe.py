@@ -11,6 +11,7 @@ from minitrain.runs.backend import Backend
 from minitrain.runs.config import DATASETS, Config
 from minitrain.runs.model import build_model
 from minitrain.runs.recorder import Stoppable
+from minitrain.runs.schedule import Schedule
 from minitrain.tensor import wrap
 from minitrain.torchlike.random import default_generator, manual_seed
 
@@ -33,6 +34,8 @@ class Training:
         self.test_dataloader = backend.dataloader(test_data, config.batch_size)
         self.loss_fn = backend.loss_fn()
         self.optimizer = backend.optimizer(config, self.model)
+        scheduler = backend.scheduler(config, self.optimizer, len(self.train_dataloader))
+        self.schedule = Schedule(config, self.optimizer, scheduler)
 
     def build(self, nn: Any) -> Any:
         """The model, built from a framework's nn."""
@@ -44,6 +47,7 @@ class Training:
             "config": dataclasses.asdict(self.config),
             "model": self.backend.state_dict(self.model),
             "optimizer": self.backend.optimizer_state(self.optimizer),
+            "schedule": self.schedule.state(),
             "generator": wrap(default_generator.state()),
             "loader": self.train_dataloader.state_dict(again=again),
         }
@@ -60,6 +64,7 @@ class Training:
         options = self.backend.optimizer_state(self.optimizer)["param_groups"]
         remembered = {"state": state["optimizer"]["state"], "param_groups": options}
         self.backend.load_optimizer_state(self.optimizer, remembered)
+        self.schedule.load(state.get("schedule", {}), state["config"]["lr"])
         default_generator.set_state(state["generator"].array)
         self.train_dataloader.load_state_dict(state["loader"])
 
@@ -71,6 +76,7 @@ class Training:
             self.backend.train(self.train_dataloader, self.model, self.loss_fn, self.optimizer, observer, first_batch)
             first_batch = 0
             self.backend.test(self.test_dataloader, self.model, self.loss_fn, observer)
+            self.schedule.end_epoch(observer.test_loss)
             observer.end_epoch()
 
 

@@ -38,6 +38,7 @@ class Stoppable(Observer):
     def __init__(self, interrupts: Interrupts, epoch: int, on_nan: str) -> None:
         self.interrupts, self.epoch, self.on_nan = interrupts, epoch, on_nan
         self.agreed: int | None = None
+        self.test_loss = math.nan
 
     @property
     def signal(self) -> int:
@@ -51,6 +52,11 @@ class Stoppable(Observer):
     def settled(self, batch: int) -> None:
         """Stop if a signal has arrived."""
         self.stop_if_asked()
+
+    def after_test(self, accuracy: float, loss: float) -> None:
+        """Remember the loss, which a scheduler may need."""
+        super().after_test(accuracy, loss)
+        self.test_loss = loss
 
     def end_epoch(self) -> None:
         """Called after an epoch's test."""

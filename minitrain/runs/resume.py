@@ -58,7 +58,8 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
             raise
         config = last.config  # resume() reports it
     changes = {name: [getattr(config, name), new] for name, new in given.items() if getattr(config, name) != new}
-    refused = {name: change for name, change in changes.items() if name not in FREE}
+    free = FREE - {"epochs"} if config.scheduled_epochs else FREE
+    refused = {name: change for name, change in changes.items() if name not in free}
     if refused and not (override and refused.keys() <= OVERRIDABLE):
         raise ConfigError(f"{path} was started with {_shown(refused)}; {_remedy(refused, override)}")
     config = dataclasses.replace(config, **{name: new for name, (_, new) in changes.items()})
@@ -67,6 +68,8 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
     epoch = last.state["position"]["epoch"] if last is not None else 1
     if epoch > config.epochs and "epochs" in changes:
         raise ConfigError(f"{path} has trained {epoch - 1} epochs; --epochs counts them, so {config.epochs} adds none")
+    if epoch > config.epochs and _has_weights(path) and config.scheduled_epochs:
+        raise ConfigError(f"{path} is complete, and its scheduler, {config.scheduler}, has ended; start another run")
     if epoch > config.epochs and _has_weights(path):
         raise ConfigError(
             f"{path} is complete with {epoch - 1} epochs; to train more, add --epochs {epoch + 9} (which counts them)"

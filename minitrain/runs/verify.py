@@ -179,6 +179,7 @@ class _Watcher(Stoppable):
 
     def after_test(self, accuracy: float, loss: float) -> None:
         """Collect a row of epochs.csv."""
+        super().after_test(accuracy, loss)
         self.lines["epochs.csv"].append(f"{self.epoch},{accuracy},{loss}")
 
     def end_epoch(self) -> None:

@@ -40,7 +40,8 @@ class BinaryMethods(FunctionMethods):
         dtype = result_type(*operands)
         if dtype == BOOL:
             raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'; convert with .long() first.")
-        if dtype.kind != "f" and not np.all(getattr(operands[1], "array", operands[1])):
+        divisor = getattr(operands[1], "array", operands[1])
+        if dtype.kind != "f" and not np.all(divisor) and all(x.numel() for x in operands if isinstance(x, TensorBase)):
             raise RuntimeError("ZeroDivisionError: an integer is divided by 0; divide by a float for inf and nan.")
         return self._elementwise(function, *operands, dtype=dtype, **options)
 

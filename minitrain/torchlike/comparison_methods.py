@@ -100,4 +100,7 @@ class ComparisonMethods(BinaryMethods):
         require_kinds(self, "biu", "bitwise_not_cpu")
         return self._new(np.asarray(~self.array))
 
-    __invert__ = bitwise_not
+    def __invert__(self) -> Tensor:
+        if self.is_floating_point():
+            raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+        return self.bitwise_not()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
+from minitrain.torchlike.not_offered import explanation
+
 
 class device:  # noqa: N801, torch's name
     """The device of a Tensor: always the CPU. Any other raises RuntimeError."""
@@ -15,6 +19,12 @@ class device:  # noqa: N801, torch's name
                 f"minitrain computes on the CPU with NumPy; device {str(type)!r} is not offered. Use 'cpu' here, "
                 "or torch for the same program on an accelerator."
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """New Tensors were on the CPU before, too."""
 
     def __str__(self) -> str:
         return "cpu"
@@ -30,10 +40,21 @@ class device:  # noqa: N801, torch's name
 
 
 class _Absent:
-    """An accelerator's namespace, for programs that ask whether it is there."""
+    """An accelerator's namespace, for programs that ask whether it is there, or seed it in any case."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(explanation(f"{self._name}.{name}"))
 
     @staticmethod
     def is_available() -> bool:
+        """False: minitrain has no accelerator."""
+        return False
+
+    @staticmethod
+    def is_built() -> bool:
         """False: minitrain has no accelerator."""
         return False
 
@@ -42,12 +63,40 @@ class _Absent:
         """0: minitrain has no accelerator."""
         return 0
 
+    @staticmethod
+    def manual_seed(seed: int) -> None:
+        """Nothing, as in torch without an accelerator."""
+
+    manual_seed_all = manual_seed
+
+    @staticmethod
+    def empty_cache() -> None:
+        """Nothing, as in torch without an accelerator."""
+
+
+class _Cudnn(_Absent):
+    """torch.backends.cudnn: settings that change nothing without a GPU, in torch too."""
+
+    enabled, benchmark, deterministic = True, False, False
+
 
 class backends:  # noqa: N801, torch's name
     """torch.backends, as far as programs ask it which accelerators are there."""
 
-    mps = _Absent()
+    cuda, cudnn, mps = _Absent("backends.cuda"), _Cudnn("backends.cudnn"), _Absent("backends.mps")
 
 
-accelerator = cuda = _Absent()
+accelerator, cuda, mps, xpu = _Absent("accelerator"), _Absent("cuda"), _Absent("mps"), _Absent("xpu")
 CPU = device("cpu")
+Device = device  # where an argument has the name of the class
+
+
+def set_default_device(device: Device | str | None) -> None:
+    """Accept the CPU, which every new Tensor is on. Raises RuntimeError for another device."""
+    if device is not None:
+        Device(device)
+
+
+def get_default_device() -> Device:
+    """The CPU."""
+    return CPU

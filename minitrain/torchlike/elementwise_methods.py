@@ -61,7 +61,7 @@ class ElementwiseMethods(TensorBase):
         return self._elementwise(ops.Mul, other, alpha, dtype=dtype)
 
     def _difference(self, a: Any, b: Any) -> Tensor:
-        bools = [isinstance(x, TensorBase) and x.dtype == BOOL for x in (a, b)]
+        bools = [isinstance(x, bool) or (isinstance(x, TensorBase) and x.dtype == BOOL) for x in (a, b)]
         if all(bools):
             raise RuntimeError(
                 "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "

@@ -138,11 +138,11 @@ class FunctionMethods(ElementwiseMethods):
         """The largest integer that is not above x, in x's dtype."""
         return self._rounded(ops.Floor)
 
-    def round(self, *, decimals: int = 0) -> Tensor:
-        """The nearest number with this many decimals, in x's dtype; halves go to the even digit."""
-        if decimals:
+    def round(self, *, decimals: int | None = None) -> Tensor:
+        """The nearest number with this many decimals (0), in x's dtype; halves go to the even digit."""
+        if decimals is not None:
             require_kinds(self, "f", "round_cpu")
-        return self._rounded(ops.Round, decimals=decimals)
+        return self._rounded(ops.Round, decimals=decimals or 0)
 
     def trunc(self) -> Tensor:
         """X without its fraction, in x's dtype."""

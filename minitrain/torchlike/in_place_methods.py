@@ -44,7 +44,7 @@ class InPlaceMethods(ComparisonMethods):
                 f"a {'' if self._base is None else 'view of a '}leaf Variable that requires grad is being used in an "
                 "in-place operation. Change it inside `with no_grad():`, or write the change out of place."
             )
-        if self._refusal or (self._base is not None and self._base._reshaped):
+        if self._refusal or (self._base is not None and self._base._reshaped != self._born_at_shape):
             raise RuntimeError(self._refusal or RESHAPED)
         return True
 

@@ -246,5 +246,5 @@ def as_dims(dims: Any, ndim: int) -> tuple[list[int], list[int]]:
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         return list(range(ndim - dims, ndim)), list(range(dims))
-    first, second = ([part] if isinstance(part, int) else list(part) for part in dims)
+    first, second = (list(np.atleast_1d(part).tolist()) for part in dims)
     return first, second

@@ -107,7 +107,7 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
             return self
         self.array = after.array
         if self._base is None:
-            self._reshaped = True
+            self._reshaped += 1
         else:
             self._view, self._refusal, self._born_at_version = after._view, after._refusal, after._born_at_version
         if after._grad_fn is not None:

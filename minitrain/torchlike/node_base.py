@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -52,21 +52,26 @@ class NodeBase(Context):
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 
-    def guard(self, inputs: Sequence[Any], result: Variable) -> None:
+    def guard(self, tensors: Sequence[Variable | None], result: Variable) -> None:
         """Note the versions of those inputs, and of the result, that forward saved: backward needs these values."""
-        versions: list[tuple[Version, int, int]] = []
-        for place, known in enumerate((result, *inputs)):
-            array = getattr(known, "array", None)
-            for saved in self._saved:
-                if saved is array and array is not None:
-                    if known._inference:
-                        raise RuntimeError(INFERENCE)
-                    versions.append((known._version, known._version.number, place))
+        saved = set(map(id, self._saved))
+        versions = []
+        for place, known in enumerate((result, *tensors)):
+            if known is not None and id(known.array) in saved:
+                versions.append((known._version, known._version.number, place))
+                if known._inference:
+                    raise RuntimeError(INFERENCE)
         self._versions = versions
 
     @property
     def saved_arrays(self) -> tuple[Any, ...]:
         """The arrays that forward saved. Raises RuntimeError if they were freed, or changed in place since."""
+        for version, number, _ in self._versions:
+            if version.number != number:
+                self._explain()
+        return self._saved if not self._freed else self._explain()
+
+    def _explain(self) -> NoReturn:
         if self._freed:
             raise RuntimeError(
                 f"Trying to backward through the graph a second time: the arrays that {self.name()} saved are freed "
@@ -81,12 +86,11 @@ class NodeBase(Context):
                     f"{self.name()}, saved when the operation ran, is at version {version.number}; expected version "
                     f"{number}. Write the change out of place (x = x + 1, not x += 1), or clone() the tensor first."
                 )
-        return self._saved
+        raise AssertionError("nothing was freed or changed")
 
     def free(self) -> None:
         """Drop the arrays that forward saved."""
-        self._freed = bool(self._saved)
-        self._saved = ()
+        self._freed, self._saved = bool(self._saved), ()
 
     def checked(self, gradients: Any) -> list[Array | None]:
         """A Function's gradients, one for each input in the input's dtype; None where no gradient is required.

@@ -7,10 +7,12 @@ import dis
 import importlib.abc
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
+
+from minitrain.torchlike.names import NUMPY_NAMES
 
 RECURRENT = "recurrent layers are out of scope; unroll the steps in a loop of nn.Linear, or use torch."
 ATTENTION = "attention and transformers are out of scope; use torch."
@@ -70,6 +72,8 @@ ADVICE: dict[str, str] = {
     "autograd.profiler": "use Python's cProfile, or python -m benchmarks step.",
     "sparse": "sparse Tensors are out of scope; use dense ones.",
     "linalg": "use numpy.linalg on x.numpy(); it has no gradient.",
+    "utils.data.DistributedSampler": PROCESSES,
+    "vision.transforms": "offered are crops, flips, rotations, Resize, Pad, Grayscale and the conversions.",
     **dict.fromkeys(("linalg.eig", "linalg.eigvals"), COMPLEX),
     "vision.datasets": "offered are MNIST, KMNIST, FashionMNIST, CIFAR10 and, of its own, Digits.",
 }
@@ -125,14 +129,26 @@ def check_keywords(function: Callable[..., Any], called: str, keywords: Iterable
     parameters = inspect.signature(function).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
+    offered = [name for name in parameters if name not in ("self", "cls")]
+    also = set(_keywords_of_wrappers(function))
     for name in keywords:
-        if name not in parameters:
-            offered = [p for p in parameters if p not in ("self", "cls")]
+        if name not in parameters and name not in also:
             near = difflib.get_close_matches(name, offered, n=1)
             hint = f"did you mean {near[0]}=?" if near else f"it takes {', '.join(offered)}."
             raise TypeError(
                 f"{called}() got an unexpected keyword argument {name!r}: minitrain does not offer it; {hint}"
             )
+
+
+def _keywords_of_wrappers(function: Any) -> Iterator[str]:
+    """What the functions around it take by name: out= of torch.add, which wraps Tensor.add; axis= for dim=."""
+    while hasattr(function, "__wrapped__"):
+        kinds = inspect.signature(function, follow_wrapped=False).parameters.values()
+        yield from (p.name for p in kinds if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        function = function.__wrapped__
+        yield from (
+            numpys for numpys, torchs in NUMPY_NAMES.items() if torchs in inspect.signature(function).parameters
+        )
 
 
 class MissingFinder(importlib.abc.MetaPathFinder):

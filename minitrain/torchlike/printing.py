@@ -1,12 +1,47 @@
 """How an array is printed in the way torch prints a tensor: digits, columns, line breaks, notes."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-LINE_WIDTH = 80
-SUMMARIZE_ABOVE = 1000  # an array of more elements than this is shown by its edges
-EDGE_ITEMS = 3  # how many entries are shown at either end of an axis that is cut
+
+@dataclass
+class Options:
+    """How every Tensor is printed; set_printoptions changes it."""
+
+    precision: int = 4  # digits after the point of a float
+    threshold: float = 1000  # an array of more elements than this is shown by its edges
+    edgeitems: int = 3  # how many entries are shown at either end of an axis that is cut
+    linewidth: int = 80
+    sci_mode: bool | None = None  # 1.0e+00 for all floats or none; None: where they differ in size
+
+
+PROFILES = {"default": Options(), "short": Options(precision=2, edgeitems=2), "full": Options(threshold=math.inf)}
+options = Options()
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """Change how Tensors are printed from now on.
+
+    precision: digits after the point. threshold: print more elements than this by their edges.
+    edgeitems: the entries at either end of an axis that is cut. linewidth: in characters.
+    profile: "default", "short" or "full", which sets these four first.
+    sci_mode: write floats as 1.0e+00 always (True), never (False), or where their sizes differ much (None).
+    An option that is None stays as it is; sci_mode alone is set by every call, as torch's is.
+    """
+    if profile is not None:
+        vars(options).update(vars(PROFILES.get(profile, options)))
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    vars(options).update({name: value for name, value in given.items() if value is not None}, sci_mode=sci_mode)
 
 
 def format_tensor(array: np.ndarray, suffixes: Sequence[str] = (), prefix: str = "tensor(") -> str:
@@ -21,7 +56,7 @@ def format_tensor(array: np.ndarray, suffixes: Sequence[str] = (), prefix: str =
     Returns:
         e.g. 'tensor([[1., 2.],\\n        [3., 4.]], dtype=float64)'
 
-    The rules were found by experiment with torch 2.13, at the defaults of torch.set_printoptions.
+    The rules were found by experiment with torch 2.13.
     """
     indent = len(prefix)
     if array.size:
@@ -35,7 +70,7 @@ def format_tensor(array: np.ndarray, suffixes: Sequence[str] = (), prefix: str =
     column = len(text.rpartition("\n")[2]) + 2
     for suffix in [*_own_suffixes(array), *suffixes]:
         length = len(suffix) + len("torch.") * suffix.startswith("dtype=")
-        if column + 2 + length > LINE_WIDTH:
+        if column + 2 + length > options.linewidth:
             text += ",\n" + " " * indent + suffix
             column = indent + length
         else:
@@ -54,8 +89,8 @@ def _own_suffixes(array: np.ndarray) -> list[str]:
 
 def _edges(array: np.ndarray) -> tuple[np.ndarray, list[bool]]:
     """The part of `array` that is shown, and for each axis whether its middle was cut out."""
-    cut = [array.size > SUMMARIZE_ABOVE and length > 2 * EDGE_ITEMS for length in array.shape]
-    ends = [*range(EDGE_ITEMS), *range(-EDGE_ITEMS, 0)]
+    cut = [array.size > options.threshold and length > 2 * options.edgeitems for length in array.shape]
+    ends = [*range(options.edgeitems), *range(-options.edgeitems, 0)]
     for axis, is_cut in enumerate(cut):
         if is_cut:
             array = np.take(array, ends, axis)
@@ -74,10 +109,11 @@ def _cells(values: np.ndarray) -> tuple[np.ndarray, int]:
         counted = counted[np.isfinite(counted) & (counted != 0)]
         sizes = np.abs(counted)
         smallest, largest = float(sizes.min(initial=np.inf)), float(sizes.max(initial=0.0))
-        if largest / smallest > 1000 or largest > 1e8 or smallest < 1e-4:
-            spec = ".4e"
+        scientific = largest / smallest > 1000 or largest > 1e8 or smallest < 1e-4
+        if counted.size and (scientific if options.sci_mode is None else options.sci_mode):
+            spec = f".{options.precision}e"
         else:
-            spec = "#.0f" if np.all(sizes == np.floor(sizes)) else ".4f"
+            spec = "#.0f" if np.all(sizes == np.floor(sizes)) else f".{options.precision}f"
     width = max((len(format(value, spec)) for value in counted.tolist()), default=1)
     texts = [format(value, spec).rjust(width) for value in values.ravel().tolist()]
     return np.array(texts).reshape(values.shape), width
@@ -90,13 +126,13 @@ def _layout(cells: np.ndarray, width: int, cut: list[bool], indent: int) -> str:
     if cells.ndim == 1:
         items = cells.tolist()
         if cut[0]:
-            items.insert(EDGE_ITEMS, " ...")
-        per_line = max(1, (LINE_WIDTH - indent) // (width + 2))
+            items.insert(options.edgeitems, " ...")
+        per_line = max(1, (options.linewidth - indent) // (width + 2))
         rows = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)]
         newlines = "\n"
     else:
         rows = [_layout(row, width, cut[1:], indent + 1) for row in cells]
         if cut[0]:
-            rows.insert(EDGE_ITEMS, "...")
+            rows.insert(options.edgeitems, "...")
         newlines = "\n" * (cells.ndim - 1)
     return "[" + ("," + newlines + " " * (indent + 1)).join(rows) + "]"

@@ -72,7 +72,8 @@ class TensorBase:
     _base: Tensor | None = None  # the Tensor whose memory this one is a view of
     _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
     _inference = False  # whether it was made in inference_mode
-    _reshaped = False  # whether its shape was changed in place, so that views from before cannot be taken again
+    _reshaped = 0  # how often its shape was changed in place: views from before such a change cannot be taken again
+    _born_at_shape = 0  # how often that had happened to its base
     _refusal = ""  # why a write into this view cannot be recorded
     _born_at_version = 0  # the version that its history belongs to
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
@@ -89,6 +90,8 @@ class TensorBase:
             if isinstance(x, TensorBase) and np.may_share_memory(self.array, x.array):
                 self._base = x if x._base is None else x._base  # type: ignore[assignment]  # a Tensor
                 self._version, self._born_at_version = x._version, x._version.number
+                if shape := x._reshaped if x._base is None else x._born_at_shape:
+                    self._born_at_shape = shape
                 if function not in VIEWS or (x._base is not None and x._view is None):
                     self._refusal = x._refusal or CUSTOM_VIEW
                 else:
@@ -109,7 +112,7 @@ class TensorBase:
         if self._refusal == NO_GRAD_VIEW:
             raise RuntimeError(NO_GRAD_VIEW)
         if self._base._recorded_at_version > self._born_at_version:
-            if self._view is None or self._base._reshaped:
+            if self._view is None or self._base._reshaped != self._born_at_shape:
                 why = CUSTOM_VIEW if self._view is None else RESHAPED
                 raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {why}.")
             with enable_grad():

@@ -16,6 +16,7 @@ from minitrain.loops import test_loop, train_loop
 from minitrain.optim.param_groups import SWITCHES
 from minitrain.runs.backend import Backend, make_optimizer
 from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.schedule import make_scheduler
 from minitrain.tensor import Tensor
 from minitrain.with_torch.convert_state import load_optimizer_state, to_minitrain, to_torch
 from minitrain.with_torch.cuda_graph import CapturedLoop
@@ -68,7 +69,10 @@ class TorchBackend(Backend):
         self._compile, self._bf16 = config.compile, config.precision == "bf16"
         self.processes = Processes.started(self.device)
         # A captured step makes no update from the first nan or infinite loss on.
-        self._captures = self.device.type == "cuda" and self.processes.count == 1 and config.on_nan == "stop"
+        # Its learning rate is part of it, and what remains of an optimizer's state must be 0 at first.
+        capturable = config.optimizer in ("sgd", "rmsprop", "adam", "adamw") and config.scheduler != "onecycle"
+        alone = self.device.type == "cuda" and self.processes.count == 1
+        self._captures = alone and config.on_nan == "stop" and capturable
         self._captured: CapturedLoop | None = None
         self.writes = self.processes.rank == 0
         if self.processes.count > 1:
@@ -111,11 +115,15 @@ class TorchBackend(Backend):
     def optimizer(self, config: Config, model: Any) -> Any:
         """torch's own optimizer, fused where torch has such a form."""
         options: dict[str, Any] = {}
-        if config.optimizer != "rmsprop" and self.device.type in ("cpu", "cuda"):
+        if config.optimizer in ("sgd", "adam", "adamw") and self.device.type in ("cpu", "cuda"):
             options["fused"] = True
         if config.optimizer != "sgd" and self._captures:
             options["capturable"] = True
         return make_optimizer(config, model, torch.optim, **options)
+
+    def scheduler(self, config: Config, optimizer: Any, batches: int) -> Any:
+        """torch's own scheduler, or None."""
+        return make_scheduler(config, optimizer, batches, torch.optim.lr_scheduler)
 
     def train(
         self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0

@@ -12,6 +12,9 @@ from minitrain import optim
 from minitrain.optim.param_groups import SWITCHES
 from minitrain.tensor import Tensor, wrap
 
+# What schedulers write into the groups.
+SCHEDULED = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
+
 
 def to_torch(state: Any) -> Any:
     """A state dict of minitrain with each Tensor as a torch.Tensor: a contiguous copy on the CPU.
@@ -42,7 +45,7 @@ def load_optimizer_state(optimizer: Any, state: dict[str, Any]) -> None:
     Raises ValueError if the state belongs to another kind of optimizer: their other options are not the same.
     """
     state = to_minitrain(state) if isinstance(optimizer, optim.Optimizer) else to_torch(state)
-    switches = {*SWITCHES, "param_names"}
+    switches = {*SWITCHES, "param_names", *SCHEDULED}
     groups = []
     for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
         if only_one := (group.keys() ^ saved.keys()) - switches:

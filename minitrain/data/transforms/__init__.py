@@ -1,0 +1,54 @@
+"""Transforms: functions that a data set applies to each image. The names are those of torchvision.transforms."""
+
+from minitrain.data.transforms import functional, v2
+from minitrain.data.transforms.basic import Compose, Lambda, Normalize, ToTensor, to_unit_range
+from minitrain.data.transforms.functional import InterpolationMode
+from minitrain.data.transforms.geometry import (
+    CenterCrop,
+    ConvertImageDtype,
+    Grayscale,
+    Pad,
+    PILToTensor,
+    Resize,
+    ToPILImage,
+)
+from minitrain.data.transforms.random_transforms import (
+    RandomAffine,
+    RandomApply,
+    RandomChoice,
+    RandomCrop,
+    RandomGrayscale,
+    RandomHorizontalFlip,
+    RandomOrder,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
+)
+
+__all__ = [
+    "CenterCrop",
+    "Compose",
+    "ConvertImageDtype",
+    "Grayscale",
+    "InterpolationMode",
+    "Lambda",
+    "Normalize",
+    "PILToTensor",
+    "Pad",
+    "RandomAffine",
+    "RandomApply",
+    "RandomChoice",
+    "RandomCrop",
+    "RandomGrayscale",
+    "RandomHorizontalFlip",
+    "RandomOrder",
+    "RandomResizedCrop",
+    "RandomRotation",
+    "RandomVerticalFlip",
+    "Resize",
+    "ToPILImage",
+    "ToTensor",
+    "functional",
+    "to_unit_range",
+    "v2",
+]

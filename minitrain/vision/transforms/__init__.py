@@ -1,0 +1,7 @@
+"""torchvision.transforms: the transforms of minitrain.data.transforms."""
+
+from minitrain.data.transforms import *  # noqa: F403
+from minitrain.data.transforms import __all__ as __all__
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
