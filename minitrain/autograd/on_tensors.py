@@ -64,7 +64,7 @@ def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tens
     """Run cls.forward on the inputs, and record it if any of them requires a gradient."""
     result: dict[str, Any] = {}
 
-    def forward(ctx: Any, *arrays: Any) -> Any:
+    def forward(ctx: Any, *arrays: Any, **options: Any) -> Any:
         seen = TensorContext(ctx)
         # Others than the caller's Tensors, on the same memory: what forward does to them is not recorded.
         given = [wrap(x.array) if isinstance(x, Tensor) else x for x in inputs]
@@ -88,7 +88,7 @@ def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tens
         return tuple(made[: len(inputs)] if all(g is None for g in more) else made)
 
     static = {"forward": staticmethod(forward), "backward": staticmethod(backward), "__doc__": cls.__doc__}
-    y = apply(type(cls.__name__, (ops.Function,), static), *inputs)
+    y = apply(type(cls.__name__, (ops.Function,), static), *inputs, **options)
     return y.detach() if result["constant"] else y
 
 
