@@ -128,6 +128,7 @@ def _typed(dtype: np.dtype[Any]) -> Callable[..., Tensor]:
             raise TypeError(f"expected {TYPE_NAMES[dtype]} (got {TYPE_NAMES[array.dtype]})")
         return wrap(array)
 
+    constructor.dtype = dtype  # type: ignore[attr-defined]  # x.type(torch.FloatTensor) reads it
     return constructor
 
 

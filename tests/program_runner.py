@@ -22,6 +22,7 @@ import numpy as np
 from minitrain import programs
 from minitrain.programs.finder import ROOTS
 
+STOPPED = "stopped by "
 ERROR = re.compile(r"\w*(Error|Exception|Exit|Interrupt)\b")  # the line of a traceback that names the error
 
 
@@ -54,7 +55,7 @@ def output_of(path: Path, how: str) -> str:
         else:
             programs.run(path, [], on="torch" if how == "torch" else "minitrain")
     stopped = [line for line in errors.getvalue().splitlines() if ERROR.match(line)]  # notes may stand below it
-    return printed.getvalue() + "".join(f"{line}\n" for line in stopped[-1:])
+    return printed.getvalue() + "".join(f"{STOPPED}{line}\n" for line in stopped[-1:])
 
 
 def main(how: str, folder: str, result: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -223,6 +224,7 @@ def test_check_refuses_what_is_not_python(tmp_path: Path) -> None:
         ("loss nan\n", "loss 1.0\n", (1, "loss nan", "loss 1.0"), 0.0),
         ("dtype=torch.float64\n", "dtype=float64\n", None, 0.0),
         ("grad_fn=<AddmmBackward0>\n", "grad_fn=<LinearBackward0>\n", None, 0.0),
+        ("[1.0],\n       grad_fn=<SelectBackward0>)\n2\n", "[1.0], grad_fn=<IndexBackward0>)\n2\n", None, 0.0),
         (
             "grad_fn=<AddmmBackward0>\n",
             "requires_grad=True\n",
@@ -261,6 +263,8 @@ def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
     same = ran(program, options=("--compare", "--threads", "1"))
     assert same.returncode == 0
     assert "same output" in same.stdout
+    torchs, ours = (int(megabytes) for megabytes in re.findall(r"(\d+) MB", same.stdout))
+    assert ours < torchs / 2
     different = ran(program, "differ", options=("--compare", "--threads", "1"))
     assert different.returncode == 1
     assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout

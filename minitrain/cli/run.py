@@ -45,9 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{arguments.program}: every name of torch that it uses is offered")
         return int(bool(missing))
     if arguments.compare:
-        from minitrain.with_torch.installed import require_torch
+        from minitrain.with_torch.installed import require_installed_torch
 
-        require_torch("minitrain run --compare")
+        # Not imported here: a process's peak memory includes what its parent held when it was started.
+        require_installed_torch("minitrain run --compare")
         comparison = programs.compare(arguments.program, arguments.arguments, threads=arguments.threads)
         print(comparison)
         return int(not comparison.same)

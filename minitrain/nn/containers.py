@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -94,6 +95,17 @@ class ModuleList(ListOfModules):
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self.extend(modules or ())
+
+    def __repr__(self) -> str:
+        """Neighbours that print alike share a line: (0-1): 2 x Tanh()."""
+        lines, first = [], 0
+        for text, equal in itertools.groupby(map(repr, self)):
+            count = len(list(equal))
+            last = first + count - 1
+            lines.append(f"({first}): {text}" if count == 1 else f"({first}-{last}): {count} x {text}")
+            first += count
+        body = "".join(f"\n  {line}" for line in "\n".join(lines).splitlines())
+        return f"{type(self).__name__}({body}\n)" if lines else f"{type(self).__name__}()"
 
 
 class ModuleDict(Module):

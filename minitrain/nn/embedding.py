@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minitrain import ops
-from minitrain.joining import one_hot as one_hot
+from minitrain.joining import one_hot as one_hot  # torch.nn.functional has it
 from minitrain.nn import init
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from minitrain.nn.convolution import Conv2d
@@ -38,16 +39,28 @@ class _Lazy(Module):
             self.bias = UninitializedParameter()
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        self._become(args[0].array.shape[self.axis])
+        return self(*args, **options)
+
+    def _before_load(self, state_dict: Mapping[str, Any], prefix: str) -> None:
+        weight = state_dict.get(f"{prefix}weight")
+        if weight is not None:  # (out, in, ...), or (channels,)
+            self._become(weight.shape[min(1, weight.ndim - 1)])
+
+    def _become(self, size: int) -> None:
         kept = dict(vars(self))
         given, named = self._given
-        size = args[0].array.shape[self.axis]
         self.__class__ = self.cls  # type: ignore[assignment]  # torch's lazy layers change their class as well
         vars(self).clear()
         self.__init__(size, *given, **named)  # type: ignore[misc]
         for name in ("training", "_forward_hooks", "_forward_pre_hooks"):
             if name in kept:
                 vars(self)[name] = kept[name]
-        return self(*args, **options)
+        for name, old in kept["_parameters"].items():  # the same objects, which an optimizer may hold already
+            new = self._parameters.get(name)
+            if new is not None and old is not None:
+                old.__class__, old.data = Parameter, new.data
+                self._parameters[name] = old
 
     def extra_repr(self) -> str:
         """What was given."""

@@ -45,7 +45,8 @@ class Module(ModuleState):
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The Parameters, each once: what an optimizer is given."""
-        return (param for _, param in self.named_parameters(recurse=recurse))
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode (Dropout drops) here and below, or evaluation mode; returns self."""

@@ -81,6 +81,9 @@ class ModuleState(ModuleTree):
             state[prefix + name] = tensor if keep_vars else tensor.detach()
         return state
 
+    def _before_load(self, state_dict: Mapping[str, Any], prefix: str) -> None:
+        """For layers that take their sizes from what they load; prefix: of this Module's names."""
+
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy values into the Parameters and buffers that are there: their memory, its order and dtype stay.
 
@@ -90,6 +93,8 @@ class ModuleState(ModuleTree):
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        for path, module in list(self.named_modules()):
+            module._before_load(state_dict, f"{path}." if path else "")
         own = self._state()
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]

@@ -227,7 +227,8 @@ class ModuleTree:
 
     def children(self) -> Iterator[Module]:
         """The Modules one level down, each once."""
-        return (module for _, module in self.named_children())
+        for _, module in self.named_children():
+            yield module
 
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -271,7 +272,8 @@ class ModuleTree:
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
-        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call fn on every Module below, then on this one; returns self."""

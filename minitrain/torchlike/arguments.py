@@ -260,3 +260,9 @@ def _as_part(index: Any) -> Any:
             "only integers, slices (`:`), ellipsis (`...`), None and long or bool Tensors are valid indices "
             f"(got {type(index).__name__})"
         ) from None
+
+
+def in_torchs_words(error: IndexError, ndim: int) -> str:
+    """NumPy's message about an index as torch has it."""
+    message = str(error).replace("for axis", "for dimension")
+    return f"too many indices for tensor of dimension {ndim}" if message.startswith("too many indices") else message

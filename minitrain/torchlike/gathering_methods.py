@@ -159,26 +159,26 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
         x, places = (x.expand([*whole[:axis], -1, *whole[axis + 1 :]]) for x in (self, indices))
         return x.gather(axis, places)
 
-    def _mask(self, name: str, mask: Tensor) -> Any:
+    def _positions_of(self, name: str, mask: Tensor) -> Any:
         if mask.dtype != BOOL:
             raise RuntimeError(f"{name}: expected BoolTensor for mask, but got {dtype_name(mask.dtype)}; use .bool().")
         return mask.array
 
     def masked_select(self, mask: Tensor) -> Tensor:
         """The elements where mask is true, as a vector; both broadcast."""
-        x, places = self._self(), self._mask("masked_select", mask)
+        x, places = self._self(), self._positions_of("masked_select", mask)
         check_broadcast(x.array.shape, places.shape)
         shape = np.broadcast_shapes(x.array.shape, places.shape)
         return x.expand(shape)[np.broadcast_to(places, shape)].reshape(-1)
 
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
         """self, but value, a number or a Tensor without axes, where mask is true; self and mask broadcast."""
-        self._mask("masked_fill_", mask)
+        self._positions_of("masked_fill_", mask)
         return self._where(mask, self._filling(value), self)
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Self:
         """Write value, a number or a Tensor without axes, where mask is true."""
-        places = np.broadcast_to(self._mask("masked_fill_", mask), self.array.shape)
+        places = np.broadcast_to(self._positions_of("masked_fill_", mask), self.array.shape)
         return self._put((places,), self._filling(value))
 
     def _filling(self, value: Any) -> Any:
@@ -193,7 +193,7 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
 
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Self:
         """Write source's elements, in order, where mask is true."""
-        places = np.broadcast_to(self._mask("masked_scatter_", mask), self.array.shape)
+        places = np.broadcast_to(self._positions_of("masked_scatter_", mask), self.array.shape)
         if places.sum() > source.numel():
             raise RuntimeError("Number of elements of source < number of ones in mask")
         return self._put((places,), self._same_dtype("masked_scatter", source).reshape(-1)[: int(places.sum())])

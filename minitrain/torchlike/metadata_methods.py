@@ -59,6 +59,11 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
         """The size of an element, in bytes."""
         return self.array.itemsize
 
+    def data_ptr(self) -> int:
+        """The address of the first element: equal for Tensors that begin at the same memory."""
+        address: int = self.array.ctypes.data
+        return address
+
     @property
     def itemsize(self) -> int:
         """The size of an element, in bytes."""

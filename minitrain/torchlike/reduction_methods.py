@@ -41,8 +41,8 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         x = self if dtype is None else self.to(dtype)
         if x.array.dtype.kind != "f":
             raise RuntimeError(
-                f"mean(): the input's dtype must be a floating point one, but it is {x.dtype}; "
-                "call .float() first, or .sum() for a count."
+                "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+                f"Got: {x.dtype}; call .float() first, or .sum() for a count."
             )
         return self._apply(ops.Mean, x, dim=as_axes(dim, x.array.ndim), keepdim=keepdim)
 

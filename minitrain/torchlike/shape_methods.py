@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from minitrain.torchlike.arguments import (
     as_indices,
     as_shape,
     dtype_of_type,
+    in_torchs_words,
 )
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.names import numpy_names
@@ -41,7 +43,9 @@ class ConversionMethods(TensorBase):
         """Self in another dtype; without an argument, the name of this one."""
         if dtype is None:
             return TYPE_NAMES[self.array.dtype]
-        return self.to(dtype_of_type(dtype) if isinstance(dtype, str) else dtype)
+        if isinstance(dtype, str):
+            return self.to(dtype_of_type(dtype))
+        return self.to(dtype.dtype if isinstance(dtype, FunctionType) else dtype)  # FloatTensor
 
     def float(self) -> Tensor:
         """Self as float32."""
@@ -117,7 +121,12 @@ class ShapeMethods(ConversionMethods):
         shape = list(as_shape(sizes if size is None else (size,)))
         added = len(shape) - self.array.ndim
         for axis, own in enumerate(self.array.shape, start=added):
-            if added < 0 or (own not in (1, shape[axis]) and shape[axis] != -1):
+            if added >= 0 and own not in (1, shape[axis]) and shape[axis] != -1:
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({shape[axis]}) must match the existing size ({own}) at "
+                    f"non-singleton dimension {axis}.  Target sizes: {shape}.  Tensor sizes: {list(self.shape)}"
+                )
+            if added < 0:
                 raise RuntimeError(f"expand: shape {list(self.shape)} cannot be expanded to {shape}")
             shape[axis] = own if shape[axis] == -1 else shape[axis]
         if any(number < 0 for number in shape):
@@ -169,8 +178,11 @@ class ShapeMethods(ConversionMethods):
 
     def __getitem__(self, index: Any) -> Tensor:
         result = self._self()
-        for step in as_indices(index, self.array.ndim):
-            result = self._apply(ops.Index, result, index=step)
+        try:
+            for step in as_indices(index, self.array.ndim):
+                result = self._apply(ops.Index, result, index=step)
+        except IndexError as error:
+            raise IndexError(in_torchs_words(error, result.ndim)) from None
         return result
 
     def to(self, *args: Any, dtype: npt.DTypeLike | None = None, device: Any = None, **options: Any) -> Tensor:

@@ -122,7 +122,7 @@ class SortingMethods(ScanMethods):
 
     def histogram(
         self,
-        bins: int | Tensor,
+        bins: int | Tensor = 100,
         *,
         range: Sequence[float] | None = None,
         weight: Tensor | None = None,

@@ -1,4 +1,4 @@
-"""Whether torch and a C++ compiler are installed; imports neither."""
+"""Whether torch and a C++ compiler are installed."""
 
 import os
 import shutil
@@ -8,10 +8,15 @@ from importlib.util import find_spec
 from minitrain.runs.config import ConfigError
 
 
-def require_torch(what: str) -> None:
-    """Raise ConfigError, with the remedy, unless torch can be imported. what: the thing that needs it."""
+def require_installed_torch(what: str) -> None:
+    """Raise ConfigError, with the remedy, unless torch is installed; imports nothing. what: the thing that needs it."""
     if find_spec("torch") is None:
         raise ConfigError(f'{what} needs torch, which is not installed: pip install -e ".[torch]"')
+
+
+def require_torch(what: str) -> None:
+    """Raise ConfigError, with the remedy, unless torch can be imported. what: the thing that needs it."""
+    require_installed_torch(what)
     try:
         import torch  # noqa: F401
     except Exception as error:

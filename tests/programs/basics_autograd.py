@@ -36,7 +36,7 @@ print(f"\nCall after zeroing gradients\n{inp.grad}")
 try:
     loss.backward()
 except RuntimeError as error:
-    print("RuntimeError:", str(error)[:51])
+    print("RuntimeError:", str(error)[:50])
 
 a = torch.tensor([2.0, 3.0], requires_grad=True)
 c = torch.tensor([6.0, 4.0], requires_grad=True)

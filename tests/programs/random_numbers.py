@@ -27,7 +27,7 @@ print(torch.randint(0, 2, (6,)).bool(), torch.randint(low=0, high=100, size=(3,)
 
 many = torch.rand(2000)
 print(f"{many.mean():.4f} {many.std():.4f} {many.min() >= 0} {many.max() < 1}")
-print(torch.dropout(torch.ones(8), 0.5, True), torch.nn.functional.dropout(torch.ones(4), p=0.5, training=False))
+print(torch.nn.functional.dropout(torch.ones(8)), torch.nn.functional.dropout(torch.ones(4), p=0.5, training=False))
 darts = torch.rand(1000, 2)
 inside = (darts**2).sum(1) <= 1
 print("pi is about", 4 * inside.float().mean().item())

@@ -1,0 +1,41 @@
+"""torch.functional: the functions that torch keeps in a module of this name; all are in minitrain itself, too."""
+
+from minitrain.functions import FUNCTIONS
+from minitrain.joining import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    broadcast_shapes,
+    broadcast_tensors,
+    cartesian_prod,
+    cdist,
+    einsum,
+    meshgrid,
+    tensordot,
+)
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
+
+norm, split, unique, unique_consecutive = (
+    FUNCTIONS[name] for name in ("norm", "split", "unique", "unique_consecutive")
+)
+
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_shapes",
+    "broadcast_tensors",
+    "cartesian_prod",
+    "cdist",
+    "einsum",
+    "meshgrid",
+    "norm",
+    "split",
+    "tensordot",
+    "unique",
+    "unique_consecutive",
+]

@@ -1,0 +1,99 @@
+"""Names that programs use in passing: devices they ask for, old types, lazy layers, what an index error says."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import minitrain
+
+BOTH = pytest.mark.parametrize("lib", [minitrain, torch], ids=["minitrain", "torch"])
+
+
+@BOTH
+def test_programs_that_prepare_for_a_gpu_run_without_one(lib: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = lib.device("cuda:0" if lib.cuda.is_available() else "cpu")
+    lib.cuda.manual_seed(0)
+    lib.cuda.manual_seed_all(0)
+    lib.cuda.empty_cache()
+    for name in ("benchmark", "deterministic"):
+        monkeypatch.setattr(lib.backends.cudnn, name, getattr(lib.backends.cudnn, name))
+    lib.set_default_device("cpu")
+    try:
+        with lib.device("cpu"):
+            assert lib.ones(1, device=device).device == lib.get_default_device()
+    finally:
+        lib.set_default_device(None)
+
+
+def test_another_device_is_refused_with_advice() -> None:
+    with pytest.raises(RuntimeError, match="device 'cuda' is not offered"):
+        minitrain.set_default_device("cuda")
+    with pytest.raises(AttributeError, match=r"torch\.cuda\.get_device_name: there is no device other than the CPU"):
+        minitrain.cuda.get_device_name(0)
+
+
+@BOTH
+def test_an_old_type_names_a_dtype(lib: Any) -> None:
+    x = lib.tensor([True, False]).type(lib.FloatTensor)
+    assert x.dtype == lib.float32 == lib.FloatTensor.dtype
+    assert x.long().type(lib.DoubleTensor).dtype == lib.float64
+
+
+@BOTH
+def test_a_lazy_layers_parameters_stay_the_optimizers(lib: Any) -> None:
+    layer = lib.nn.LazyLinear(1)
+    weight = layer.weight
+    optimizer = lib.optim.SGD(layer.parameters(), lr=0.5)
+    layer(lib.ones(2, 3)).sum().backward()
+    assert layer.weight is weight
+    before = weight.detach().clone()
+    optimizer.step()
+    assert (before - layer.weight).tolist() == pytest.approx(np.ones((1, 3)))
+
+
+@BOTH
+def test_a_lazy_layer_takes_its_size_from_what_it_loads(lib: Any) -> None:
+    model = lib.nn.Sequential(lib.nn.LazyLinear(3), lib.nn.ReLU(), lib.nn.LazyLinear(1))
+    state = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.ReLU(), lib.nn.Linear(3, 1)).state_dict()
+    model.load_state_dict(state)
+    assert model(lib.ones(4, 2)).shape == (4, 1)
+    assert lib.equal(model[0].weight, state["0.weight"])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (9, "index 9 is out of bounds for dimension 0 with size 4"),
+        ((0, -9), "index -9 is out of bounds for dimension 1 with size 6"),
+        ([0, 9], "index 9 is out of bounds for dimension 0 with size 4"),
+        ((0, 0, 0), "too many indices for tensor of dimension 2"),
+    ],
+)
+def test_an_index_error_says_what_torch_says(lib: Any, index: Any, message: str) -> None:
+    with pytest.raises(IndexError, match=f"^{message}$"):
+        lib.zeros(4, 6)[index]
+
+
+@BOTH
+def test_views_begin_at_the_same_address(lib: Any) -> None:
+    x = lib.zeros(4, 6)
+    assert x.data_ptr() == x.view(24).data_ptr() == x[0].data_ptr() != x[1].data_ptr() != x.clone().data_ptr()
+
+
+@BOTH
+def test_equal_neighbours_in_a_module_list_share_a_line(lib: Any) -> None:
+    modules = lib.nn.ModuleList([lib.nn.Tanh(), lib.nn.Tanh(), lib.nn.Sequential(lib.nn.ReLU()), lib.nn.Tanh()])
+    assert repr(modules) == (
+        "ModuleList(\n  (0-1): 2 x Tanh()\n  (2): Sequential(\n    (0): ReLU()\n  )\n  (3): Tanh()\n)"
+    )
+    assert repr(lib.nn.ModuleList()) == "ModuleList()"
+
+
+def test_functional_has_torchs_names() -> None:
+    import minitrain.functional
+
+    assert minitrain.functional.einsum is minitrain.einsum
+    assert all(hasattr(torch.functional, name) for name in minitrain.functional.__all__)
