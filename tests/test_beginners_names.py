@@ -58,7 +58,11 @@ def test_a_lazy_layer_takes_its_size_from_what_it_loads(lib: Any) -> None:
     model = lib.nn.Sequential(lib.nn.LazyLinear(3), lib.nn.ReLU(), lib.nn.LazyLinear(1))
     state = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.ReLU(), lib.nn.Linear(3, 1)).state_dict()
     model.load_state_dict(state)
+    assert repr(model[0]) == "LazyLinear(in_features=0, out_features=3, bias=True)"  # until the first forward
+    before = lib.get_rng_state()
     assert model(lib.ones(4, 2)).shape == (4, 1)
+    assert lib.equal(before, lib.get_rng_state())
+    assert repr(model[0]) == "Linear(in_features=2, out_features=3, bias=True)"
     assert lib.equal(model[0].weight, state["0.weight"])
 
 
