@@ -101,3 +101,13 @@ def test_functional_has_torchs_names() -> None:
 
     assert minitrain.functional.einsum is minitrain.einsum
     assert all(hasattr(torch.functional, name) for name in minitrain.functional.__all__)
+
+
+@BOTH
+def test_layers_follow_the_default_dtype(lib: Any) -> None:
+    lib.set_default_dtype(lib.float64)
+    try:
+        layers = [lib.nn.Linear(2, 2), lib.nn.Conv2d(1, 1, 3), lib.nn.BatchNorm1d(2), lib.nn.Embedding(3, 2)]
+        assert all(parameter.dtype == lib.float64 for layer in layers for parameter in layer.parameters())
+    finally:
+        lib.set_default_dtype(lib.float32)
