@@ -919,6 +919,8 @@ def test_an_operation_of_ones_own_is_watched_and_no_cause_is_made_up() -> None:
     class Reciprocal(minitrain.autograd.Function):
         """y = 1/x;  dL/dx = -dL/dy / x²."""
 
+        on_arrays = True
+
         @staticmethod
         def forward(ctx: Any, x: Any, *others: Any, at: float = 0.0) -> Any:
             ctx.x = x

@@ -361,7 +361,7 @@ def test_other_machines_threads_and_shapes_are_not_compared(change: dict[str, ob
     ("arguments", "message"),
     [
         ([], "required"),
-        (["speed"], "unknown suite 'speed': choose from step, epoch,"),
+        (["speed"], "unknown suite 'speed': choose from step, cnn, epoch,"),
         (["step", "--rounds", "0"], "argument --rounds: expected an integer of at least 1, but got '0'"),
         (["step", "--threads", "two"], "argument --threads: expected an integer of at least 1, but got 'two'"),
         (["step", "--batch-sizes", "8", "-1"], "-1"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from minitrain import ops
 from minitrain.tensor import Tensor, apply, wrap
-from minitrain.torchlike.grad_mode import no_grad
+from minitrain.torchlike.grad_mode import anomaly_mode, no_grad
 
 
 class TensorContext:
@@ -48,15 +49,26 @@ class TensorContext:
         """Nothing: there is one result, and its gradient always comes."""
 
 
+@contextlib.contextmanager
+def _as_one_operation() -> Iterator[None]:
+    """Within it, operations are neither recorded nor watched one by one."""
+    watcher, anomaly_mode.watcher = anomaly_mode.watcher, None
+    try:
+        with no_grad():
+            yield
+    finally:
+        anomaly_mode.watcher = watcher
+
+
 def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tensor:
     """Run cls.forward on the inputs, and record it if any of them requires a gradient."""
     result: dict[str, Any] = {}
 
-    def forward(ctx: Any, *arrays: Any) -> Any:
+    def forward(ctx: Any, *arrays: Any, **options: Any) -> Any:
         seen = TensorContext(ctx)
         # Others than the caller's Tensors, on the same memory: what forward does to them is not recorded.
         given = [wrap(x.array) if isinstance(x, Tensor) else x for x in inputs]
-        with no_grad():
+        with _as_one_operation():
             if hasattr(cls, "setup_context"):
                 y = cls.forward(*given, **options)
                 cls.setup_context(seen, tuple(given), y)
@@ -68,7 +80,7 @@ def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tens
         return y.array if isinstance(y, Tensor) else y
 
     def backward(ctx: Any, grad_y: Any) -> Any:
-        with no_grad():
+        with _as_one_operation():
             gradients = cls.backward(TensorContext(ctx), wrap(np.array(grad_y)))
         several = isinstance(gradients, tuple | list)
         made = [g.array if isinstance(g, Tensor) else g for g in (gradients if several else [gradients])]
@@ -76,7 +88,7 @@ def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tens
         return tuple(made[: len(inputs)] if all(g is None for g in more) else made)
 
     static = {"forward": staticmethod(forward), "backward": staticmethod(backward), "__doc__": cls.__doc__}
-    y = apply(type(cls.__name__, (ops.Function,), static), *inputs)
+    y = apply(type(cls.__name__, (ops.Function,), static), *inputs, **options)
     return y.detach() if result["constant"] else y
 
 

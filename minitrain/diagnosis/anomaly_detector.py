@@ -222,6 +222,7 @@ class Detector:
                 source = self._source(node.next_functions[position][0])
             values[name] = Value(name, np.asarray(x), *source)
         for name, x in vars(node).items():
+            x = getattr(x, "array", x)  # of a Tensor, which a Function on Tensors may leave there
             if isinstance(x, np.ndarray | float):
                 values[name] = Value(name, np.asarray(x), "saved", "saved on ctx")
         return {name: value for name, value in values.items() if value.array.dtype.kind == "f"}

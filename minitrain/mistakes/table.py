@@ -288,7 +288,8 @@ def _of_the_tape(specimen: Specimen, seed: int) -> Any:
         y = (a * b).tanh()
         if specimen.mistake != "inputs-swapped":  # shown by one operation with two inputs
             y = y * a.exp() + y
-        result = OnAnotherTape(y.array)
+        result = wrap(y.array)
+        result.__class__ = OnAnotherTape
         result._grad_fn, result._requires_grad = y.grad_fn, y.requires_grad
         return result
 

@@ -28,11 +28,19 @@ _FIELDS = {
     "linalg_eigh": "eigenvalues eigenvectors",
     "linalg_slogdet": "sign logabsdet",
 }
-TYPES = {name: _return_type(name, fields) for name, fields in _FIELDS.items()}
+
+
+class _Types(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        """Made when it is first asked for: a type takes longer to make than many a program's step."""
+        self[name] = _return_type(name, _FIELDS[name])
+        return self[name]
+
+
+TYPES = _Types()
 
 
 def __getattr__(name: str) -> Any:
-    try:
-        return TYPES[name]
-    except KeyError:
-        raise AttributeError(f"there is no return type {name!r}") from None
+    if name not in _FIELDS:
+        raise AttributeError(f"there is no return type {name!r}")
+    return TYPES[name]
