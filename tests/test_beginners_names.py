@@ -111,3 +111,12 @@ def test_layers_follow_the_default_dtype(lib: Any) -> None:
         assert all(parameter.dtype == lib.float64 for layer in layers for parameter in layer.parameters())
     finally:
         lib.set_default_dtype(lib.float32)
+
+
+@BOTH
+def test_a_lazy_layer_that_was_loaded_computes_the_same_bits(lib: Any) -> None:
+    models = [lib.nn.Sequential(lib.nn.LazyLinear(256), lib.nn.ReLU(), lib.nn.LazyLinear(10)) for _ in range(2)]
+    x = lib.rand(2, 20)
+    models[0](x)
+    models[1].load_state_dict(models[0].state_dict())
+    assert lib.equal(models[0](x), models[1](x))

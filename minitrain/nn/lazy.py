@@ -70,7 +70,7 @@ class _Lazy(Module):
             if new is not None and old is not None:
                 if not isinstance(old, UninitializedParameter):
                     new.data[...] = old.data
-                old.__class__, old.data = Parameter, new.data
+                old.__class__, old.array = Parameter, new.array  # in the order in memory that the layer chose
                 self._parameters[name] = old
 
     def extra_repr(self) -> str:
