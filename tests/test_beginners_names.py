@@ -58,7 +58,11 @@ def test_a_lazy_layer_takes_its_size_from_what_it_loads(lib: Any) -> None:
     model = lib.nn.Sequential(lib.nn.LazyLinear(3), lib.nn.ReLU(), lib.nn.LazyLinear(1))
     state = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.ReLU(), lib.nn.Linear(3, 1)).state_dict()
     model.load_state_dict(state)
+    assert repr(model[0]) == "LazyLinear(in_features=0, out_features=3, bias=True)"  # until the first forward
+    before = lib.get_rng_state()
     assert model(lib.ones(4, 2)).shape == (4, 1)
+    assert lib.equal(before, lib.get_rng_state())
+    assert repr(model[0]) == "Linear(in_features=2, out_features=3, bias=True)"
     assert lib.equal(model[0].weight, state["0.weight"])
 
 
@@ -97,3 +101,22 @@ def test_functional_has_torchs_names() -> None:
 
     assert minitrain.functional.einsum is minitrain.einsum
     assert all(hasattr(torch.functional, name) for name in minitrain.functional.__all__)
+
+
+@BOTH
+def test_layers_follow_the_default_dtype(lib: Any) -> None:
+    lib.set_default_dtype(lib.float64)
+    try:
+        layers = [lib.nn.Linear(2, 2), lib.nn.Conv2d(1, 1, 3), lib.nn.BatchNorm1d(2), lib.nn.Embedding(3, 2)]
+        assert all(parameter.dtype == lib.float64 for layer in layers for parameter in layer.parameters())
+    finally:
+        lib.set_default_dtype(lib.float32)
+
+
+@BOTH
+def test_a_lazy_layer_that_was_loaded_computes_the_same_bits(lib: Any) -> None:
+    models = [lib.nn.Sequential(lib.nn.LazyLinear(256), lib.nn.ReLU(), lib.nn.LazyLinear(10)) for _ in range(2)]
+    x = lib.rand(2, 20)
+    models[0](x)
+    models[1].load_state_dict(models[0].state_dict())
+    assert lib.equal(models[0](x), models[1](x))

@@ -17,7 +17,7 @@ from minitrain.nn.containers import ListOfModules, named
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor, wrap
-from minitrain.torchlike.arguments import FLOAT, as_dtype
+from minitrain.torchlike.arguments import as_dtype, get_default_dtype
 from minitrain.torchlike.device import device as Device
 
 
@@ -43,7 +43,7 @@ class Linear(Module):
         if device is not None:
             Device(device)
         self.in_features, self.out_features = in_features, out_features
-        float_type = FLOAT if dtype is None else as_dtype(dtype)
+        float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
         # In memory the weight lies as (in, out): BLAS multiplies faster by it, forward and backward.
         self.weight = Parameter(wrap(empty_at_line((in_features, out_features), float_type).T))
         if bias:

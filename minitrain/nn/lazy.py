@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from minitrain.nn.convolution import Conv2d
 from minitrain.nn.layers import Linear
 from minitrain.nn.module import Module
 from minitrain.nn.normalization import BatchNorm1d, BatchNorm2d
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import wrap
+from minitrain.torchlike.random import default_generator
 
 
 class UninitializedParameter(Parameter):
     """A Parameter whose shape is not known yet."""
 
     def __init__(self) -> None:
-        import numpy as np
-
         super().__init__(wrap(np.empty(0, np.float32)))
 
     def __repr__(self) -> str:
@@ -43,23 +44,33 @@ class _Lazy(Module):
         return self(*args, **options)
 
     def _before_load(self, state_dict: Mapping[str, Any], prefix: str) -> None:
-        weight = state_dict.get(f"{prefix}weight")
-        if weight is not None:  # (out, in, ...), or (channels,)
-            self._become(weight.shape[min(1, weight.ndim - 1)])
+        if f"{prefix}running_mean" in state_dict:
+            self._become(state_dict[f"{prefix}running_mean"].shape[0])
+            return
+        for name, parameter in self._parameters.items():
+            value = state_dict.get(prefix + name)
+            if isinstance(parameter, UninitializedParameter) and value is not None:
+                parameter.__class__, parameter.data = Parameter, wrap(np.zeros(tuple(value.shape), parameter.dtype))  # type: ignore[assignment]
 
     def _become(self, size: int) -> None:
+        """Become the layer, for inputs of this size. Parameters that were loaded keep their values and draw none."""
         kept = dict(vars(self))
         given, named = self._given
         self.__class__ = self.cls  # type: ignore[assignment]  # torch's lazy layers change their class as well
         vars(self).clear()
+        state = default_generator.get_state()
         self.__init__(size, *given, **named)  # type: ignore[misc]
+        if not any(isinstance(each, UninitializedParameter) for each in kept["_parameters"].values()):
+            default_generator.set_state(state)
         for name in ("training", "_forward_hooks", "_forward_pre_hooks"):
             if name in kept:
                 vars(self)[name] = kept[name]
         for name, old in kept["_parameters"].items():  # the same objects, which an optimizer may hold already
             new = self._parameters.get(name)
             if new is not None and old is not None:
-                old.__class__, old.data = Parameter, new.data
+                if not isinstance(old, UninitializedParameter):
+                    new.data[...] = old.data
+                old.__class__, old.array = Parameter, new.array  # in the order in memory that the layer chose
                 self._parameters[name] = old
 
     def extra_repr(self) -> str:
