@@ -315,13 +315,11 @@ PLAIN = {
         if options["momentum"] == 0:
             param -= options["lr"] * grad
             return
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = wrap(grad.copy())
-        else:
-            buf = state["momentum_buffer"].array
-            buf *= options["momentum"]
-            buf += (1 - options["dampening"]) * grad
-        param -= options["lr"] * state["momentum_buffer"].array
+        begun = "momentum_buffer" in state
+        buf = _buffer(state, "momentum_buffer", param)
+        buf *= options["momentum"]
+        buf += (1 - options["dampening"]) * grad if begun else grad
+        param -= options["lr"] * buf
     """,
     "nesterov": """
         buf = _buffer(state, "momentum_buffer", param)
