@@ -314,26 +314,6 @@ def test_a_name_with_a_line_break_stays_on_one_line(
     assert "\x1b" not in printed.out + printed.err
 
 
-def test_readme_shows_what_comes_out(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("runs").mkdir()
-    Path("runs/digits-0").symlink_to(trained)
-    for i in range(3):
-        Image.fromarray(Digits(train=False).data.array[i]).save(f"digit-{i}.png")
-    shown = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    section = shown[shown.index("## Use what was trained") :].partition("\n## ")[0]
-    blocks = re.findall(r"^    \$ minitrain (.*)\n((?:    .*\n|\n(?=    ))+)", section, re.MULTILINE)
-    assert [command.split()[0] for command, _ in blocks] == ["evaluate", "predict"]
-    for command, block in blocks:
-        assert main(command.split()) == 0
-        printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-        for part in block.split("    ...\n"):
-            lines = [line[4:] for line in part.splitlines()]
-            assert any(similar(printed[i : i + len(lines)], lines) for i in range(len(printed))), part
-
-
 def similar(lines: list[str], shown: list[str]) -> bool:
     """Whether they are the same but for the last digits, which are the BLAS's."""
     numbers = re.compile(r"\d+\.\d+")

@@ -243,7 +243,7 @@ def test_a_run_whose_streams_are_closed_is_a_run(closed: str, tmp_path: Path) ->
         (("--dataset", "fashion-mnist"), "dataset digits, not fashion-mnist"),
         (("--epochs", "1"), "--epochs counts them, so 1 adds none"),
         (("--epochs", "0"), "epochs must be at least 1"),
-        (("--out", "other"), "--resume goes on in run; leave --out other away"),
+        (("--out", "other"), "--resume continues in run; leave out --out other"),
     ],
 )
 def test_other_hyperparameters_are_refused_with_the_difference(

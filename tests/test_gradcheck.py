@@ -55,7 +55,9 @@ def drawn_check(data: st.DataObject, operation: type[Function], checked: type[Fu
         return check_gradients(checked or operation, call.inputs, options=call.options, needs_input_grad=needs)
 
 
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one not in NOT_EVERYWHERE], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if one not in NOT_EVERYWHERE], ids=lambda one: one.__name__
+)
 @settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_a_right_gradient_passes_over_the_whole_domain(operation: type[Function], data: st.DataObject) -> None:
