@@ -27,6 +27,7 @@ from minitrain.torchlike.arguments import (
 )
 from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.names import numpy_names
+from minitrain.torchlike.out_argument import takes_out
 from minitrain.torchlike.random import Generator
 from minitrain.torchlike.tensor_base import legacy_array
 
@@ -138,6 +139,7 @@ TYPED = {name: _typed(dtype) for dtype, name in TYPE_NAMES.items()}  # FloatTens
 # --- filled -----------------------------------------------------------------------------------------------------------
 
 
+@takes_out
 def empty(
     *sizes: Any,
     size: Sequence[int] | None = None,
@@ -149,6 +151,7 @@ def empty(
     return _finished(np.empty(as_new_shape("empty", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
+@takes_out
 def zeros(
     *sizes: Any,
     size: Sequence[int] | None = None,
@@ -160,6 +163,7 @@ def zeros(
     return _finished(np.zeros(as_new_shape("zeros", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
+@takes_out
 def ones(
     *sizes: Any,
     size: Sequence[int] | None = None,
@@ -171,6 +175,7 @@ def ones(
     return _finished(np.ones(as_new_shape("ones", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
+@takes_out
 def full(
     size: Sequence[int],
     fill_value: Scalar,
@@ -223,6 +228,7 @@ def full_like(
     return _finished(np.full_like(input.array, fill_value, _dtype_like(input, dtype)), device, requires_grad)
 
 
+@takes_out
 def arange(
     start: Scalar,
     end: Scalar | None = None,
@@ -247,6 +253,7 @@ def arange(
     return _finished(np.arange(start, end, step).astype(target), device, requires_grad)
 
 
+@takes_out
 def linspace(
     start: Scalar,
     end: Scalar,
@@ -263,6 +270,7 @@ def linspace(
     return _finished(np.linspace(start, end, steps).astype(target), device, requires_grad)
 
 
+@takes_out
 def eye(
     n: int,
     m: int | None = None,
@@ -278,6 +286,7 @@ def eye(
 # --- random: torch's stream, see torchlike/random.py on which are torch's bits ----------------------------------------
 
 
+@takes_out
 def rand(
     *sizes: Any,
     size: Sequence[int] | None = None,
@@ -291,6 +300,7 @@ def rand(
     return _finished(random.uniform(shape, dtype=float_dtype(dtype), generator=generator), device, requires_grad)
 
 
+@takes_out
 def randn(
     *sizes: Any,
     size: Sequence[int] | None = None,
@@ -308,6 +318,7 @@ def randn(
     return _finished(random.normal(shape, dtype=float_dtype(dtype), generator=generator), device, requires_grad)
 
 
+@takes_out
 def randint(
     low: int = 0,
     high: Any = None,
@@ -333,6 +344,7 @@ def randint(
     return _finished(array, device, requires_grad)
 
 
+@takes_out
 def randperm(
     n: int,
     *,
@@ -384,6 +396,7 @@ def _list_of_tensors(tensors: Sequence[Tensor]) -> list[Tensor]:
     return list(tensors)
 
 
+@takes_out
 @numpy_names
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after another along dim; their other sizes must agree. Tensors of shape (0,) are left out."""
@@ -408,6 +421,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return apply(ops.Cat, *joined, compute_dtype=dtype, dim=axis)
 
 
+@takes_out
 @numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors, all of one shape, side by side along a new axis dim."""
@@ -424,6 +438,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([x.unsqueeze(axis) for x in tensors], axis)
 
 
+@takes_out
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """input where condition is true, other elsewhere; all three broadcast. where(condition) is its nonzero indices."""
     if not isinstance(condition, Tensor):

@@ -8,7 +8,7 @@ from typing import Any
 
 from minitrain.creation import tensor
 from minitrain.tensor import Tensor
-from minitrain.torchlike.grad_mode import is_grad_enabled
+from minitrain.torchlike.out_argument import write_out
 
 # The methods that are functions as well. The arithmetic ones take Python numbers for Tensors, as torch's do.
 METHODS = """
@@ -60,22 +60,6 @@ def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
         return result if out is None else write_out(name, out, result)
 
     return function
-
-
-def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
-    """Write a function's result into the Tensor given as out=, which takes the result's shape; returns out.
-
-    Raises RuntimeError if a gradient would be lost, or the dtype does not fit.
-    """
-    if is_grad_enabled() and (result.requires_grad or out.requires_grad):
-        raise RuntimeError(
-            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
-            "arguments requires grad. Write out = f(x) instead, or use no_grad()."
-        )
-    if out.shape != result.shape:
-        out.data = tensor(result, dtype=out.dtype)
-        return out
-    return out.copy_(result)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: _function(name) for name in METHODS.split()}

@@ -16,6 +16,7 @@ from minitrain.creation import cat, stack
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import LONG, as_axis, as_dtype, check_broadcast, promote_types
 from minitrain.torchlike.matrix_methods import as_dims
+from minitrain.torchlike.out_argument import takes_out
 from minitrain.torchlike.tensor_base import result_type
 
 # --- stacks -----------------------------------------------------------------------------------------------------------
@@ -47,12 +48,14 @@ def _each(tensors: Any, function: Any) -> Any:
     return tuple([function(x) for x in given])
 
 
+@takes_out
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Side by side: along axis 1, vectors along axis 0."""
     parts = atleast_1d(list(tensors))
     return cat(parts, 0 if parts[0].ndim == 1 else 1)
 
 
+@takes_out
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """One below the other, along axis 0; vectors as rows."""
     return cat(atleast_2d(list(tensors)), 0)
@@ -61,11 +64,13 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 row_stack = vstack
 
 
+@takes_out
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """One behind the other, along axis 2."""
     return cat(atleast_3d(list(tensors)), 2)
 
 
+@takes_out
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Side by side, vectors as columns."""
     return cat([x.reshape(-1, 1) if x.ndim < 2 else x for x in tensors], 1)
@@ -245,6 +250,7 @@ def _check_sizes(subscripts: Sequence[str], operands: Sequence[Tensor]) -> None:
             sizes[letter] = max(size, known) if size else 0
 
 
+@takes_out
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """The sums of products over a's last and b's first dims axes, or over two lists of axes."""
     first, second = as_dims(dims.tolist() if isinstance(dims, Tensor) else dims, a.ndim)
@@ -276,6 +282,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
+@takes_out
 def searchsorted(
     sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None
 ) -> Tensor:
@@ -300,6 +307,7 @@ def searchsorted(
     return wrap(np.asarray(found, np.int32 if out_int32 else LONG))
 
 
+@takes_out
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The number of the interval between boundaries in which each value lies; right closes it on the left."""
     if boundaries.ndim != 1:

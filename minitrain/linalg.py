@@ -16,6 +16,7 @@ from minitrain.torchlike.grad_mode import is_grad_enabled
 from minitrain.torchlike.matrix_methods import LinAlgError
 from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.out_argument import takes_out
 from minitrain.torchlike.return_types import TYPES
 
 __all__ = [
@@ -51,6 +52,7 @@ inv, det, matrix_power, matmul = Tensor.inverse, Tensor.det, Tensor.matrix_power
 # --- norms ------------------------------------------------------------------------------------------------------------
 
 
+@takes_out
 @numpy_names
 def vector_norm(
     x: Tensor,
@@ -64,6 +66,7 @@ def vector_norm(
     return x.norm(ord, dim, keepdim, dtype)
 
 
+@takes_out
 @numpy_names
 def matrix_norm(
     A: Tensor,
@@ -92,6 +95,7 @@ def matrix_norm(
     return y.reshape(shape) if keepdim else y
 
 
+@takes_out
 @numpy_names
 def norm(
     A: Tensor,
@@ -113,6 +117,7 @@ def norm(
     return matrix_norm(A, ord, (-2, -1) if axes is None else axes, keepdim, dtype=dtype)
 
 
+@takes_out
 def svdvals(A: Tensor) -> Tensor:
     """The singular values, the largest first."""
     return apply(ops.SingularValues, A)
@@ -121,6 +126,7 @@ def svdvals(A: Tensor) -> Tensor:
 # --- equations and products -------------------------------------------------------------------------------------------
 
 
+@takes_out
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X with A @ X = B, or X @ A = B if not left; B may hold vectors. Raises LinAlgError for a singular A."""
     A._require_square("solve")
@@ -134,6 +140,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     return result.squeeze(-1) if vectors else result
 
 
+@takes_out
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The vectors along dim, each perpendicular to input's and other's."""
     return input.cross(other, dim)
@@ -144,12 +151,14 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
+@takes_out
 @numpy_names
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The sums of products along dim."""
     return (x * y).sum(dim)
 
 
+@takes_out
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of several matrices."""
     product = tensors[0]
@@ -189,11 +198,13 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
     return TYPES["linalg_eigh"](*_of_arrays("eigh", np.linalg.eigh, A, UPLO=UPLO))
 
 
+@takes_out
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric matrices, the smallest first."""
     return _of_arrays("eigvalsh", np.linalg.eigvalsh, A, UPLO=UPLO)  # type: ignore[no-any-return]
 
 
+@takes_out
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """L with A = L @ L.T, 0 above the diagonal; its transpose if upper."""
     return _of_arrays("cholesky", np.linalg.cholesky, A, upper=upper)  # type: ignore[no-any-return]
@@ -204,6 +215,7 @@ def slogdet(A: Tensor) -> Any:
     return TYPES["linalg_slogdet"](*_of_arrays("slogdet", np.linalg.slogdet, A))
 
 
+@takes_out
 def pinv(A: Tensor, *, rcond: float | None = None, hermitian: bool = False) -> Tensor:
     """The pseudoinverse; singular values below rcond times the largest count as 0."""
     least = max(A.shape[-2:]) * float(np.finfo(A.dtype).eps) if rcond is None else rcond
@@ -211,7 +223,7 @@ def pinv(A: Tensor, *, rcond: float | None = None, hermitian: bool = False) -> T
 
 
 def matrix_rank(A: Tensor, *, tol: float | None = None, hermitian: bool = False) -> Tensor:
-    """How many singular values are not 0, but for rounding."""
+    """How many singular values are larger than their rounding error."""
     return wrap(np.asarray(np.linalg.matrix_rank(A.detach().array, tol, hermitian), LONG))
 
 

@@ -14,6 +14,7 @@ from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import Scalar, as_dtype, as_new_shape, check_broadcast, floating
 from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.out_argument import takes_out
 
 
 class Generator(random.Generator):
@@ -24,6 +25,7 @@ class Generator(random.Generator):
         return wrap(self.state())
 
 
+@takes_out
 def normal(
     mean: Any,
     std: Any = 1.0,
@@ -33,7 +35,6 @@ def normal(
     dtype: npt.DTypeLike | None = None,
     device: Any = None,
     requires_grad: bool = False,
-    out: Tensor | None = None,
 ) -> Tensor:
     """Normally distributed values, of Tensors of means and deviations that broadcast, or of numbers and a size.
 
@@ -58,12 +59,10 @@ def normal(
         standard = random.normal(np.broadcast_shapes(*shapes), dtype=target, generator=generator)
         center = mean.array.astype(target) if isinstance(mean, Tensor) else target.type(mean)
         made = standard * std.array.astype(target) + center
-    if out is not None:
-        out.data = wrap(np.asarray(made, out.dtype))
-        return out
     return wrap(np.asarray(made), requires_grad=requires_grad)
 
 
+@takes_out
 def bernoulli(input: Tensor, p: float | None = None, *, generator: random.Generator | None = None) -> Tensor:
     """1 with the probability at its place in input, else 0, in input's dtype; or with probability p everywhere."""
     if p is not None:
@@ -73,6 +72,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: random.Genera
     return wrap(random.bernoulli_each(input.array, generator=generator).astype(input.dtype))
 
 
+@takes_out
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: random.Generator | None = None
 ) -> Tensor:
@@ -116,6 +116,7 @@ def randint_like(
     return randint(low, high, input.shape, dtype=target, device=device, requires_grad=requires_grad)
 
 
+@takes_out
 def logspace(
     start: Scalar,
     end: Scalar,
@@ -131,6 +132,7 @@ def logspace(
     return wrap(made, requires_grad=requires_grad)
 
 
+@takes_out
 def range(
     start: Scalar,
     end: Scalar | None = None,

@@ -81,7 +81,7 @@ class Tensor(TensorMethods):
     _new = staticmethod(wrap)
 
     def __init__(self, *data: Any, device: Any = None) -> None:
-        """torch's old constructor: wrap([1, 2]) holds floats, wrap(2, 3) any values; use tensor(...) instead."""
+        """torch's old constructor: Tensor([1, 2]) holds floats, Tensor(2, 3) any values. Prefer tensor(...)."""
         self.array, self._version = legacy_array(data, device), Version()
 
     def _edge(self) -> Any:

@@ -86,7 +86,7 @@ class Order(Iterator[Any]):
     _given = 0
 
     def _next_block(self) -> bool:
-        """Replace the block by the next one; False if there is none."""
+        """Move to the next block. Returns False after the last one."""
         return False
 
     def __next__(self) -> Any:

@@ -40,7 +40,7 @@ def find_produced(y: Array, inputs: Sequence[Array], elementwise: bool) -> Index
 
 
 def first_index(mask: Array) -> Index | None:
-    """The index of the first True in the mask; None if there is none."""
+    """The index of the first True in the mask, or None."""
     return tuple(int(i) for i in np.unravel_index(mask.argmax(), mask.shape)) if mask.any() else None
 
 
@@ -121,7 +121,7 @@ class Journal:
         self.entry = self.entry or entry
 
     def entry_of(self, array: Array) -> Entry | None:
-        """The entry that note_entry recorded for this array; None if there is none."""
+        """The entry that note_entry recorded for this array, or None."""
         reference, entry = self._entries.get(id(array), (None, None))
         return entry if reference is not None and reference() is array else None
 

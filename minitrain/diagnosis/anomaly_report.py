@@ -44,7 +44,7 @@ class Anomaly:
     values: names and descriptions of the inputs.
     layer: the dotted name and class of the Module that ran the operation; "" outside Modules.
     parameter: in the update, the parameter's dotted name.
-    place: the file and line outside minitrain that called forward or step(); "" if there is none.
+    place: the file and line outside minitrain that called forward or step(), or "".
     entry: where the nan or infinity came in, if no operation produced it. remark: what else is known about that.
     cause: the usual cause and its remedy, if the numbers show it.
     """

@@ -27,7 +27,7 @@ class Value:
 
     @property
     def largest(self) -> float:
-        """The largest finite |value|; 0 if there is none."""
+        """The largest finite |value|; 0 if no value is finite."""
         if self.array.dtype.kind != "f":
             return 0.0
         return float(np.abs(self.array).max(initial=0, where=np.isfinite(self.array)))

@@ -16,7 +16,7 @@ CLOSE_TO_TORCH = {"float32": (1e-4, 1e-5), "float64": (1e-6, 1e-8)}  # looser: s
 def difference(
     got: Mapping[str, Array], expected: Mapping[str, Array], close: Mapping[str, tuple[float, float]], theirs: str
 ) -> str | None:
-    """Describe the first difference; None if there is none.
+    """Describe the first difference; None if the values agree.
 
     got, expected: arrays by label, "case\\nwhat" or "what". close: (rtol, atol) for each dtype. theirs: how to name the
     expected values, such as "torch has".

@@ -133,7 +133,7 @@ class Workspace:
     def resolve(self, name: str) -> Exercise:
         """The exercise with this name, this file, or a name that begins so and is the only one.
 
-        Raises LearnUsageError, with suggestions, if there is none.
+        Raises LearnUsageError, with suggestions, for an unknown name.
         """
         if name in self.exercises:
             return self.exercises[name]
@@ -282,7 +282,7 @@ def _named(folder: str) -> Path:
 
 
 def _around() -> Path | None:
-    """The folder to use if none is named; None if there is none."""
+    """The default folder, or None if no folder qualifies."""
     here = Path.cwd()
     for place in (here, *here.parents, Path(FOLDER)):
         if os.path.lexists(place / PROGRESS):

@@ -335,7 +335,7 @@ def table(specimens: Iterable[Specimen] = SPECIMENS.values()) -> Iterator[str]:
 
 
 def describe(name: str) -> str:
-    """description() of the specimen with this name. Raises LookupError, with similar names, if there is none."""
+    """description() of the specimen with this name. Raises LookupError, with similar names, for an unknown name."""
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.4)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""

@@ -81,7 +81,7 @@ class ModuleTree:
         self.__dict__[kind][name] = value
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a Parameter, or None to say that there is none."""
+        """Add a Parameter; None declares the name without one."""
         if not isinstance(param, Parameter | None):
             raise TypeError(
                 f"cannot assign {type(param).__name__} as parameter {name!r}: expected nn.Parameter or None. "
@@ -120,7 +120,7 @@ class ModuleTree:
         return args
 
     def get_submodule(self, target: str) -> Module:
-        """The Module of this dotted name; self for "". Raises AttributeError if there is none."""
+        """The Module of this dotted name; self for "". Raises AttributeError for an unknown name."""
         found: Any = self
         for name in target.split(".") if target else ():
             if name not in found._modules:
@@ -129,7 +129,7 @@ class ModuleTree:
         return cast("Module", found)
 
     def get_parameter(self, target: str) -> Parameter:
-        """The Parameter of this dotted name. Raises AttributeError if there is none."""
+        """The Parameter of this dotted name. Raises AttributeError for an unknown name."""
         path, _, name = target.rpartition(".")
         param = self.get_submodule(path)._parameters.get(name)
         if param is None:
@@ -137,7 +137,7 @@ class ModuleTree:
         return param
 
     def get_buffer(self, target: str) -> Tensor:
-        """The buffer of this dotted name. Raises AttributeError if there is none."""
+        """The buffer of this dotted name. Raises AttributeError for an unknown name."""
         path, _, name = target.rpartition(".")
         buffer = self.get_submodule(path)._buffers.get(name)
         if buffer is None:

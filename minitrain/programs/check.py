@@ -140,7 +140,7 @@ def _growing(name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _resolve(name: str) -> Any:
-    """What stands in minitrain for torch's dotted name; None if there is nothing."""
+    """minitrain's object of torch's dotted name, or None if minitrain does not have it."""
     full = minitrain_name(name)
     try:
         return importlib.import_module(full)

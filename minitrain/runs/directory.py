@@ -75,7 +75,7 @@ def _make_numbered(folder: Path, name: str) -> Path:
 
 
 def open_run(run: str | os.PathLike[str]) -> RunDirectory:
-    """Lock the directory of an existing run. Raises ConfigError if there is none, RunError if it is in use."""
+    """Lock the directory of an existing run. Raises ConfigError if it does not exist, RunError if it is in use."""
     path = check_run(run)
     try:
         return RunDirectory(path)

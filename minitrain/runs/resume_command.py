@@ -34,7 +34,7 @@ def launch() -> str | None:
 
 
 def of_launch(launch: str, out: str | os.PathLike[str] | None, dataset: str) -> Path | None:
-    """The run that an earlier attempt of this launch began, in out or in runs/; None if there is none."""
+    """The run that an earlier attempt of this launch began, in out or in runs/; None if no run qualifies."""
     for path in [Path(out)] if out is not None else sorted(Path("runs").glob(f"{dataset}-*")):
         with contextlib.suppress(RunError, ConfigError):
             if any(session.get("launch") == launch for session in read_sessions(path)):

@@ -177,7 +177,7 @@ FAULTS = {
 
 
 def find_fault(name: str) -> Fault:
-    """The fault with this name. Raises ConfigError if there is none."""
+    """The fault with this name. Raises ConfigError for an unknown name."""
     if name not in FAULTS:
         raise ConfigError(f"there is no fault {name!r}; choose one of {', '.join(FAULTS)}")
     return FAULTS[name]

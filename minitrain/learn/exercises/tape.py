@@ -24,9 +24,9 @@ EXERCISES = (
         "owned, other code may use it, so copy it. Copying always is fine. (The library also keeps the memory order of "
         "self.array, and counts the change with increment_version. The check does not require that.)",
         hints=(
-            "There are two cases: either there already is a gradient, or there is none.",
+            "There are two cases: self._grad already holds a gradient, or it is still None.",
             "If there is one, add to its array: self._grad.array += grad.",
-            "If there is none, keep a copy: self._grad = wrap(grad.copy()).",
+            "If it is None, keep a copy: self._grad = wrap(grad.copy()).",
         ),
         probes=(*cases.GRAPHS, cases.OWN_GRADIENTS),
         program=programs.residual,

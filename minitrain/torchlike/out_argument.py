@@ -1,0 +1,54 @@
+"""torch's out=: a function writes its result into a Tensor that the caller gives."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from minitrain.torchlike.arguments import as_dtype, dtype_name
+from minitrain.torchlike.grad_mode import is_grad_enabled
+
+if TYPE_CHECKING:
+    from minitrain.tensor import Tensor
+
+
+def takes_out(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Give a function the keyword out=. A function with dtype= then computes in out's dtype.
+
+    Raises RuntimeError if dtype= differs from out's dtype, and as write_out does.
+    """
+    name, has_dtype = function.__name__, "dtype" in inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def with_out(*args: Any, out: Tensor | None = None, **options: Any) -> Tensor:
+        if out is None:
+            return function(*args, **options)
+        if has_dtype:
+            dtype = options.get("dtype")
+            if dtype is not None and as_dtype(dtype) != out.dtype:
+                raise RuntimeError(
+                    f"{name}(): dtype {dtype_name(as_dtype(dtype))} does not match dtype of out parameter "
+                    f"({dtype_name(out.dtype)}); leave dtype out, or give an out of this dtype."
+                )
+            options["dtype"] = out.dtype
+        return write_out(name, out, function(*args, **options))
+
+    return with_out
+
+
+def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
+    """Write a function's result into the Tensor given as out=, which takes the result's shape; returns out.
+
+    Raises RuntimeError if a gradient would be lost, or the dtype does not fit.
+    """
+    if is_grad_enabled() and (result.requires_grad or out.requires_grad):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad. Write out = f(x) instead, or use no_grad()."
+        )
+    if out.shape != result.shape:
+        out.data = result.to(out.dtype)
+        return out
+    return out.copy_(result)
