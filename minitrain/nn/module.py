@@ -21,8 +21,8 @@ class Module(ModuleState):
             def forward(self, x):
                 return self.layer(x)
 
-    A Parameter assigned to an attribute is one of this Module's; a Module assigned to an attribute brings its own.
-    parameters() walks over all of them, and that is what an optimizer is given.
+    Assigning a Parameter to an attribute registers it; assigning a Module registers all of that Module's Parameters.
+    parameters() walks over all of them, for an optimizer to update.
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -44,16 +44,17 @@ class Module(ModuleState):
             raise
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """The Parameters, each once: what an optimizer is given."""
+        """The Parameters, each once, for an optimizer to update."""
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode (Dropout drops) here and below, or evaluation mode; returns self."""
+        """Set training mode (Dropout drops) or evaluation mode here and in all children; returns self."""
         if not isinstance(mode, bool):
             raise ValueError(f"training mode is expected to be boolean, but got {mode!r}")
-        for module in self.modules():
-            vars(module)["training"] = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self) -> Self:
@@ -61,13 +62,13 @@ class Module(ModuleState):
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Ask for the gradients of all Parameters, or freeze them; returns self."""
+        """Make all Parameters require gradients, or freeze them; returns self."""
         for param in self.parameters():
             param.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all Parameters' gradients, or set them to 0."""
+        """Remove all Parameters' gradients, or set them to 0."""
         for param in self.parameters():
             if set_to_none:
                 param.grad = None

@@ -15,22 +15,24 @@ from minitrain.tensor import increment_version
 class Optimizer(ParamGroups):
     """What all optimizers share. A training step is `loss.backward(); optimizer.step(); optimizer.zero_grad()`.
 
-    params: Tensors, (name, Tensor) pairs, or groups: dicts with such a list under "params" and, beside it, options
-        that hold for this group instead of the defaults. model.parameters() is the usual argument.
-    defaults: the options of groups that give none of their own.
-    switches: torch's foreach, fused, capturable and differentiable may be given, but not be True.
+    params: Tensors, (name, Tensor) pairs, or groups: dicts with such a list under "params". A group can also hold
+        options, which replace the defaults for this group. model.parameters() is the usual argument.
+    defaults: the options of groups that do not set their own.
+    switches: torch's foreach, fused, capturable and differentiable are accepted, but must not be True.
 
-    param_groups is the list of groups, with all their options; a change there holds from the next step on
+    param_groups is the list of groups with all their options. A change there takes effect at the next step
     (`optimizer.param_groups[0]["lr"] = 0.01`). state maps each parameter to its Tensors by name.
-    A rule of your own is a subclass with an `update`.
+    To write your own optimizer, subclass this and define `update`.
 
-    Raises TypeError for a Tensor instead of a list of them, a set (it has no order), or something in the list that
-    is no Tensor; ValueError for an empty list, a Tensor that an operation made, a parameter in two groups, or a nan.
+    Raises TypeError if params is a single Tensor or a set (a set has no order), or contains something that is not a
+    Tensor. Raises ValueError for an empty list, the result of an operation, a parameter in two groups, or a nan.
     """
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, which backward would otherwise add to; or set them to 0, which is not the same:
-        step() leaves a parameter without gradient alone, but momentum goes on moving one whose gradient is 0."""
+        """Discard the gradients; otherwise backward adds to them. With set_to_none=False, set them to 0.
+
+        The two differ: step() skips a parameter without a gradient, but momentum keeps moving one with gradient 0.
+        """
         for group in self.param_groups:
             for param in group["params"]:
                 if set_to_none:
@@ -41,11 +43,11 @@ class Optimizer(ParamGroups):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
-        closure: computes the loss anew and calls backward; run first, and what it returns is returned.
+        closure: computes the loss again and calls backward. It runs first, and step returns its result.
         """
         loss = self._loss_of(closure)
         self._notify("before_step")
-        with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
+        with np.errstate(all="ignore"):  # inf and nan appear silently, as in torch
             for group in self.param_groups:
                 # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
                 options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
@@ -61,5 +63,5 @@ class Optimizer(ParamGroups):
         return loss
 
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> None:
-        """Change one parameter's array in place. grad is never written; options are those of its group."""
-        raise NotImplementedError(f"{type(self).__name__} has no update: a subclass of Optimizer gives the rule.")
+        """Change one parameter's array in place; must not write into grad. options are those of its group."""
+        raise NotImplementedError(f"{type(self).__name__} has no update: a subclass of Optimizer must define it.")

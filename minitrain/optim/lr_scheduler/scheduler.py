@@ -52,7 +52,7 @@ class LRScheduler:
 
     def get_lr(self) -> list[float]:
         """The rate of each group at last_epoch; for step() only. Programs call get_last_lr()."""
-        raise NotImplementedError(f"{type(self).__name__} has no get_lr: a subclass of LRScheduler gives the rule.")
+        raise NotImplementedError(f"{type(self).__name__} has no get_lr: a subclass of LRScheduler must define it.")
 
     def step(self, epoch: int | None = None) -> None:
         """Count one more epoch (or batch), and set the new rates. Call it after optimizer.step().
