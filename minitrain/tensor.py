@@ -31,8 +31,12 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory if forward returned a view.
     """
-    arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
-    edges = [x._edge() if isinstance(x, Tensor) and grad_mode.enabled else None for x in inputs]
+    recording, tensors, arrays, edges = grad_mode.enabled, [], [], []
+    for x in inputs:
+        tensor = x if isinstance(x, Tensor) else None
+        tensors.append(tensor)
+        arrays.append(x if tensor is None else tensor.array)
+        edges.append(tensor._edge() if recording and tensor is not None else None)
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
@@ -44,7 +48,7 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     if isinstance(ctx, Node):
         result._grad_fn, result._requires_grad = ctx, True
         ctx.result_shape, ctx.result_dtype = result.array.shape, result.array.dtype
-        ctx.guard([x if isinstance(x, Tensor) else None for x in inputs], result)
+        ctx.guard(tensors, result)
     if anomaly_mode.watcher is not None:
         anomaly_mode.watcher.after_forward(function, ctx, inputs, options, result)
     return result
@@ -126,5 +130,6 @@ class Tensor(TensorMethods):
         else:
             self._grad = wrap(np.empty_like(self.array))
             self._grad.array[...] = grad
-        for hook in list((self._after_grad_hooks or {}).values()):
-            hook(self)
+        if self._after_grad_hooks:
+            for hook in list(self._after_grad_hooks.values()):
+                hook(self)

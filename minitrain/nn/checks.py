@@ -41,15 +41,16 @@ def check_reduction(reduction: str, size_average: Any = None, reduce: Any = None
 
 def check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     """Raise TypeError or RuntimeError unless y = x Wᵀ + b can be computed: x (..., in), W (out, in), b (out,)."""
-    tensors = [x for x in (input, weight, bias) if isinstance(x, Tensor)]
-    x, W, *b = [x.array for x in tensors] if len(tensors) == 2 + (bias is not None) else [np.empty(0)] * 2
-    fits = x.ndim > 0 and x.shape[-1:] == W.shape[1:] and (not b or b[0].shape == W.shape[:1])
-    if not fits or len({array.dtype for array in (x, W, *b)}) > 1:
-        _explain_linear(input, weight, bias)
+    if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
+        x, W = input.array, weight.array
+        b_shape, b_dtype = (W.shape[:1], W.dtype) if bias is None else (bias.array.shape, bias.array.dtype)
+        if x.shape and x.shape[-1:] == W.shape[1:] and b_shape == W.shape[:1] and x.dtype == W.dtype == b_dtype:
+            return
+    _explain_linear(input, weight, bias)
 
 
 def _explain_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    check_tensors("linear", input=input, weight=weight)
+    check_tensors("linear", input=input, weight=weight, **({} if bias is None else {"bias": bias}))
     shape, (out_features, in_features) = input.array.shape, weight.array.shape
     if not shape or shape[-1] != in_features:
         rows = (math.prod(shape[:-1]), shape[-1] if shape else 1)

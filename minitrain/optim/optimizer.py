@@ -45,13 +45,12 @@ class Optimizer(ParamGroups):
 
         closure: computes the loss again and calls backward. It runs first, and step returns its result.
         """
-        loss = self._loss_of(closure)
-        self._notify("before_step")
+        loss = self._before_step(closure)
         with np.errstate(all="ignore"):  # inf and nan appear silently, as in torch
             for group in self.param_groups:
                 # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
                 options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
-                grads = [(param, param.grad) for param in group["params"] if param.grad is not None]
+                grads = [(param, grad) for param in group["params"] if (grad := param.grad) is not None]
                 for param, grad in grads:
                     state = self.state.get(param) or {}
                     self.update(param.array, grad.array, state, options)
@@ -59,7 +58,7 @@ class Optimizer(ParamGroups):
                         self.state[param] = state
                 for param, _ in grads:
                     increment_version(param)
-        self._notify("after_step")
+        self._after_step()
         return loss
 
     def update(self, param: Array, grad: Array, state: State, options: dict[str, Any]) -> None:

@@ -172,23 +172,25 @@ class ParamGroups:
             lines.append(f"Parameter Group {i}\n{''.join(options)}")
         return "\n".join(lines) + ")"
 
-    def _loss_of(self, closure: Callable[[], Any] | None) -> Any:
-        """What the closure returns, run with gradients, after the hooks of a step's beginning."""
+    def _before_step(self, closure: Callable[[], Any] | None) -> Any:
+        """Call the pre-step hooks, then the closure with gradients on, and return the closure's result."""
         for hook in tuple(self._pre_hooks.values()):
             hook(self, (), {} if closure is None else {"closure": closure})
-        if closure is None:
-            return None
-        with enable_grad():
-            return closure()
-
-    def _notify(self, event: str) -> None:
-        """Report the step to anomaly detection, if it watches, and after it to schedulers and hooks."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         if anomaly_mode.watcher is not None:
-            getattr(anomaly_mode.watcher, event)(self)
-        if event == "after_step":
-            self._opt_called = True
-            for hook in tuple(self._post_hooks.values()):
-                hook(self, (), {})
+            anomaly_mode.watcher.before_step(self)
+        return loss
+
+    def _after_step(self) -> None:
+        """Report the step to anomaly detection, to schedulers and to the post-step hooks."""
+        if anomaly_mode.watcher is not None:
+            anomaly_mode.watcher.after_step(self)
+        self._opt_called = True
+        for hook in tuple(self._post_hooks.values()):
+            hook(self, (), {})
 
 
 def _offered(options: dict[str, Any]) -> dict[str, Any]:

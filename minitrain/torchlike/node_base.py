@@ -54,7 +54,7 @@ class NodeBase(Context):
 
     def guard(self, tensors: Sequence[Variable | None], result: Variable) -> None:
         """Note the versions of those inputs, and of the result, that forward saved: backward needs these values."""
-        saved = set(map(id, self._saved))
+        saved = {*map(id, self._saved)}
         versions = []
         for place, known in enumerate((result, *tensors)):
             if known is not None and id(known.array) in saved:
@@ -105,12 +105,13 @@ class NodeBase(Context):
             )
         result: list[Array | None] = []
         for gradient, (edge, _) in zip(gradients, self.next_functions, strict=True):
-            result.append(None if edge is None or gradient is None else np.asarray(gradient, edge.result_dtype))
-            if result[-1] is not None and result[-1].shape != edge.result_shape:
+            array = None if edge is None or gradient is None else np.asarray(gradient, edge.result_dtype)
+            if array is not None and array.shape != edge.result_shape:
                 raise RuntimeError(
-                    f"{self.name()} returned a gradient of shape {list(result[-1].shape)} for its input "
-                    f"{len(result) - 1}, which has shape {list(edge.result_shape)}; a gradient has its input's shape."
+                    f"{self.name()} returned a gradient of shape {list(array.shape)} for its input {len(result)}, "
+                    f"which has shape {list(edge.result_shape)}; a gradient has its input's shape."
                 )
+            result.append(array)
         return result
 
 
