@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 from minitrain import ops
@@ -9,12 +11,18 @@ from minitrain.nn.checks import check_reduction, check_tensors, refuse_deprecate
 from minitrain.nn.module import Module
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply
+from minitrain.torchlike.tensor_base import result_type
 
 
 def _reduced(losses: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return losses
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _in_one_dtype(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = result_type(input, target)
+    return input.to(dtype), target.to(dtype)
 
 
 def l1_loss(
@@ -46,7 +54,7 @@ def smooth_l1_loss(
     check_tensors("smooth_l1_loss", input=input, target=target)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
-    a, b = warn_of_broadcast("smooth_l1_loss", input, target)
+    a, b = warn_of_broadcast("smooth_l1_loss", *_in_one_dtype(input, target))
     return _reduced(apply(ops.SmoothL1Loss, a, b, beta=beta), reduction)
 
 
@@ -58,7 +66,7 @@ def huber_loss(
     check_tensors("huber_loss", input=input, target=target)
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
-    a, b = warn_of_broadcast("huber_loss", input, target)
+    a, b = warn_of_broadcast("huber_loss", *_in_one_dtype(input, target))
     losses = apply(ops.SmoothL1Loss, a, b, beta=delta) * delta
     return _reduced(losses if weight is None else losses * weight, reduction)
 
@@ -94,6 +102,9 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """binary_cross_entropy of sigmoid(input), computed such that nothing overflows. pos_weight: of the targets 1."""
     check_reduction(reduction, size_average, reduce)
+    check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
+    if input.is_floating_point() and target.is_floating_point():
+        input = input.to(target.dtype)  # as torch, which multiplies in the target's place
     _check_pair("binary_cross_entropy_with_logits", input, target)
     losses = apply(ops.BCEWithLogitsLoss, input, target, pos_weight)
     return _reduced(losses if weight is None else losses * weight, reduction)
@@ -125,11 +136,15 @@ def kl_div(
     if reduction != "batchmean":
         check_reduction(reduction, size_average, reduce)
     check_tensors("kl_div", input=input, target=target)
-    if log_target:
-        losses = target.exp() * (target - input)
-    else:  # t ln t is 0 where t is 0
-        positive = target > 0
-        losses = target.where(positive, 0.0) * target.where(positive, 1.0).log() - target * input
+    if not input.is_floating_point() or not target.is_floating_point():
+        raise RuntimeError("kl_div: Integral inputs not supported. Call .float() first.")
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
+            "only by the batch size, and aligns with the KL div math definition.",
+            stacklevel=2,
+        )
+    losses = target.exp() * (target - input) if log_target else target.xlogy(target) - target * input
     if reduction == "batchmean":
         return losses.sum() / input.shape[0]
     return _reduced(losses, reduction)
@@ -139,12 +154,14 @@ def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Reduction = "mean"
 ) -> Tensor:
     """max(0, -target · (input1 - input2) + margin)."""
-    return _reduced((-target * (input1 - input2) + margin).relu(), reduction)
+    check_reduction(reduction)
+    return _reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
     """input where target is 1, max(0, margin - input) where it is -1."""
-    return _reduced(input.where(target == 1, (margin - input).relu()), reduction)
+    check_reduction(reduction)
+    return _reduced(input.where(target == 1, (margin - input).clamp(min=0)), reduction)
 
 
 def poisson_nll_loss(
@@ -155,10 +172,15 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """exp(input) - target · input, or input - target · ln(input + eps) without log_input. full is not offered."""
-    if full:
-        raise NotImplementedError("full=True (Stirling's term) is not offered; it does not change the gradient.")
+    """exp(input) - target · input, or input - target · ln(input + eps) without log_input.
+
+    full adds Stirling's approximation of ln(target!), target · ln target - target + ln(2π · target) / 2, above 1.
+    """
+    check_reduction(reduction)
     losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        losses = losses + stirling.masked_fill(target <= 1, 0)
     return _reduced(losses, reduction)
 
 
