@@ -1,7 +1,9 @@
 """Every operation of ops.py: its value and every gradient are torch's, and it keeps the contract of its file."""
 
+import importlib
 import inspect
 import math
+import pkgutil
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -49,11 +51,15 @@ def test_zeroed_is_where(inputs: list[Array], data: st.DataObject) -> None:
 # --- a case for every operation: what it is called with, its counterpart in torch, what its errors are measured by ----
 
 
-OPERATIONS: list[type[Function]] = [
-    member
-    for _, member in inspect.getmembers(ops, inspect.isclass)
-    if issubclass(member, Function) and member is not Function
-]
+def operations_of(package: Any) -> list[type[Function]]:
+    """Every Function that a module of the package defines, by name."""
+    names = [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
+    members = [member for name in names for member in vars(importlib.import_module(name)).values()]
+    found = {one for one in members if inspect.isclass(one) and issubclass(one, Function) and one is not Function}
+    return sorted(found, key=lambda one: one.__name__)
+
+
+OPERATIONS = operations_of(ops)
 
 
 @st.composite
@@ -298,6 +304,7 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda op
 
 def test_every_operation_has_a_case() -> None:
     assert set(CASES) == set(OPERATIONS)
+    assert {getattr(ops, operation.__name__) for operation in OPERATIONS} == set(OPERATIONS)
 
 
 # --- torch's values and gradients -------------------------------------------------------------------------------------

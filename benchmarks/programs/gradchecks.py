@@ -196,9 +196,12 @@ class GradchecksOnArrays:
 
 
 SMOOTH = """
-Sin Cos Tan Atan Sinc Sinh Cosh Asinh Exp2 Expm1 Erf Erfc Reciprocal Ceil Floor Trunc Frac Sign
+SiLU LogSigmoid Sin Cos Tan Atan Sinc Sinh Cosh Asinh Exp2 Expm1 Erf Erfc Reciprocal Ceil Floor Trunc Frac Sign
 """
 PAIRS = "Atan2 Hypot Logaddexp Logaddexp2 Copysign Fmax Fmin Remainder Fmod"
+
+
+CONSTANT = {("NLLLoss", 2), ("BCEWithLogitsLoss", 2), ("AvgPool2d", 1)}  # inputs without a gradient
 
 
 def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
@@ -213,6 +216,7 @@ def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
 
     labels = np.array([2, 0, 3, 1, 2])
     reduced = {"dim": (0, 2), "keepdim": False}
+    windows = {"stride": (2, 1), "padding": (1, 1)}
     return {
         **{name: ([x(3, 4, 5), x(4, 1)], {}) for name in ("Add", "Sub", "Mul", "Div", "Maximum", "Minimum")},
         "Pow": ([positive(3, 4, 5), x(4, 1)], {}),
@@ -246,7 +250,32 @@ def operations() -> dict[str, tuple[list[Any], dict[str, Any]]]:
         "ToCopy": ([x(3, 4, 5)], {"dtype": np.dtype(np.float64)}),
         "Matmul": ([x(2, 3, 4), x(4, 5)], {}),
         "Linear": ([x(6, 5), x(4, 5), x(4)], {}),
-        **{name: ([x(3, 4, 5)], {"dim": 1}) for name in ("Softmax", "LogSoftmax")},
+        **{name: ([x(3, 4, 5)], {"dim": 1}) for name in ("Softmax", "LogSoftmax", "Cumsum", "Cumprod")},
+        "LeakyReLU": ([x(3, 4, 5)], {"slope": 0.1}),
+        "ELU": ([x(3, 4, 5)], {"alpha": 0.5, "scale": 1.05, "rate": 1.0}),
+        "Softplus": ([x(3, 4, 5)], {"beta": 2.0, "threshold": 20.0}),
+        "Hardtanh": ([x(3, 4, 5)], {"low": -1.0, "high": 1.0}),
+        "BCELoss": ([positive(4, 5) / 2, positive(4, 5) / 2], {}),
+        "BCEWithLogitsLoss": ([x(4, 5), positive(4, 5) / 2, positive(5)], {}),
+        "SmoothL1Loss": ([x(4, 5), x(4, 5)], {"beta": 1.0}),
+        "Conv2d": ([x(2, 2, 5, 4), x(4, 1, 3, 2), x(4)], {**windows, "dilation": (1, 1), "groups": 2}),
+        "MaxPool2d": ([x(2, 2, 5, 4)], {"size": (3, 2), **windows, "dilation": (1, 1), "ceil": (0, 0)}),
+        "AvgPool2d": ([x(2, 2, 5, 4), np.full((3, 5), 6.0)], {"size": (3, 2), **windows, "ceil": (0, 0)}),
+        "Normalize": ([x(3, 4, 5), x(1, 4, 1), x(1, 4, 1)], {"dim": (0, 2), "eps": 1e-5}),
+        "Prod": ([x(3, 4, 5)], reduced),
+        "LogSumExp": ([x(3, 4, 5)], reduced),
+        "Norm": ([x(3, 4, 5)], {"p": 3.0, **reduced}),
+        "Median": ([x(3, 4, 5)], {"ignore_nan": False}),
+        "Diagonal": ([x(3, 4, 5)], {"offset": 1, "dim1": 0, "dim2": 2}),
+        "Unfold": ([x(3, 4, 5)], {"dim": 2, "size": 3, "step": 1}),
+        "Flip": ([x(3, 4, 5)], {"dims": (0, 2)}),
+        "Roll": ([x(3, 4, 5)], {"shifts": (1, -2), "dims": (0, 2)}),
+        "IndexAdd": ([x(3, 4), x(2, 4)], {"index": (np.array([1, 1]),)}),
+        "Einsum": ([x(3, 4), x(4, 5)], {"subscripts": ("ij", "jk"), "result": "ki"}),
+        "Inv": ([x(3, 3) + 3 * np.eye(3)], {}),
+        "Det": ([x(4, 4)], {}),
+        "Solve": ([x(3, 3) + 3 * np.eye(3), x(3, 2)], {}),
+        "SingularValues": ([x(3, 4)], {}),
         "NLLLoss": ([x(5, 4), labels, positive(4)], {"ignore_index": 1, "reduction": "mean"}),
         "MSELoss": ([x(4, 5), x(4, 5)], {"reduction": "mean"}),
     }
@@ -261,7 +290,7 @@ def check_operations() -> dict[str, Any]:
     entries = 0
     began = time.perf_counter()
     for name, (inputs, options) in cases.items():
-        needs = [array.dtype == np.float64 and (name, i) != ("NLLLoss", 2) for i, array in enumerate(inputs)]
+        needs = [array.dtype == np.float64 and (name, i) not in CONSTANT for i, array in enumerate(inputs)]
         report = check_gradients(getattr(ops, name), inputs, options=options, needs_input_grad=needs)
         if not report.ok:
             raise ValueError(str(report))
