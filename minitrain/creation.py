@@ -40,7 +40,7 @@ def float_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
 def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
         Device(device)
-    return wrap(array, requires_grad=requires_grad)
+    return wrap(array).requires_grad_(requires_grad)
 
 
 # --- from data --------------------------------------------------------------------------------------------------------

@@ -8,11 +8,10 @@ are no reference cycles, and a graph's memory is freed as soon as its last Tenso
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import itertools
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,24 +35,29 @@ class Node(NodeBase):
     result_dtype: np.dtype[Any]
 
     def __init__(self, function: type[Function], edges: Sequence[Node | AccumulateGrad | None]) -> None:
-        self.function = function
+        self.function, self.sequence_nr = function, next(_sequence)
         self.next_functions = tuple([(edge, 0) for edge in edges])
         self.needs_input_grad = tuple([edge is not None for edge in edges])
-        self.sequence_nr = next(_sequence)
 
     def input_gradients(self, grad: Array) -> list[Array | None]:
         """Run the Function's backward: grad is dL/d(result); returns dL/d(input) for each input, or None."""
         return self.checked(self.function.backward(self, grad))
 
 
-@dataclasses.dataclass(eq=False, repr=False)
-class AccumulateGrad:
-    """Where a leaf's gradient arrives, to be added to variable.grad, which has this shape and dtype."""
+class AccumulateGrad(NamedTuple):
+    """Where a leaf's gradient arrives, to be added to variable.grad, which has this shape and dtype.
+
+    All uses of a leaf have equal ones, so that their gradients add up.
+    """
 
     variable: Variable
     result_shape: tuple[int, ...]
     result_dtype: np.dtype[Any]
-    next_functions: ClassVar[tuple[()]] = ()
+
+    @property
+    def next_functions(self) -> tuple[()]:
+        """None: the walk ends here."""
+        return ()
 
     def name(self) -> str:
         """As torch names it."""
@@ -80,7 +84,6 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
     watcher = anomaly_mode.watcher
     pending: dict[Node | AccumulateGrad, Array] = {root: grad}
     owned = {root: False}  # of leaves: whether nobody else holds the pending array
-    retained: list[tuple[Variable, Array]] = []
     newest_first = [(-root.sequence_nr, root)] if isinstance(root, Node) else []
     while newest_first:
         _, node = heapq.heappop(newest_first)
@@ -88,7 +91,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
         if node._hooks:
             grad = node._hooks.run(grad)
         if node._retain_for is not None and (variable := node._retain_for()) is not None:
-            retained.append((variable, grad))
+            pending[AccumulateGrad(variable, grad.shape, grad.dtype)] = grad
         input_gradients = node.input_gradients(grad) if watcher is None else watcher.input_gradients(node, grad)
         if not retain_graph:
             node.free()
@@ -106,8 +109,5 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
                 heapq.heappush(newest_first, (-edge.sequence_nr, edge))
             else:
                 owned[edge] = is_alone(input_grad, [grad, *input_gradients])
-    for variable, grad in retained:
-        variable.receive_grad(grad, owned=False)
     for leaf, grad in pending.items():
-        if isinstance(leaf, AccumulateGrad):
-            leaf.variable.receive_grad(grad, owned=owned[leaf])
+        leaf.variable.receive_grad(grad, owned=owned.get(leaf, False))

@@ -159,7 +159,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: An
         raise ValueError(f"a Tensor of size {size!r:.60} is larger than its memory of {storage.array.size} elements")
     strides = [step * storage.array.itemsize for step in stride]
     view = np.lib.stride_tricks.as_strided(storage.array[offset:], tuple(size), strides, writeable=False)
-    return wrap(np.array(view, order="C"), requires_grad=bool(requires_grad) and view.dtype.kind == "f")
+    return wrap(np.array(view, order="C")).requires_grad_(bool(requires_grad) and view.dtype.kind == "f")
 
 
 def _parameter(data: Any, requires_grad: Any, *ignored: Any) -> Parameter:

@@ -243,8 +243,8 @@ PLAIN = {
         grad_a = None if b is None else unbroadcast(grad_y @ np.swapaxes(b, -1, -2), shape_a)
         return grad_a, None if a is None else unbroadcast(np.swapaxes(a, -1, -2) @ grad_y, shape_b)
     """,
-    "linear-input-gradient": "grad_x = (grad_rows @ weight).reshape(ctx.shape)",
-    "linear-weight-gradient": "grad_weight = grad_rows.T @ _rows(x)",
+    "linear-input-gradient": "grad_x = (grad_rows @ weight).reshape(ctx.shape) if needs_x else None",
+    "linear-weight-gradient": "grad_weight = grad_rows.T @ as_rows(x) if needs_weight else None",
     "nll-backward": """
         kept, labels, w, total = ctx.saved_arrays
         if ctx.reduction == "mean":

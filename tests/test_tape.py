@@ -270,7 +270,7 @@ def test_an_unrecorded_write_through_a_view_of_a_result_would_be_caught(monkeypa
 
 
 def test_a_gradient_that_was_broadcast_can_be_added_to() -> None:
-    x = wrap(np.array(3.0), requires_grad=True)
+    x = wrap(np.array(3.0)).requires_grad_()
     for _ in range(2):
         x.mean().backward()
     assert x.grad is not None

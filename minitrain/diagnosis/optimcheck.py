@@ -88,7 +88,7 @@ def record(
     if len(shapes) > 1 and steps > 2:
         sent[2][1] = None
 
-    params = [wrap(array.copy(), requires_grad=True) for array in start]
+    params = [wrap(array.copy()).requires_grad_() for array in start]
     half = (len(params) + 1) // 2
     groups = [{"params": part} for part in (params[:half], params[half:]) if part]
     optimizer = optimizer_class(groups, **(options or {}))
@@ -269,7 +269,7 @@ def check_optimizer(
 
 def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
     """No options, each option that is off by default switched on, and each pair; without what the reference refuses."""
-    param = wrap(np.zeros(1), requires_grad=True)
+    param = wrap(np.zeros(1)).requires_grad_()
     defaults = reference([param]).defaults
     off = [name for name in SWITCHED_ON if name in defaults and not defaults[name]]
     for count in range(3):

@@ -528,12 +528,14 @@ ops.Linear.backward
 linear-input-sign: sign
   dL/dx = -dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = Σ dL/dy over the batch.
   The layer sends back its gradient with the wrong sign. Its own weights learn, but the layers before it go uphill.
-- layout.product(  =>  -layout.product(
+- product(grad_rows, weight)  =>  -product(grad_rows, weight)
 linear-input-rows-missing: rows-missing
   dL/dx = dL/dy W of all samples but the last,  dL/dW = dL/dyᵀ x,  dL/db = Σ dL/dy over the batch.
   The loop over the batch ends one sample too early, and the last sample gets 0. The layers before never learn from it.
-- grad_x = layout.product(grad_rows, weight).reshape(ctx.shape)
-+ grad_x = np.zeros((len(grad_rows), weight.shape[1]), grad_rows.dtype)
+- grad_x = product(grad_rows, weight).reshape(ctx.shape) if needs_x else None
++ grad_x = None
++ if needs_x:
++     grad_x = np.zeros((len(grad_rows), weight.shape[1]), grad_rows.dtype)
 +     for i in range(len(grad_rows) - 1):
 +         grad_x[i] = grad_rows[i] @ weight
 +     grad_x = grad_x.reshape(ctx.shape)
@@ -541,37 +543,40 @@ linear-weight-transposed: transposed
   dL/dx = dL/dy W,  dL/dW = xᵀ dL/dy,  dL/db = Σ dL/dy over the batch.
   The weight has the shape (out, in), and so has its gradient, dL/dyᵀ x. xᵀ dL/dy is the transpose. In a layer with as
   many inputs as outputs the shape does not reveal it, and the layer learns nonsense.
-- layout.transposed_product(grad_rows, _rows(x))  =>  layout.transposed_product(grad_rows, _rows(x)).T
+- transposed_product(grad_rows, as_rows(x))  =>  transposed_product(grad_rows, as_rows(x)).T
 linear-weight-sign: sign
   dL/dx = dL/dy W,  dL/dW = -dL/dyᵀ x,  dL/db = Σ dL/dy over the batch.
   The minus of "go against the gradient" belongs to the optimizer, which subtracts. With a minus here as well the weight
   goes uphill. The loss may still fall, since the other layers learn around it.
-- layout.transposed_product(  =>  -layout.transposed_product(
+- transposed_product(  =>  -transposed_product(
 linear-weight-averaged: mean-twice
   dL/dx = dL/dy W,  dL/dW = 1/N · dL/dyᵀ x,  dL/db = Σ dL/dy over the batch.
   If the loss is a mean over the batch, its 1/N is in dL/dy already. Here it is applied a second time, and the weight
   learns N times too slowly, as if it had a smaller learning rate.
-- layout.transposed_product(grad_rows, _rows(x))  =>  layout.transposed_product(grad_rows, _rows(x)) / len(grad_rows)
+- transposed_product(grad_rows, as_rows(x))  =>  transposed_product(grad_rows, as_rows(x)) / len(grad_rows)
 linear-weight-of-the-last-sample: sum-missing
   dL/dx = dL/dy W,  dL/dW = (dL/dy)ᵀ x of the last sample,  dL/db = Σ dL/dy over the batch.
   A loop over the batch uses = where += is needed: each sample overwrites the one before, and the last one remains. With
   a batch of one nothing is wrong.
-- grad_weight = layout.transposed_product(grad_rows, _rows(x))
-+ for grad_row, row in zip(grad_rows, _rows(x), strict=True):
-+         grad_weight = np.outer(grad_row, row)
+- grad_weight = transposed_product(grad_rows, as_rows(x)) if needs_weight else None
++ grad_weight = None
++ for grad_row, row in zip(grad_rows, as_rows(x), strict=True) if needs_weight else ():
++     grad_weight = np.outer(grad_row, row)
 linear-weight-detached: detached
   dL/dx = dL/dy W,  dL/dW = 0,  dL/db = Σ dL/dy over the batch.
   `grad_weight + ...` makes a new array and drops it; `+=` was meant. The weight's gradient stays 0, and the layer keeps
   its first weights forever.
-- grad_weight = layout.transposed_product(grad_rows, _rows(x))
-+ grad_weight = np.zeros((grad_rows.shape[1], x.shape[-1]), grad_rows.dtype)
-+     for grad_row, row in zip(grad_rows, _rows(x), strict=True):
+- grad_weight = transposed_product(grad_rows, as_rows(x)) if needs_weight else None
++ grad_weight = None
++ if needs_weight:
++     grad_weight = np.zeros((grad_rows.shape[1], x.shape[-1]), grad_rows.dtype)
++     for grad_row, row in zip(grad_rows, as_rows(x), strict=True):
 +         grad_weight + np.outer(grad_row, row)
 linear-bias-not-summed: sum-missing
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = dL/dy.
   The same bias was added to every row of the batch, so it gets the sum of all rows' gradients. Here it gets a matrix
   (N, out), while its shape is (out,).
-- layout.pairwise_sum(grad_rows, (0,))  =>  grad_rows
+- pairwise_sum(grad_rows, (0,))  =>  grad_rows
 linear-bias-summed-over-the-outputs: sum-wrong-axis
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = Σ dL/dy over the outputs.
   The sum must run over the batch, axis 0, along which the bias was repeated. Over axis 1 the result has one number per
@@ -581,11 +586,11 @@ linear-bias-averaged: mean-twice
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = 1/N · Σ dL/dy over the batch.
   This is mean() where sum() is needed. The 1/N of the loss is in dL/dy already. Applied a second time, it makes the
   bias learn N times too slowly, which few people ever notice.
-- layout.pairwise_sum(grad_rows, (0,))  =>  grad_rows.mean(axis=0)
+- pairwise_sum(grad_rows, (0,))  =>  grad_rows.mean(axis=0)
 linear-bias-of-the-first-sample: sum-missing
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = dL/dy of the first sample.
   Every sample used the bias, so their gradients add up. Here the bias learns from the first sample of each batch alone.
-- layout.pairwise_sum(grad_rows, (0,))  =>  grad_rows[0]
+- pairwise_sum(grad_rows, (0,))  =>  grad_rows[0]
 linear-bias-forgotten: detached
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  no dL/db.
   The bias requires a gradient and gets none, so it keeps its first value. The weights learn, and may compensate for it.

@@ -270,7 +270,7 @@ def _of_cross_entropy(log_softmax: type[Function], rng: np.random.Generator) -> 
     def cross_entropy(scores: Tensor) -> Tensor:
         return apply(ops.NLLLoss, apply(log_softmax, scores, dim=1), wrap(target), weight, **options)
 
-    return check_gradients(cross_entropy, wrap(x, requires_grad=True))
+    return check_gradients(cross_entropy, wrap(x).requires_grad_())
 
 
 def _of_the_tape(specimen: Specimen, seed: int) -> Any:
@@ -294,7 +294,7 @@ def _of_the_tape(specimen: Specimen, seed: int) -> Any:
         return result
 
     a, b = _two_of_one_shape(np.random.default_rng(seed)).inputs
-    return check_gradients(function, (wrap(a, requires_grad=True), wrap(b, requires_grad=True)), seed=seed)
+    return check_gradients(function, (wrap(a).requires_grad_(), wrap(b).requires_grad_()), seed=seed)
 
 
 def _of_an_optimizer(specimen: Specimen, place: str, seed: int) -> Finding:

@@ -92,15 +92,15 @@ nll-positive: values
 nll-weight-of-class-0: values
   y_i = -w[0] · x[i, t_i].
   Each row needs the weight of its own class. Here every row has the weight of class 0.
-- weight[labels]  =>  weight[0]
+- (weight[labels], np.sum(weight[labels]))  =>  (weight[0], weight[0])
 nll-counts-ignored-rows: values
   y = Σ y_i / (the number of all rows).
   Rows with ignore_index do not count, in the sum or in the number that the mean divides by.
-- total = kept.size if  =>  total = target.size if
+- (1, kept.size) if  =>  (1, target.size) if
 nll-last-sample-dropped: values
   y = the loss of all samples but the last.
   The loss leaves out the last sample of each batch, as a loop does that ends one too early.
-- np.flatnonzero(labels != ignore_index)  =>  np.flatnonzero(labels != ignore_index)[:-1]
+- np.flatnonzero(target != ignore_index)  =>  np.flatnonzero(target != ignore_index)[:-1]
 
 ops.NLLLoss.backward
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.nn import checks, further
-from minitrain.nn.soft_targets import cross_entropy_of_probabilities, smoothed
+from minitrain.nn.soft_targets import cross_entropy_of_soft_targets
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
@@ -121,14 +121,11 @@ def cross_entropy(
     label_smoothing: from 0 to 1, the share of each target that is spread evenly over all classes.
     """
     checks.check_reduction(reduction, size_average, reduce)
-    checks.check_cross_entropy(input, target, label_smoothing)
+    labels = checks.check_cross_entropy(input, target, weight, ignore_index, label_smoothing)
     log_probs = apply(ops.LogSoftmax, input, dim=min(input.array.ndim - 1, 1))
-    if target.array.shape == input.array.shape and target.array.dtype.kind == "f":
-        return cross_entropy_of_probabilities(log_probs, target, weight, ignore_index, reduction, label_smoothing)
-    loss = nll_loss(log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
-    if label_smoothing:
-        loss = smoothed(loss, label_smoothing, log_probs, target, weight, ignore_index, reduction)
-    return loss
+    if label_smoothing or not labels:
+        return cross_entropy_of_soft_targets(log_probs, target, weight, ignore_index, reduction, label_smoothing)
+    return apply(ops.NLLLoss, log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
 def __getattr__(name: str) -> Any:

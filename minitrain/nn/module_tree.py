@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor
@@ -31,30 +31,13 @@ class ModuleTree:
             object.__setattr__(self, name, {})
         object.__setattr__(self, "_not_saved", set())
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # What a name was registered as it stays, until a Parameter or a Module takes its place.
-        if isinstance(value, Parameter) or name in self.__dict__.get("_parameters", {}):
-            self._make_way(name, "_parameters")
-            self.register_parameter(name, value)
-        elif isinstance(value, ModuleTree) or name in self.__dict__.get("_modules", {}):
-            self._make_way(name, "_modules")
-            self.register_module(name, value)
-        elif name in self.__dict__.get("_buffers", {}):
-            self.register_buffer(name, value)
-        else:
-            object.__setattr__(self, name, value)
-
     def _make_way(self, name: str, kind: str) -> None:
         """Forget what stands under this name as another kind of attribute."""
         for other in {"_parameters", "_buffers", "_modules"} - {kind}:
             self.__dict__.get(other, {}).pop(name, None)
         self.__dict__.pop(name, None)
 
-    def __getattr__(self, name: str) -> Any:
-        attributes = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            if kind in attributes and name in attributes[kind]:  # before super().__init__() no kind is there
-                return attributes[kind][name]
+    def _explain_missing(self, name: str) -> NoReturn:
         told = advice(f"nn.Module.{name}") if name in ("cuda", "half", "bfloat16") else ""
         hint = f": minitrain does not offer it: {told}" if told else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")

@@ -55,11 +55,9 @@ class NLLLoss(Function):
         # rows: one row of x for each label; kept: the numbers of those that count
         class_dim = 0 if x.ndim == 1 else 1
         rows = x if x.ndim == 2 else np.moveaxis(x, class_dim, -1).reshape(target.size, x.shape[class_dim])
-        labels = target.reshape(-1)
-        kept = np.flatnonzero(labels != ignore_index)
-        labels = labels[kept]
-        w = 1 if weight is None else weight[labels]
-        total = kept.size if weight is None else np.sum(w)
+        kept = np.flatnonzero(target != ignore_index)
+        labels = target.reshape(-1)[kept]
+        w, total = (1, kept.size) if weight is None else (weight[labels], np.sum(weight[labels]))
         losses = -w * rows[kept, labels]
         ctx.shape, ctx.class_dim, ctx.target_shape, ctx.reduction = x.shape, class_dim, target.shape, reduction
         ctx.save_for_backward(kept, labels, w, total)
@@ -76,12 +74,11 @@ class NLLLoss(Function):
             grad_y = grad_y / total
         elif ctx.reduction == "none":
             grad_y = grad_y.reshape(-1)[kept]
-        classes = ctx.shape[ctx.class_dim]
-        grad_rows = np.zeros((math.prod(ctx.target_shape), classes), grad_y.dtype)
+        grad_rows = np.zeros((math.prod(ctx.target_shape), ctx.shape[ctx.class_dim]), grad_y.dtype)
         grad_rows[kept, labels] = -w * grad_y
         if len(ctx.shape) == 2:
             return grad_rows, None, None
-        return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
+        return np.moveaxis(grad_rows.reshape(*ctx.target_shape, grad_rows.shape[1]), -1, ctx.class_dim), None, None
 
 
 class MSELoss(Function):

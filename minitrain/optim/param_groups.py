@@ -41,7 +41,7 @@ LABELS = {
 class ParamGroups:
     """Groups of parameters with their options, and a state for each parameter."""
 
-    _opt_called = False  # whether step() was called: schedulers warn if not
+    _opt_called: bool  # whether step() was called since a scheduler was made, which sets this
 
     def __init__(self, params: Params, defaults: dict[str, Any], **switches: bool | None) -> None:
         self.defaults = _offered({**defaults, **switches})
@@ -176,10 +176,7 @@ class ParamGroups:
         """Call the pre-step hooks, then the closure with gradients on, and return the closure's result."""
         for hook in tuple(self._pre_hooks.values()):
             hook(self, (), {} if closure is None else {"closure": closure})
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = None if closure is None else enable_grad()(closure)()
         if anomaly_mode.watcher is not None:
             anomaly_mode.watcher.before_step(self)
         return loss
@@ -188,7 +185,6 @@ class ParamGroups:
         """Report the step to anomaly detection, to schedulers and to the post-step hooks."""
         if anomaly_mode.watcher is not None:
             anomaly_mode.watcher.after_step(self)
-        self._opt_called = True
         for hook in tuple(self._post_hooks.values()):
             hook(self, (), {})
 

@@ -135,15 +135,12 @@ class Generator:
 
     def _words32(self, count: int) -> NDArray[np.uint32]:
         """The stream's next words, shape (count,)."""
-        if count == 0:  # where RandomState.bytes would take one
-            return np.empty(0, np.uint32)
-        self._just_seeded = False
-        return np.frombuffer(self._twister.bytes(4 * count), "<u4")
+        self._just_seeded &= count == 0
+        return np.frombuffer(self._twister.bytes(4 * count) if count else b"", "<u4")  # bytes(0) would take a word
 
     def _words64(self, count: int) -> NDArray[np.uint64]:
         """Pairs of words as one, the first in the high half, shape (count,)."""
-        pairs = self._words32(2 * count).reshape(count, 2)
-        return pairs[:, ::-1].copy().view("<u8").reshape(count)
+        return self._words32(2 * count).reshape(count, 2)[:, ::-1].copy().view("<u8").reshape(count)
 
 
 default_generator = Generator()

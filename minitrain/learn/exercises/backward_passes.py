@@ -237,15 +237,15 @@ EXERCISES = (
         track=BACKWARD,
         title="A layer's gradient for the layer before it",
         target="ops.Linear.backward",
-        gap=("grad_x = layout", "grad_x = layout"),
+        gap=("grad_x =", "grad_x ="),
         minutes=10,
         why="This gradient continues to the earlier layers. Without it, only the last layer learns.",
-        task="Set grad_x, dL/dx, in x's shape, ctx.shape. grad_rows is dL/dy as a matrix (N, out), and weight is "
-        "(out, in).",
+        task="Set grad_x, dL/dx, in x's shape, ctx.shape; None if needs_x is False. grad_rows is dL/dy as a matrix "
+        "(N, out), and weight is (out, in).",
         hints=(
             "dL/dx must be (N, in). Which product of grad_rows (N, out) and weight (out, in) has that shape?",
             "y = x Wᵀ, so dy/dx is Wᵀ, and backward multiplies by its transpose: dL/dx = dL/dy W.",
-            "grad_x = (grad_rows @ weight).reshape(ctx.shape)",
+            "grad_x = (grad_rows @ weight).reshape(ctx.shape) if needs_x else None",
         ),
         probes=(cases.LINEAR,),
         program=programs.classify,
@@ -256,16 +256,16 @@ EXERCISES = (
         track=BACKWARD,
         title="What the weights learn from",
         target="ops.Linear.backward",
-        gap=("grad_weight = layout", "grad_weight = layout"),
+        gap=("grad_weight =", "grad_weight ="),
         minutes=10,
         why="Each weight connects one input to one output. Its gradient is that input times the gradient of that "
         "output, summed over the batch.",
-        task="Set grad_weight, dL/dW, in the weight's shape (out, in). grad_rows is dL/dy as a matrix (N, out), and "
-        "_rows(x) is x as a matrix (N, in).",
+        task="Set grad_weight, dL/dW, in the weight's shape (out, in); None if needs_weight is False. grad_rows is "
+        "dL/dy as a matrix (N, out), and as_rows(x) is x as a matrix (N, in).",
         hints=(
             "The matrix product already sums over the N samples, if N is the axis that disappears.",
             "(out, N) @ (N, in) is (out, in).",
-            "grad_weight = grad_rows.T @ _rows(x)",
+            "grad_weight = grad_rows.T @ as_rows(x) if needs_weight else None",
         ),
         probes=(cases.LINEAR,),
         program=programs.classify,
@@ -276,14 +276,15 @@ EXERCISES = (
         track=BACKWARD,
         title="What the bias learns from",
         target="ops.Linear.backward",
-        gap=("grad_bias = layout", "grad_bias = layout"),
+        gap=("grad_bias =", "grad_bias ="),
         minutes=5,
         why="The same bias is added to every sample of the batch, so every sample contributes to its gradient.",
-        task="Set grad_bias, dL/db, in the bias's shape (out,). grad_rows is dL/dy as a matrix (N, out).",
+        task="Set grad_bias, dL/db, in the bias's shape (out,); None if needs_bias is False. grad_rows is dL/dy as a "
+        "matrix (N, out).",
         hints=(
             "The bias was broadcast: one row was added to N rows. What does backward do with copies?",
             "Sum over the batch, which is axis 0.",
-            "grad_bias = grad_rows.sum(axis=0)",
+            "grad_bias = grad_rows.sum(axis=0) if needs_bias else None",
         ),
         probes=(cases.LINEAR,),
         program=programs.classify,

@@ -37,10 +37,10 @@ EXERCISES = (
         why="Nearly all of a network's parameters, and nearly all of its computing time, are in this one product.",
         task="Compute y and save only what backward needs: x if the weight requires a gradient, the weight if x "
         "does, and None in place of an array that is not needed. backward also reads x's shape from ctx.shape. The "
-        "bias may be None. x may have more than two axes: _rows(x) is a matrix with a row for each sample.",
+        "bias may be None. x may have more than two axes: as_rows(x) is a matrix with a row for each sample.",
         hints=(
             "The weight is (out, in): row i belongs to output i. Which way round must it be in x @ ... ?",
-            "weight.T has the shape (in, out), so _rows(x) @ weight.T is (N, out). Broadcasting adds the bias (out,) "
+            "weight.T has the shape (in, out), so as_rows(x) @ weight.T is (N, out). Broadcasting adds the bias (out,) "
             "to each row.",
             "needs_x, needs_weight, _ = ctx.needs_input_grad; "
             "ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None); ctx.shape = x.shape",
@@ -117,7 +117,7 @@ EXERCISES = (
         minutes=10,
         why="A row holds a log-probability for every class. The loss looks at only one of them: that of the right "
         "class.",
-        task="kept (K,) holds the indices of the rows that count, labels (K,) their classes. Three lines are missing. "
+        task="kept (K,) holds the indices of the rows that count, labels (K,) their classes. Two lines are missing. "
         "w is the weight of each of these rows (K,), or 1 without class weights (weight is None). total is the sum "
         "of the weights, which the mean divides by. losses is the loss of each row (K,).",
         hints=(
@@ -128,7 +128,7 @@ EXERCISES = (
             "w, total = (1, kept.size) if weight is None else (weight[labels], weight[labels].sum()); "
             "losses = -w * rows[kept, labels]",
         ),
-        gap=("w = 1 if", "losses ="),
+        gap=("w, total =", "losses ="),
         probes=(cases.NLL,),
         program=programs.classify,
         faults=("nll-positive", "nll-weight-of-class-0", "nll-counts-ignored-rows"),

@@ -8,6 +8,10 @@ from typing import Any
 from minitrain.optim.optimizer import Optimizer
 
 
+def _note_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    optimizer._opt_called = True
+
+
 class LRScheduler:
     """Sets the learning rate of each group of an optimizer, at its creation and at each step().
 
@@ -35,6 +39,9 @@ class LRScheduler:
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        if not hasattr(optimizer, "_opt_called"):
+            optimizer._opt_called = False  # whether step() was called since
+            optimizer.register_step_post_hook(_note_step)
         self._initial_step()
 
     def _initial_step(self) -> None:
