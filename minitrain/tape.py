@@ -47,9 +47,10 @@ class Node(NodeBase):
 class AccumulateGrad(NamedTuple):
     """Where a leaf's gradient arrives, to be added to variable.grad, which has this shape and dtype.
 
-    All uses of a leaf have equal ones, so that their gradients add up.
+    Each use of a leaf makes one. They are equal, since the leaf's id comes first, and so their gradients add up.
     """
 
+    leaf: int
     variable: Variable
     result_shape: tuple[int, ...]
     result_dtype: np.dtype[Any]
@@ -91,7 +92,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
         if node._hooks:
             grad = node._hooks.run(grad)
         if node._retain_for is not None and (variable := node._retain_for()) is not None:
-            pending[AccumulateGrad(variable, grad.shape, grad.dtype)] = grad
+            pending[AccumulateGrad(id(variable), variable, grad.shape, grad.dtype)] = grad
         input_gradients = node.input_gradients(grad) if watcher is None else watcher.input_gradients(node, grad)
         if not retain_graph:
             node.free()

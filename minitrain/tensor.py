@@ -42,6 +42,7 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
         result._become_view(inputs, function, options)
     if isinstance(ctx, Node):
         result._grad_fn, result._requires_grad = ctx, True
+        ctx.result_shape, ctx.result_dtype = result.array.shape, result.array.dtype
         ctx.guard(inputs, result)
     if anomaly_mode.watcher is not None:
         anomaly_mode.watcher.after_forward(function, ctx, inputs, options, result)
@@ -85,7 +86,7 @@ class Tensor(TensorMethods):
         if self._base is not None and self._version.number != self._born_at_version:
             self._renew_history()
         if self._grad_fn is None and self._requires_grad:
-            return AccumulateGrad(self, self.array.shape, self.array.dtype)
+            return AccumulateGrad(id(self), self, self.array.shape, self.array.dtype)
         return self._grad_fn
 
     def backward(

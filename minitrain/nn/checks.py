@@ -139,7 +139,7 @@ def check_cross_entropy(
 ) -> bool:
     """Whether target holds labels, not probabilities. Raises as check_nll_loss does, and for a bad label_smoothing."""
     check_tensors("cross_entropy", input=input, target=target)
-    if label_smoothing or input.array.ndim != 2 or target.array.ndim != 1:
+    if label_smoothing or input.array.ndim != 2 or input.array.dtype.kind != "f" or target.array.ndim != 1:
         _explain_cross_entropy(input, target, label_smoothing)
     labels = target.array.shape != input.array.shape or target.array.dtype.kind != "f"
     if labels:

@@ -53,8 +53,7 @@ class NodeBase(Context):
         return f"<{self.name()} object at {id(self):#x}>"
 
     def guard(self, inputs: Sequence[Any], result: Variable) -> None:
-        """Note what backward relies on: the result's shape and dtype, and the version of each Tensor that was saved."""
-        self.result_shape, self.result_dtype = result.array.shape, result.array.dtype
+        """Note the versions of those inputs, and of the result, that forward saved: backward needs these values."""
         saved, self._versions = {*map(id, self._saved)}, []
         for place, x in enumerate((result, *inputs)):
             if id(getattr(x, "array", self)) in saved:
