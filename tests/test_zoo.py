@@ -17,7 +17,7 @@ from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.diagnosis.source_edit import body_of, edited, entries
 from minitrain.mistakes.catalogue import CATALOGUE, SPECIMENS
 from minitrain.mistakes.specimen import Specimen
-from minitrain.mistakes.table import EXAMPLES, Example, description, examine, find, table
+from minitrain.mistakes.table import EXAMPLES, Example, description, find, table
 from minitrain.ops import Array, Function
 
 GRADIENTS = [
@@ -256,10 +256,6 @@ def test_of_a_mistake_that_no_check_can_name_the_description_says_what_finds_it(
     assert "a comparison with the right values finds it" in description(specimen)
     with pytest.raises(ValueError, match="only a comparison with the right values"):
         find(specimen)
-
-
-def test_examine_gives_the_mistakes() -> None:
-    assert examine(SPECIMENS["sub-sign-forgotten"])[0].name == "sign"
 
 
 # --- no false alarm ---------------------------------------------------------------------------------------------------
