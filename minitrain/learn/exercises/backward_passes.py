@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
-
-BACKWARD = "Backward passes"
 
 NEEDS = (
     "ctx.needs_input_grad says which inputs require a gradient. Return None for the others; forward did not save what "
     "only they would need."
 )
 
+exercise = functools.partial(Exercise, track="Backward passes")
+
 EXERCISES = (
-    Exercise(
+    exercise(
         name="neg-backward",
-        track=BACKWARD,
         title="Your first backward pass",
         target="ops.Neg.backward",
         minutes=5,
@@ -32,9 +33,8 @@ EXERCISES = (
         program=programs.formulas,
         faults=("neg-sign-forgotten", "neg-without-the-chain-rule"),
     ),
-    Exercise(
+    exercise(
         name="exp-backward",
-        track=BACKWARD,
         title="The function that is its own derivative",
         target="ops.Exp.backward",
         minutes=5,
@@ -50,9 +50,8 @@ EXERCISES = (
         program=programs.formulas,
         faults=("exp-at-the-output", "exp-without-the-chain-rule", "exp-passes-on"),
     ),
-    Exercise(
+    exercise(
         name="relu-backward",
-        track=BACKWARD,
         title="A gate for gradients",
         target="ops.ReLU.backward",
         minutes=5,
@@ -68,9 +67,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("relu-mask-inverted", "relu-passes-at-zero", "relu-mask-of-the-gradient"),
     ),
-    Exercise(
+    exercise(
         name="flatten-backward",
-        track=BACKWARD,
         title="Nothing is computed, but there is a gradient",
         target="ops.Flatten.backward",
         minutes=5,
@@ -86,9 +84,8 @@ EXERCISES = (
         program=programs.by_rows,
         faults=("flatten-in-fortran-order", "flatten-not-undone"),
     ),
-    Exercise(
+    exercise(
         name="sum-backward",
-        track=BACKWARD,
         title="Every term of a sum counts equally",
         target="ops.Sum.backward",
         minutes=10,
@@ -107,9 +104,8 @@ EXERCISES = (
         program=programs.formulas,
         faults=("sum-without-the-chain-rule", "sum-as-if-a-mean"),
     ),
-    Exercise(
+    exercise(
         name="mean-backward",
-        track=BACKWARD,
         title="The 1/n that is so often forgotten",
         target="ops.Mean.backward",
         minutes=5,
@@ -125,9 +121,8 @@ EXERCISES = (
         program=programs.formulas,
         faults=("mean-as-if-a-sum", "mean-of-all-entries", "mean-multiplies"),
     ),
-    Exercise(
+    exercise(
         name="unbroadcast",
-        track=BACKWARD,
         title="What broadcasting copied, backward adds up",
         target="ops.unbroadcast",
         minutes=15,
@@ -151,9 +146,8 @@ EXERCISES = (
             "unbroadcast-takes-the-largest",
         ),
     ),
-    Exercise(
+    exercise(
         name="add-backward",
-        track=BACKWARD,
         title="One gradient for two operands",
         target="ops.Add.backward",
         minutes=5,
@@ -169,9 +163,8 @@ EXERCISES = (
         program=programs.formulas,
         faults=("add-negates-b", "add-without-unbroadcast"),
     ),
-    Exercise(
+    exercise(
         name="mul-backward",
-        track=BACKWARD,
         title="Each factor's gradient is the other factor",
         target="ops.Mul.backward",
         minutes=10,
@@ -189,9 +182,8 @@ EXERCISES = (
         program=programs.gated,
         faults=("mul-without-the-chain-rule", "mul-without-unbroadcast"),
     ),
-    Exercise(
+    exercise(
         name="index-backward",
-        track=BACKWARD,
         title="Back to where it came from, twice if needed",
         target="ops.Index.backward",
         minutes=10,
@@ -209,9 +201,8 @@ EXERCISES = (
         program=programs.formulas,
         faults=("index-overwrites", "index-starts-from-ones"),
     ),
-    Exercise(
+    exercise(
         name="matmul-backward",
-        track=BACKWARD,
         title="The gradients of a matrix product are matrix products",
         target="ops.Matmul.backward",
         minutes=20,
@@ -232,9 +223,8 @@ EXERCISES = (
         program=programs.formulas,
         faults=("matmul-half-of-a", "matmul-sign-of-b"),
     ),
-    Exercise(
+    exercise(
         name="linear-input-gradient",
-        track=BACKWARD,
         title="A layer's gradient for the layer before it",
         target="ops.Linear.backward",
         gap=("grad_x = layout", "grad_x = layout"),
@@ -251,9 +241,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("linear-input-sign", "linear-input-as-rows"),
     ),
-    Exercise(
+    exercise(
         name="linear-weight-gradient",
-        track=BACKWARD,
         title="What the weights learn from",
         target="ops.Linear.backward",
         gap=("grad_weight = layout", "grad_weight = layout"),
@@ -271,9 +260,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("linear-weight-averaged", "linear-weight-sign", "linear-weight-transposed"),
     ),
-    Exercise(
+    exercise(
         name="linear-bias-gradient",
-        track=BACKWARD,
         title="What the bias learns from",
         target="ops.Linear.backward",
         gap=("grad_bias = layout", "grad_bias = layout"),
@@ -289,9 +277,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("linear-bias-averaged", "linear-bias-of-the-first-sample"),
     ),
-    Exercise(
+    exercise(
         name="mse-backward",
-        track=BACKWARD,
         title="The first gradient of the walk back",
         target="ops.MSELoss.backward",
         minutes=10,
@@ -308,9 +295,8 @@ EXERCISES = (
         program=programs.regress,
         faults=("mse-two-forgotten", "mse-target-sign"),
     ),
-    Exercise(
+    exercise(
         name="softmax-backward",
-        track=BACKWARD,
         title="Every input changes every output",
         target="ops.Softmax.backward",
         minutes=15,
@@ -327,9 +313,8 @@ EXERCISES = (
         program=programs.gated,
         faults=("softmax-along-the-wrong-axis", "softmax-adds-the-sum"),
     ),
-    Exercise(
+    exercise(
         name="log-softmax-backward",
-        track=BACKWARD,
         title="Probability minus truth",
         target="ops.LogSoftmax.backward",
         minutes=15,
@@ -345,9 +330,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("log-softmax-exp-forgotten", "log-softmax-along-the-wrong-axis", "log-softmax-adds-the-sum"),
     ),
-    Exercise(
+    exercise(
         name="nll-backward",
-        track=BACKWARD,
         title="A gradient for one class in each row",
         target="ops.NLLLoss.backward",
         minutes=15,

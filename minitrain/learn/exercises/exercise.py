@@ -80,6 +80,7 @@ class Exercise:
         whole: replace the whole body, even where the learner writes only a part of it.
         """
         check = f"Check it: minitrain learn check {self.name}\nStuck?    minitrain learn hint {self.name}"
+        script = textwrap.indent(textwrap.dedent(self.script).strip(), "    ")
         parts = [f"{self.name}: {self.title}", *[textwrap.fill(text, 100) for text in (self.why, self.task)], check]
         return learner_file(
             self.piece,
@@ -87,7 +88,7 @@ class Exercise:
             introduction="\n\n".join(parts),
             given=self.given,
             gap=None if whole else self.gap,
-            program=self.script,
+            program=f'if __name__ == "__main__":\n{script}' if script else "",
         )
 
     def arrays(self) -> dict[str, Array]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
-FORWARD = "Forward passes"
+exercise = functools.partial(Exercise, track="Forward passes")
 
 EXERCISES = (
-    Exercise(
+    exercise(
         name="relu-forward",
-        track=FORWARD,
         title="The ramp that lets a network bend",
         target="ops.ReLU.forward",
         minutes=5,
@@ -28,9 +29,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("relu-takes-the-smaller", "relu-saves-the-negative"),
     ),
-    Exercise(
+    exercise(
         name="linear-forward",
-        track=FORWARD,
         title="A layer: every output listens to every input",
         target="ops.Linear.forward",
         minutes=10,
@@ -50,9 +50,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("linear-bias-subtracted", "linear-axes-reversed", "linear-bias-not-added"),
     ),
-    Exercise(
+    exercise(
         name="softmax-forward",
-        track=FORWARD,
         title="Scores into probabilities, without overflow",
         target="ops.Softmax.forward",
         minutes=10,
@@ -71,9 +70,8 @@ EXERCISES = (
         program=programs.gated,
         faults=("softmax-overflows", "softmax-sums-over-the-last-axis"),
     ),
-    Exercise(
+    exercise(
         name="log-softmax-forward",
-        track=FORWARD,
         title="The logarithm of a probability, without the probability",
         target="ops.LogSoftmax.forward",
         minutes=10,
@@ -90,9 +88,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("log-softmax-overflows", "log-softmax-adds-the-logarithm", "log-softmax-saves-its-input"),
     ),
-    Exercise(
+    exercise(
         name="mse-forward",
-        track=FORWARD,
         title="How far off, squared",
         target="ops.MSELoss.forward",
         minutes=5,
@@ -109,9 +106,8 @@ EXERCISES = (
         program=programs.regress,
         faults=("mse-of-absolute-values", "mse-divided-by-the-rows"),
     ),
-    Exercise(
+    exercise(
         name="nll-forward",
-        track=FORWARD,
         title="The loss of a classifier: how likely was the right class?",
         target="ops.NLLLoss.forward",
         minutes=10,

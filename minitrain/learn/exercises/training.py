@@ -9,12 +9,11 @@ from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 from minitrain.nn import init
 
-TRAINING = "Training"
+exercise = functools.partial(Exercise, track="Training")
 
 EXERCISES = (
-    Exercise(
+    exercise(
         name="train-step",
-        track=TRAINING,
         title="Three lines in the right order",
         target="loops.train_loop",
         gap=("loss.backward()", "optimizer.zero_grad()"),
@@ -31,9 +30,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("train-loop-without-zero-grad", "train-loop-steps-first"),
     ),
-    Exercise(
+    exercise(
         name="train-loop",
-        track=TRAINING,
         title="The training loop",
         target="loops.train_loop",
         minutes=15,
@@ -57,9 +55,8 @@ EXERCISES = (
             "train-loop-restarts-its-count",
         ),
     ),
-    Exercise(
+    exercise(
         name="test-loop",
-        track=TRAINING,
         title="How good is it?",
         target="loops.test_loop",
         minutes=10,
@@ -77,9 +74,8 @@ EXERCISES = (
         program=programs.tested,
         faults=("test-loop-takes-the-worst-class", "test-loop-averages-over-samples", "test-loop-in-training-mode"),
     ),
-    Exercise(
+    exercise(
         name="xavier",
-        track=TRAINING,
         title="How large should the initial weights be?",
         target="nn.init.xavier_uniform_",
         minutes=10,
@@ -97,9 +93,8 @@ EXERCISES = (
         program=functools.partial(programs.classify, initialise=init.xavier_uniform_),
         faults=("xavier-without-gain", "xavier-of-fan-in-only", "xavier-positive"),
     ),
-    Exercise(
+    exercise(
         name="kaiming",
-        track=TRAINING,
         title="Initial weights before a ReLU",
         target="nn.init.kaiming_uniform_",
         minutes=10,
@@ -118,9 +113,8 @@ EXERCISES = (
         program=programs.classify,
         faults=("kaiming-bound-is-the-deviation", "kaiming-like-xavier", "kaiming-ignores-the-mode"),
     ),
-    Exercise(
+    exercise(
         name="linear-parameters",
-        track=TRAINING,
         title="The initial parameters of a layer",
         target="nn.layers.Linear.reset_parameters",
         given=("__init__",),
