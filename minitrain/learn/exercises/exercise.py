@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import io
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,28 +113,26 @@ class Exercise:
         if stage == "torch":
             from minitrain.with_torch import exercise_references as twins
 
-            arrays = {label: array for probe in self.probes for label, array in probe.twin(twins)}
-            return {"labels": list(arrays)}, packed(arrays)
-        arrays = self.arrays()
+            return {}, packed({label: array for probe in self.probes for label, array in probe.twin(twins)})
+        arrays = packed(self.arrays())
         right, measured = [], 0
         for probe in self.probes:
             found = probe.report()
             if found.wrong is not None:
-                return {"labels": list(arrays), "wrong": found.wrong}, packed(arrays)
+                return {"wrong": found.wrong}, arrays
             right += [found.right] if found.right else []
             measured += found.measured
-        answer = {"labels": list(arrays), "wrong": None, "right": "\n".join(right), "measured": measured}
-        return answer, packed(arrays)
+        return {"wrong": None, "right": "\n".join(right), "measured": measured}, arrays
 
 
 def packed(arrays: Mapping[str, Array]) -> bytes:
-    """The arrays in NumPy's file format, without their names."""
+    """The arrays in NumPy's file format."""
     file = io.BytesIO()
-    np.savez(file, *arrays.values())
+    np.savez(file, **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 
-def unpacked(labels: Sequence[str], data: bytes) -> dict[str, Array]:
-    """The arrays that packed() wrote, with their names."""
+def unpacked(data: bytes) -> dict[str, Array]:
+    """The arrays that packed() wrote."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {label: arrays[f"arr_{i}"] for i, label in enumerate(labels)}
+        return dict(arrays)
