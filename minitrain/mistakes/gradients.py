@@ -30,8 +30,7 @@ ops.Sub.backward
 
 sub-sign-forgotten: sign
   dL/da = dL/dy,  dL/db = dL/dy.
-  What is subtracted moves y the other way, so its gradient has the opposite sign. Copied from Add, b is pushed the
-  wrong way in every step, while a learns as it should.
+  What is subtracted moves y the other way, so its gradient has the opposite sign. Here b goes uphill in every step.
 - unbroadcast(-grad_y, shape_b)  =>  unbroadcast(grad_y, shape_b)
 
 ops.Mul.forward
@@ -46,14 +45,12 @@ ops.Mul.backward
 
 mul-without-the-chain-rule: grad-output-missing
   dL/da = b,  dL/db = a.
-  This is dy/da, as it stands in a table of derivatives. It still has to be multiplied by dL/dy. It is right only where
-  the product is itself the loss, and dL/dy is 1.
+  This is dy/da, as in a table of derivatives, without the factor dL/dy. It is right only where the product is the loss.
 - grad_y * b  =>  np.ones_like(grad_y) * b
 - grad_y * a  =>  np.ones_like(grad_y) * a
 mul-without-unbroadcast: sum-missing
   dL/da = dL/dy · b,  dL/db = dL/dy · a, each in the shape of y.
-  A factor that broadcasting repeated, such as one scale per column, gets one gradient per copy. They still have to be
-  added up along the axes that broadcasting created.
+  A factor that broadcasting repeated, such as one scale per column, gets a gradient per copy. They must be added up.
 - unbroadcast(grad_y * b, shape_a)  =>  grad_y * b
 - unbroadcast(grad_y * a, shape_b)  =>  grad_y * a
 
@@ -61,13 +58,11 @@ ops.Div.backward
 
 div-sign-forgotten: sign
   dL/da = dL/dy / b,  dL/db = dL/dy · a / b².
-  A larger denominator makes a smaller quotient: the derivative of 1/b is -1/b². Without the minus sign b moves the
-  wrong way.
+  A larger denominator makes a smaller quotient: the derivative of 1/b is -1/b². Without the minus, b goes uphill.
 - unbroadcast(-grad_y  =>  unbroadcast(grad_y
 div-square-forgotten: operand
   dL/da = dL/dy / b,  dL/db = -dL/dy · a / b.
-  The derivative of 1/b is -1/b²: it divides by b once more than y does. Near b = 1 this hardly shows. The gradient is
-  too small where |b| < 1, and too large elsewhere.
+  The derivative of 1/b is -1/b². Near b = 1 the missing 1/b hardly shows. Elsewhere the gradient is too small or large.
 - (a / b / b)  =>  (a / b)
 div-multiplies: operand
   dL/da = dL/dy · b,  dL/db = -dL/dy · a / b².
@@ -75,8 +70,7 @@ div-multiplies: operand
 - grad_y / b, shape_a  =>  grad_y * b, shape_a
 div-returns-in-the-wrong-order: inputs-swapped
   dL/da = -dL/dy · a / b²,  dL/db = dL/dy / b.
-  Both formulas are right, but returned in the wrong order: backward's i-th result belongs to forward's i-th input.
-  Where both inputs have the same shape, nothing complains.
+  backward's i-th result belongs to forward's i-th input. Where both inputs have the same shape, nothing complains.
 - unbroadcast(grad_y / b, shape_a)  =>  unbroadcast(-grad_y * (a / b / b), shape_a)
 - unbroadcast(-grad_y * (a / b / b), shape_b)  =>  unbroadcast(grad_y / b, shape_b)
 
@@ -84,8 +78,7 @@ ops.Pow.backward
 
 pow-exponent-not-lowered: operand
   dL/da = dL/dy · b · a^b,  dL/db = dL/dy · y · ln a.
-  The derivative of a^b is b · a^(b-1): the exponent becomes a factor and is lowered by one. Without lowering it there
-  is one factor a too many.
+  The derivative of a^b is b · a^(b-1): the exponent becomes a factor and is lowered by one. Here one a is too many.
 - np.power(a, b - 1)  =>  np.power(a, b)
 pow-factor-forgotten: operand
   dL/da = dL/dy · a^(b-1),  dL/db = dL/dy · y · ln a.
@@ -93,14 +86,12 @@ pow-factor-forgotten: operand
 - (b * np.power(a, b - 1))  =>  np.power(a, b - 1)
 pow-of-zero: not-finite
   dL/da = dL/dy · b · a^(b-1),  dL/db = dL/dy · y · ln a, also where a = 0.
-  0^b is 0 for every b > 0, so its derivative with respect to b is 0. But there the formula computes 0 · ln 0 = 0 ·
-  -inf, which is nan. One nan in a gradient is enough: the next update puts it into the weights, and then everything is
-  nan.
+  0^b is 0 for every b > 0, so its derivative with respect to b is 0. But the formula computes 0 · ln 0 = 0 · -inf,
+  which is nan. After the next update the nan is in the weights, and soon everything is nan.
 - np.where(flat, 0, y * ln_a)  =>  (y * ln_a)
 pow-base-for-the-power: at-input
   dL/da = dL/dy · b · a^(b-1),  dL/db = dL/dy · a · ln a.
-  The derivative of a^b with respect to b is a^b · ln a: the power itself, y, comes back, as with exp. Here the base a
-  stands in its place.
+  The derivative of a^b with respect to b is a^b · ln a, with the power y itself. Here the base a stands in its place.
 - y * ln_a  =>  a * ln_a
 
 ops.Neg.backward
@@ -118,8 +109,7 @@ ops.Exp.backward
 
 exp-passes-on: derivative-missing
   dL/dx = dL/dy.
-  "exp is its own derivative" does not mean that it has none: dL/dy has to be multiplied by exp x, which is y. Near x =
-  0, where y is 1, it hardly shows.
+  dL/dy has to be multiplied by the derivative, exp x, which is y. Near x = 0, where y is 1, it hardly shows.
 - grad_y * y  =>  grad_y
 exp-without-the-chain-rule: grad-output-missing
   dL/dx = y.
@@ -127,8 +117,7 @@ exp-without-the-chain-rule: grad-output-missing
 - grad_y * y  =>  y.copy()
 exp-at-the-output: at-output
   dL/dx = dL/dy · exp y.
-  forward saved y = exp x. Taking exp of it again gives the derivative at another point than the one where the function
-  was evaluated.
+  forward saved y = exp x. Taking exp of it again gives the derivative at the wrong point, at y instead of at x.
 - grad_y * y  =>  grad_y * np.exp(y)
 
 ops.Exp.forward
@@ -142,13 +131,11 @@ ops.Log.backward
 
 log-multiplies: operand
   dL/dx = dL/dy · x.
-  The derivative of ln x is 1/x. With a product the gradient is small where it should be large, and large where it
-  should be small. At x = 1 it is right.
+  The derivative of ln x is 1/x. With a product the gradient grows where it should shrink. At x = 1 it is right.
 - grad_y / x  =>  grad_y * x
 log-at-the-output: at-output
   dL/dx = dL/dy / ln x.
-  The derivative of ln x is 1/x, with the input x. Divided by the result, the gradient even has the wrong sign for x <
-  1, and is infinite at 1.
+  The derivative of ln x is 1/x. Divided by ln x, the gradient has the wrong sign for x < 1, and is infinite at 1.
 - grad_y / x  =>  grad_y / np.log(x)
 log-with-an-eps: eps
   dL/dx = dL/dy / (x + 0.01).
@@ -157,8 +144,7 @@ log-with-an-eps: eps
 - grad_y / x  =>  grad_y / (x + 0.01)
 log-with-an-eps-outside: shifted
   dL/dx = dL/dy / x + 0.01.
-  The eps was meant for the denominator, but a pair of parentheses is missing. So a constant is added to every entry of
-  the gradient, whatever the loss is.
+  The eps was meant for the denominator, but parentheses are missing. So every entry of the gradient is shifted by eps.
 - grad_y / x  =>  grad_y / x + 0.01
 log-clipped: clipped
   dL/dx = dL/dy / x, but at most 1 and at least -1.
@@ -196,16 +182,14 @@ ops.Tanh.backward
 
 tanh-at-the-output: at-output
   dL/dx = dL/dy · (1 - tanh² y).
-  The saved y is tanh x already. Taking tanh of it again looks harmless, since both are nearly x for small x. Everywhere
-  else it makes the gradient too large.
+  The saved y is tanh x already. For small x, tanh y is nearly y. Everywhere else the gradient becomes too large.
 - y * y  =>  np.square(np.tanh(y))
 
 ops.Tanh.forward
 
 tanh-saves-its-input: at-input
   y = tanh x;  dL/dx = dL/dy · (1 - x²).
-  forward saves x where backward expects y. Beyond |x| = 1 the gradient has the wrong sign and grows, where the gradient
-  of tanh vanishes.
+  forward saves x where backward expects y. Beyond |x| = 1 the gradient has the wrong sign, and it grows.
 - save_for_backward(y)  =>  save_for_backward(x)
 
 ops.Sigmoid.backward
@@ -219,44 +203,37 @@ sigmoid-at-the-output: at-output
 + return grad_y * (again * (1 - again))
 sigmoid-factor-forgotten: operand
   dL/dx = dL/dy · (1 - y).
-  The derivative of the sigmoid is y · (1 - y). One factor is missing. Where y is near 1 it hardly shows. Where y is
-  near 0 the gradient does not vanish as it should.
+  The derivative is y · (1 - y). Without the first factor, the gradient does not vanish where y is near 0 as it should.
 - (y * (1 - y))  =>  (1 - y)
 sigmoid-sign: sign
   dL/dx = dL/dy · y · (y - 1).
-  The difference is reversed. The sigmoid grows with x everywhere, and this says that it falls, so everything before
-  goes uphill.
+  The difference is reversed. The sigmoid grows with x, and this says that it falls, so everything before goes uphill.
 - (1 - y)  =>  (y - 1)
 
 ops.Sigmoid.forward
 
 sigmoid-saves-its-input: at-input
   y = 1 / (1 + exp(-x));  dL/dx = dL/dy · x · (1 - x).
-  forward saves x where backward expects y. x · (1 - x) is negative outside of 0 to 1 and grows without bound, where the
-  derivative of the sigmoid is positive and never above 1/4.
+  forward saves x where backward expects y. The gradient is negative for x outside of 0 to 1, and has no bound.
 - save_for_backward(y)  =>  save_for_backward(x)
 
 ops.ReLU.backward
 
 relu-mask-inverted: mask-inverted
   dL/dx = dL/dy where x <= 0, else 0.
-  The gradient passes where the input was negative, and stops elsewhere: units that were off learn, and those that made
-  the output do not.
+  The gradient passes where the input was negative, and stops elsewhere: only the units that were off learn.
 - y <= 0  =>  y > 0
 relu-mask-forgotten: mask-missing
   dL/dx = dL/dy.
-  Where x < 0, y is 0 whatever x is, so x has no influence and must get 0. Here it gets the gradient anyway, as if the
-  layer were y = x. Training still works, only worse.
+  Where x < 0, y is 0 whatever x is, so x must get 0. Here it gets the gradient anyway. Training works, only worse.
 + return grad_y
 relu-mask-of-the-gradient: mask-wrong-side
   dL/dx = dL/dy where dL/dy > 0, else 0.
-  backward is not a ReLU of the gradient. The input of forward decides what passes, not the sign of the gradient. Here
-  the layer can learn in one direction only.
+  The input of forward decides what passes, not the sign of the gradient. Here the layer learns in one direction only.
 - y <= 0  =>  grad_y <= 0
 relu-multiplies-by-y: operand
   dL/dx = dL/dy · y.
-  The mask is y > 0, ones and zeros. Here the gradient is multiplied by y itself. The zeros are in the right places, but
-  the rest is scaled by the size of each unit.
+  The mask is y > 0, ones and zeros. Here the gradient is multiplied by y itself, so the size of each unit scales it.
 - zeroed(grad_y, y <= 0)  =>  grad_y * y
 relu-without-the-chain-rule: grad-output-missing
   dL/dx = 1 where x > 0, else 0.
@@ -267,8 +244,7 @@ ops.Clamp.backward
 
 clamp-mask-inverted: mask-inverted
   dL/dx = dL/dy where x < min or x > max, else 0.
-  What was cut off gets the gradient, and what passed unchanged gets none: the mask of what is outside was taken for the
-  mask of what passes.
+  What was cut off gets the gradient, and what passed unchanged gets none: this is the mask of what lies outside.
 - ~((x  =>  ((x
 clamp-mask-forgotten: mask-missing
   dL/dx = dL/dy.
@@ -295,8 +271,7 @@ ops.Where.backward
 
 where-branches-exchanged: mask-inverted
   dL/da = dL/dy where not condition, dL/db = dL/dy where condition, else 0.
-  a was taken where the condition holds, so its gradient belongs there. Here each operand gets the gradient of the
-  places where it was not used.
+  a was taken where the condition holds, so its gradient belongs there. Here the two gradients are exchanged.
 - np.where(condition, grad_y, 0)  =>  np.where(condition, 0, grad_y)
 - np.where(condition, 0, grad_y), shape_b  =>  np.where(condition, grad_y, 0), shape_b
 where-condition-forgotten: mask-missing
@@ -311,21 +286,18 @@ ops.Sum.backward
 
 sum-as-if-a-mean: mean-twice
   dL/dx = dL/dy / n, repeated along dim.
-  The 1/n belongs to the mean. In a sum every x counts fully, so each gets all of dL/dy. Here they share it, and each
-  entry is n times too small.
+  The 1/n belongs to the mean. In a sum every x gets all of dL/dy. Here each entry is n times too small.
 - grad_y, ctx  =>  grad_y / math.prod(ctx.shape[axis] for axis in ctx.dim), ctx
 sum-without-the-chain-rule: grad-output-missing
   dL/dx = 1.
-  The derivative of a sum with respect to each term is 1, but it still has to be multiplied by dL/dy. This is right only
-  where the sum is itself the loss.
+  The derivative of a sum with respect to each term is 1, times dL/dy. This is right only where the sum is the loss.
 + return np.ones(ctx.shape, grad_y.dtype)
 
 ops.Mean.backward
 
 mean-as-if-a-sum: mean-missing
   dL/dx = dL/dy, repeated along dim.
-  y is 1/n times a sum, and so is its derivative. Without the 1/n every entry is n times too large, as if the learning
-  rate grew with the batch.
+  y is 1/n times a sum, and so is its derivative. Here every entry is n times too large, like a learning rate times n.
 - grad_y / ctx.n  =>  grad_y
 mean-of-all-entries: mean-twice
   dL/dx = dL/dy / (the number of all entries of x), repeated along dim.
@@ -334,8 +306,7 @@ mean-of-all-entries: mean-twice
 - ctx.n  =>  math.prod(ctx.shape)
 mean-divided-twice: mean-twice
   dL/dx = dL/dy / n², repeated along dim.
-  The 1/n is applied twice. This happens easily where one function divides, and the function that calls it divides as
-  well. Training becomes very slow.
+  The 1/n is applied twice, for example by a function and by its caller. Training becomes very slow.
 - grad_y / ctx.n  =>  grad_y / ctx.n / ctx.n
 mean-multiplies: factor
   dL/dx = dL/dy · n, repeated along dim.
@@ -350,16 +321,14 @@ var-two-forgotten: factor
 - 2 * distance  =>  distance
 var-not-divided: factor
   dL/dx = dL/dy · 2 (x - mean).
-  A variance is a sum of squares divided by n - correction, and its gradient is divided by the same number. Without the
-  division it grows with n.
+  A variance is a sum of squares divided by n - correction, and so is its gradient. Here the gradient grows with n.
 - distance / ctx.divisor  =>  distance
 
 ops.Amax.backward
 
 amax-to-all: mask-missing
   dL/dx = dL/dy, repeated along dim.
-  Only the largest x is y. All others could move a little without changing it, and must get 0. This is the gradient of a
-  sum.
+  This is the gradient of a sum. Only the largest x is y. The others could move a little without changing it, and get 0.
 + x, _ = ctx.saved_arrays
 + return np.broadcast_to(_expanded(grad_y, ctx), x.shape)
 
@@ -375,16 +344,14 @@ ops.Reshape.backward
 
 reshape-in-fortran-order: wrong-place
   dL/dx = dL/dy in x's shape, filled column by column.
-  reshape reads and writes row by row. Put back in another order, each gradient arrives at the wrong entry. All numbers
-  are right, and so is every norm.
+  reshape works row by row. In another order, the right numbers arrive at the wrong entries, and every norm is right.
 - grad_y.reshape(ctx.shape)  =>  grad_y.reshape(ctx.shape, order="F")
 
 ops.Flatten.backward
 
 flatten-from-the-end: wrong-place
   dL/dx = dL/dy, last column first, in x's shape.
-  The columns are put back in reverse: pixel 0 gets the gradient of the last pixel. The shape is right, so nothing
-  complains.
+  The columns come back in reverse: pixel 0 gets the last pixel's gradient. The shape is right, so nothing complains.
 - grad_y.reshape  =>  grad_y[..., ::-1].reshape
 flatten-in-fortran-order: wrong-place
   dL/dx = dL/dy in x's shape, filled column by column.
@@ -395,16 +362,14 @@ ops.Transpose.backward
 
 transpose-reshapes: wrong-place
   dL/dx = dL/dy reshaped into x's shape.
-  Reshaping to the transposed shape is not transposing: it keeps the order in which the numbers are read, so they end up
-  in the wrong places.
+  Reshaping keeps the order in which the numbers are read. Transposing does not, so they end up in the wrong places.
 + dim0, dim1 = ctx.dims
 + sizes = list(grad_y.shape)
 + sizes[dim0], sizes[dim1] = sizes[dim1], sizes[dim0]
 + return grad_y.reshape(sizes)
 transpose-not-undone: transposed
   dL/dx = dL/dy.
-  The gradient still has the axes of y. They have to be swapped back, since dL/dx has the shape of x. If the matrix is
-  square, the shape does not reveal it.
+  The gradient still has the axes of y, which must be swapped back. The shape does not show it if the matrix is square.
 + return grad_y
 
 ops.Permute.backward
@@ -427,8 +392,7 @@ expand-of-the-first-copy-only: sum-missing
 + return grad_x
 expand-takes-the-mean: mean-twice
   dL/dx = dL/dy averaged over the repeats.
-  x was used once for each repeat, fully each time, so the gradients add up. Averaged, they are too small by the number
-  of repeats.
+  Each repeat uses x fully, so the gradients add up. Averaged, they are too small by the number of repeats.
 - unbroadcast(grad_y, ctx.shape)  =>  unbroadcast(grad_y, ctx.shape) / (grad_y.size // math.prod(ctx.shape))
 
 ops.Index.backward
@@ -447,40 +411,35 @@ index-writes-into-a-copy: detached
 - grad_x[ctx.index] = grad_y  =>  grad_x[ctx.index][...] = grad_y
 index-starts-from-ones: shifted
   dL/dx = 1 + dL/dy at index, else 1.
-  The array that collects the gradients must start at 0. Here every entry is too large by 1, also those that were never
-  taken.
+  The array that collects the gradients must start at 0. Here every entry is too large by 1, used or not.
 - np.zeros  =>  np.ones
 
 ops.IndexPut.backward
 
 index-put-keeps-what-was-overwritten: mask-missing
   dL/dx = dL/dy,  dL/dv = dL/dy[index].
-  v has overwritten what x had at index, so those entries of x are not in y and must get 0. Here they get v's gradient
-  as well.
+  v has overwritten what x had at index, so those entries of x must get 0. Here they get v's gradient as well.
 - grad_x[ctx.index] = 0  =>  pass
 
 ops.ViewPut.backward
 
 view-put-keeps-what-was-overwritten: mask-missing
   dL/dx = dL/dy,  dL/dv = dL/dy in the view.
-  v has overwritten what x had in the view, so those entries of x are not in y and must get 0. Here they get v's
-  gradient as well.
+  v has overwritten what x had in the view, so those entries of x must get 0. Here they get v's gradient as well.
 - ctx.view(grad_x)[...] = 0  =>  pass
 
 ops.Cat.backward
 
 cat-in-reverse: inputs-swapped
   dL/d(input) = the part of dL/dy that belongs to the input on the other side.
-  The parts are cut in the right places, but handed out from the last to the first. If the inputs have the same size,
-  nothing complains.
+  The parts are cut in the right places, but returned from the last to the first. With equal sizes nothing complains.
 - axis=ctx.dim)  =>  axis=ctx.dim)[::-1]
 
 ops.Clone.backward
 
 clone-detaches: detached
   dL/dx = 0.
-  A clone is a copy on the tape: its gradient goes on to x. Stopping it is what detach() is for. Here the layers before
-  never learn from anything that was computed from the clone.
+  A clone is a copy on the tape, and its gradient continues to x. Stopping it is what detach() is for, not clone().
 - grad_y  =>  np.zeros_like(grad_y)
 
 ops.ToCopy.backward
@@ -497,19 +456,16 @@ ops.Matmul.backward
 
 matmul-the-other-way-round: transposed
   dL/da = dL/dy @ bᵀ,  dL/db = dL/dyᵀ @ a.
-  (A B)ᵀ = Bᵀ Aᵀ, so dL/dyᵀ @ a is the transpose of aᵀ @ dL/dy. All numbers are right, but in the wrong places. If b is
-  square, the shape does not reveal it.
+  This is the transpose of aᵀ @ dL/dy, since (A B)ᵀ = Bᵀ Aᵀ. The shape does not show it if b is square.
 - unbroadcast(np.swapaxes(rows, -1, -2) @ grad_y, column).reshape(shape_b)  =>  np.swapaxes(grad_y, -1, -2) @ rows
 matmul-without-the-chain-rule: grad-output-missing
   dL/da = 1 @ bᵀ,  dL/db = aᵀ @ 1.
-  With a matrix of ones in place of dL/dy these are the gradients of the sum of all entries of y, whatever the loss
-  really is.
+  With ones in place of dL/dy, these are the gradients of the sum of all entries of y, whatever the loss is.
 - grad_y @ np.swapaxes  =>  np.ones_like(grad_y) @ np.swapaxes
 - @ grad_y, column  =>  @ np.ones_like(grad_y), column
 matmul-of-the-first-matrix-only: sum-missing
   dL/da = dL/dy @ bᵀ,  dL/db = aᵀ @ dL/dy of the first matrix of the stack.
-  If a whole stack of a's is multiplied with the same matrix b, each product sends back a gradient to it, and they must
-  be summed over the stack. Here the first one is kept.
+  If a stack of a's is multiplied with one matrix b, their gradients to b add up. Here only the first one is kept.
 - unbroadcast(np.swapaxes(rows, -1, -2) @ grad_y, column).reshape(shape_b)
 + np.swapaxes(rows, -1, -2) @ grad_y
 +     while grad_b.ndim > len(shape_b):
@@ -554,28 +510,24 @@ linear-weight-averaged: mean-twice
 - layout.transposed_product(grad_rows, _rows(x))  =>  layout.transposed_product(grad_rows, _rows(x)) / len(grad_rows)
 linear-weight-of-the-last-sample: sum-missing
   dL/dx = dL/dy W,  dL/dW = (dL/dy)ᵀ x of the last sample,  dL/db = Σ dL/dy over the batch.
-  A loop over the batch uses = where += is needed: each sample overwrites the one before, and the last one remains. With
-  a batch of one nothing is wrong.
+  A loop over the batch uses = where += is needed, so the last sample remains. With a batch of one nothing is wrong.
 - grad_weight = layout.transposed_product(grad_rows, _rows(x))
 + for grad_row, row in zip(grad_rows, _rows(x), strict=True):
 +         grad_weight = np.outer(grad_row, row)
 linear-weight-detached: detached
   dL/dx = dL/dy W,  dL/dW = 0,  dL/db = Σ dL/dy over the batch.
-  `grad_weight + ...` makes a new array and drops it; `+=` was meant. The weight's gradient stays 0, and the layer keeps
-  its first weights forever.
+  `grad_weight + ...` makes a new array and drops it; `+=` was meant. The layer keeps its first weights forever.
 - grad_weight = layout.transposed_product(grad_rows, _rows(x))
 + grad_weight = np.zeros((grad_rows.shape[1], x.shape[-1]), grad_rows.dtype)
 +     for grad_row, row in zip(grad_rows, _rows(x), strict=True):
 +         grad_weight + np.outer(grad_row, row)
 linear-bias-not-summed: sum-missing
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = dL/dy.
-  The same bias was added to every row of the batch, so it gets the sum of all rows' gradients. Here it gets a matrix
-  (N, out), while its shape is (out,).
+  The same bias was added to every row, so it gets the sum of the rows' gradients, of shape (out,) and not (N, out).
 - layout.pairwise_sum(grad_rows, (0,))  =>  grad_rows
 linear-bias-summed-over-the-outputs: sum-wrong-axis
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = Σ dL/dy over the outputs.
-  The sum must run over the batch, axis 0, along which the bias was repeated. Over axis 1 the result has one number per
-  sample, where one per output is needed.
+  The bias was repeated along the batch, so the sum must run over axis 0. Over axis 1 it has one number per sample.
 - (0,)  =>  (1,)
 linear-bias-averaged: mean-twice
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = 1/N · Σ dL/dy over the batch.
@@ -620,16 +572,14 @@ ops.Softmax.forward
 
 softmax-saves-its-input: at-input
   y = exp x / Σ exp x over dim;  dL/dx = x · (dL/dy - Σ dL/dy · x).
-  forward saves x where backward expects the probabilities y. A score may be negative or 100, and the gradient grows
-  with it.
+  forward saves x where backward expects y. A score may be negative or 100, and the gradient grows with it.
 - save_for_backward(y)  =>  save_for_backward(x)
 
 ops.LogSoftmax.backward
 
 log-softmax-diagonal-only: off-diagonal-missing
   dL/dx = dL/dy - exp y · dL/dy.
-  The Σ over dim is missing: each x gets its influence on its own y only. But every x moves every y of its row, through
-  ln Σ exp x.
+  The Σ over dim is missing, so each x gets its own y's gradient only. But it moves all of its row by ln Σ exp x.
 - grad_y.sum(axis=ctx.dim, keepdims=True)  =>  grad_y
 log-softmax-along-the-wrong-axis: sum-wrong-axis
   dL/dx = dL/dy - exp y · Σ dL/dy, summed over axis 0.
@@ -637,8 +587,7 @@ log-softmax-along-the-wrong-axis: sum-wrong-axis
 - axis=ctx.dim  =>  axis=0
 log-softmax-exp-forgotten: operand
   dL/dx = dL/dy - y · Σ dL/dy.
-  y is the logarithm of the probability, and the formula needs the probability, exp y. y is negative and has no bound:
-  the less likely a class is, the more it is pulled.
+  y is the logarithm of the probability, and the formula needs exp y. The less likely a class is, the more it is pulled.
 - np.exp(y)  =>  y
 log-softmax-passes-on: derivative-missing
   dL/dx = dL/dy.
@@ -667,8 +616,7 @@ nll-mean-forgotten: mean-missing
 - grad_y = grad_y / total  =>  pass
 nll-mean-over-the-classes: mean-twice
   dL/dx[i, t_i] = -w[t_i] · dL/dy / (Σ w[t_i] · C), else 0.
-  The mean runs over the samples, not over all entries of x: only one of the C entries in a row counts. Divided by C as
-  well, the gradient is C times too small.
+  The mean runs over the samples, since only one entry of each row counts. Here the gradient is C times too small.
 - grad_y / total  =>  grad_y / (total * ctx.shape[ctx.class_dim])
 nll-sign: sign
   dL/dx[i, t_i] = w[t_i] · dL/dy_i (/ Σ w[t_i]), else 0.
@@ -702,13 +650,11 @@ mse-two-forgotten: factor
 - else 2  =>  else 1
 mse-mean-forgotten: mean-missing
   dL/dx = 2 (x - t) · dL/dy, for a mean as for a sum.
-  The loss is a mean over n elements, and this is the gradient of a sum: n times too large, and more so with larger
-  batches.
+  The loss is a mean over n elements, and this is the gradient of a sum: n times too large.
 - 2 / difference.size if  =>  2 if
 mse-mean-over-the-rows: mean-missing
   dL/dx = 2 (x - t) · dL/dy (/ the number of rows).
-  The mean runs over all elements, rows times columns. Divided by the number of rows alone, the gradient is too large by
-  the number of columns. With one column it is right.
+  The mean runs over all elements, rows times columns. Divided by the rows alone, it is right only with one column.
 - 2 / difference.size  =>  2 / len(difference)
 mse-of-the-mean-difference: averaged
   dL/dx = 2 · (the batch's mean of x - t) · dL/dy (/ n).
@@ -728,8 +674,7 @@ mse-target-sign: sign
 - -grad_x if  =>  grad_x if
 mse-target-detached: detached
   dL/dx = 2 (x - t) · dL/dy (/ n),  no dL/dt.
-  A target is usually data and requires no gradient. If it is the output of another network, that network never learns
-  from this loss.
+  A target is usually data. If it is the output of another network, that network never learns from this loss.
 - -grad_x if needs_target else None  =>  None
 """
 
@@ -767,13 +712,11 @@ walk-back-visits-too-early: path-forgotten
 +         leaf.variable.receive_grad(grad, owned=False)
 walk-back-starts-from-one: grad-output-missing
   pending = {root: 1}, whatever gradient was given.
-  A loss starts with dL/dL = 1, so this is right for loss.backward(). y.backward(gradient) starts with another gradient,
-  and here it is thrown away.
+  loss.backward() starts with dL/dL = 1, so it is right. y.backward(gradient) should start with the given gradient.
 - {root: grad}  =>  {root: np.ones_like(grad)}
 walk-back-hands-out-in-reverse: inputs-swapped
   The gradient of a node's first input goes to its last, and the other way round.
-  The gradients are right, but sent to the wrong inputs. For an operation with one input, and for a sum, it makes no
-  difference.
+  The gradients are right, but sent to the wrong inputs. With one input, and for a sum, it makes no difference.
 - in zip(node.next_functions, input_gradients, strict=True)
 + in zip(node.next_functions, input_gradients[::-1], strict=True)
 """

@@ -5,9 +5,8 @@ optim.Optimizer.zero_grad
 
 zero-grad-does-nothing: gradients-not-zeroed
   grad = None, where param.grad = None is meant.
-  A name in a function is bound to something else, and the parameter keeps its gradient. backward adds the next gradient
-  to it. The first step is right. From the second on, each step follows the sum of all gradients so far, like a momentum
-  of 1 that never forgets.
+  The assignment binds a name, and the parameter keeps its gradient. backward adds the next one to it. From the second
+  step on, each step follows the sum of all gradients so far, like a momentum of 1.
 - param.grad = None  =>  grad = None
 - param.grad.detach().zero_()  =>  grad = param.grad.detach() * 0
 zero-grad-returns-too-early: gradients-not-zeroed
@@ -30,15 +29,13 @@ step-one-late: late-gradient
 +             late[param] = grad
 step-returns-too-early: not-updated
   update the first parameter that has a gradient, and no other.
-  `return loss` stands inside the loop instead of after it. One parameter learns, and the loss falls a little. The
-  others stay as they were.
+  `return loss` stands inside the loop instead of after it. One parameter learns, and the others stay as they were.
 - self.state[param] = state
 + self.state[param] = state
 +             return loss
 step-ignores-the-groups: lr-not-followed
   update with self.defaults, where the options of the parameter's group are needed.
-  A schedule changes param_groups[i]["lr"]. With the defaults every step has the first learning rate, whatever the
-  schedule sets, and all groups have the same.
+  A schedule changes param_groups[i]["lr"]. With the defaults, every step and every group has the first learning rate.
 - state, options)  =>  state, self.defaults)
 """
 
@@ -47,8 +44,7 @@ optim.SGD.update
 
 sgd-uphill: uphill
   param += lr · buf.
-  The gradient points to where the loss grows, so the step must go the other way. With a plus the loss rises in every
-  step, faster with a larger lr.
+  The gradient points to where the loss grows. With a plus the loss rises in every step, faster with a larger lr.
 - param -= lr * grad  =>  param += lr * grad
 sgd-lr-forgotten: lr-missing
   param -= buf.
@@ -62,8 +58,7 @@ sgd-rebinds-the-parameter: not-updated
 - param -= lr * grad  =>  param = param - lr * grad
 sgd-decay-forgotten: decay-missing
   g = grad, whatever weight_decay is.
-  Nothing pulls the weights towards 0. Training looks the same at first. Large weights that fit the noise, which the
-  decay should prevent, come late.
+  Nothing pulls the weights towards 0. Training looks the same at first, and the overfitting comes late.
 - grad = grad + weight_decay * param  =>  pass
 sgd-decay-sign: decay-sign
   g = grad - weight_decay · param.
@@ -82,8 +77,7 @@ sgd-decay-written-into-the-gradient: gradient-written
 - grad = grad + weight_decay * param  =>  grad += weight_decay * param
 sgd-momentum-of-the-first-gradient: stale-momentum
   buf = the first g, forever.
-  The buffer is filled in the first step and never updated. Every step follows the first batch's gradient, wherever the
-  parameters are by then.
+  The buffer is filled in the first step and never updated. Every step follows the first batch's gradient.
 - buf *= momentum  =>  if first:
 - buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad  =>      buf += grad
 sgd-momentum-not-kept: stale-momentum
@@ -99,13 +93,11 @@ sgd-momentum-averaged: momentum-averaged
 + buf += (1 - momentum) * grad
 sgd-momentum-unused: momentum-missing
   param -= lr · g, whatever momentum is.
-  The buffer is updated as it should be, and then the gradient is used in its place. In narrow valleys it zigzags as
-  plain SGD does.
+  The buffer is updated, but the step uses the gradient itself. In narrow valleys it zigzags as plain SGD does.
 - grad = grad + momentum * buf if options["nesterov"] else buf  =>  pass
 sgd-nesterov-forgotten: nesterov-missing
   param -= lr · buf, also with nesterov.
-  Nesterov's step looks ahead: g + momentum · buf, with the buffer that already contains g. Here nesterov=True changes
-  nothing.
+  Nesterov's step looks ahead: g + momentum · buf, with the new buffer. Here nesterov=True changes nothing.
 - grad + momentum * buf if options["nesterov"] else buf  =>  buf
 sgd-first-gradient-dampened: dampened-first
   buf = momentum · buf + (1 - dampening) · g, also at the first step.
@@ -133,8 +125,7 @@ rmsprop-eps-inside-the-root: eps-inside-root
 - np.sqrt(square_avg) + eps  =>  np.sqrt(square_avg + eps)
 rmsprop-square-forgotten: square-missing
   square_avg = alpha · square_avg + (1 - alpha) · g.
-  This is the mean of the gradients, where the mean of their squares is needed. Where it is negative its root is nan,
-  and a nan in a parameter never goes away.
+  This is the mean of the gradients, not of their squares. Where it is negative its root is nan, which stays.
 - square_avg += (1 - alpha) * grad * grad  =>  square_avg += (1 - alpha) * grad
 rmsprop-root-forgotten: root-missing
   avg = square_avg + eps.
@@ -144,8 +135,7 @@ rmsprop-root-forgotten: root-missing
 - np.sqrt(square_avg)  =>  square_avg
 rmsprop-alpha-on-the-wrong-term: betas-swapped
   square_avg = (1 - alpha) · square_avg + alpha · g².
-  alpha is the share of the old average that is kept. On the wrong term, the average forgets all but the last gradient,
-  and every step is about lr · sign(g).
+  alpha is the share of the old average that is kept. Here nearly all is forgotten, so each step is about lr · sign(g).
 - options["alpha"]  =>  1 - options["alpha"]
 rmsprop-decay-forgotten: decay-missing
   g = grad, whatever weight_decay is.
@@ -167,19 +157,16 @@ optim.Adam.update
 
 adam-uphill: uphill
   param += lr / bias_correction1 · exp_avg / denom.
-  Adam's steps have about the size lr, whatever the gradient is. Uphill it climbs steadily, and the loss rises from the
-  first step on.
+  Adam's steps have about the size lr, whatever the gradient is. Uphill, the loss rises from the first step on.
 - param -= lr /  =>  param += lr /
 adam-lr-forgotten: lr-missing
   param -= 1 / bias_correction1 · exp_avg / denom.
-  exp_avg / denom is about 1 in size, whatever the gradient is. Without lr each weight moves by 1 in every step, a
-  thousand times the default.
+  exp_avg / denom is about 1 in size. Without lr each weight moves by 1 in every step, a thousand times the default.
 - lr / bias_correction1  =>  1 / bias_correction1
 adam-uncorrected: bias-correction-missing
   param -= lr · exp_avg / (√exp_avg_sq + eps).
-  Both averages start at 0 and need about 1 / (1 - beta) steps to forget it: 10 and 1000. Uncorrected, the first one is
-  ten times too small at the first step, and the root of the second one thirty times. So the first steps are three times
-  too large.
+  Both averages start at 0 and need about 1 / (1 - beta) steps to forget it: 10 and 1000. In the first step, exp_avg is
+  ten times too small and the root of exp_avg_sq thirty times. So the step is three times too large.
 - bias_correction1 = 1 - beta1 ** step.item()
 - bias_correction2 = 1 - beta2 ** step.item()
 - denom = np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps
@@ -217,8 +204,7 @@ adam-step-not-counted: step-not-counted
 - step += 1  =>  step = step + 1
 adam-square-forgotten: square-missing
   exp_avg_sq = beta2 · exp_avg_sq + (1 - beta2) · g.
-  This is the mean of the gradients, where the mean of their squares is needed. Its root is nan wherever it is negative,
-  and a nan in a parameter never goes away.
+  This is the mean of the gradients, not of their squares. Where it is negative its root is nan, which stays.
 - exp_avg_sq += (1 - beta2) * grad * grad  =>  exp_avg_sq += (1 - beta2) * grad
 adam-root-forgotten: root-missing
   denom = exp_avg_sq / bias_correction2 + eps.

@@ -20,8 +20,7 @@ ops.ReLU.backward
 
 relu-passes-at-zero: values
   dL/dx = dL/dy where x >= 0, else 0.
-  At 0 the derivative is a matter of choice, and torch's choice is 0. Here every unit that is off lets the gradient
-  through, since its y is exactly 0.
+  The derivative at 0 is a matter of choice; torch's is 0. Here every unit that is off, with y = 0, passes the gradient.
 - y <= 0  =>  y < 0
 
 ops.Linear.forward
