@@ -6,14 +6,13 @@ the exercises' wrong solutions and the bugs that learners hunt.
 
 from __future__ import annotations
 
-from minitrain.mistakes import checks, gradients, optimizers, values
+from minitrain.mistakes import arithmetic, checks, layers, optimizers, shapes, tape, training
 from minitrain.mistakes.specimen import VALUES, Specimen, specimens
 
 _TEXTS = (
-    *(gradients.ARITHMETIC, gradients.REDUCTIONS_AND_SHAPES, gradients.MATRICES, gradients.LOSSES, gradients.TAPE),
+    *(arithmetic.ARITHMETIC, shapes.REDUCTIONS_AND_SHAPES, layers.MATRICES, layers.LOSSES, tape.TAPE),
     *(optimizers.SHARED, optimizers.SGD, optimizers.RMSPROP, optimizers.ADAM),
-    checks.CHECKS,
-    *(values.FORWARD_PASSES, values.GRADIENTS, values.TRAINING),
+    *(checks.CHECKS, training.TRAINING),
 )
 
 CATALOGUE: dict[str, Specimen] = {specimen.name: specimen for text in _TEXTS for specimen in specimens(text)}

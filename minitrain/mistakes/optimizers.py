@@ -1,4 +1,4 @@
-"""Mistakes in optimizers, as edits of the library's source; specimen.py explains the form."""
+"""Mistakes in optimizers, as edits of the library's source (the form: specimen.py)."""
 
 SHARED = """
 optim.Optimizer.zero_grad
@@ -16,6 +16,14 @@ zero-grad-returns-too-early: gradients-not-zeroed
 - param.grad.detach().zero_()
 + param.grad.detach().zero_()
 +         return
+zero-grad-zeroes-a-copy: values
+  param.grad stays, with set_to_none=False.
+  clone() makes a new Tensor, and nothing is written. zero_() writes 0 into the gradient that the parameter has.
+- .zero_()  =>  .clone()
+zero-grad-always-sets-none: values
+  param.grad = None, also with set_to_none=False.
+  A gradient of 0 is not the same as no gradient: a step with momentum still moves a parameter whose gradient is 0.
+- if set_to_none  =>  if True
 
 optim.Optimizer.step
 
@@ -112,6 +120,14 @@ sgd-lr-inside-the-momentum: lr-inside-momentum
 + grad = lr * grad
 + if momentum != 0:
 - param -= lr * grad  =>  param -= grad
+sgd-nesterov-undamped: values
+  param -= lr · (g + buf), with nesterov.
+  The look ahead is momentum · buf. Without the factor each step is too long, and training may overshoot.
+- grad + momentum * buf if  =>  grad + buf if
+sgd-nesterov-always: values
+  param -= lr · (g + momentum · buf), also without nesterov.
+  The option has no effect: plain momentum should step by lr · buf, without looking ahead.
+- if options["nesterov"]  =>  if True
 """
 
 RMSPROP = """
@@ -150,6 +166,10 @@ rmsprop-step-not-counted: step-not-counted
   Nothing in RMSprop depends on the number of steps, so the parameters are right. But torch counts them, and a
   checkpoint that says 0 after an epoch misleads whoever reads it.
 - step += 1  =>  step + 1
+rmsprop-adds-the-squared-mean: values
+  avg = √(square_avg + grad_avg²) + eps, with centered.
+  A variance is the mean square minus the square of the mean. With a plus, steady gradients make smaller steps.
+- - grad_avg * grad_avg  =>  + grad_avg * grad_avg
 """
 
 ADAM = """
