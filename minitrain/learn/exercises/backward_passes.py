@@ -64,7 +64,6 @@ EXERCISES = (
             "grad_y * (y > 0) is right. (The library's zeroed(grad_y, y <= 0) does the same, faster.)",
         ),
         probes=(cases.RELU,),
-        program=programs.classify,
         faults=("relu-mask-inverted", "relu-passes-at-zero", "relu-mask-of-the-gradient"),
     ),
     exercise(
@@ -238,7 +237,6 @@ EXERCISES = (
             "grad_x = (grad_rows @ weight).reshape(ctx.shape)",
         ),
         probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-input-sign", "linear-input-as-rows"),
     ),
     exercise(
@@ -257,7 +255,6 @@ EXERCISES = (
             "grad_weight = grad_rows.T @ _rows(x)",
         ),
         probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-weight-averaged", "linear-weight-sign", "linear-weight-transposed"),
     ),
     exercise(
@@ -274,7 +271,6 @@ EXERCISES = (
             "grad_bias = grad_rows.sum(axis=0)",
         ),
         probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-bias-averaged", "linear-bias-of-the-first-sample"),
     ),
     exercise(
@@ -327,7 +323,6 @@ EXERCISES = (
             "dL/dx = dL/dy - exp y · Σ dL/dy, with the sum along ctx.dim, keepdims=True.",
         ),
         probes=(cases.LOG_SOFTMAX,),
-        program=programs.classify,
         faults=("log-softmax-exp-forgotten", "log-softmax-along-the-wrong-axis", "log-softmax-adds-the-sum"),
     ),
     exercise(
@@ -348,7 +343,6 @@ EXERCISES = (
             "grad_x[kept, labels] = -w * grad_y; return grad_x, None, None",
         ),
         probes=(cases.NLL,),
-        program=programs.classify,
         faults=("nll-sign", "nll-divided-by-all-rows", "nll-mean-and-sum-exchanged"),
     ),
 )

@@ -31,8 +31,8 @@ class Exercise:
     task: what to write; what the check requires beyond the docstring, and what it does not require.
     hints: from a nudge to nearly the answer.
     probes: what the check computes with the piece, see measurements.py and check_inputs.py.
-    program: the training run at the end of the check.
     faults: wrong solutions: names of mistakes in the catalogue, made in the target. Each must fail the check.
+    program: the training run at the end of the check.
     given: the names of the class's other methods to show; None shows all.
     gap: how the learner's first and last statements begin; None: the learner writes the whole body.
     bug: the mistake of the catalogue that the learner's file contains; "": the body is left out.
@@ -48,8 +48,8 @@ class Exercise:
     task: str
     hints: tuple[str, ...]
     probes: tuple[Probe, ...]
-    program: Callable[[], programs.Losses]
     faults: tuple[str, ...]
+    program: Callable[[], programs.Losses] = programs.classify
     given: tuple[str, ...] | None = None
     gap: tuple[str, str] | None = None
     bug: str = ""

@@ -93,7 +93,6 @@ EXERCISES = (
             "The second term of the formula has a Σ. Along which axis, and with keepdims?",
         ),
         probes=(cases.LOG_SOFTMAX,),
-        program=programs.classify,
         faults=("log-softmax-diagonal-only",),
         script="""
         # The loss starts at ln 10 = 2.30 and should fall below 1.

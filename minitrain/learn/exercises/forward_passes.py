@@ -26,7 +26,6 @@ EXERCISES = (
             "ctx.save_for_backward(y) before `return y`.",
         ),
         probes=(cases.RELU,),
-        program=programs.classify,
         faults=("relu-takes-the-smaller", "relu-saves-the-negative"),
     ),
     exercise(
@@ -47,7 +46,6 @@ EXERCISES = (
             "At the end, give y the axes of x again: y.reshape(*x.shape[:-1], weight.shape[0]).",
         ),
         probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-bias-subtracted", "linear-axes-reversed", "linear-bias-not-added"),
     ),
     exercise(
@@ -85,7 +83,6 @@ EXERCISES = (
             "y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True)). backward reads y and ctx.dim.",
         ),
         probes=(cases.LOG_SOFTMAX,),
-        program=programs.classify,
         faults=("log-softmax-overflows", "log-softmax-adds-the-logarithm", "log-softmax-saves-its-input"),
     ),
     exercise(
@@ -126,7 +123,6 @@ EXERCISES = (
         ),
         gap=("w = 1 if", "losses ="),
         probes=(cases.NLL,),
-        program=programs.classify,
         faults=("nll-positive", "nll-weight-of-class-0", "nll-counts-ignored-rows"),
     ),
 )

@@ -27,7 +27,6 @@ EXERCISES = (
             "loss.backward(); optimizer.step(); optimizer.zero_grad()",
         ),
         probes=(cases.TRAIN_LOOP,),
-        program=programs.classify,
         faults=("train-loop-without-zero-grad", "train-loop-steps-first"),
     ),
     exercise(
@@ -47,7 +46,6 @@ EXERCISES = (
             "size is len(dataloader.dataset), current is batch * dataloader.batch_size + len(X).",
         ),
         probes=(cases.TRAIN_LOOP,),
-        program=programs.classify,
         faults=(
             "train-loop-without-step",
             "train-loop-in-evaluation-mode",
@@ -110,7 +108,6 @@ EXERCISES = (
             "generator)",
         ),
         probes=(cases.KAIMING_UNIFORM,),
-        program=programs.classify,
         faults=("kaiming-bound-is-the-deviation", "kaiming-like-xavier", "kaiming-ignores-the-mode"),
     ),
     exercise(
@@ -130,7 +127,6 @@ EXERCISES = (
             "bound = 1 / math.sqrt(self.in_features) if self.in_features else 0",
         ),
         probes=(cases.RESET_PARAMETERS,),
-        program=programs.classify,
         faults=("linear-bias-drawn-positive", "linear-weight-drawn-too-wide", "linear-bias-drawn-too-narrow"),
     ),
 )
