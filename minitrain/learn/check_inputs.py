@@ -41,18 +41,6 @@ x23, w23 = numbers(2, 3, seed=6).astype(np.float32), numbers(2, 3, seed=15).asty
 float32 = Case("float32, x (2, 3)", [x23], measured=False)
 empty = Case("no rows, x (0, 4)", [np.zeros((0, 4))], measured=False)
 
-NEG = Operation("Neg", [Case("x (3, 4)", [x34]), float32, empty])
-EXP = Operation("Exp", [Case("x (3, 4)", [x34]), float32, empty])
-RELU = Operation(
-    "ReLU",
-    [
-        Case("x (3, 4)", [x34]),
-        Case("x (2, 3, 4)", [x234]),
-        Case("some x are 0", [np.array([[0.0, 1.5], [-2.0, 0.0], [0.5, -0.0]])], measured=False),
-        float32,
-        empty,
-    ],
-)
 _two_operands = [
     Case("a (3, 4), b (3, 4)", [x34, w34]),
     Case("a (3, 4), b (4,)", [x34, w4]),
@@ -61,56 +49,12 @@ _two_operands = [
     Case("a (4,), which requires no gradient, b (3, 4)", [w4, x34], needs=(False, True)),
     Case("a (3, 4), b = 2.5", [x34, 2.5]),
 ]
-ADD = Operation("Add", _two_operands)
-MUL = Operation("Mul", _two_operands)
-FLATTEN = Operation(
-    "Flatten",
-    [
-        Case("x (2, 3, 4), axes 1 to 2", [x234], {"start_dim": 1, "end_dim": 2}),
-        Case("x (3, 2, 4, 1), axes 0 to 1", [numbers(3, 2, 4, 1, seed=8)], {"start_dim": 0, "end_dim": 1}),
-    ],
-)
 _reductions = [
     Case("x (3, 4), dim 1", [x34], {"dim": (1,), "keepdim": False}),
     Case("x (3, 4), dim 0, keepdim", [x34], {"dim": (0,), "keepdim": True}),
     Case("x (3, 4), both dims", [x34], {"dim": (0, 1), "keepdim": False}),
     Case("x (2, 3, 4), dims 0 and 2", [x234], {"dim": (0, 2), "keepdim": False}),
 ]
-SUM = Operation("Sum", _reductions)
-MEAN = Operation("Mean", _reductions)
-INDEX = Operation(
-    "Index",
-    [
-        Case("x[1]", [x34], {"index": 1}),
-        Case("x[:, 1:3]", [x34], {"index": (slice(None), slice(1, 3))}),
-        Case("x[mask]", [x34], {"index": x34 > 0}),
-        Case("x[[2, 0, 2]], row 2 twice", [x34], {"index": np.array([2, 0, 2])}),
-        Case(
-            "x[[0, 1, 0], [3, 2, 3]], one element twice", [x34], {"index": (np.array([0, 1, 0]), np.array([3, 2, 3]))}
-        ),
-    ],
-)
-MATMUL = Operation(
-    "Matmul",
-    [
-        Case("a (3, 4), b (4, 5)", [x34, numbers(4, 5, seed=9)]),
-        Case("a (2, 3, 4), b (2, 4, 5)", [x234, numbers(2, 4, 5, seed=10)]),
-        Case("a (2, 3, 4), b (4, 5), used for both matrices of a", [x234, numbers(4, 5, seed=9)]),
-        Case("b requires no gradient", [x34, numbers(4, 5, seed=9)], needs=(True, False)),
-    ],
-)
-_weight, _bias = numbers(5, 4, seed=12), numbers(5, seed=13)
-LINEAR = Operation(
-    "Linear",
-    [
-        Case("x (3, 4), weight (5, 4), bias (5,)", [x34, _weight, _bias]),
-        Case("x (2, 3, 4), weight (5, 4), bias (5,)", [x234, _weight, _bias]),
-        Case("x (1, 4): one sample", [numbers(1, 4, seed=14), _weight, _bias]),
-        Case("no bias", [x34, _weight, None]),
-        Case("x requires no gradient, like a batch of data", [x34, _weight, _bias], needs=(False, True, True)),
-        Case("weight and bias require no gradient", [x34, _weight, _bias], needs=(True, False, False)),
-    ],
-)
 _large = np.array([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -1002.0]])
 _along = [
     Case("x (3, 4), dim 1", [x34], {"dim": 1}),
@@ -119,18 +63,7 @@ _along = [
     Case("x from -1000 to 1000, dim 1", [_large], {"dim": 1}, measured=False),
     Case("float32, x (2, 3), dim 1", [x23], {"dim": 1}, measured=False),
 ]
-SOFTMAX = Operation("Softmax", _along)
-LOG_SOFTMAX = Operation("LogSoftmax", _along)
-MSE = Operation(
-    "MSELoss",
-    [
-        Case("x (3, 4), mean", [x34, w34], {"reduction": "mean"}),
-        Case("x (3, 4), sum", [x34, w34], {"reduction": "sum"}),
-        Case("x (3, 4), none", [x34, w34], {"reduction": "none"}),
-        Case("the target requires no gradient, mean", [x34, w34], {"reduction": "mean"}, needs=(True, False)),
-        Case("float32, mean", [x23, w23], {"reduction": "mean"}, measured=False),
-    ],
-)
+_weight, _bias = numbers(5, 4, seed=12), numbers(5, seed=13)
 _log_probabilities, _labels = numbers(5, 3, seed=16, low=-3, high=0), np.array([2, 0, 2, 1, 0])
 _two_ignored, _class_weights = np.array([2, -100, 2, 1, -100]), np.array([0.5, 1.0, 2.5])
 
@@ -140,9 +73,62 @@ def _nll(label: str, reduction: str, target: Any = _labels, weight: Any = None) 
     return Case(label, [_log_probabilities, target, weight], options, needs=(True, False, False))
 
 
-NLL = Operation(
-    "NLLLoss",
-    [
+CASES = {
+    "Neg": [Case("x (3, 4)", [x34]), float32, empty],
+    "Exp": [Case("x (3, 4)", [x34]), float32, empty],
+    "ReLU": [
+        Case("x (3, 4)", [x34]),
+        Case("x (2, 3, 4)", [x234]),
+        Case("some x are 0", [np.array([[0.0, 1.5], [-2.0, 0.0], [0.5, -0.0]])], measured=False),
+        float32,
+        empty,
+    ],
+    "Add": _two_operands,
+    "Mul": _two_operands,
+    "Pow": [
+        Case("a (3, 4) above 0, b (3, 4)", [np.abs(x34) + 0.1, w34]),
+        Case("a (3, 4), b = 2", [x34, 2]),
+        Case("some a are 0, b (3,) above 1", [np.array([0.0, 1.5, 0.0]), np.array([2.0, 3.0, 1.5])], measured=False),
+    ],
+    "Flatten": [
+        Case("x (2, 3, 4), axes 1 to 2", [x234], {"start_dim": 1, "end_dim": 2}),
+        Case("x (3, 2, 4, 1), axes 0 to 1", [numbers(3, 2, 4, 1, seed=8)], {"start_dim": 0, "end_dim": 1}),
+    ],
+    "Sum": _reductions,
+    "Mean": _reductions,
+    "Index": [
+        Case("x[1]", [x34], {"index": 1}),
+        Case("x[:, 1:3]", [x34], {"index": (slice(None), slice(1, 3))}),
+        Case("x[mask]", [x34], {"index": x34 > 0}),
+        Case("x[[2, 0, 2]], row 2 twice", [x34], {"index": np.array([2, 0, 2])}),
+        Case(
+            "x[[0, 1, 0], [3, 2, 3]], one element twice", [x34], {"index": (np.array([0, 1, 0]), np.array([3, 2, 3]))}
+        ),
+    ],
+    "Matmul": [
+        Case("a (3, 4), b (4, 5)", [x34, numbers(4, 5, seed=9)]),
+        Case("a (2, 3, 4), b (2, 4, 5)", [x234, numbers(2, 4, 5, seed=10)]),
+        Case("a (2, 3, 4), b (4, 5), used for both matrices of a", [x234, numbers(4, 5, seed=9)]),
+        Case("b requires no gradient", [x34, numbers(4, 5, seed=9)], needs=(True, False)),
+    ],
+    "Linear": [
+        Case("x (3, 4), weight (5, 4), bias (5,)", [x34, _weight, _bias]),
+        Case("x (2, 3, 4), weight (5, 4), bias (5,)", [x234, _weight, _bias]),
+        Case("x (1, 4): one sample", [numbers(1, 4, seed=14), _weight, _bias]),
+        Case("no bias", [x34, _weight, None]),
+        Case("x requires no gradient, like a batch of data", [x34, _weight, _bias], needs=(False, True, True)),
+        Case("weight and bias require no gradient", [x34, _weight, _bias], needs=(True, False, False)),
+    ],
+    "Softmax": _along,
+    "LogSoftmax": _along,
+    "MSELoss": [
+        Case("x (3, 4), mean", [x34, w34], {"reduction": "mean"}),
+        Case("x (3, 4), sum", [x34, w34], {"reduction": "sum"}),
+        Case("x (3, 4), none", [x34, w34], {"reduction": "none"}),
+        Case("the target requires no gradient, mean", [x34, w34], {"reduction": "mean"}, needs=(True, False)),
+        Case("float32, mean", [x23, w23], {"reduction": "mean"}, measured=False),
+    ],
+    "NLLLoss": [
         _nll("x (5, 3), mean", "mean"),
         _nll("x (5, 3), sum", "sum"),
         _nll("x (5, 3), none", "none"),
@@ -150,7 +136,8 @@ NLL = Operation(
         _nll("each class has a weight, mean", "mean", weight=_class_weights),
         _nll("each class has a weight, two labels are ignored, sum", "sum", _two_ignored, _class_weights),
     ],
-)
+}
+OPERATIONS = {name: Operation(name, cases) for name, cases in CASES.items()}
 
 
 def _unbroadcast() -> NamedValues:
@@ -160,15 +147,6 @@ def _unbroadcast() -> NamedValues:
 
 
 UNBROADCAST = Values(_unbroadcast)
-
-POW = Operation(
-    "Pow",
-    [
-        Case("a (3, 4) above 0, b (3, 4)", [np.abs(x34) + 0.1, w34]),
-        Case("a (3, 4), b = 2", [x34, 2]),
-        Case("some a are 0, b (3,) above 1", [np.array([0.0, 1.5, 0.0]), np.array([2.0, 3.0, 1.5])], measured=False),
-    ],
-)
 
 # --- graphs: functions of Tensors, minitrain's or torch's -------------------------------------------------------------
 

@@ -402,11 +402,8 @@ def _write_new(path: Path, text: str) -> bool:
 
 def _first_free(path: Path) -> Path:
     """The first free path name.kept-N.py beside name.py, counted from 1."""
-    for number in itertools.count(1):
-        kept = path.with_name(f"{path.stem}.kept-{number}{path.suffix}")
-        if not os.path.lexists(kept):
-            return kept
-    raise AssertionError("there is no last number")
+    numbered = (path.with_name(f"{path.stem}.kept-{number}{path.suffix}") for number in itertools.count(1))
+    return next(kept for kept in numbered if not os.path.lexists(kept))
 
 
 def _plain(name: str) -> str:

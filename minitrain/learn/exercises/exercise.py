@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.learn import training_runs as programs
+from minitrain.learn.check_inputs import OPERATIONS
 from minitrain.learn.measurements import Probe
 from minitrain.learn.splice import Piece, body_of, find_piece, learner_file
 from minitrain.mistakes.catalogue import CATALOGUE
@@ -30,9 +31,9 @@ class Exercise:
     why: what the piece is good for, in a sentence or two.
     task: what to write; what the check requires beyond the docstring, and what it does not require.
     hints: from a nudge to nearly the answer.
-    probes: what the check computes with the piece, see measurements.py and check_inputs.py.
     faults: wrong solutions: names of mistakes in the catalogue, made in the target. Each must fail the check.
-    program: the training run at the end of the check.
+    probes: what the check computes with the piece, see measurements.py; (): the cases of check_inputs.py for its
+        operation. program: the training run at the end of the check.
     given: the names of the class's other methods to show; None shows all.
     gap: how the learner's first and last statements begin; None: the learner writes the whole body.
     bug: the mistake of the catalogue that the learner's file contains; "": the body is left out.
@@ -47,13 +48,17 @@ class Exercise:
     why: str
     task: str
     hints: tuple[str, ...]
-    probes: tuple[Probe, ...]
     faults: tuple[str, ...]
+    probes: tuple[Probe, ...] = ()
     program: Callable[[], programs.Losses] = programs.classify
     given: tuple[str, ...] | None = None
     gap: tuple[str, str] | None = None
     bug: str = ""
     script: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.probes:
+            object.__setattr__(self, "probes", (OPERATIONS[self.target.split(".")[1]],))
 
     @functools.cached_property
     def piece(self) -> Piece:

@@ -30,7 +30,6 @@ EXERCISES = (
             "It reads all the places, adds, and writes all of them back: the second addition to a place overwrites the "
             "first. np.add.at adds one after another.",
         ),
-        probes=(cases.INDEX,),
         program=programs.formulas,
         faults=("index-overwrites",),
         script="""
@@ -59,7 +58,6 @@ EXERCISES = (
             "Try arrays of other shapes. Does the factor depend on the rows, or on the columns?",
             "The mean is over all elements. What does len(difference) count?",
         ),
-        probes=(cases.MSE,),
         program=programs.regress,
         faults=("mse-mean-over-the-rows",),
         script="""
@@ -92,7 +90,6 @@ EXERCISES = (
             "appear?",
             "The second term of the formula has a Σ. Along which axis, and with keepdims?",
         ),
-        probes=(cases.LOG_SOFTMAX,),
         faults=("log-softmax-diagonal-only",),
         script="""
         # The loss starts at ln 10 = 2.30 and should fall below 1.
@@ -157,7 +154,6 @@ EXERCISES = (
             "b was copied to every row. What is the gradient of a value that was copied?",
             "The gradients of all copies add up, but here only one is used. unbroadcast(grad, shape) adds them up.",
         ),
-        probes=(cases.ADD,),
         program=programs.formulas,
         faults=("add-of-the-first-copy-only", "add-without-unbroadcast"),
         script="""
@@ -257,7 +253,6 @@ EXERCISES = (
             "flat = np.logical_and(np.equal(a, 0), b >= 0). Then use np.where(flat, 0, y * np.log(a)) instead of "
             "y * ln a.",
         ),
-        probes=(cases.POW,),
         program=programs.powers,
         faults=("pow-of-zero",),
         script="""

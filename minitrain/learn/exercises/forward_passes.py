@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
@@ -25,7 +24,6 @@ EXERCISES = (
             "np.maximum(x, 0) is y. backward below reads one array from ctx.saved_arrays. Which one does it need?",
             "ctx.save_for_backward(y) before `return y`.",
         ),
-        probes=(cases.RELU,),
         faults=("relu-takes-the-smaller", "relu-saves-the-negative"),
     ),
     exercise(
@@ -45,7 +43,6 @@ EXERCISES = (
             "ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None); ctx.shape = x.shape",
             "At the end, give y the axes of x again: y.reshape(*x.shape[:-1], weight.shape[0]).",
         ),
-        probes=(cases.LINEAR,),
         faults=("linear-bias-subtracted", "linear-axes-reversed", "linear-bias-not-added"),
     ),
     exercise(
@@ -64,7 +61,6 @@ EXERCISES = (
             "exp = np.exp(x - x.max(axis=dim, keepdims=True)); y = exp / exp.sum(axis=dim, keepdims=True)",
             "backward reads y from ctx.saved_arrays, and ctx.dim.",
         ),
-        probes=(cases.SOFTMAX,),
         program=programs.gated,
         faults=("softmax-overflows", "softmax-sums-over-the-last-axis"),
     ),
@@ -82,7 +78,6 @@ EXERCISES = (
             "least 1.",
             "y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True)). backward reads y and ctx.dim.",
         ),
-        probes=(cases.LOG_SOFTMAX,),
         faults=("log-softmax-overflows", "log-softmax-adds-the-logarithm", "log-softmax-saves-its-input"),
     ),
     exercise(
@@ -99,7 +94,6 @@ EXERCISES = (
             "np.square(difference), then .sum() or .mean(), depending on the reduction.",
             "ctx.reduction = reduction; ctx.save_for_backward(difference); then one return for each reduction.",
         ),
-        probes=(cases.MSE,),
         program=programs.regress,
         faults=("mse-of-absolute-values", "mse-divided-by-the-rows"),
     ),
@@ -122,7 +116,6 @@ EXERCISES = (
             "losses = -w * rows[kept, labels]",
         ),
         gap=("w = 1 if", "losses ="),
-        probes=(cases.NLL,),
         faults=("nll-positive", "nll-weight-of-class-0", "nll-counts-ignored-rows"),
     ),
 )
