@@ -242,14 +242,6 @@ def _initialised(initialise: Any, *several_options: dict[str, Any]) -> NamedValu
         yield "whether the Tensor itself is returned", result is weight
 
 
-def _kaiming_uniform() -> NamedValues:
-    return _initialised(init.kaiming_uniform_, {}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"})
-
-
-def _xavier_uniform() -> NamedValues:
-    return _initialised(init.xavier_uniform_, {}, {"gain": 5 / 3})
-
-
 def _reset_parameters() -> NamedValues:
     with fork_rng():
         for in_features, out_features in ((60, 40), (3, 2)):
@@ -260,8 +252,13 @@ def _reset_parameters() -> NamedValues:
         nn.Linear(3, 2, bias=False)
 
 
-KAIMING_UNIFORM = Values(_kaiming_uniform, lambda twins: twins.kaiming_uniform())
-XAVIER_UNIFORM = Values(_xavier_uniform, lambda twins: twins.xavier_uniform())
+KAIMING_UNIFORM = Values(
+    lambda: _initialised(init.kaiming_uniform_, {}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}),
+    lambda twins: twins.kaiming_uniform(),
+)
+XAVIER_UNIFORM = Values(
+    lambda: _initialised(init.xavier_uniform_, {}, {"gain": 5 / 3}), lambda twins: twins.xavier_uniform()
+)
 RESET_PARAMETERS = Values(_reset_parameters, lambda twins: twins.reset_parameters())
 
 # --- loops ------------------------------------------------------------------------------------------------------------

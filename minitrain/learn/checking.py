@@ -21,7 +21,7 @@ from minitrain.learn.child_process import Child, torch_values
 from minitrain.learn.compare_values import CLOSE, CLOSE_TO_TORCH, difference
 from minitrain.learn.exercises import Exercise
 from minitrain.learn.explain_errors import LearnerFile, place
-from minitrain.learn.screen import ASCII, BLOCKS, plot, wrapped
+from minitrain.learn.screen import ASCII, BLOCKS, is_encodable, plot, wrapped
 from minitrain.learn.splice import SpliceError, splice
 from minitrain.ops import Array
 
@@ -149,7 +149,7 @@ def _training(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
     yours: list[float] = answer["losses"]
     finite = [loss for loss in library + yours if math.isfinite(loss)]
     low, high = min(finite), max(finite)
-    blocks = BLOCKS if _encodable(BLOCKS) else ASCII
+    blocks = BLOCKS if is_encodable(BLOCKS, sys.stdout.encoding) else ASCII
     curves = [
         f"{title}\n{plot(losses, low, high, width=60, height=4, blocks=blocks)}"
         for title, losses in ((f"the loss with your {file.piece.name}", yours), ("with the library's", library))
@@ -174,11 +174,3 @@ def _training(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
         )
         return Stage("training", True, "\n".join([*curves, verdict]) + child.printed())
     return Stage("training", False, "\n".join([*curves, wrapped(verdict)]) + child.printed())
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -106,11 +106,7 @@ def _methods(holder: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str)
 
 
 # --- the learner's file -----------------------------------------------------------------------------------------------
@@ -151,7 +147,8 @@ def learner_file(
                 parts.append(written)
             elif given is None or name in given:
                 margin = " " * method.col_offset
-                parts.append([f"{margin}# Given, as it is in {piece.module}.", *_lines_of(method, lines)])
+                whole = lines[_start(method) - 1 : method.end_lineno]
+                parts.append([f"{margin}# Given, as it is in {piece.module}.", *whole])
         return "\n\n".join("\n".join(part) for part in parts)
 
     text = with_lines(textwrap.indent(body.rstrip(), indent).split("\n"))
@@ -192,10 +189,6 @@ def _line_of(beginning: str, lines: list[str], function: ast.FunctionDef, start:
 def _start(function: ast.FunctionDef) -> int:
     """The line number of the function's first line, including decorators."""
     return min([function.lineno, *[decorator.lineno for decorator in function.decorator_list]])
-
-
-def _lines_of(function: ast.FunctionDef, lines: list[str]) -> list[str]:
-    return lines[_start(function) - 1 : function.end_lineno]
 
 
 def _names(text: str) -> set[str]:

@@ -263,8 +263,7 @@ clamp-mask-inverted: mask-inverted
 - ~((x  =>  ((x
 clamp-mask-forgotten: mask-missing
   dL/dx = dL/dy.
-  Where x was cut off, y is min or max whatever x is, so x must get 0. (The straight-through estimator does this on
-  purpose, but it is not the gradient of clamp.)
+  Where x was cut off, y does not depend on x, so x must get 0. (A straight-through estimator omits this on purpose.)
 + return grad_y
 
 ops.Maximum.backward

@@ -73,8 +73,7 @@ linear-weight-sign: sign
 - layout.transposed_product(  =>  -layout.transposed_product(
 linear-weight-averaged: mean-twice
   dL/dx = dL/dy W,  dL/dW = 1/N · dL/dyᵀ x,  dL/db = Σ dL/dy over the batch.
-  If the loss is a mean over the batch, its 1/N is in dL/dy already. Here it is applied a second time, and the weight
-  learns N times too slowly, as if it had a smaller learning rate.
+  If the loss is a mean over the batch, its 1/N is in dL/dy already. Here the weight learns N times too slowly.
 - layout.transposed_product(grad_rows, _rows(x))  =>  layout.transposed_product(grad_rows, _rows(x)) / len(grad_rows)
 linear-weight-of-the-last-sample: sum-missing
   dL/dx = dL/dy W,  dL/dW = (dL/dy)ᵀ x of the last sample,  dL/db = Σ dL/dy over the batch.
@@ -99,8 +98,7 @@ linear-bias-summed-over-the-outputs: sum-wrong-axis
 - (0,)  =>  (1,)
 linear-bias-averaged: mean-twice
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = 1/N · Σ dL/dy over the batch.
-  This is mean() where sum() is needed. The 1/N of the loss is in dL/dy already. Applied a second time, it makes the
-  bias learn N times too slowly, which few people ever notice.
+  This is mean() where sum() is needed. The 1/N of the loss is in dL/dy already, so the bias learns N times too slowly.
 - layout.pairwise_sum(grad_rows, (0,))  =>  grad_rows.mean(axis=0)
 linear-bias-of-the-first-sample: sum-missing
   dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = dL/dy of the first sample.
@@ -127,8 +125,7 @@ softmax-diagonal-only: off-diagonal-missing
 + return grad_y * (y * (1 - y))
 softmax-as-if-an-exp: off-diagonal-missing
   dL/dx = dL/dy · y.
-  This is the derivative of exp. The denominator, through which each x pushes the other y's down, is left out. The
-  gradient of softmax sums to 0 over a row, and this one does not.
+  This is the derivative of exp, without the denominator. The gradient of softmax sums to 0 over a row; this does not.
 + (y,) = ctx.saved_arrays
 + return grad_y * y
 softmax-along-the-wrong-axis: sum-wrong-axis
@@ -294,8 +291,7 @@ mse-of-the-mean-difference: averaged
 + scale * np.broadcast_to(difference.mean(axis=0, keepdims=True), difference.shape) * grad_y
 mse-without-the-chain-rule: grad-output-missing
   dL/dx = 2 (x - t) (/ n).
-  The loss is usually the end of the network, where dL/dy is 1. So this works until the loss is weighted, added to
-  another one, or divided by the number of accumulation steps.
+  dL/dy is 1 if the loss ends the network. So this works until the loss is weighted, divided, or added to another one.
 - scale * difference * grad_y  =>  scale * difference
 mse-target-sign: sign
   dL/dx = 2 (x - t) · dL/dy (/ n),  dL/dt = 2 (x - t) · dL/dy (/ n).

@@ -56,8 +56,7 @@ sgd-uphill: uphill
 - param -= lr * grad  =>  param += lr * grad
 sgd-lr-forgotten: lr-missing
   param -= buf.
-  The gradient gives the direction, and the learning rate how far to go. Without it each step is 1/lr times too large,
-  and the loss jumps to nan or never falls.
+  The learning rate says how far to go. Without it each step is 1/lr times too large, and the loss rises or becomes nan.
 - param -= lr * grad  =>  param -= grad
 sgd-rebinds-the-parameter: not-updated
   param = param - lr · buf.
@@ -70,8 +69,7 @@ sgd-decay-forgotten: decay-missing
 - grad = grad + weight_decay * param  =>  pass
 sgd-decay-sign: decay-sign
   g = grad - weight_decay · param.
-  The penalty weight_decay / 2 · param² has the gradient +weight_decay · param. With a minus the weights are rewarded
-  for being large, and grow without end.
+  The penalty weight_decay / 2 · param² has the gradient weight_decay · param. With a minus, weights grow without end.
 - grad + weight_decay * param  =>  grad - weight_decay * param
 sgd-decay-decoupled: decay-decoupled
   g = grad;  param -= lr · weight_decay · param + lr · buf.
@@ -95,8 +93,7 @@ sgd-momentum-not-kept: stale-momentum
 - buf *= momentum  =>  buf = momentum * buf
 sgd-momentum-averaged: momentum-averaged
   buf = momentum · buf + (1 - momentum) · g, from buf = 0.
-  An average, where torch's SGD has a sum, momentum · buf + g. Both are called momentum. With 0.9 the steps of an
-  average are ten times smaller in the long run.
+  torch's SGD has a sum, momentum · buf + g. With 0.9 the steps of an average are ten times smaller in the long run.
 - buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad
 + buf += (1 - momentum) * grad
 sgd-momentum-unused: momentum-missing
@@ -109,13 +106,11 @@ sgd-nesterov-forgotten: nesterov-missing
 - grad + momentum * buf if options["nesterov"] else buf  =>  buf
 sgd-first-gradient-dampened: dampened-first
   buf = momentum · buf + (1 - dampening) · g, also at the first step.
-  In torch the first buffer is g itself, undampened. Dampening begins with the second step. What is missing at the first
-  step stays missing from the buffer, though less and less.
+  In torch the first buffer is g itself, and dampening begins with the second step. Here the buffer starts too small.
 - if first or options  =>  if options
 sgd-lr-inside-the-momentum: lr-inside-momentum
   buf = momentum · buf + (1 - dampening) · lr · g;  param -= buf.
-  This is the paper's form, and the same as long as lr stays. When a schedule lowers lr, torch's form slows down at
-  once. Here the gradients in the buffer keep the old rate.
+  The paper's form. When a schedule lowers lr, torch's form slows down at once. Here old gradients keep the old rate.
 - if momentum != 0:
 + grad = lr * grad
 + if momentum != 0:
@@ -145,8 +140,7 @@ rmsprop-square-forgotten: square-missing
 - square_avg += (1 - alpha) * grad * grad  =>  square_avg += (1 - alpha) * grad
 rmsprop-root-forgotten: root-missing
   avg = square_avg + eps.
-  The step is divided by the mean square instead of its root. So a smaller gradient makes a larger step: a hundredth of
-  the gradient makes a step a hundred times as large.
+  The mean square divides the step, not its root. So a hundredth of the gradient makes a step a hundred times as large.
 - np.sqrt(square_avg - grad_avg * grad_avg)  =>  (square_avg - grad_avg * grad_avg)
 - np.sqrt(square_avg)  =>  square_avg
 rmsprop-alpha-on-the-wrong-term: betas-swapped
@@ -163,8 +157,7 @@ rmsprop-momentum-unused: momentum-missing
 - buf = momentum_buffer  =>  pass
 rmsprop-step-not-counted: step-not-counted
   step = 0, forever.
-  Nothing in RMSprop depends on the number of steps, so the parameters are right. But torch counts them, and a
-  checkpoint that says 0 after an epoch misleads whoever reads it.
+  The parameters are right, since RMSprop does not use the count. But torch counts, and a checkpoint here says 0.
 - step += 1  =>  step + 1
 rmsprop-adds-the-squared-mean: values
   avg = √(square_avg + grad_avg²) + eps, with centered.
@@ -194,8 +187,7 @@ adam-uncorrected: bias-correction-missing
 - lr / bias_correction1 * exp_avg  =>  lr * exp_avg
 adam-first-average-uncorrected: bias-correction-missing
   param -= lr · exp_avg / denom.
-  exp_avg starts at 0 and is ten times too small at the first step. bias_correction1 undoes that. Without it Adam starts
-  slowly, and is right after some twenty steps.
+  exp_avg starts at 0 and is ten times too small at the first step. So Adam starts slowly, for some twenty steps.
 - lr / bias_correction1 * exp_avg  =>  lr * exp_avg
 adam-second-average-uncorrected: bias-correction-missing
   denom = √exp_avg_sq + eps.
@@ -204,8 +196,7 @@ adam-second-average-uncorrected: bias-correction-missing
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)  =>  np.sqrt(exp_avg_sq)
 adam-eps-inside-the-root: eps-inside-root
   denom = √(exp_avg_sq / bias_correction2 + eps).
-  The paper and torch add eps after the root. Under the root, 1e-8 acts like 1e-4: where gradients are smaller than
-  that, steps are far smaller than Adam's.
+  The paper and torch add eps after the root. Under it, 1e-8 acts like 1e-4, so small gradients make far smaller steps.
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps  =>  np.sqrt(exp_avg_sq / bias_correction2 + eps)
 adam-eps-uncorrected: eps-uncorrected
   param -= lr · √bias_correction2 / bias_correction1 · exp_avg / (√exp_avg_sq + eps).
@@ -214,8 +205,7 @@ adam-eps-uncorrected: eps-uncorrected
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps  =>  (np.sqrt(exp_avg_sq) + eps) / math.sqrt(bias_correction2)
 adam-betas-swapped: betas-swapped
   exp_avg with beta2, exp_avg_sq with beta1.
-  With beta2, beta1 = options["betas"] the direction is averaged over a thousand steps and the size over ten. It still
-  goes downhill, but sluggishly, and turns too late.
+  The direction is averaged over a thousand steps and the size over ten. It descends sluggishly, and turns too late.
 - beta1, beta2 = options  =>  beta2, beta1 = options
 adam-step-not-counted: step-not-counted
   step = 0 + 1, in every step.
@@ -228,8 +218,7 @@ adam-square-forgotten: square-missing
 - exp_avg_sq += (1 - beta2) * grad * grad  =>  exp_avg_sq += (1 - beta2) * grad
 adam-root-forgotten: root-missing
   denom = exp_avg_sq / bias_correction2 + eps.
-  Adam's step is about lr, since numerator and denominator have the same size. Without the root the denominator is the
-  square of that size, and small gradients make gigantic steps.
+  Adam's step is about lr, a ratio of two equal sizes. Here one is squared, and small gradients make gigantic steps.
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)  =>  exp_avg_sq / bias_correction2
 adam-momentum-unused: momentum-missing
   param -= lr · g / denom.
@@ -249,8 +238,7 @@ adam-decay-decoupled: decay-decoupled
 - if weight_decay != 0 and options["decoupled_weight_decay"]:  =>  if weight_decay != 0:
 adam-decay-coupled: decay-coupled
   g = grad + weight_decay · param, for AdamW as for Adam.
-  In the gradient, the decay is divided by the root of the averaged squares like everything else. So weights with large
-  gradients hardly decay. The W in AdamW stands for avoiding this.
+  The root of the averaged squares divides the decay, too. So weights with large gradients hardly decay, unlike AdamW's.
 - if weight_decay != 0 and options["decoupled_weight_decay"]:  =>  if False:
 adam-decay-sign: decay-sign
   param *= 1 + lr · weight_decay for AdamW, g = grad - weight_decay · param for Adam.
@@ -263,7 +251,6 @@ adam-decay-forgotten: decay-missing
 - options["weight_decay"]  =>  0
 adam-decay-without-lr: lr-missing
   param -= weight_decay · param for AdamW.
-  torch multiplies AdamW's decay by lr (the paper does not). Without it, at an lr of 1e-3, the decay is a thousand times
-  too strong, and the weights vanish after some hundred steps.
+  torch multiplies AdamW's decay by lr (the paper does not). At lr 1e-3, this decay is a thousand times too strong.
 - 1 - lr * weight_decay  =>  1 - weight_decay
 """

@@ -99,8 +99,7 @@ ops.Permute.backward
 
 permute-the-same-way-again: wrong-place
   dL/dx = dL/dy with its axes permuted by dims once more.
-  Putting the axes back takes the inverse permutation, argsort(dims). For a swap of two axes, which undoes itself, both
-  are the same. For (1, 2, 0) they are not.
+  Putting the axes back takes the inverse permutation, argsort(dims). It is the same for a swap, but not for (1, 2, 0).
 - np.argsort(ctx.dims)  =>  ctx.dims
 
 ops.Expand.backward
@@ -123,8 +122,7 @@ ops.Index.backward
 index-overwrites: path-forgotten
   dL/dx = dL/dy at index (only the last one where index names a place twice), else 0.
   An entry that was taken twice gets two gradients, and they must be added. `grad_x[index] = ...` keeps the last one,
-  and in NumPy `grad_x[index] += ...` does the same; np.add.at adds both. An embedding whose batch contains a word twice
-  learns from one of the two.
+  and so does `grad_x[index] += ...`; np.add.at adds both. A word that occurs twice in a batch learns only half.
 - np.add.at(grad_x, ctx.index, grad_y)  =>  grad_x[ctx.index] += grad_y
 index-writes-into-a-copy: detached
   dL/dx = 0.

@@ -250,16 +250,15 @@ def table(specimens: Iterable[Specimen] = SPECIMENS.values()) -> Iterator[str]:
 
 
 def describe(name: str) -> str:
-    """description() of the specimen with this name. Raises LookupError, with similar names, for an unknown name."""
+    """A specimen's wrong formula, its explanation, the edit and the check's report.
+
+    Raises LookupError, with similar names, for an unknown name.
+    """
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.4)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise LookupError(f"there is no {name!r} in the zoo{meant} (minitrain learn zoo lists all)")
-    return description(CATALOGUE[name])
-
-
-def description(specimen: Specimen) -> str:
-    """The wrong formula, the explanation, the edit and the check's report."""
+    specimen = CATALOGUE[name]
     text = textwrap.fill(specimen.explanation, 100, initial_indent="  ", subsequent_indent="  ")
     where = "" if specimen.of.startswith("mistakes") else f" in {specimen.of}"
     edit = [
