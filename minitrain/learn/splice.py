@@ -32,7 +32,7 @@ MOVED = {  # modules that learners' files of earlier versions import from
     "minitrain.random": "minitrain.torchlike.random",
     "minitrain.training.loops": "minitrain.loops",
 }
-NO_LONGER_THERE = {"Tensor": "minitrain.tensor"}  # names that their modules had, so that such files did not import them
+NO_LONGER_THERE = {"Tensor": "minitrain.tensor"}  # names that such files use without an import: their module had them
 
 
 class SpliceError(Exception):

@@ -197,7 +197,7 @@ log-softmax-overflows: values
 -  - x.max(axis=dim, keepdims=True, initial=-np.inf)  =>
 log-softmax-adds-the-logarithm: values
   y = x + ln Σ exp x.
-  The logarithm of a quotient is a difference. With a sum the results are no log-probabilities, and may be positive.
+  The logarithm of a quotient is a difference. With a sum the results are not log-probabilities, and may be positive.
 - shifted - np.log  =>  shifted + np.log
 
 ops.NLLLoss.forward

@@ -270,7 +270,7 @@ EXERCISES = (
         task="Return dL/dx and dL/dtarget. grad_y is 0-d for the mean and the sum, and has x's shape for none. "
         f"{NEEDS}",
         hints=(
-            "The derivative of (x - t)² by x is 2 (x - t). By t it is the same with the opposite sign.",
+            "The derivative of (x - t)² with respect to x is 2 (x - t). With respect to t it has the opposite sign.",
             "The mean is over all elements, not over the rows: 1/n with n = difference.size.",
             "scale = 2 / difference.size if ctx.reduction == 'mean' else 2; dL/dx = scale * difference * grad_y",
         ),
@@ -304,7 +304,7 @@ EXERCISES = (
         task="Return dL/dx. forward saved y, the log-probabilities, and the axis in ctx.dim.",
         hints=(
             "y_i = x_i - ln Σ exp x. x_j appears in y_j directly, and in every y_i of its row through the logarithm.",
-            "The derivative of ln Σ exp x by x_j is exp x_j / Σ exp x. That is the probability, exp y_j.",
+            "The derivative of ln Σ exp x with respect to x_j is exp x_j / Σ exp x. That is the probability, exp y_j.",
             "dL/dx = dL/dy - exp y · Σ dL/dy, with the sum along ctx.dim, keepdims=True.",
         ),
         faults=("log-softmax-exp-forgotten", "log-softmax-along-the-wrong-axis", "log-softmax-adds-the-sum"),

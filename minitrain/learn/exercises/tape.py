@@ -20,7 +20,7 @@ EXERCISES = (
         why="A second backward adds to the gradient of the first. That lets you split a large batch into small ones, "
         "and it is the reason for zero_grad.",
         task="self._grad is a Tensor, or None before the first gradient. Keep an array of your own: if grad is not "
-        "owned, other code may use it, so copy it. Copying always is fine. (The library also keeps the memory order of "
+        "owned, other code may use it, so copy it. Always copying is fine. (The library also keeps the memory order of "
         "self.array, and counts the change with increment_version. The check does not require that.)",
         hints=(
             "There are two cases: self._grad already holds a gradient, or it is still None.",
