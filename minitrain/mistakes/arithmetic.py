@@ -1,6 +1,6 @@
 """Mistakes in arithmetic and in elementwise functions, as edits of the library's source (the form: specimen.py)."""
 
-ARITHMETIC = """
+MISTAKES = """
 ops.Add.backward
 
 add-without-unbroadcast: sum-missing

@@ -9,13 +9,11 @@ from __future__ import annotations
 from minitrain.mistakes import arithmetic, checks, layers, optimizers, shapes, tape, training
 from minitrain.mistakes.specimen import VALUES, Specimen, specimens
 
-_TEXTS = (
-    *(arithmetic.ARITHMETIC, shapes.REDUCTIONS_AND_SHAPES, layers.MATRICES, layers.LOSSES, tape.TAPE),
-    *(optimizers.SHARED, optimizers.SGD, optimizers.RMSPROP, optimizers.ADAM),
-    *(checks.CHECKS, training.TRAINING),
-)
-
-CATALOGUE: dict[str, Specimen] = {specimen.name: specimen for text in _TEXTS for specimen in specimens(text)}
+CATALOGUE: dict[str, Specimen] = {
+    specimen.name: specimen
+    for module in (arithmetic, shapes, layers, tape, optimizers, checks, training)
+    for specimen in specimens(module.MISTAKES)
+}
 
 # The zoo: the mistakes that a check of a gradient or an optimizer can name.
 SPECIMENS: dict[str, Specimen] = {name: each for name, each in CATALOGUE.items() if each.mistake != VALUES}

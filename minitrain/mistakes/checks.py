@@ -28,7 +28,7 @@ def check_ramps() -> tuple[Array, Array]:
     return (x > 0).astype(x.dtype), numeric
 
 
-CHECKS = """
+MISTAKES = """
 mistakes.checks.check_cubes
 
 numeric-in-float32: rounding

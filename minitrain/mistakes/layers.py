@@ -1,6 +1,6 @@
 """Mistakes in matrix products, layers and losses, as edits of the library's source (the form: specimen.py)."""
 
-MATRICES = """
+MISTAKES = """
 ops.Matmul.backward
 
 matmul-the-other-way-round: transposed
@@ -112,9 +112,7 @@ linear-input-as-rows: values
   dL/dx = dL/dy W, as a matrix (N, in).
   For x with more than two axes the gradient must have them again. With a matrix as input, nothing is wrong.
 - .reshape(ctx.shape)  =>
-"""
 
-LOSSES = """
 ops.Softmax.backward
 
 softmax-diagonal-only: off-diagonal-missing

@@ -1,6 +1,6 @@
 """Mistakes in optimizers, as edits of the library's source (the form: specimen.py)."""
 
-SHARED = """
+MISTAKES = """
 optim.Optimizer.zero_grad
 
 zero-grad-does-nothing: gradients-not-zeroed
@@ -45,9 +45,7 @@ step-ignores-the-groups: lr-not-followed
   update with self.defaults, where the options of the parameter's group are needed.
   A schedule changes param_groups[i]["lr"]. With the defaults, every step and every group has the first learning rate.
 - state, options)  =>  state, self.defaults)
-"""
 
-SGD = """
 optim.SGD.update
 
 sgd-uphill: uphill
@@ -123,9 +121,7 @@ sgd-nesterov-always: values
   param -= lr · (g + momentum · buf), also without nesterov.
   The option has no effect: plain momentum should step by lr · buf, without looking ahead.
 - if options["nesterov"]  =>  if True
-"""
 
-RMSPROP = """
 optim.RMSprop.update
 
 rmsprop-eps-inside-the-root: eps-inside-root
@@ -163,9 +159,7 @@ rmsprop-adds-the-squared-mean: values
   avg = √(square_avg + grad_avg²) + eps, with centered.
   A variance is the mean square minus the square of the mean. With a plus, steady gradients make smaller steps.
 - - grad_avg * grad_avg  =>  + grad_avg * grad_avg
-"""
 
-ADAM = """
 optim.Adam.update
 
 adam-uphill: uphill

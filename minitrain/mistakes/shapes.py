@@ -1,6 +1,6 @@
 """Mistakes in reductions and in changes of shape, as edits of the library's source (the form: specimen.py)."""
 
-REDUCTIONS_AND_SHAPES = """
+MISTAKES = """
 ops.Sum.backward
 
 sum-as-if-a-mean: mean-twice

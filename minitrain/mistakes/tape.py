@@ -1,6 +1,6 @@
 """Mistakes in the walk back through the tape, as edits of the library's source (the form: specimen.py)."""
 
-TAPE = """
+MISTAKES = """
 tape.walk_back
 
 walk-back-overwrites: path-forgotten

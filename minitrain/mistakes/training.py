@@ -1,6 +1,6 @@
 """Mistakes in training loops and in initial weights, as edits of the library's source (the form: specimen.py)."""
 
-TRAINING = """
+MISTAKES = """
 loops.train_loop
 
 train-loop-without-zero-grad: values
