@@ -127,7 +127,7 @@ def test_the_stub_differs_from_the_solution_in_the_body_alone(exercise: Exercise
 
 def test_the_readmes_example_is_an_exercise() -> None:
     readme = (PACKAGE / "learn" / "README.md").read_text("utf-8")
-    entry = re.search(r"^    Exercise\(\n.*?^    \),\n", readme, re.MULTILINE | re.DOTALL)
+    entry = re.search(r"^    exercise\(\n.*?^    \),\n", readme, re.MULTILINE | re.DOTALL)
     assert entry is not None
     names = {**vars(backward_passes), "Operation": Operation, "Case": Case, "numbers": numbers, "programs": programs}
     example: Exercise = eval(entry[0].strip().rstrip(","), names)

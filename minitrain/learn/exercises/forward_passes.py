@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from minitrain.learn import check_inputs as cases
+import functools
+
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
-FORWARD = "Forward passes"
+exercise = functools.partial(Exercise, track="Forward passes")
 
 EXERCISES = (
-    Exercise(
+    exercise(
         name="relu-forward",
-        track=FORWARD,
         title="The ramp that lets a network bend",
         target="ops.ReLU.forward",
         minutes=5,
@@ -24,13 +24,10 @@ EXERCISES = (
             "np.maximum(x, 0) is y. backward below reads one array from ctx.saved_arrays. Which one does it need?",
             "ctx.save_for_backward(y) before `return y`.",
         ),
-        probes=(cases.RELU,),
-        program=programs.classify,
         faults=("relu-takes-the-smaller", "relu-saves-the-negative"),
     ),
-    Exercise(
+    exercise(
         name="linear-forward",
-        track=FORWARD,
         title="A layer: every output listens to every input",
         target="ops.Linear.forward",
         minutes=10,
@@ -46,13 +43,10 @@ EXERCISES = (
             "ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None); ctx.shape = x.shape",
             "At the end, give y the axes of x again: y.reshape(*x.shape[:-1], weight.shape[0]).",
         ),
-        probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-bias-subtracted", "linear-axes-reversed", "linear-bias-not-added"),
     ),
-    Exercise(
+    exercise(
         name="softmax-forward",
-        track=FORWARD,
         title="Scores into probabilities, without overflow",
         target="ops.Softmax.forward",
         minutes=10,
@@ -67,13 +61,11 @@ EXERCISES = (
             "exp = np.exp(x - x.max(axis=dim, keepdims=True)); y = exp / exp.sum(axis=dim, keepdims=True)",
             "backward reads y from ctx.saved_arrays, and ctx.dim.",
         ),
-        probes=(cases.SOFTMAX,),
         program=programs.gated,
         faults=("softmax-overflows", "softmax-sums-over-the-last-axis"),
     ),
-    Exercise(
+    exercise(
         name="log-softmax-forward",
-        track=FORWARD,
         title="The logarithm of a probability, without the probability",
         target="ops.LogSoftmax.forward",
         minutes=10,
@@ -86,13 +78,10 @@ EXERCISES = (
             "least 1.",
             "y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True)). backward reads y and ctx.dim.",
         ),
-        probes=(cases.LOG_SOFTMAX,),
-        program=programs.classify,
         faults=("log-softmax-overflows", "log-softmax-adds-the-logarithm", "log-softmax-saves-its-input"),
     ),
-    Exercise(
+    exercise(
         name="mse-forward",
-        track=FORWARD,
         title="How far off, squared",
         target="ops.MSELoss.forward",
         minutes=5,
@@ -105,13 +94,11 @@ EXERCISES = (
             "np.square(difference), then .sum() or .mean(), depending on the reduction.",
             "ctx.reduction = reduction; ctx.save_for_backward(difference); then one return for each reduction.",
         ),
-        probes=(cases.MSE,),
         program=programs.regress,
         faults=("mse-of-absolute-values", "mse-divided-by-the-rows"),
     ),
-    Exercise(
+    exercise(
         name="nll-forward",
-        track=FORWARD,
         title="The loss of a classifier: how likely was the right class?",
         target="ops.NLLLoss.forward",
         minutes=10,
@@ -129,8 +116,6 @@ EXERCISES = (
             "losses = -w * rows[kept, labels]",
         ),
         gap=("w, total =", "losses ="),
-        probes=(cases.NLL,),
-        program=programs.classify,
         faults=("nll-positive", "nll-weight-of-class-0", "nll-counts-ignored-rows"),
     ),
 )
