@@ -26,8 +26,8 @@ def add(commands: Commands) -> None:
         EXAMPLES,
         "0 if they agree, 1 if they differ",
     )
-    add_options(compare, "--dataset", "--data-dir", "--batch-size", "--lr", "--optimizer", "--momentum")
-    add_options(compare, "--weight-decay", "--hidden", "--seed", "--shuffle")
+    add_options(compare, "dataset", "data_dir", "batch_size", "lr", "optimizer", "momentum", "weight_decay")
+    add_options(compare, "hidden", "seed", "shuffle")
     compare.add_argument(
         "--steps", type=int, metavar="N", help="the number of updates (default: 10; with --drift: 500)"
     )

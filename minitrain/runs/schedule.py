@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from minitrain.optim import lr_scheduler
 from minitrain.runs.config import Config
 
 # What a scheduler's steps change; all else comes from the configuration.
 PROGRESS = ("last_epoch", "_step_count", "best", "num_bad_epochs")
 
 
-def make_scheduler(config: Config, optimizer: Any, batches: int, lr_scheduler: Any = lr_scheduler) -> Any:
+def make_scheduler(config: Config, optimizer: Any, batches: int, lr_scheduler: Any) -> Any:
     """The configured scheduler, or None. batches: of an epoch. lr_scheduler: minitrain's module, or torch's."""
     if config.scheduler == "step":
         return lr_scheduler.StepLR(optimizer, config.step_size, config.gamma)

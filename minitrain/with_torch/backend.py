@@ -16,7 +16,6 @@ from minitrain.loops import test_loop, train_loop
 from minitrain.optim.param_groups import SWITCHES
 from minitrain.runs.backend import Backend, make_optimizer
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.schedule import make_scheduler
 from minitrain.tensor import Tensor
 from minitrain.with_torch.convert_state import load_optimizer_state, to_minitrain, to_torch
 from minitrain.with_torch.cuda_graph import CapturedLoop
@@ -55,6 +54,8 @@ class TorchBackend(Backend):
     Uses the configuration's device, compile and precision. Raises ConfigError if the device is not available, if it
     does not have the precision, or if torch.compile has no compiler.
     """
+
+    optim = torch.optim
 
     def __init__(self, config: Config) -> None:
         self.device = find_device(config.device)
@@ -120,10 +121,6 @@ class TorchBackend(Backend):
         if config.optimizer != "sgd" and self._captures:
             options["capturable"] = True
         return make_optimizer(config, model, torch.optim, **options)
-
-    def scheduler(self, config: Config, optimizer: Any, batches: int) -> Any:
-        """torch's own scheduler, or None."""
-        return make_scheduler(config, optimizer, batches, torch.optim.lr_scheduler)
 
     def train(
         self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0

@@ -13,9 +13,10 @@ import numpy as np
 
 from minitrain.ops import Array
 from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.model import load_data, numpy_side
 from minitrain.runs.output_file import check_plot
 from minitrain.tensor import Tensor
-from minitrain.with_torch.compare_recipe import describe, numpy_side, torch_twin, training_data
+from minitrain.with_torch.compare_recipe import describe, torch_twin
 from minitrain.with_torch.comparison import milestones, plain
 from minitrain.with_torch.installed import find_compiler, require_torch
 from minitrain.with_torch.side import Triple, make_side
@@ -128,7 +129,7 @@ def measure_drift(config: Config, steps: int = 500) -> Drift:
     require_torch("minitrain compare")
     import torch
 
-    data = training_data(config)
+    data = load_data(config)
     narrow, _ = numpy_side(config, data, "float32")
     wide, batches = numpy_side(config, data, "float64")
     first = narrow[0]
