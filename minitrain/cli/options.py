@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from minitrain.runs.config import Config, default_config
 
-# For each setting of a Config: what --help calls its value, and what it does. No option has a default, so that those left
+# For each setting of a Config: what --help calls its value, and what it does. No option has a default here: those left
 # out get the data set's own, from default_config.
 HELP = {
     "dataset": ("", "the data set (default: fashion-mnist)"),

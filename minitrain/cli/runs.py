@@ -72,12 +72,10 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from minitrain.runs.evaluate import evaluate
     from minitrain.runs.output_file import check_writable, write_json
 
-    if arguments.json is not None:
-        check_writable(arguments.json, "--json")
+    check_writable(arguments.json, "--json")
     evaluation = evaluate(arguments.directory, arguments.data_dir)
     print(evaluation)
-    if arguments.json is not None:
-        write_json(arguments.json, {"run": arguments.directory, **evaluation.as_dict()})
+    write_json(arguments.json, {"run": arguments.directory, **evaluation.as_dict()})
     return 0
 
 

@@ -210,7 +210,7 @@ def _walk(
 def as_problem(
     func: Any, inputs: Any, options: Mapping[str, Any], loss_fn: Any, needs_input_grad: Sequence[bool] | None
 ) -> Problem:
-    """The Problem that func and inputs make. Raises ValueError or TypeError if they cannot be checked."""
+    """The Problem for func and inputs. Raises ValueError or TypeError if they cannot be checked."""
     inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     if hasattr(func, "forward") and hasattr(func, "backward"):
         floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]

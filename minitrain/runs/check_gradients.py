@@ -16,6 +16,7 @@ from minitrain.diagnosis.gradcheck_report import Report
 from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.eps_sweep import Sweep
 from minitrain.runs.gradient_table import EPS, Checked
+from minitrain.runs.messages import counted
 from minitrain.runs.model import load_data, numpy_side
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
@@ -82,12 +83,7 @@ def check_model(
         warnings.filterwarnings("ignore", "(?s).*nothing was checked", UserWarning)  # the table reports it
         report = check_gradients(model, batch, loss_fn=loss_fn, eps=eps, fast_mode=directional, **limits)
         layers = [] if report.ok else _check_layers(model, loss_fn, batch, {"eps": EPS, **limits})
-    return Checked(report, f"on {_samples(batch)} of {config.dataset}, in float64", eps, layers)
-
-
-def _samples(batch: tuple[Tensor, Tensor]) -> str:
-    count = len(batch[1])
-    return f"{count} sample{'' if count == 1 else 's'}"
+    return Checked(report, f"on {counted(len(batch[1]), 'sample')} of {config.dataset}, in float64", eps, layers)
 
 
 def _check_layers(
@@ -147,7 +143,7 @@ def sweep_eps(config: Config, plant: Callable[[Any, Any, Any], Any] | None = Non
             errors.append(_relative_error(numeric, analytic))
             smooth.append(_relative_error(numeric[clean], analytic[clean]))
             crossing.append(int((~clean).sum()))
-    where = f"{len(entries)} entries, {_samples((X, y))} of {config.dataset}"
+    where = f"{len(entries)} entries, {counted(len(y), 'sample')} of {config.dataset}"
     return Sweep(SWEPT, errors, smooth, crossing, where)
 
 

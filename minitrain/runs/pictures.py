@@ -13,13 +13,7 @@ import numpy.typing as npt
 
 from minitrain.runs.config import ConfigError
 
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "GIF",
-    "BMP",
-    "WEBP",
-)  # pure data, read by Pillow without other programs
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # pure data, read by Pillow without other programs
 MAX_PIXELS = 25_000_000  # of 4 bytes each, 100 MB; a file of a few bytes may decode to any number
 BRIGHT = 128  # a border at least this bright means that a picture is dark on white
 FLAT = 32  # a picture whose brightness varies less shows nothing; in training images it varies by over 200

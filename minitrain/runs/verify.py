@@ -21,8 +21,9 @@ from minitrain.runs.config_file import read_sessions
 from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupts
 from minitrain.runs.line_file import Place
+from minitrain.runs.messages import counted
 from minitrain.runs.recipe import BEGINNING, Training
-from minitrain.runs.recorder import Stoppable
+from minitrain.runs.recorder import Silent
 from minitrain.runs.resume import check_fits, training_from
 from minitrain.runs.run_files import RunError, check_run
 from minitrain.tensor import Tensor
@@ -54,15 +55,15 @@ class Verification:
         return not any(first for _, first in self.lines.values()) and not any(other for other, _ in self.parts.values())
 
     def __str__(self) -> str:
-        lines = [f"{self.stretch}, {_count(self.updates, 'update')}:"]
+        lines = [f"{self.stretch}, {counted(self.updates, 'update')}:"]
         for name, (count, first) in self.lines.items():
             result = " are the same"
             if first:
                 result = f", first difference:\n    {first[0]}, as recorded\n    {first[1]}, as now"
-            lines += [f"  {name:<12} {_count(count, 'line')}{result}"] if count or first else []
+            lines += [f"  {name:<12} {counted(count, 'line')}{result}"] if count or first else []
         for name, (other, count) in self.parts.items():
             result = f", {other} of them differ" if other else " are the same"
-            lines += [f"  {name:<12} {_count(count, 'array')}{result}"] if count else []
+            lines += [f"  {name:<12} {counted(count, 'array')}{result}"] if count else []
         lines.append("The same bits." if self.ok else "Not the same bits.")
         if self.environment:
             lines += ["Changed since the run was recorded:", *(f"  {difference}" for difference in self.environment)]
@@ -142,7 +143,7 @@ class _Reached(Exception):  # noqa: N818 (it is not an error)
     """The end of the stretch."""
 
 
-class _Watcher(Stoppable):
+class _Watcher(Silent):
     """Collects what a run would write, and the state at the end of the stretch."""
 
     def __init__(self, begin: Mapping[str, Any], end: Mapping[str, Any], state: Callable[[], dict[str, Any]]) -> None:
@@ -150,13 +151,6 @@ class _Watcher(Stoppable):
         self.lines: dict[str, list[str]] = {"steps.csv": [], "epochs.csv": []}
         self.state: dict[str, Any] = {}
         self._updates, self._end, self._state = begin["updates"], end, state
-
-    def line(self, text: str) -> None:
-        """Print nothing."""
-
-    def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Remember the epoch."""
-        self.epoch = epoch
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
         """Stop if the stretch ends before an epoch's first batch."""
@@ -190,10 +184,6 @@ class _Watcher(Stoppable):
         if self._updates == updates:
             self.state = self._state()
             raise _Reached
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _position(checkpoint: Checkpoint | None) -> Mapping[str, Any]:

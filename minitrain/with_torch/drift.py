@@ -13,6 +13,7 @@ import numpy as np
 
 from minitrain.ops import Array
 from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.messages import counted
 from minitrain.runs.model import load_data, numpy_side
 from minitrain.runs.output_file import check_plot
 from minitrain.tensor import Tensor
@@ -41,10 +42,9 @@ class Drift:
     absent: list[str]
 
     def __str__(self) -> str:
-        many = f"{self.steps[-1]} step{'s' * (self.steps[-1] > 1)}"
         return "\n".join(
             [
-                f"Drift from {REFERENCE} over {many}, from the same weights on the same batches:",
+                f"Drift from {REFERENCE} over {counted(self.steps[-1], 'step')}, from the same weights on the same batches:",
                 self.run,
                 "",
                 f"The loss: |loss - loss64| / |loss64|, where loss64 is the loss of {REFERENCE}",

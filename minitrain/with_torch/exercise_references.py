@@ -98,17 +98,18 @@ def updates(name: str, options: dict[str, Any], start: Array, gradients: Sequenc
 
 def kaiming_uniform() -> Iterator[tuple[str, Array]]:
     """torch.nn.init's."""
-    for options in ({}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}):
-        weight = torch.empty(40, 60)
-        torch.nn.init.kaiming_uniform_(weight, **options, generator=torch.Generator().manual_seed(5))
-        yield f"the weight (40, 60), with {options}", weight.numpy()
+    choices: list[dict[str, Any]] = [{}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}]
+    return _filled(torch.nn.init.kaiming_uniform_, choices)
 
 
 def xavier_uniform() -> Iterator[tuple[str, Array]]:
     """torch.nn.init's."""
-    for options in ({}, {"gain": 5 / 3}):
-        weight = torch.empty(40, 60)
-        torch.nn.init.xavier_uniform_(weight, **options, generator=torch.Generator().manual_seed(5))
+    return _filled(torch.nn.init.xavier_uniform_, [{}, {"gain": 5 / 3}])
+
+
+def _filled(init: Any, choices: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Array]]:
+    for options in choices:
+        weight = init(torch.empty(40, 60), **options, generator=torch.Generator().manual_seed(5))
         yield f"the weight (40, 60), with {options}", weight.numpy()
 
 
