@@ -51,8 +51,8 @@ class Collection(NamedTuple):
 def _idx_files(table: str) -> Files:
     """The four files of MNIST's layout.
 
-    table: for each .gz a line with its size, MD5 and SHA-256, and below it the SHA-256 of the unpacked file. Without the
-        last one, only the .gz is read.
+    table: for each .gz a line with its size, MD5 and SHA-256, then the SHA-256 of the unpacked file. Without the last,
+        only the .gz is read.
     """
     names = {
         "train-images-idx3-ubyte": (60_000, 28, 28),

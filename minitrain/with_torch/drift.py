@@ -44,7 +44,7 @@ class Drift:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"Drift from {REFERENCE} over {counted(self.steps[-1], 'step')}, from the same weights on the same batches:",
+                f"Drift from {REFERENCE} over {counted(self.steps[-1], 'step')}, with the same weights and batches:",
                 self.run,
                 "",
                 f"The loss: |loss - loss64| / |loss64|, where loss64 is the loss of {REFERENCE}",
