@@ -57,10 +57,12 @@ def check(of: Collection, root: StrPath | None, forms: tuple[File, ...]) -> tupl
     path, file, _, fault = _examine(*_locate(of, root, forms), of)
     if fault is not None:
         algorithm, checksum = file.checksum
+        name = next(name for name, each in COLLECTIONS.items() if each.title == of.title)
+        chosen = "" if of.title == FASHION_MNIST.title else f" --dataset {name}"
         raise DataError(
             f"{path}: expected {of.title}'s {file.name} ({file.size:,} bytes, {algorithm} {checksum[:16]}...), "
             f"found {fault}. Name the folder that has it (--data-dir, MINITRAIN_DATA), or download it with "
-            f"`{_fetch_command(of)}` (in a program, download=True). {_by_hand(of, root)}"
+            f"`minitrain data fetch{chosen}` (in a program, download=True). {_by_hand(of, root)}"
         )
     return path, file
 
@@ -86,11 +88,6 @@ def _by_hand(of: Collection, root: StrPath | None) -> str:
     if of.archive is not None:
         put = f"unpack {of.archive.name}, from {of.mirrors[0]}, in {data_root(root)}"
     return f"By hand: {put}. The digits (datasets.Digits, or --dataset digits) need neither files nor a network."
-
-
-def _fetch_command(of: Collection) -> str:
-    names = [name for name, each in COLLECTIONS.items() if each.title == of.title]
-    return f"minitrain data fetch{f' --dataset {names[0]}' if names[0] != 'fashion-mnist' else ''}"
 
 
 def _examine(path: str, file: File, of: Collection) -> Status:

@@ -286,7 +286,10 @@ class Detector:
                 number += 1
                 if self.check_nan and param.grad is not None:
                     given = group["param_names"][i] if "param_names" in group else f"number {number}"
-                    state = {name: _copied(value) for name, value in optimizer.state.get(param, {}).items()}
+                    state = {
+                        name: wrap(x.array.copy(order="K")) if isinstance(x, Tensor) else x
+                        for name, x in optimizer.state.get(param, {}).items()
+                    }
                     name = self.journal.name(param) or given
                     self._before.append(_Before(param, name, options, param.array.copy(), state))
 
@@ -351,10 +354,6 @@ class Detector:
             remark=remark,
             cause=cause,
         )
-
-
-def _copied(value: Any) -> Any:
-    return wrap(value.array.copy(order="K")) if isinstance(value, Tensor) else value
 
 
 def _arrays(state: Mapping[str, Any]) -> dict[str, Array]:

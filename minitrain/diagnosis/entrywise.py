@@ -76,15 +76,6 @@ def random_numbers(shape: tuple[int, ...], dtype: Any, random: np.random.RandomS
     return np.asarray(sizes, dtype)
 
 
-def _split(row: Array, like: Sequence[Array]) -> list[Array]:
-    """A row of numbers as arrays with the given arrays' shapes and dtypes."""
-    parts, begin = [], 0
-    for array in like:
-        parts.append(row[begin : begin + array.size].reshape(array.shape).astype(array.dtype, copy=False))
-        begin += array.size
-    return parts
-
-
 def _analytic(
     problem: Problem, report: Report, results: list[Array], columns: Sequence[Any], random: np.random.RandomState
 ) -> list[Array]:
@@ -98,7 +89,9 @@ def _analytic(
     for k, (column, scale) in enumerate(zip(columns, scales, strict=True)):
         row = np.zeros(size)
         row[column] = scale
-        for of_input, gradient, check in zip(found, problem.backward(_split(row, results)), report.inputs, strict=True):
+        parts = np.split(row, np.cumsum([y.size for y in results])[:-1])
+        grads = [part.reshape(y.shape).astype(y.dtype) for part, y in zip(parts, results, strict=True)]
+        for of_input, gradient, check in zip(found, problem.backward(grads), report.inputs, strict=True):
             if gradient is not None and not check.problem:
                 of_input[k] = gradient.reshape(-1)
     return [(of_input / scales[:, np.newaxis]).T for of_input in found]

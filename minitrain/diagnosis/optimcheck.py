@@ -290,6 +290,8 @@ def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
     _check_same_run(taken, right)
     differences = list(_differences(taken, right))
     wrong = sorted({difference.parameter for difference in differences})
+    everything = range(len(right.start))
+    ratios = [_update_ratios(taken, right, step, everything) for step in range(len(right.sent))]
     return OptimizerReport(
         right.options,
         len(right.sent),
@@ -297,7 +299,7 @@ def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
         differences[0] if differences else None,
         wrong,
         _mistakes(taken, right, wrong) if differences else [],
-        _ratios(taken, right),
+        [(float(step.min()), float(step.max())) if step.size else (1.0, 1.0) for step in ratios],
     )
 
 
@@ -359,12 +361,6 @@ def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Difference]:
             if apart.any():
                 index = tuple(int(k) for k in np.argwhere(apart)[0])
                 yield Difference(step + 1, i, what, index, float(a[index]), float(b[index]))
-
-
-def _ratios(taken: Trajectory, right: Trajectory) -> list[tuple[float, float]]:
-    everything = range(len(right.start))
-    ratios = [_update_ratios(taken, right, step, everything) for step in range(len(right.sent))]
-    return [(float(step.min()), float(step.max())) if step.size else (1.0, 1.0) for step in ratios]
 
 
 def _mistakes(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:

@@ -130,10 +130,14 @@ def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None) -> V
     watcher = _Watcher(begin, end, training.state)
     with contextlib.suppress(_Reached):
         training.run(watcher, begin)
+    lines: dict[str, tuple[int, tuple[str, str] | None]] = {}
+    for name, rows in stretch.lines.items():
+        pairs = itertools.zip_longest(rows, watcher.lines[name], fillvalue="(none)")
+        lines[name] = len(rows), next(((then, now) for then, now in pairs if then != now), None)
     return Verification(
         stretch=f"Repeated from {_words(begin)} to {_words(end)}",
         updates=end["updates"] - begin["updates"],
-        lines={name: (len(rows), _first_difference(rows, watcher.lines[name])) for name, rows in stretch.lines.items()},
+        lines=lines,
         parts={name: _compared(stretch.end.state[name], watcher.state[name]) for name in _PARTS},
         environment=differences(stretch.environment, describe(backend.versions())),
     )
@@ -210,12 +214,6 @@ def _last_rows(path: Path, place: Place, count: int) -> list[str]:
     if not 0 <= count <= len(rows):
         raise RunError(f"{path} was damaged and started again after the part to verify; leave out --from-start")
     return rows[len(rows) - count :]
-
-
-def _first_difference(recorded: list[str], now: list[str]) -> tuple[str, str] | None:
-    """The first rows that differ."""
-    pairs = itertools.zip_longest(recorded, now, fillvalue="(none)")
-    return next(((was, is_) for was, is_ in pairs if was != is_), None)
 
 
 def _compared(recorded: Any, now: Any) -> tuple[int, int]:
