@@ -188,6 +188,16 @@ class _OfKnownFiles(VisionDataset):
 # --- MNIST and its relatives -----------------------------------------------------------------------------------
 
 
+def _renamed(old: str, new: str) -> Any:
+    """A property under torchvision's old name, with its warning."""
+
+    def value(dataset: VisionDataset) -> Any:
+        warnings.warn(f"{old} has been renamed {new}", stacklevel=2)
+        return getattr(dataset, new)
+
+    return property(value)
+
+
 class MNIST(_OfKnownFiles):
     """28x28 images of handwritten digits in ten classes: 60,000 for training and 10,000 for testing.
 
@@ -226,25 +236,8 @@ class MNIST(_OfKnownFiles):
         """The folder that contains the files."""
         return raw_folder(self.root, self.collection)
 
-    @property
-    def train_data(self) -> Any:
-        return self._renamed("train_data", "data")
-
-    @property
-    def test_data(self) -> Any:
-        return self._renamed("test_data", "data")
-
-    @property
-    def train_labels(self) -> Any:
-        return self._renamed("train_labels", "targets")
-
-    @property
-    def test_labels(self) -> Any:
-        return self._renamed("test_labels", "targets")
-
-    def _renamed(self, old: str, new: str) -> Any:
-        warnings.warn(f"{old} has been renamed {new}", stacklevel=3)
-        return getattr(self, new)
+    train_data, test_data = _renamed("train_data", "data"), _renamed("test_data", "data")
+    train_labels, test_labels = _renamed("train_labels", "targets"), _renamed("test_labels", "targets")
 
 
 class FashionMNIST(MNIST):

@@ -75,7 +75,7 @@ def check_gradients(
         if not report.ok:
             _diagnose(problem, measured, report, weights)
     for found in report.inputs:
-        if found.ok and found.entries and found.kinks + found.unmeasured == found.entries:
+        if found.ok and found.entries and not found.counted:
             warnings.warn(
                 f"{report.operation}, {found.name}: every entry is at a kink or cannot be measured, so nothing was "
                 "checked. Choose other inputs.",

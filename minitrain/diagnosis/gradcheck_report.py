@@ -58,6 +58,11 @@ class InputCheck:
     mistakes: list[Mistake] = dataclasses.field(default_factory=list)
 
     @property
+    def counted(self) -> int:
+        """How many entries count: all but those at a kink or that cannot be measured."""
+        return self.entries - self.kinks - self.unmeasured
+
+    @property
     def ok(self) -> bool:
         """Whether nothing is wrong with this input."""
         return not self.failing and not self.problem
@@ -97,8 +102,7 @@ class Report:
     def _verdict(self, found: InputCheck, unit: str) -> str:
         if found.problem:
             return found.problem
-        checked = found.entries - found.kinks - found.unmeasured
-        counted = f"{DIRECTIONS} random directions" if self.directional else f"{checked} {unit}"
+        counted = f"{DIRECTIONS} random directions" if self.directional else f"{found.counted} {unit}"
         if found.failing:
             verdict = f"{found.failing} of {counted} wrong"
         else:

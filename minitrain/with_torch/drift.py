@@ -84,7 +84,7 @@ class _Run:
     def step(self, X: Tensor, y: Tensor) -> float:
         """One training step; returns the loss."""
         side = self._side
-        with _matmul_precision(self._precision):
+        with contextlib.nullcontext() if self._precision is None else _matmul_precision(self._precision):
             loss = side.loss_fn(self._model(side.own(X)), side.own(y))
             loss.backward()
             side.optimizer.step()
@@ -102,11 +102,8 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _matmul_precision(precision: str | None) -> Iterator[None]:
+def _matmul_precision(precision: str) -> Iterator[None]:
     """Within it, torch's float32_matmul_precision is this one: 'highest' or 'high' (tf32)."""
-    if precision is None:
-        yield
-        return
     import torch
 
     before = torch.get_float32_matmul_precision()
