@@ -1,4 +1,4 @@
-"""Checks the data sets' files against their checksums, and downloads them: no wrong file is taken for a right one.
+"""Checks the data sets' files against their checksums, and downloads them; a wrong file is never accepted.
 
 If a file is missing, truncated, damaged or swapped with another, a DataError names the file, what was expected, what
 was found, and the remedy.

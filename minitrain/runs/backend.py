@@ -106,4 +106,4 @@ class Backend:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
-        """Release what is not memory."""
+        """Release connections to other processes."""

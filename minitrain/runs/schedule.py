@@ -22,7 +22,7 @@ def make_scheduler(config: Config, optimizer: Any, batches: int, lr_scheduler: A
     if config.scheduler == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
     if config.scheduler == "onecycle":
-        # The rate only: a momentum that the user has chosen, also one of 0, stays.
+        # Only the rate: the user's momentum stays, even if it is 0.
         return lr_scheduler.OneCycleLR(optimizer, config.lr, config.epochs * batches, cycle_momentum=False)
     if config.scheduler == "plateau":
         return lr_scheduler.ReduceLROnPlateau(optimizer, factor=config.gamma, patience=config.patience)

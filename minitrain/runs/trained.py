@@ -51,7 +51,7 @@ def load_trained(run: str | os.PathLike[str]) -> Trained:
         raise RunError(f"{where} has {found:,} weights, but {configured} needs {wanted}")
     generator_state = default_generator.get_state()
     model = configured_model(config, nn)
-    default_generator.set_state(generator_state)  # drawing initial weights shall not change the user's random stream
+    default_generator.set_state(generator_state)  # drawing initial weights must not change the user's random stream
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for name, tensor in state.items():
         if own.get(name) != tuple(tensor.shape):

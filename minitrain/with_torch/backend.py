@@ -69,8 +69,8 @@ class TorchBackend(Backend):
         torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         self._compile, self._bf16 = config.compile, config.precision == "bf16"
         self.processes = Processes.started(self.device)
-        # A captured step makes no update from the first nan or infinite loss on.
-        # Its learning rate is part of it, and what remains of an optimizer's state must be 0 at first.
+        # A captured step stops updating at the first nan or infinite loss, so it cannot continue after one. The graph
+        # contains the learning rate, and assumes that the optimizer's state starts at 0.
         capturable = config.optimizer in ("sgd", "rmsprop", "adam", "adamw") and config.scheduler != "onecycle"
         alone = self.device.type == "cuda" and self.processes.count == 1
         self._captures = alone and config.on_nan == "stop" and capturable
