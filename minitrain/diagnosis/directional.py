@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from minitrain.diagnosis.autopsy import autopsy
-from minitrain.diagnosis.checked_function import Problem
 from minitrain.diagnosis.entrywise import or_zeros
 from minitrain.diagnosis.finite_differences import STEPS, _Measured
 from minitrain.diagnosis.gradcheck_report import DIRECTIONS, Report, Worst
@@ -17,15 +16,10 @@ SAMPLED = 64  # entries to measure one by one after a direction was found wrong
 
 
 def check_directions(
-    problem: Problem,
-    measured: _Measured,
-    report: Report,
-    gradients: list[Array | None],
-    row: Array,
-    random: np.random.RandomState,
+    measured: _Measured, report: Report, gradients: list[Array | None], row: Array, random: np.random.RandomState
 ) -> None:
     """Move each whole input in a few random directions, and compare how much the results change."""
-    for array, gradient, found in zip(problem.arrays, gradients, report.inputs, strict=True):
+    for array, gradient, found in zip(measured.problem.arrays, gradients, report.inputs, strict=True):
         if found.problem:
             continue
         analytic = or_zeros(gradient, array).reshape(-1).astype(np.float64)
@@ -52,7 +46,7 @@ def check_directions(
             index = tuple(int(i) for i in np.unravel_index(entries[worst], array.shape))
             found.worst = Worst(index, (), float(sampled[worst]), float(numeric[worst]))
             found.analytic, found.numeric = sampled, numeric
-            found.mistakes = autopsy(sampled, numeric, sizes=problem.sizes)
+            found.mistakes = autopsy(sampled, numeric, sizes=measured.problem.sizes)
 
 
 def _along(measured: _Measured, array: Array, direction: Array, factor: float, row: Array) -> float:

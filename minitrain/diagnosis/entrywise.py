@@ -98,18 +98,14 @@ def _analytic(
 
 
 def check_entries(
-    problem: Problem,
-    measured: _Measured,
-    report: Report,
-    results: list[Array],
-    random: np.random.RandomState,
-    independent_rows: bool,
+    measured: _Measured, report: Report, results: list[Array], random: np.random.RandomState, independent_rows: bool
 ) -> list[Array]:
     """Compare the Jacobian; returns the measured one of each input, (x.size, y.size).
 
     independent_rows: row r of the result depends only on row r of each input. All rows are then moved at once, and the
         Jacobians are (x.size, y.size / rows).
     """
+    problem = measured.problem
     outputs, largest = sum(y.size for y in results), max(array.size for array in problem.arrays)
     rows = 0
     if independent_rows:
@@ -215,7 +211,7 @@ def _output_index(results: list[Array], k: int) -> tuple[int, ...]:
 
 
 def check_sums(
-    report: Report, problem: Problem, row: Array, gradients: list[Array | None], jacobians: list[Array]
+    problem: Problem, report: Report, row: Array, gradients: list[Array | None], jacobians: list[Array]
 ) -> None:
     """Compare the gradients for a dL/dy without zeros, row: unlike a one-hot one, it shows if backward is linear."""
     for found, array, gradient, jacobian in zip(report.inputs, problem.arrays, gradients, jacobians, strict=True):

@@ -19,7 +19,7 @@ class _Measured:
     """Finite differences of a function whose results are one row of numbers, (y.size,)."""
 
     def __init__(self, problem: Problem, eps: float) -> None:
-        self._problem, self._eps = problem, eps
+        self.problem, self._eps = problem, eps
         self._copies = True
         first = problem.results()
         second = problem.results()
@@ -28,7 +28,7 @@ class _Measured:
 
     def value(self) -> Array:
         """The function's results for the arrays' current values, copied if their memory is reused."""
-        results = self._problem.results()
+        results = self.problem.results()
         if len(results) != 1:
             return np.concatenate([y.reshape(-1) for y in results]) if results else np.zeros(0)
         return results[0].flatten() if self._copies else results[0].reshape(-1)

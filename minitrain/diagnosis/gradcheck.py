@@ -68,12 +68,12 @@ def check_gradients(
             return report
         row = np.concatenate([w.reshape(-1) for w in weights])
         if fast_mode:
-            check_directions(problem, measured, report, gradients, row, random)
+            check_directions(measured, report, gradients, row, random)
             return report
-        jacobians = check_entries(problem, measured, report, results, random, independent_rows)
-        check_sums(report, problem, row, gradients, jacobians)
+        jacobians = check_entries(measured, report, results, random, independent_rows)
+        check_sums(problem, report, row, gradients, jacobians)
         if not report.ok:
-            _diagnose(problem, measured, report, weights)
+            _diagnose(measured, report, weights)
     for found in report.inputs:
         if found.ok and found.entries and not found.counted:
             warnings.warn(
@@ -135,9 +135,9 @@ def _check_backward(problem: Problem, report: Report, weights: list[Array], nond
     return gradients
 
 
-def _diagnose(problem: Problem, measured: _Measured, report: Report, weights: list[Array]) -> None:
+def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None:
     """Run the autopsy on the wrong gradients. Entries at a kink are moved away first, where a measurement is exact."""
-    random = np.random.RandomState(1)
+    problem, random = measured.problem, np.random.RandomState(1)
     for array, found in zip(problem.arrays, report.inputs, strict=True):
         if found.at_kink is not None and found.at_kink.any():
             array[found.at_kink] += 0.05 * random_numbers((int(found.at_kink.sum()),), np.float64, random)
