@@ -92,7 +92,7 @@ class Report:
         for found in self.inputs:
             lines.append(f"{self.operation}, {found.name} {list(found.shape)}: {self._verdict(found, unit)}")
             if found.worst is not None:
-                lines += _worst_lines(found, self.atol, self.rtol)
+                lines.append(_worst_line(found.worst, self.atol, self.rtol))
             if not found.ok:
                 lines += _mistake_lines(found.mistakes)
         if self.directional:
@@ -118,16 +118,12 @@ DIRECTIONAL = (
 )
 
 
-def _worst_lines(found: InputCheck, atol: float, rtol: float) -> list[str]:
-    worst = found.worst
-    assert worst is not None
+def _worst_line(worst: Worst, atol: float, rtol: float) -> str:
     at = f"dy{list(worst.output)}/dx{list(worst.index)}" if worst.output else f"dy/dx{list(worst.index)}"
-    allowed = f"{atol:g} + {rtol:g} · |numeric|"
-    apart = abs(worst.analytic - worst.numeric)
-    return [
-        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; the difference is {apart:.3g}, "
-        f"allowed is {allowed}"
-    ]
+    return (
+        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; the difference is "
+        f"{abs(worst.analytic - worst.numeric):.3g}, allowed is {atol:g} + {rtol:g} · |numeric|"
+    )
 
 
 def _mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:

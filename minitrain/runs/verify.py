@@ -57,12 +57,12 @@ class Verification:
     def __str__(self) -> str:
         lines = [f"{self.stretch}, {counted(self.updates, 'update')}:"]
         for name, (count, first) in self.lines.items():
-            result = " are the same"
+            result = f" {_are(count)} the same"
             if first:
                 result = f", first difference:\n    {first[0]}, as recorded\n    {first[1]}, as now"
             lines += [f"  {name:<12} {counted(count, 'line')}{result}"] if count or first else []
         for name, (other, count) in self.parts.items():
-            result = f", {other} of them differ" if other else " are the same"
+            result = f", {other} of them differ" if other else f" {_are(count)} the same"
             lines += [f"  {name:<12} {counted(count, 'array')}{result}"] if count else []
         lines.append("The same bits." if self.ok else "Not the same bits.")
         if self.environment:
@@ -188,6 +188,10 @@ class _Watcher(Silent):
         if self._updates == updates:
             self.state = self._state()
             raise _Reached
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _position(checkpoint: Checkpoint | None) -> Mapping[str, Any]:

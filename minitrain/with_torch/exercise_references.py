@@ -26,26 +26,10 @@ def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str)
 
 
 # Each takes the inputs and the options of the operation of this name in minitrain.ops.
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    "Add": torch.add,
-    "Sub": torch.sub,
-    "Mul": torch.mul,
-    "Div": torch.div,
-    "Pow": torch.pow,
-    "Neg": torch.neg,
-    "Exp": torch.exp,
-    "Log": torch.log,
-    "Tanh": torch.tanh,
-    "Sigmoid": torch.sigmoid,
-    "ReLU": torch.relu,
-    "Sum": torch.sum,
-    "Mean": torch.mean,
-    "Amax": torch.amax,
-    "Flatten": torch.flatten,
+_LIKEWISE = "Add Sub Mul Div Pow Neg Exp Log Tanh Sigmoid ReLU Sum Mean Amax Flatten Matmul Softmax"  # torch.add, ...
+OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) for name in _LIKEWISE.split()} | {
     "Index": lambda x, *, index: x[_index(index)],
-    "Matmul": torch.matmul,
     "Linear": F.linear,
-    "Softmax": torch.softmax,
     "LogSoftmax": torch.log_softmax,
     "NLLLoss": _nll,
     "MSELoss": F.mse_loss,
