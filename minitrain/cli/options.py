@@ -40,16 +40,15 @@ def add_options(command: argparse.ArgumentParser, *settings: str) -> None:
     kinds = get_type_hints(Config)
     for name in settings:
         kind, (metavar, text) = kinds[name], HELP[name]
-        how: dict[str, Any] = {"help": text}
         if get_origin(kind) is Literal:
-            how["choices"] = get_args(kind)
+            how: dict[str, Any] = {"choices": get_args(kind)}
+        elif get_origin(kind) is tuple:
+            how = {"metavar": metavar, "type": int, "nargs": "*"}
         elif kind is bool:
-            how["action"] = argparse.BooleanOptionalAction
+            how = {"action": argparse.BooleanOptionalAction}
         else:
-            how |= {"metavar": metavar, "type": kind if kind in (int, float) else str}
-        if get_origin(kind) is tuple:
-            how |= {"type": int, "nargs": "*"}
-        command.add_argument(f"--{name.replace('_', '-')}", **how)
+            how = {"metavar": metavar, "type": kind if kind in (int, float) else str}
+        command.add_argument(f"--{name.replace('_', '-')}", help=text, **how)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The built-in model: the tutorial's network, with layers of any size, written once for both frameworks; its data."""
+"""The built-in model, the tutorial's network with layers of any size for either framework, and what it trains with."""
 
 from __future__ import annotations
 
