@@ -66,15 +66,18 @@ def read_idx(source: bytes | IO[bytes], shape: tuple[int, ...] | None = None) ->
     if shape is not None and found != shape:
         raise DataError(f"an IDX file of shape {found}, not {shape}")
     expected = math.prod(found)
-    data = bytearray()
-    while block := stream.read(min(2**18, expected - len(data))):
-        data += block
-    if len(data) < expected:
-        raise DataError(f"a truncated IDX file: it ends after {len(data):,} of {expected:,} bytes of data")
+    data, filled = np.empty(min(expected, 2**18), np.uint8), 0
+    while block := stream.read(min(2**18, expected - filled)):
+        if filled + len(block) > data.size:
+            data.resize(min(expected, 2 * data.size), refcheck=False)
+        data[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
+        filled += len(block)
+    if filled < expected:
+        raise DataError(f"a truncated IDX file: it ends after {filled:,} of {expected:,} bytes of data")
     if stream.read(1):
         raise DataError(f"an IDX file with more than the {expected:,} bytes of data that its header promises")
     try:
-        return np.frombuffer(data, np.uint8).reshape(found)
+        return data.reshape(found)
     except ValueError as error:  # too many axes, or an axis that is too long
         raise DataError(f"an IDX file of shape {found}, whose header promises {expected:,} bytes ({error})") from error
 
