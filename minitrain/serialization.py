@@ -40,8 +40,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write Tensors, or dicts, lists and tuples of Tensors, numbers, strings and None, to a file.
 
     f: a path, or a file opened for writing bytes. An existing file is replaced once the new one is on the disk.
-    Raises TypeError for other objects, such as a Module: save its state_dict(). Raises ValueError if all but the
-    Tensors' values takes more than 100 MB, the format's limit.
+    Raises TypeError for other objects, such as a Module: save its state_dict(). Raises ValueError if everything
+    except the Tensors' values takes more than 100 MB, the format's limit.
     """
     import safetensors.numpy  # here, so that importing minitrain costs little more than importing NumPy
 

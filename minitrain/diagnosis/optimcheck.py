@@ -290,6 +290,8 @@ def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
     _check_same_run(taken, right)
     differences = list(_differences(taken, right))
     wrong = sorted({difference.parameter for difference in differences})
+    everything = range(len(right.start))
+    ratios = [_update_ratios(taken, right, step, everything) for step in range(len(right.sent))]
     return OptimizerReport(
         right.options,
         len(right.sent),
@@ -297,7 +299,7 @@ def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
         differences[0] if differences else None,
         wrong,
         _mistakes(taken, right, wrong) if differences else [],
-        _ratios(taken, right),
+        [(float(step.min()), float(step.max())) if step.size else (1.0, 1.0) for step in ratios],
     )
 
 
@@ -361,12 +363,6 @@ def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Difference]:
                 yield Difference(step + 1, i, what, index, float(a[index]), float(b[index]))
 
 
-def _ratios(taken: Trajectory, right: Trajectory) -> list[tuple[float, float]]:
-    everything = range(len(right.start))
-    ratios = [_update_ratios(taken, right, step, everything) for step in range(len(right.sent))]
-    return [(float(step.min()), float(step.max())) if step.size else (1.0, 1.0) for step in ratios]
-
-
 def _mistakes(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
     """The likely ones, the likeliest first."""
     found = _not_zeroed(taken)
@@ -417,10 +413,8 @@ def _written(taken: Trajectory) -> list[Mistake]:
         changed = _apart(after, before, 0)
         if changed.any():
             index = tuple(int(k) for k in np.argwhere(changed)[0])
-            evidence = (
-                f"in step {step + 1}, .grad of parameter {i} goes from {before[index]:.6g} to {after[index]:.6g}."
-            )
-            return [Mistake("gradient-written", WRITTEN, evidence)]
+            change = f"goes from {before[index]:.6g} to {after[index]:.6g}"
+            return [Mistake("gradient-written", WRITTEN, f"in step {step + 1}, .grad of parameter {i} {change}.")]
     return []
 
 
@@ -485,10 +479,8 @@ def _evidence(taken: Trajectory, right: Trajectory, moved: list[int], only_remem
     for step in range(len(right.sent)):
         ratios = _update_ratios(taken, right, step, moved)
         if not only_remembered and ratios.size and not np.allclose(ratios, 1, rtol=1e-9, atol=0):
-            text += (
-                f"; in step {step + 1} they are {_range(float(ratios.min()), float(ratios.max()))} times the right ones"
-            )
-            break
+            span = _range(float(ratios.min()), float(ratios.max()))
+            return f"{text}; in step {step + 1} they are {span} times the right ones."
     return f"{text}."
 
 
@@ -523,25 +515,22 @@ def _by_update(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[M
     if step is None or not right.start[i].size:
         return []
     ours, theirs, lr = _update(taken, step, i), _update(right, step, i), right.lrs[step][i]
-    place = f"in step {step + 1}, parameter {i}:"
-    if np.allclose(ours, -theirs, rtol=1e-6, atol=0):
-        return [Mistake("uphill", MISTAKES["uphill"], f"{place} each update is -1 times the right one.")]
-    if np.allclose(ours, theirs / lr, rtol=1e-6, atol=0):
-        return [
-            Mistake(
-                "lr-missing", MISTAKES["lr-missing"], f"{place} each update is 1/lr = {1 / lr:.6g} times the right one."
-            )
-        ]
     before = right.params[step - 1][i] if step else right.start[i]
-    shares = (ours - theirs) / (lr * before)
-    if step and np.allclose(ours, _update(right, step - 1, i), rtol=1e-6, atol=0):
-        return [
-            Mistake("late-gradient", MISTAKES["late-gradient"], f"{place} the update is the one due in step {step}.")
-        ]
-    decay = float(shares.flat[0])
-    if np.allclose(shares, decay, rtol=1e-6, atol=0):
+    decay = (ours - theirs) / (lr * before)
+
+    def equal(a: Array, b: Any) -> bool:
+        return np.allclose(a, b, rtol=1e-6, atol=0)
+
+    if equal(ours, -theirs):
+        name, evidence = "uphill", "each update is -1 times the right one."
+    elif equal(ours, theirs / lr):
+        name, evidence = "lr-missing", f"each update is 1/lr = {1 / lr:.6g} times the right one."
+    elif step and equal(ours, _update(right, step - 1, i)):
+        name, evidence = "late-gradient", f"the update is the one due in step {step}."
+    elif equal(decay, decay.flat[0]):
         due = right.options.get("weight_decay", 0)
-        name = "decay-sign" if due and math.isclose(decay, 2 * due, rel_tol=1e-6) else "decay-missing"
-        evidence = f"{place} each update differs from the right one by {decay:.6g} · lr · the parameter."
-        return [Mistake(name, MISTAKES[name], evidence)]
-    return []
+        name = "decay-sign" if due and math.isclose(decay.flat[0], 2 * due, rel_tol=1e-6) else "decay-missing"
+        evidence = f"each update differs from the right one by {decay.flat[0]:.6g} · lr · the parameter."
+    else:
+        return []
+    return [Mistake(name, MISTAKES[name], f"in step {step + 1}, parameter {i}: {evidence}")]

@@ -221,7 +221,7 @@ def _of_an_optimizer(specimen: Specimen, name: str, seed: int) -> Finding:
 
 def _of_a_check(specimen: Specimen) -> Finding:
     analytic, numeric = specimen.function()
-    mistakes = autopsy(analytic, numeric, dtype=numeric.dtype)
+    mistakes = autopsy(analytic, numeric)
     return Finding(specimen, bool(mistakes), mistakes, "\n".join(map(str, mistakes)))
 
 
