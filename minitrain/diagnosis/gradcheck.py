@@ -86,7 +86,7 @@ def check_gradients(
             if 1e-9 < size < atol and found.largest > rtol * size:
                 warnings.warn(
                     f"{report.operation}, {found.name}: the whole gradient (up to {size:.2g}) is smaller than atol "
-                    f"{atol:g}, so a wrong gradient would pass. Pass a smaller atol.",
+                    f"{atol:g}, so a wrong one would pass. Pass a smaller atol.",
                     stacklevel=2,
                 )
     return report

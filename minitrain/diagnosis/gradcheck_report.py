@@ -128,7 +128,7 @@ def _worst_line(worst: Worst, atol: float, rtol: float) -> str:
 
 def _mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:
     if not mistakes:
-        return ["  No known mistake explains these numbers."]
+        return ["  None of the known mistakes explains these numbers."]
     lines = []
     for i, mistake in enumerate(mistakes):
         head = "Likely" if i == 0 else "Or"

@@ -70,7 +70,7 @@ class ParamGroups:
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
         if isinstance(params, set):
-            raise TypeError("optimizer parameters need an order, which a set has not; use a list instead.")
+            raise TypeError("optimizer parameters need to be in an order, and a set has none; pass a list.")
         params = [params] if isinstance(params, Tensor) else list(params)
         names = [param[0] for param in params if isinstance(param, tuple)]
         if names and len(names) < len(params):
@@ -84,7 +84,7 @@ class ParamGroups:
                     "model.parameters()."
                 )
             if not param.is_leaf:
-                raise ValueError("can't optimize a non-leaf Tensor: an operation made it; optimize what it was made of")
+                raise ValueError("can't optimize a non-leaf Tensor: it is the result of an operation; pass its leaves.")
         if len(set(params)) < len(params):
             warnings.warn("a parameter group has a parameter twice: each step will update it twice.", stacklevel=2)
         group = {**param_group, "params": params}
@@ -115,7 +115,7 @@ class ParamGroups:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another optimizer was: this class's or torch's, over parameters of the same shapes and order.
+        """Continue where another optimizer stopped, this class's or torch's, with parameters of the same shapes.
 
         Values are copied, each into the memory order and dtype of its parameter. Raises ValueError for other numbers
         of groups or parameters, or other shapes, and NotImplementedError for a switch of torch's that is on.
