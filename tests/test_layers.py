@@ -166,6 +166,103 @@ def test_shapes_that_broadcast_are_compared_with_torchs_warning(name: str) -> No
     assert values[0] == pytest.approx(values[1])
 
 
+PAIRS = {  # losses of two vectors or scores, and a target that is 1 or -1
+    "MarginRankingLoss": lambda t, r: t.nn.MarginRankingLoss(0.3, reduction=r),
+    "CosineEmbeddingLoss": lambda t, r: t.nn.CosineEmbeddingLoss(0.2, reduction=r),
+    "TripletMarginLoss": lambda t, r: t.nn.TripletMarginLoss(reduction=r),
+    "TripletMarginLoss(p=1, swap)": lambda t, r: t.nn.TripletMarginLoss(0.5, p=1.0, swap=True, reduction=r),
+    "HingeEmbeddingLoss": lambda t, r: t.nn.HingeEmbeddingLoss(0.8, reduction=r),
+    "SoftMarginLoss": lambda t, r: t.nn.SoftMarginLoss(reduction=r),
+    "GaussianNLLLoss": lambda t, r: t.nn.GaussianNLLLoss(reduction=r),
+    "GaussianNLLLoss(full)": lambda t, r: t.nn.GaussianNLLLoss(full=True, eps=0.2, reduction=r),
+}
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_losses_with_a_margin_or_a_variance(name: str, reduction: str) -> None:
+    signs = np.array([1, -1, 1, -1, -1])
+    third = {"Margin": signs, "Cosine": signs, "Triple": x(5, 3)[::-1] * 2, "Gaussi": target(5, 3)}.get(name[:6])
+    if third is None:
+        inputs = [x(5), signs]
+    else:
+        inputs = [x(5), x(5)[::-1] * 2, third] if name.startswith("Margin") else [x(5, 3), x(5, 3)[:, ::-1] * 2, third]
+    assert_torchs(lambda t: PAIRS[name](t, reduction), *inputs)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_losses_of_several_classes_and_of_counts(reduction: str) -> None:
+    labels, several, counts = np.array([2, 0, 1, 1]), (target(4, 3) > 0.5) * 1.0, np.array([0, 1, 2, 7])
+    weight = [0.5, 1.0, 2.0]
+    for p in (1, 2):
+        assert_torchs(lambda t, p=p: t.nn.MultiMarginLoss(p, 0.7, reduction=reduction), x(4, 3), labels)
+    for build in (
+        lambda t: t.nn.MultiMarginLoss(weight=t.tensor(weight, dtype=t.float64), reduction=reduction),
+        lambda t: t.nn.MultiLabelSoftMarginLoss(t.tensor(weight, dtype=t.float64), reduction=reduction),
+    ):
+        assert_torchs(build, x(4, 3), labels if "MultiMargin" in repr(build(torch)) else several)
+    for full in (True, False):
+        assert_torchs(lambda t, full=full: t.nn.PoissonNLLLoss(full=full, reduction=reduction), x(4), counts)
+        assert_torchs(lambda t, full=full: t.nn.PoissonNLLLoss(False, full, reduction=reduction), target(4), counts)
+
+
+def test_one_variance_for_a_row_and_for_all() -> None:
+    for variance in (0.5, target(4), target(4, 1)):
+        a, b = (
+            t.nn.GaussianNLLLoss()(t.tensor(x(4, 3)), t.tensor(x(4, 3)[::-1].copy()), v).item()
+            for t in (minitrain, torch)
+            for v in [variance if isinstance(variance, float) else t.tensor(variance)]
+        )
+        assert a == pytest.approx(b)
+    for t in (minitrain, torch):
+        with pytest.raises(ValueError, match="var has negative"):
+            t.nn.GaussianNLLLoss()(t.ones(2), t.ones(2), -t.ones(2))
+        with pytest.raises(ValueError, match="var is of incorrect size"):
+            t.nn.GaussianNLLLoss()(t.ones(2, 3), t.ones(2, 3), t.ones(3))
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_the_distance_of_pairs(p: float) -> None:
+    assert_torchs(lambda t: t.nn.PairwiseDistance(p, keepdim=True), x(4, 3), x(4, 3)[::-1] * 2)
+
+
+OLD_ARGUMENTS = [
+    {"size_average": True},
+    {"size_average": False},
+    {"reduce": True},
+    {"reduce": False},
+    {"size_average": True, "reduce": False},
+    {"size_average": False, "reduce": True},
+]
+
+
+@pytest.mark.parametrize("old", OLD_ARGUMENTS, ids=str)
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss", "binary_cross_entropy", "kl_div"])
+def test_the_old_arguments_of_losses_mean_what_they_mean_in_torch(name: str, old: dict[str, bool]) -> None:
+    results = []
+    for library in (minitrain, torch):
+        input, wanted = library.tensor(target(4, 3)), library.tensor(target(3, 4).reshape(4, 3))
+        with pytest.warns(UserWarning, match=r"size_average and reduce args will be deprecated") as caught:
+            loss = getattr(library.nn.functional, name)(input, wanted, **old)
+        with pytest.warns(UserWarning, match=r"size_average and reduce args will be deprecated"):
+            module = library.nn.MSELoss(**old)
+        results.append((loss.tolist(), str(caught[0].message), module.reduction))
+    (ours, *said), (theirs, *torchs) = results
+    np.testing.assert_allclose(ours, theirs)
+    assert said == torchs
+
+
+def test_the_old_arguments_come_third_and_fourth_or_after_the_weight() -> None:
+    values = []
+    for library in (minitrain, torch):
+        F, labels = library.nn.functional, library.tensor([0, 2])
+        with pytest.warns(UserWarning, match=r"reduction='sum'"):
+            values.append(F.cross_entropy(library.tensor(x(2, 3)), labels, None, False).item())
+        with pytest.warns(UserWarning, match=r"reduction='none'"):
+            values.append(library.nn.NLLLoss(reduce=False)(library.tensor(x(2, 3)), labels).sum().item())
+    assert values[:2] == pytest.approx(values[2:])
+
+
 # --- convolution and pooling ------------------------------------------------------------------------------------------
 
 

@@ -26,17 +26,29 @@ def check_tensors(name: str, **arguments: Any) -> None:
             )
 
 
-def refuse_deprecated(size_average: Any, reduce: Any) -> None:
-    """Raise ValueError for torch's long deprecated arguments."""
-    if size_average is not None or reduce is not None:
-        raise ValueError("size_average and reduce, long deprecated in torch, are not offered; use reduction=...")
+def reduction_of(size_average: Any, reduce: Any, reduction: Any) -> Any:
+    """The reduction; or, with torch's warning, the one that its old arguments mean, which are True unless given."""
+    if size_average is None and reduce is None:
+        return reduction
+    meant = (
+        "none"
+        if reduce is not None and not reduce
+        else "sum"
+        if size_average is not None and not size_average
+        else "mean"
+    )
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.", stacklevel=4
+    )
+    return meant
 
 
-def check_reduction(reduction: str, size_average: Any = None, reduce: Any = None) -> None:
-    """Raise ValueError for a reduction that does not exist, and for torch's long deprecated arguments."""
-    refuse_deprecated(size_average, reduce)
+def check_reduction(reduction: Any, size_average: Any = None, reduce: Any = None) -> Any:
+    """The reduction that these arguments mean. Raises ValueError if it does not exist."""
+    reduction = reduction_of(size_average, reduce, reduction)
     if reduction not in REDUCTIONS:
         raise ValueError(f"{reduction} is not a valid value for reduction; expected 'none', 'mean' or 'sum'")
+    return reduction
 
 
 def check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:

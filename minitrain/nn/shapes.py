@@ -137,3 +137,20 @@ class CosineSimilarity(Module):
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         """The similarity along dim."""
         return cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """(Σ |x1 - x2 + eps|ᵖ)^(1/p) along the last axis."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim)
+
+
+class PairwiseDistance(Module):
+    """The distance of two vectors along the last axis, by the p-norm."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The distances."""
+        return pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
