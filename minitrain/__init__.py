@@ -88,10 +88,13 @@ from minitrain.torchlike.arguments import DOUBLE as double
 from minitrain.torchlike.arguments import DOUBLE as float64
 from minitrain.torchlike.arguments import FLOAT as float
 from minitrain.torchlike.arguments import FLOAT as float32
+from minitrain.torchlike.arguments import HALF as float16
+from minitrain.torchlike.arguments import HALF as half
 from minitrain.torchlike.arguments import INT as int
 from minitrain.torchlike.arguments import INT as int32
 from minitrain.torchlike.arguments import INT8 as int8
 from minitrain.torchlike.arguments import INT16 as int16
+from minitrain.torchlike.arguments import INT16 as short
 from minitrain.torchlike.arguments import LONG as int64
 from minitrain.torchlike.arguments import LONG as long
 from minitrain.torchlike.arguments import UINT8 as uint8
@@ -150,10 +153,13 @@ __all__ = [
     "enable_grad",
     "eye",
     "float",
+    "float16",
     "float32",
     "float64",
     "from_numpy",
     "full",
+    "half",
+    "short",
     "full_like",
     "get_rng_state",
     "inf",

@@ -31,7 +31,17 @@ ZIP = b"PK\x03\x04"  # how a zip archive begins, as torch.save writes it
 _METADATA = "__metadata__"  # the header's entry that is not a tensor
 _OURS = "minitrain"  # its only entry: the library writes several in random order, but files should be reproducible
 # The dtypes of Tensors: their names in headers and in NumPy.
-_DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8"}
+_DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
 _LONGEST_HEADER = 100_000_000  # bytes, the format's limit
 _MOST_AXES = 64  # NumPy's limit
 

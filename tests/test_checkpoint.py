@@ -290,12 +290,10 @@ def test_another_outline_never_ends_in_another_error(outline: Any) -> None:
         loaded(data)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "complex64"])
 def test_dtypes_that_tensors_do_not_have_are_named(dtype: str) -> None:
     tensor = torch.ones(2).to(getattr(torch, dtype))
-    with pytest.raises(
-        ValueError, match=r"'half' has the dtype (BF16|F16|C64), which is not offered; save it as float32"
-    ):
+    with pytest.raises(ValueError, match=r"'half' has the dtype (BF16|C64), which is not offered; save it as float32"):
         loaded(safetensors.torch.save({"half": tensor}))
 
 

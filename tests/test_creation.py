@@ -96,7 +96,7 @@ def test_data_ends_alike(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [np.ones(1, np.float16), np.ones(1, np.uint16), np.array([1j]), [1j], None, [None], ["a"]]
+    "data", [np.ones(1, np.longdouble), np.ones(1, np.uint16), np.array([1j]), [1j], None, [None], ["a"]]
 )
 def test_what_no_dtype_holds_is_refused(data: Any) -> None:
     with pytest.raises(RuntimeError if data is None or data == [None] else TypeError):

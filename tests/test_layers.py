@@ -427,6 +427,94 @@ def test_normalization_in_float32() -> None:
         assert_torchs(build, inputs, dtype="float32")
 
 
+# --- transposed convolution and interpolation -------------------------------------------------------------------------
+
+
+@st.composite
+def transposed_convolutions(draw: st.DrawFn) -> tuple[tuple[int, ...], dict[str, Any]]:
+    sizes = [draw(st.integers(1, 3)) for _ in range(2)]
+    groups = draw(st.integers(1, 2))
+    stride, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    padding = draw(st.integers(0, min(2, dilation * (min(sizes) - 1) + 1)))
+    options = {
+        "in_channels": 2 * groups,
+        "out_channels": 3 * groups,
+        "kernel_size": tuple(sizes),
+        "stride": stride,
+        "padding": padding,
+        "output_padding": draw(st.integers(0, max(stride, dilation) - 1)),
+        "dilation": dilation,
+        "groups": groups,
+        "bias": draw(st.booleans()),
+    }
+    return (2, 2 * groups, draw(st.integers(3, 5)), draw(st.integers(3, 5))), options
+
+
+@given(transposed_convolutions())
+def test_transposed_convolution(drawn: tuple[tuple[int, ...], dict[str, Any]]) -> None:
+    shape, options = drawn
+    assert_torchs(lambda t: t.nn.ConvTranspose2d(**options), x(*shape))
+    assert repr(nn.ConvTranspose2d(**options)) == repr(torch.nn.ConvTranspose2d(**options))
+
+
+def test_a_transposed_convolution_is_the_transpose_of_a_convolution() -> None:
+    kernel, image, small = (
+        minitrain.tensor(x(3, 2, 3, 3)),
+        minitrain.tensor(x(1, 2, 7, 7)),
+        minitrain.tensor(x(1, 3, 3, 3)),
+    )
+    there = (nn.functional.conv2d(image, kernel, stride=2) * small).sum()
+    back = (nn.functional.conv_transpose2d(small, kernel, stride=2) * image).sum()
+    assert there.item() == pytest.approx(back.item())
+
+
+def test_a_transposed_convolution_to_a_wanted_size() -> None:
+    sizes = []
+    for library in (minitrain, torch):
+        layer = library.nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1)
+        sizes.append([tuple(layer(library.ones(1, 1, 4, 4), output_size=(n, n)).shape) for n in (7, 8)])
+        with pytest.raises(ValueError, match="requested an output size of"):
+            layer(library.ones(1, 1, 4, 4), output_size=(9, 9))
+        with pytest.raises(RuntimeError, match="output padding must be smaller than either stride or dilation"):
+            library.nn.functional.conv_transpose2d(library.ones(1, 1, 2, 2), library.ones(1, 1, 2, 2), output_padding=1)
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale_factor": 2},
+        {"scale_factor": 1.7},
+        {"scale_factor": (2, 0.6)},
+        {"size": 3},
+        {"size": (7, 4)},
+        {"scale_factor": 2, "mode": "bilinear"},
+        {"scale_factor": 1.7, "mode": "bilinear"},
+        {"scale_factor": 1.7, "mode": "bilinear", "recompute_scale_factor": True},
+        {"size": (9, 3), "mode": "bilinear", "align_corners": False},
+        {"size": (9, 3), "mode": "bilinear", "align_corners": True},
+        {"size": (1, 8), "mode": "bilinear", "align_corners": True},
+    ],
+    ids=str,
+)
+def test_upsampling(options: dict[str, Any]) -> None:
+    assert_torchs(lambda t: t.nn.Upsample(**options), x(2, 3, 4, 5))
+    assert repr(nn.Upsample(**options)) == repr(torch.nn.Upsample(**options))
+
+
+def test_interpolation_of_sequences_and_areas_and_what_is_refused() -> None:
+    assert_torchs(lambda t: t.nn.Upsample(scale_factor=2, mode="linear"), x(2, 3, 5))
+    assert_torchs(lambda t: t.nn.Upsample(size=8), x(2, 3, 5))
+    assert_torchs(lambda t: t.nn.Upsample(size=(3, 2), mode="area"), x(2, 3, 4, 5))
+    for library in (minitrain, torch):
+        with pytest.raises(ValueError, match="only one of size or scale_factor"):
+            library.nn.functional.interpolate(library.ones(1, 1, 2, 2), size=2, scale_factor=2)
+        with pytest.raises(ValueError, match="align_corners option can only be set"):
+            library.nn.functional.interpolate(library.ones(1, 1, 2, 2), size=2, align_corners=True)
+    with pytest.raises(NotImplementedError, match=r"modes are nearest"):
+        nn.functional.interpolate(minitrain.ones(1, 1, 2, 2), size=3, mode="bicubic")
+
+
 @pytest.mark.parametrize("padding_idx", [None, 0, 2])
 def test_embedding(padding_idx: int | None) -> None:
     numbers = np.array([[0, 2, 2], [1, 0, 3]])

@@ -18,6 +18,7 @@ FILES = {
     "normalization": "batch_norm layer_norm",
     "embedding": "embedding one_hot",
     "shapes": "cosine_similarity dropout1d dropout2d normalize pad pairwise_distance",
+    "upsampling": "conv_transpose2d interpolate",
 }
 
 
@@ -27,6 +28,7 @@ LAYERS = {
     "MultiMarginLoss SoftMarginLoss TripletMarginLoss",
     "more_losses": "GaussianNLLLoss PoissonNLLLoss",
     "shapes": "PairwiseDistance",
+    "upsampling": "ConvTranspose2d Upsample",
 }
 
 

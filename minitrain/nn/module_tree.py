@@ -55,7 +55,7 @@ class ModuleTree:
         for kind in ("_parameters", "_buffers", "_modules"):
             if kind in attributes and name in attributes[kind]:  # before super().__init__() no kind is there
                 return attributes[kind][name]
-        told = advice(f"nn.Module.{name}") if name in ("cuda", "half", "bfloat16") else ""
+        told = advice(f"nn.Module.{name}") if name in ("cuda", "bfloat16") else ""
         hint = f": minitrain does not offer it: {told}" if told else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 

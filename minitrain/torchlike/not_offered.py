@@ -46,10 +46,12 @@ ADVICE: dict[str, str] = {
         ),
         ATTENTION,
     ),
-    **dict.fromkeys(("nn.Conv3d", "nn.MaxPool3d", "nn.BatchNorm3d"), "use the 2d layer, or torch."),
     **dict.fromkeys(
-        ("nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.functional.conv_transpose2d"),
-        "transposed convolutions are out of scope; use torch.",
+        ("nn.Conv3d", "nn.MaxPool3d", "nn.BatchNorm3d", "nn.ConvTranspose3d"), "use the 2d layer, or torch."
+    ),
+    **dict.fromkeys(
+        ("nn.ConvTranspose1d", "nn.functional.conv_transpose1d"),
+        "use the 2d one on an image of one row, x.unsqueeze(2).",
     ),
     "nn.functional.gumbel_softmax": "add Gumbel noise -log(-log(rand)) to the logits and take softmax.",
     **dict.fromkeys(("nn.DataParallel", "nn.parallel", "distributed", "multiprocessing"), PROCESSES),
@@ -60,8 +62,8 @@ ADVICE: dict[str, str] = {
     **dict.fromkeys(("Tensor.pin_memory", "Tensor.is_cuda"), DEVICES),
     **dict.fromkeys(("complex64", "complex128", "complex", "view_as_real", "view_as_complex", "fft"), COMPLEX),
     **dict.fromkeys(
-        ("float16", "half", "bfloat16", "Tensor.half", "Tensor.bfloat16", "amp", "autocast"),
-        "NumPy has no fast 16-bit floats; use float32.",
+        ("bfloat16", "Tensor.bfloat16", "nn.Module.bfloat16", "amp", "autocast", "GradScaler"),
+        "NumPy has no bfloat16 and no fast 16-bit floats; use float32.",
     ),
     **dict.fromkeys(("autograd.functional.hessian", "autograd.functional.hvp", "func", "vmap"), SECOND),
     **dict.fromkeys(("compile", "jit", "fx", "export", "onnx", "quantization", "ao"), COMPILED),

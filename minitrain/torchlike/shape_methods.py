@@ -51,6 +51,10 @@ class ConversionMethods(TensorBase):
         """Self as float32."""
         return self.to(FLOAT)
 
+    def half(self) -> Tensor:
+        """Self as float16."""
+        return self.to(np.float16)
+
     def double(self) -> Tensor:
         """Self as float64."""
         return self.to(np.float64)
