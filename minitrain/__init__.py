@@ -18,6 +18,7 @@ from minitrain.creation import (
     TYPED,
     arange,
     as_tensor,
+    asarray,
     cat,
     empty,
     empty_like,
@@ -35,6 +36,7 @@ from minitrain.creation import (
     randn,
     randn_like,
     randperm,
+    scalar_tensor,
     set_rng_state,
     stack,
     tensor,
@@ -63,6 +65,8 @@ from minitrain.joining import (
     row_stack,
     searchsorted,
     tensordot,
+    trapezoid,
+    trapz,
     tril_indices,
     triu_indices,
     vstack,
@@ -113,6 +117,20 @@ from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_e
 from minitrain.torchlike.not_offered import MissingFinder, module_getattr
 from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
+from minitrain.torchlike.settings import (
+    are_deterministic_algorithms_enabled,
+    can_cast,
+    finfo,
+    get_float32_matmul_precision,
+    get_num_threads,
+    iinfo,
+    promote_types,
+    result_type,
+    set_default_tensor_type,
+    set_float32_matmul_precision,
+    set_num_threads,
+    use_deterministic_algorithms,
+)
 
 __version__ = "0.1.0"
 
@@ -247,6 +265,22 @@ __all__ = [
     "random",
     "concat",
     "concatenate",
+    "asarray",
+    "scalar_tensor",
+    "trapezoid",
+    "trapz",
+    "are_deterministic_algorithms_enabled",
+    "can_cast",
+    "finfo",
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "iinfo",
+    "promote_types",
+    "result_type",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "use_deterministic_algorithms",
     "cholesky",
     "slogdet",
     *FUNCTIONS,

@@ -176,6 +176,26 @@ def ones(
 
 
 @takes_out
+def asarray(
+    obj: Any,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """as_tensor, which shares memory if it can; copy: True for memory of its own."""
+    made = (tensor if copy and not isinstance(obj, Tensor) else as_tensor)(obj, dtype=dtype, device=device)
+    if copy and made is obj:
+        made = made.clone()
+    return made.requires_grad_() if requires_grad else made
+
+
+def scalar_tensor(s: Scalar, *, dtype: npt.DTypeLike | None = None, device: Any = None) -> Tensor:
+    """A 0-d Tensor; a number becomes a float, unless dtype says otherwise."""
+    return tensor(s, dtype=get_default_dtype() if dtype is None else dtype, device=device)
+
+
 def full(
     size: Sequence[int],
     fill_value: Scalar,

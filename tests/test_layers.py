@@ -515,6 +515,61 @@ def test_interpolation_of_sequences_and_areas_and_what_is_refused() -> None:
         nn.functional.interpolate(minitrain.ones(1, 1, 2, 2), size=3, mode="bicubic")
 
 
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_with_the_inputs_own_values(mode: str) -> None:
+    assert_torchs(lambda t: lambda_module(t, lambda z: t.nn.functional.pad(z, (2, 1, 0, 3), mode=mode)), x(2, 3, 4, 5))
+    assert_torchs(lambda t: lambda_module(t, lambda z: t.nn.functional.pad(z, (2, 1), mode=mode)), x(2, 3, 5))
+    for library in (minitrain, torch):
+        with pytest.raises(NotImplementedError):
+            library.nn.functional.pad(library.ones(3, 3), (1, 1, 1, 1), mode=mode)
+    with pytest.raises(RuntimeError, match="Padding size should be less"):
+        nn.functional.pad(minitrain.ones(1, 1, 2, 2), (2, 2, 2, 2), mode="reflect")
+
+
+def lambda_module(library: Any, function: Callable[[Any], Any]) -> Any:
+    class Applied(library.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, input: Any) -> Any:
+            return function(input)
+
+    return Applied()
+
+
+SHAPE_LAYERS = {
+    "ReflectionPad2d((1, 2, 0, 1))": (2, 3, 4, 5),
+    "ReplicationPad2d(2)": (2, 3, 4, 5),
+    "ConstantPad2d(1, 0.5)": (2, 3, 4, 5),
+    "ReflectionPad1d(2)": (2, 3, 5),
+    "ReplicationPad1d((0, 1))": (2, 3, 5),
+    "ConstantPad1d(1, 0.5)": (2, 3, 5),
+    "ZeroPad1d(2)": (2, 3, 5),
+    "AvgPool1d(2)": (2, 3, 5),
+    "AvgPool1d(3, 2, padding=1, ceil_mode=True)": (2, 3, 6),
+    "AdaptiveAvgPool1d(3)": (2, 3, 5),
+    "AdaptiveMaxPool1d(2)": (2, 3, 5),
+    "GroupNorm(2, 4)": (3, 4, 2, 3),
+    "GroupNorm(4, 4, affine=False)": (3, 4),
+    "GroupNorm(1, 4, eps=0.1, bias=False)": (3, 4, 2),
+    "InstanceNorm2d(4)": (3, 4, 2, 3),
+    "InstanceNorm1d(4, affine=True)": (3, 4, 5),
+}
+
+
+@pytest.mark.parametrize("layer", SHAPE_LAYERS)
+def test_layers_that_pad_pool_or_normalize(layer: str) -> None:
+    assert_torchs(lambda t: eval(f"t.nn.{layer}", {"t": t}), x(*SHAPE_LAYERS[layer]))
+    assert repr(eval(f"nn.{layer}")) == repr(eval(f"torch.nn.{layer}"))
+
+
+def test_groups_must_divide_the_channels() -> None:
+    for library in (minitrain, torch):
+        with pytest.raises(ValueError, match="must be divisible by num_groups"):
+            library.nn.GroupNorm(3, 4)
+        with pytest.raises(RuntimeError, match="divisible by num_groups"):
+            library.nn.functional.group_norm(library.ones(2, 4), 3)
+        with pytest.raises(ValueError, match="Expected more than 1 spatial element"):
+            library.nn.InstanceNorm2d(2)(library.ones(2, 2, 1, 1))
+
+
 @pytest.mark.parametrize("padding_idx", [None, 0, 2])
 def test_embedding(padding_idx: int | None) -> None:
     numbers = np.array([[0, 2, 2], [1, 0, 3]])

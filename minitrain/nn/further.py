@@ -19,6 +19,8 @@ FILES = {
     "embedding": "embedding one_hot",
     "shapes": "cosine_similarity dropout1d dropout2d normalize pad pairwise_distance",
     "upsampling": "conv_transpose2d interpolate",
+    "group_normalization": "group_norm instance_norm",
+    "pooling_1d": "adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d",
 }
 
 
@@ -27,8 +29,11 @@ LAYERS = {
     "margin_losses": "CosineEmbeddingLoss HingeEmbeddingLoss MarginRankingLoss MultiLabelSoftMarginLoss "
     "MultiMarginLoss SoftMarginLoss TripletMarginLoss",
     "more_losses": "GaussianNLLLoss PoissonNLLLoss",
-    "shapes": "PairwiseDistance",
+    "shapes": "ConstantPad1d ConstantPad2d PairwiseDistance ReflectionPad1d ReflectionPad2d ReplicationPad1d "
+    "ReplicationPad2d ZeroPad1d",
     "upsampling": "ConvTranspose2d Upsample",
+    "group_normalization": "GroupNorm InstanceNorm1d InstanceNorm2d",
+    "pooling_1d": "AdaptiveAvgPool1d AdaptiveMaxPool1d AvgPool1d",
 }
 
 

@@ -59,7 +59,10 @@ ADVICE: dict[str, str] = {
     **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.Adafactor"), "use Adam."),
     "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",
     **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends.cudnn", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
-    **dict.fromkeys(("Tensor.pin_memory", "Tensor.is_cuda"), DEVICES),
+    "Tensor.pin_memory": DEVICES,
+    **dict.fromkeys(
+        ("Tensor.storage", "Tensor.untyped_storage"), "x.numpy() shares the memory; see x.stride(), x.storage_offset()."
+    ),
     **dict.fromkeys(("complex64", "complex128", "complex", "view_as_real", "view_as_complex", "fft"), COMPLEX),
     **dict.fromkeys(
         ("bfloat16", "Tensor.bfloat16", "nn.Module.bfloat16", "amp", "autocast", "GradScaler"),
