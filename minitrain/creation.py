@@ -175,7 +175,6 @@ def ones(
     return _finished(np.ones(as_new_shape("ones", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
-@takes_out
 def asarray(
     obj: Any,
     *,
@@ -196,6 +195,7 @@ def scalar_tensor(s: Scalar, *, dtype: npt.DTypeLike | None = None, device: Any 
     return tensor(s, dtype=get_default_dtype() if dtype is None else dtype, device=device)
 
 
+@takes_out
 def full(
     size: Sequence[int],
     fill_value: Scalar,

@@ -8,6 +8,7 @@ from typing import Any
 
 from minitrain.creation import tensor
 from minitrain.tensor import Tensor
+from minitrain.torchlike.not_offered import explain_keyword
 from minitrain.torchlike.out_argument import write_out
 
 # The methods that are functions as well. The arithmetic ones take Python numbers for Tensors, as torch's do.
@@ -56,7 +57,11 @@ def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
                     "wrap it in torch.tensor()."
                 )
             input = tensor(input)
-        result = method(input, *args, **options)
+        try:
+            result = method(input, *args, **options)
+        except TypeError as error:
+            explain_keyword(error, method)
+            raise
         return result if out is None else write_out(name, out, result)
 
     return function

@@ -268,3 +268,23 @@ def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
     different = ran(program, "differ", options=("--compare", "--threads", "1"))
     assert different.returncode == 1
     assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout
+
+
+def test_accelerators_modules_are_imported_and_an_unknown_keyword_is_explained(tmp_path: Path) -> None:
+    program = write(
+        tmp_path,
+        """
+        import torch.backends.cudnn as cudnn
+        import torch.cuda
+        cudnn.benchmark = True
+        print(torch.backends.cudnn.benchmark, torch.cuda.is_available(), flush=True)
+        torch.nn.functional.dropout(torch.ones(2), prob=0.5)
+        """,
+    )
+    done = ran(program)
+    assert done.stdout == "True False\n"
+    assert done.stderr.splitlines()[-2:] == [
+        "TypeError: dropout() got an unexpected keyword argument 'prob'",
+        "torch.nn.functional.dropout() got an unexpected keyword argument 'prob': minitrain does not offer it; "
+        "it takes input, p, training, inplace.",
+    ]

@@ -57,6 +57,8 @@ def run(path: Path, arguments: Sequence[str], *, on: str = "minitrain") -> int:
     except SystemExit as stop:
         return _status(stop.code)
     except BaseException as error:
+        if on == "minitrain" and "unexpected keyword" in str(error) and "minitrain" not in str(error):
+            _explain_keyword(error, path)
         _print_error(error)
         if isinstance(error, KeyboardInterrupt):
             _end_by_interrupt()
@@ -69,6 +71,17 @@ def _status(code: Any) -> int:
         return code or 0
     print(code, file=sys.stderr)
     return 1
+
+
+def _explain_keyword(error: BaseException, path: Path) -> None:
+    """Add what the check of the program says about the line in which a keyword was not known."""
+    from minitrain.programs.check import check  # which imports this file
+
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    if frame.f_code.co_filename == str(path):
+        for missing in check(path):
+            if line == missing.line:
+                error.add_note(missing.text)
 
 
 def _print_error(error: BaseException) -> None:

@@ -6,9 +6,10 @@ import warnings
 from typing import Any
 
 from minitrain.optim.optimizer import Optimizer
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 
-class LRScheduler:
+class LRScheduler(ChecksKeywords):
     """Sets the learning rate of each group of an optimizer, at its creation and at each step().
 
     last_epoch: the number of steps done, -1 for a new training. To resume one, load both state_dicts instead; a
