@@ -180,3 +180,24 @@ def test_the_old_names_of_init_warn_and_do_the_same(lib: Any) -> None:
         with pytest.warns(FutureWarning, match=f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`"):
             x = getattr(lib.nn.init, name)(lib.empty(3, 4), **options)
         assert lib.equal(x, wanted)
+
+
+@BOTH
+def test_a_weight_and_what_is_computed_of_it_can_be_viewed_flat(lib: Any) -> None:
+    lib.manual_seed(0)
+    layer = lib.nn.Linear(3, 2)
+    layer(lib.arange(6.0).reshape(2, 3)).square().sum().backward()
+    weight, rows = layer.weight, layer.weight.tolist()
+    flat = [number for row in rows for number in row]
+    assert weight.view(-1).tolist() == weight.data.view(6).tolist() == weight.detach().view(-1).tolist() == flat
+    assert weight.grad.view(-1).shape == (weight * 2).view(3, 2).view(-1).shape == (6,)
+    lib.cat([p.view(-1) for p in layer.parameters()]).pow(2).sum().backward()
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        lib.arange(6.0).reshape(2, 3).t().view(-1)
+
+
+def test_a_flat_view_of_a_weight_cannot_be_written() -> None:
+    flat = minitrain.nn.Linear(3, 2).weight.data.view(-1)
+    for write in (lambda: flat.zero_(), lambda: flat.__setitem__(0, 1.0), lambda: flat.__iadd__(1)):
+        with pytest.raises(RuntimeError, match=r"a weight's view\(\), which is a copy here"):
+            write()
