@@ -12,7 +12,6 @@ import io
 import json
 import math
 import os
-import pickle
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -260,6 +259,8 @@ def _from_outline(outline: Any, arrays: dict[str, Array], weights_only: bool) ->
         if not isinstance(module, str) or not isinstance(name, str):
             raise ValueError("a Module in its outline has no class")
         if weights_only:
+            import pickle  # here, as above
+
             raise pickle.UnpicklingError(
                 f"Weights only load failed: the file holds a whole model of the class {name}. Pass weights_only=False "
                 "to load it, or save model.state_dict() instead."

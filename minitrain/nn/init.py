@@ -7,7 +7,6 @@ bit for bit (see minitrain.torchlike.random).
 from __future__ import annotations
 
 import math
-import statistics
 import warnings
 from collections.abc import Callable
 from typing import Any, Literal
@@ -61,8 +60,8 @@ def trunc_normal_(
 
     Not offered are bounds that few draws meet: less than 30 %.
     """
-    normal = statistics.NormalDist(mean, std)
-    if normal.cdf(b) - normal.cdf(a) <= 0.3:
+    below_a, below_b = (math.erf((bound - mean) / std / math.sqrt(2)) / 2 for bound in (a, b))
+    if below_b - below_a <= 0.3:
         raise NotImplementedError(f"trunc_normal_ with mean {mean} and std {std} rarely draws from {a} to {b}; clamp.")
     normal_(tensor, mean, std, generator)
     with no_grad():
