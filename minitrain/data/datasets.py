@@ -20,6 +20,7 @@ from minitrain.data.downloads import Status, StrPath, data_root, fetch, load, ra
 from minitrain.data.formats import DataError, read_cifar_file, read_digits, read_idx, read_idx_file
 from minitrain.data.transforms import ToTensor, to_unit_range
 from minitrain.tensor import Tensor, wrap
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 __all__ = [
     "CIFAR10",
@@ -52,7 +53,7 @@ Transform = Callable[[Any], Any]
 # --- what they have in common ----------------------------------------------------------------------------------
 
 
-class VisionDataset(Dataset[tuple[Any, Any]]):
+class VisionDataset(ChecksKeywords, Dataset[tuple[Any, Any]]):
     """Images and their labels in memory.
 
     `dataset[i]` is (image, label). The image is a uint8 ndarray of shape (H, W), or (H, W, 3) if it is coloured, or

@@ -21,12 +21,13 @@ from minitrain.data.position import (
 from minitrain.data.sampler import BatchSampler, RandomSampler, SampleStream, SequentialSampler
 from minitrain.tensor import wrap
 from minitrain.torchlike import random
+from minitrain.torchlike.not_offered import ChecksKeywords
 from minitrain.torchlike.random import Generator
 
 _FIXED = ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last", "persistent_workers")
 
 
-class LoaderBase(Generic[T_co]):
+class LoaderBase(ChecksKeywords, Generic[T_co]):
     """A DataLoader's arguments, and its position: the latest pass, which can be saved and resumed."""
 
     dataset: Any

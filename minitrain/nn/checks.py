@@ -26,17 +26,26 @@ def check_tensors(name: str, **arguments: Any) -> None:
             )
 
 
-def refuse_deprecated(size_average: Any, reduce: Any) -> None:
-    """Raise ValueError for torch's long deprecated arguments."""
-    if size_average is not None or reduce is not None:
-        raise ValueError("size_average and reduce, long deprecated in torch, are not offered; use reduction=...")
+def reduction_of(size_average: Any, reduce: Any, reduction: Any) -> Any:
+    """The reduction; or, with torch's warning, the one that its old arguments mean, which are True unless given."""
+    if size_average is None and reduce is None:
+        return reduction
+    total = "mean" if size_average is None or size_average else "sum"
+    meant = total if reduce is None or reduce else "none"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.", stacklevel=4
+    )
+    return meant
 
 
-def check_reduction(reduction: str, size_average: Any = None, reduce: Any = None) -> None:
-    """Raise ValueError for a reduction that does not exist, and for torch's long deprecated arguments."""
-    if reduction not in REDUCTIONS or size_average is not None or reduce is not None:
-        refuse_deprecated(size_average, reduce)
+def check_reduction(reduction: Any, size_average: Any = None, reduce: Any = None) -> Any:
+    """The reduction that these arguments mean. Raises ValueError if it does not exist."""
+    if size_average is None and reduce is None and reduction in REDUCTIONS:
+        return reduction
+    reduction = reduction_of(size_average, reduce, reduction)
+    if reduction not in REDUCTIONS:
         raise ValueError(f"{reduction} is not a valid value for reduction; expected 'none', 'mean' or 'sum'")
+    return reduction
 
 
 def check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -141,10 +150,10 @@ def check_cross_entropy(
     check_tensors("cross_entropy", input=input, target=target)
     if label_smoothing or input.array.ndim != 2 or input.array.dtype.kind != "f" or target.array.ndim != 1:
         _explain_cross_entropy(input, target, label_smoothing)
-    labels = target.array.shape != input.array.shape or target.array.dtype.kind != "f"
-    if labels:
-        _check_labels(input, target, weight, ignore_index)
-    return labels
+    if target.array.shape == input.array.shape and target.array.dtype.kind == "f":
+        return False
+    _check_labels(input, target, weight, ignore_index)
+    return True
 
 
 def _explain_cross_entropy(input: Tensor, target: Tensor, label_smoothing: float) -> None:

@@ -72,13 +72,13 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 def mse_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     weight: None = None,
 ) -> Tensor:
     """(input - target)² of each element, their mean over all elements, or their sum."""
-    checks.check_reduction(reduction, size_average, reduce)
+    reduction = checks.check_reduction(reduction, size_average, reduce)
     input, target = checks.check_mse_loss(input, target)
     return apply(ops.MSELoss, input, target, reduction=reduction)
 
@@ -87,9 +87,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """-w[t] · input[t] for each label t, their weighted mean Σ / Σ w[t], or their sum.
@@ -99,7 +99,7 @@ def nll_loss(
     weight: of each class, (C,).
     Raises RuntimeError or ValueError for shapes and dtypes, IndexError for a label out of range.
     """
-    checks.check_reduction(reduction, size_average, reduce)
+    reduction = checks.check_reduction(reduction, size_average, reduce)
     checks.check_nll_loss(input, target, weight, ignore_index)
     return apply(ops.NLLLoss, input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
@@ -108,9 +108,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -120,7 +120,7 @@ def cross_entropy(
     target: classes as for nll_loss, or probabilities of input's own shape.
     label_smoothing: from 0 to 1, the share of each target that is spread evenly over all classes.
     """
-    checks.check_reduction(reduction, size_average, reduce)
+    reduction = checks.check_reduction(reduction, size_average, reduce)
     labels = checks.check_cross_entropy(input, target, weight, ignore_index, label_smoothing)
     log_probs = apply(ops.LogSoftmax, input, dim=min(input.array.ndim - 1, 1))
     if label_smoothing or not labels:

@@ -51,6 +51,10 @@ class ModuleState(ModuleTree):
         """Make all Parameters and buffers float32."""
         return self.to(as_dtype(np.float32))
 
+    def half(self) -> Self:
+        """Make all Parameters and buffers float16."""
+        return self.to(as_dtype(np.float16))
+
     def double(self) -> Self:
         """Make all Parameters and buffers float64."""
         return self.to(as_dtype(np.float64))

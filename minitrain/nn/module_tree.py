@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor
 from minitrain.torchlike.hooks import RemovableHandle
-from minitrain.torchlike.not_offered import advice, check_keywords
+from minitrain.torchlike.not_offered import ChecksKeywords, advice
 
 if TYPE_CHECKING:
     from minitrain.nn.module import Module
 
 
-class ModuleTree:
+class ModuleTree(ChecksKeywords):
     """A node of the tree: its Parameters, buffers and Modules, kept apart in the order of their assignment."""
 
     training: bool
@@ -38,7 +38,7 @@ class ModuleTree:
         self.__dict__.pop(name, None)
 
     def _explain_missing(self, name: str) -> NoReturn:
-        told = advice(f"nn.Module.{name}") if name in ("cuda", "half", "bfloat16") else ""
+        told = advice(f"nn.Module.{name}")
         hint = f": minitrain does not offer it: {told}" if told else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
@@ -88,11 +88,6 @@ class ModuleTree:
         self._register("_modules", name, module)
 
     add_module = register_module
-
-    def __new__(cls, *args: Any, **options: Any) -> Self:
-        if options and cls.__module__.startswith("minitrain."):
-            check_keywords(cls.__init__, f"{cls.__name__}.__init__", options)
-        return super().__new__(cls)
 
     def _prepared(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments of forward, as the hooks before it leave them."""

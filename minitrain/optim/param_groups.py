@@ -15,6 +15,7 @@ from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 from minitrain.torchlike.hooks import RemovableHandle
+from minitrain.torchlike.not_offered import unknown_keyword
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 State = dict[str, Tensor]
@@ -46,7 +47,7 @@ class ParamGroups:
     def __init__(self, params: Params, defaults: dict[str, Any], **switches: bool | None) -> None:
         self.defaults = _offered({**defaults, **switches})
         for name in self.defaults.keys() - defaults.keys():
-            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
+            raise unknown_keyword(f"{type(self).__name__}.__init__", name, ["params", *defaults])
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an ordered iterable of Tensors or dicts, but got "

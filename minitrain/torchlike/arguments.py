@@ -16,7 +16,7 @@ Scalar = bool | int | float
 # --- dtypes -----------------------------------------------------------------------------------------------------------
 
 BOOL, UINT8, INT8, INT16 = (np.dtype(name) for name in ("bool", "uint8", "int8", "int16"))
-INT, LONG, FLOAT, DOUBLE = (np.dtype(name) for name in ("int32", "int64", "float32", "float64"))
+INT, LONG, HALF, FLOAT, DOUBLE = (np.dtype(name) for name in ("int32", "int64", "float16", "float32", "float64"))
 
 TYPE_NAMES = {
     BOOL: "BoolTensor",
@@ -25,6 +25,7 @@ TYPE_NAMES = {
     INT16: "ShortTensor",
     INT: "IntTensor",
     LONG: "LongTensor",
+    HALF: "HalfTensor",
     FLOAT: "FloatTensor",
     DOUBLE: "DoubleTensor",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from minitrain.ops import Array
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import BOOL, INT8, INT16, UINT8, as_shape
 from minitrain.torchlike.in_place_forms import InPlaceForms
@@ -14,6 +15,13 @@ from minitrain.torchlike.shape_methods import ShapeMethods
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
+
+
+def _memory(array: Array) -> Array:
+    """The array whose memory this one is a view of, or the array itself."""
+    while isinstance(array.base, np.ndarray) and array.base.dtype == array.dtype:
+        array = array.base
+    return array
 
 
 class MetadataMethods(InPlaceForms, ShapeMethods):
@@ -78,6 +86,17 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
         """How many elements apart in memory two neighbours along an axis are, for one axis or all."""
         strides = tuple([step // self.array.itemsize for step in self.array.strides])
         return strides if dim is None else strides[dim]
+
+    is_cpu = True
+    is_cuda = is_mps = is_xpu = is_meta = is_sparse = is_quantized = False
+
+    def get_device(self) -> int:
+        """-1, the CPU."""
+        return -1
+
+    def storage_offset(self) -> int:
+        """How many elements after the beginning of its memory the first element lies."""
+        return (self.array.ctypes.data - _memory(self.array).ctypes.data) // self.array.itemsize
 
     def is_nonzero(self) -> bool:
         """Whether the only element is not 0. Raises RuntimeError if there are more, or none."""

@@ -28,6 +28,7 @@ from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
 from minitrain.torchlike.hooks import GradientHooks, RemovableHandle
 from minitrain.torchlike.node_base import Version
+from minitrain.torchlike.not_offered import explanation
 from minitrain.torchlike.printing import format_tensor
 
 if TYPE_CHECKING:
@@ -180,7 +181,10 @@ class TensorBase:
         return self._self()[np.arange(len(self) - 1, -1, -1)]
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: minitrain does not offer it")
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name.startswith("_"):  # NumPy and others ask for many of these
+            raise AttributeError(text)
+        raise AttributeError(f"{text}: {explanation(f'Tensor.{name}', dir(type(self)))}")
 
     def item(self) -> Any:
         """The only element, as a Python number. Raises RuntimeError if there are more, or none."""

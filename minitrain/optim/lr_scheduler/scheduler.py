@@ -6,13 +6,14 @@ import warnings
 from typing import Any
 
 from minitrain.optim.optimizer import Optimizer
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 
 def _note_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     optimizer._opt_called = True
 
 
-class LRScheduler:
+class LRScheduler(ChecksKeywords):
     """Sets the learning rate of each group of an optimizer, at its creation and at each step().
 
     last_epoch: the number of steps done, -1 for a new training. To resume one, load both state_dicts instead; a
