@@ -1,9 +1,9 @@
-"""The tape: the record of an operation that has run, and the walk that backward takes over these records.
+"""The tape: a Node for each operation that has run, linked to the Nodes of its inputs, and backward's walk over them.
 
-Running an operation makes a Node if any input requires a gradient. The result's `grad_fn` is that Node. Its
-`next_functions` are the Nodes that made the inputs; for a leaf, an input that no operation made, it is the
-AccumulateGrad that adds to the leaf's `.grad`. Nodes hold arrays and other Nodes, never the Tensors they made. So there
-are no reference cycles, and a graph's memory is freed as soon as its last Tensor is gone.
+There is no tape object: the links are the graph. Running an operation makes a Node if any input requires a gradient.
+The result's `grad_fn` is that Node. Its `next_functions` are the Nodes that made the inputs; for a leaf, an input that
+no operation made, the AccumulateGrad that adds to the leaf's `.grad`. Nodes hold arrays and other Nodes, never the
+Tensors they made. So there are no reference cycles, and a graph's memory is freed as soon as its last Tensor is gone.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ _sequence = itertools.count()
 class Node(NodeBase):
     """One operation on the tape. It is also the ctx that its Function's forward fills and its backward reads.
 
+    Its base guards it: `checked` wants a gradient for each input, in the input's shape, and makes it the input's dtype;
+    `saved_arrays` raises if the arrays were freed, or changed in place.
+
     function: the operation.
-    next_functions: for each input, (where its gradient goes, or None if it requires none, 0), as in torch.
+    next_functions: for each input, (edge, 0): where its gradient goes, or None if it requires none. (In torch the 0 is
+        the number of an operation's result; here each has one.)
     sequence_nr: a Node is newer, and its number larger, than the Nodes that made its inputs.
     result_shape, result_dtype: of its result; set by apply after forward.
     """
@@ -47,7 +51,8 @@ class Node(NodeBase):
 class AccumulateGrad(NamedTuple):
     """Where a leaf's gradient arrives, to be added to variable.grad, which has this shape and dtype.
 
-    Each use of a leaf makes one. They are equal, since the leaf's id comes first, and so their gradients add up.
+    Each use of a leaf makes a new one. Those of one leaf are equal, so they are one key of `pending`, and their
+    gradients add up. (The id is compared first: comparing two different Tensors would compare their elements.)
     """
 
     leaf: int
@@ -74,17 +79,21 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
         pending = {root: grad}
         while a Node is pending:
             node = the newest pending Node
-            for input, gradient in node.input_gradients(pending.pop(node)):
-                pending[input] += gradient
-        for each leaf: leaf.grad += pending[leaf]
+            for edge, gradient in zip(node's edges, node.input_gradients(pending.pop(node))):
+                if gradient is not None:
+                    pending[edge] = pending.get(edge, 0) + gradient
+        for leaf, gradient in pending.items():
+            leaf.grad += gradient
 
-    A Node is newer than the Nodes that made its inputs. So when the newest pending Node is visited, everything that
-    used its result has been visited before, and its gradient is complete. Every .grad is written at the very end: a
-    walk that raises changes none.
+    Why the newest first: a Node is newer than the Nodes that made its inputs. A Node that used n's result and was not
+    visited yet is pending, or a pending Node leads to it; either way a newer one than n is pending. So when n is the
+    newest, all that used its result has been visited, and its gradient is complete.
+
+    Every .grad is written after the last backward, so a backward that raises changes none.
     """
     watcher = anomaly_mode.watcher
     pending: dict[Node | AccumulateGrad, Array] = {root: grad}
-    owned = {root: False}  # of leaves: whether nobody else holds the pending array
+    owned = {root: False}  # of leaves: whether the array may become .grad, since nobody else holds it
     newest_first = [(-root.sequence_nr, root)] if isinstance(root, Node) else []
     while newest_first:
         _, node = heapq.heappop(newest_first)

@@ -38,7 +38,7 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = function.forward(ctx, *arrays, **options)
     result = wrap(y if type(y) is np.ndarray else _as_array(y, function))
-    if result.array.base is not None or id(y) in map(id, arrays):
+    if result.array.base is not None or id(y) in map(id, arrays):  # a write into y is a write into the input, too
         result._become_view(inputs, function, options)
     if isinstance(ctx, Node):
         result._grad_fn, result._requires_grad = ctx, True
@@ -84,7 +84,7 @@ class Tensor(TensorMethods):
     def _edge(self) -> Any:
         """Where this Tensor's gradient goes: to the Node that made it, to a leaf's AccumulateGrad, or None."""
         if self._base is not None and self._version.number != self._born_at_version:
-            self._renew_history()
+            self._renew_history()  # what this is a view of was written since
         if self._grad_fn is None and self._requires_grad:
             return AccumulateGrad(id(self), self, self.array.shape, self.array.dtype)
         return self._grad_fn

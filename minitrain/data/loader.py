@@ -39,7 +39,7 @@ class DataLoader(LoaderBase[T_co]):
     """
 
     def __iter__(self) -> Iterator[Any]:
-        """Begin a pass: each `next()` takes the next indices and fetches their batch."""
+        """Begin a pass. Each `next()` of a Pass (position.py) is `self._fetch(next(indices))`."""
         return start_pass(self, self.indices()) if self.num_workers else Pass(self, self.indices())
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class DataLoader(LoaderBase[T_co]):
             self._position.resumes = False
             return self._position.latest
         self._position.latest = PassIndices(iterate(self._index_source))
-        if not self._workers:  # those of the last pass keep their seeds; the draw is made without workers, too
+        if not self._workers:  # torch draws this even without workers: all later random numbers depend on it
             self._position.base_seed = random.random_int64(generator=self.generator)
         return self._position.latest
 

@@ -129,7 +129,7 @@ def cross_entropy(
 
 
 def __getattr__(name: str) -> Any:
-    """torch.nn.functional's other functions stand beside their layers."""
+    """torch.nn.functional's other functions are defined in the files of their layers."""
     return further.function(__name__, name)
 
 

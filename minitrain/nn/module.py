@@ -26,7 +26,7 @@ class Module(ModuleState):
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # What a name was registered as it stays, until a Parameter or a Module takes its place.
+        # A registered name keeps its kind until a Parameter or a Module replaces it.
         if isinstance(value, Parameter) or name in self.__dict__.get("_parameters", {}):
             self._make_way(name, "_parameters")
             self.register_parameter(name, value)

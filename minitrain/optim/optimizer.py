@@ -52,7 +52,7 @@ class Optimizer(ParamGroups):
                 for param, grad in [(param, param.grad) for param in group["params"]]:
                     if grad is not None:
                         self.update(param.array, grad.array, self.state[param], options)
-                        param._version.number += 1  # a backward that still needs the old values refuses
+                        param._version.number += 1  # it was written: a backward that still needs the old values raises
         self._after_step()
         return loss
 

@@ -97,8 +97,11 @@ ADVICE: dict[str, str] = {
 
 
 def torch_name(module: str, name: str) -> str:
-    """A name in one of minitrain's modules, as torch calls it: nn.LSTM."""
-    return ".".join([*module.split(".")[1:], name])
+    """A name in one of minitrain's modules, as torch calls it: nn.LSTM. minitrain.data has torchvision's names, too."""
+    dotted = ".".join([*module.split(".")[1:], name])
+    if dotted.startswith("data."):
+        return f"utils.{dotted}" if advice(f"utils.{dotted}") else dotted.replace("data", "vision", 1)
+    return dotted
 
 
 def advice(name: str) -> str:
@@ -200,5 +203,6 @@ class MissingFinder(importlib.abc.MetaPathFinder):
         """None for others' modules."""
         if not fullname.startswith("minitrain."):
             return None
-        text = explanation(fullname.removeprefix("minitrain."))
+        module, _, name = fullname.rpartition(".")
+        text = explanation(torch_name(module, name))
         raise ModuleNotFoundError(f"No module named {fullname!r}: {text}", name=fullname)
