@@ -226,9 +226,7 @@ class ReLU(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         (y,) = ctx.saved_arrays
-        return zeroed(
-            grad_y, y <= 0
-        )  # np.where(y <= 0, 0, grad_y); nan <= 0 is false: the gradient passes, as in torch
+        return zeroed(grad_y, y <= 0)  # np.where(mask, 0, grad_y); the gradient of a nan passes, as in torch
 
 
 class Clamp(Function):
