@@ -56,10 +56,7 @@ class PassIndices(Iterator[Any]):
     exhausted: bool = False
 
     def __next__(self) -> Any:
-        if self.again is not None:
-            self.last, self.again = self.again, None
-            return self.last
-        self.last = next(self.iterator, _END)
+        self.last, self.again = next(self.iterator, _END) if self.again is None else self.again, None
         if self.last is _END:
             self.exhausted, self.iterator = True, iter(())  # frees the order
             raise StopIteration
