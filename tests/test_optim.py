@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minitrain
 from minitrain import optim
 from minitrain.ops import Array
 from minitrain.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
@@ -894,3 +895,13 @@ def test_the_comparison_catches_a_wrong_state() -> None:
 
     with pytest.raises(AssertionError):
         follow(simple_run({}), "float64", MiscountedSteps)
+
+
+def test_a_rule_that_remembers_nothing_leaves_no_state() -> None:
+    for lib in (minitrain, torch):
+        param = lib.ones(2, requires_grad=True)
+        optimizer = lib.optim.SGD([param], lr=0.1)
+        param.sum().backward()
+        optimizer.step()
+        assert len(optimizer.state) == 0
+        assert optimizer.state_dict()["state"] == {}

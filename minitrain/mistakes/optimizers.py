@@ -31,20 +31,20 @@ step-one-late: late-gradient
   update with the gradient of the step before; the first step has its own.
   This happens in a loop that steps before backward, or that takes its gradients out of a buffer too late. Each step is
   right for where the parameters were before. A small learning rate hides it, a large one makes training oscillate.
-- self.update(param.array, grad.array, self.state[param], options)
+- self.update(param.array, grad.array, state, options)
 + late = vars(self).setdefault("late", {})
-+                 self.update(param.array, late.get(param, grad).array, self.state[param], options)
-+                 late[param] = grad
++             self.update(param.array, late.get(param, grad).array, state, options)
++             late[param] = grad
 step-returns-too-early: not-updated
   update the first parameter that has a gradient, and no other.
   `return loss` stands inside the loop instead of after it. One parameter learns, and the others stay as they were.
 - param._version.number += 1
 + param._version.number += 1
-+                 return loss
++             return loss
 step-ignores-the-groups: lr-not-followed
   update with self.defaults, where the options of the parameter's group are needed.
   A schedule changes param_groups[i]["lr"]. With the defaults, every step and every group has the first learning rate.
-- self.state[param], options)  =>  self.state[param], self.defaults)
+- state, options)  =>  state, self.defaults)
 
 optim.SGD.update
 

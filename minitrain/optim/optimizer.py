@@ -49,10 +49,11 @@ class Optimizer(ParamGroups):
             for group in self.param_groups:
                 # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
                 options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
-                for param, grad in [(param, param.grad) for param in group["params"]]:
-                    if grad is not None:
-                        self.update(param.array, grad.array, self.state[param], options)
-                        param._version.number += 1  # it was written: a backward that still needs the old values raises
+                for param, grad in [(p, p.grad) for p in group["params"] if p.grad is not None]:
+                    state = self.state.get(param, {})
+                    self.update(param.array, grad.array, state, options)
+                    self.state |= {param: state} if state else {}
+                    param._version.number += 1  # it was written: a backward that still needs the old values raises
         self._after_step()
         return loss
 
