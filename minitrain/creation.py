@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,6 +55,12 @@ def tensor(data: Any, *, dtype: npt.DTypeLike | None = None, device: Any = None,
     dtype: by default an array's own; for Python numbers float32, int64 or bool.
     Raises ValueError for ragged lists, TypeError for dtypes that are not offered.
     """
+    if isinstance(data, Tensor):
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+            stacklevel=2,
+        )
     array = _array_of(data, None if dtype is None else as_dtype(dtype))
     return _finished(np.array(array, dtype=as_dtype(array.dtype), order="C"), device, requires_grad)
 
@@ -100,9 +107,21 @@ def _array_of(data: Any, dtype: np.dtype[Any] | None) -> Array:
         return np.empty(0, float_dtype(dtype))
     if _is_plain(data):
         return _as_rectangle(data, dtype)
-    parts = [_array_of(item, dtype) for item in data]
+    parts = [_array_of(_only_element(item), dtype) for item in data]
     promoted = functools.reduce(promote_types, [part.dtype for part in parts]) if dtype is None else dtype
     return _as_rectangle(parts, promoted)
+
+
+def _only_element(item: Any) -> Any:
+    """In a list a Tensor of one element stands for its number, as torch has it."""
+    if not isinstance(item, Tensor):
+        return item
+    if item.numel() != 1:
+        raise ValueError(
+            f"only one element tensors can be converted to Python scalars, but a list holds one of shape "
+            f"{list(item.shape)}; join Tensors with torch.stack() or torch.cat()."
+        )
+    return item.reshape([])
 
 
 def _is_plain(data: Sequence[Any]) -> bool:
@@ -398,8 +417,8 @@ def rand_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """rand, in input's shape and dtype."""
-    target = _dtype_like(input, dtype)
-    return rand(input.shape, generator=generator, dtype=target, device=device, requires_grad=requires_grad)
+    drawn = random.uniform(input.shape, dtype=_dtype_like(input, dtype), generator=generator)
+    return _finished(input._in_memory_order(drawn), device, requires_grad)
 
 
 def randn_like(
@@ -411,8 +430,9 @@ def randn_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """randn, in input's shape and dtype."""
-    target = _dtype_like(input, dtype)
-    return randn(input.shape, generator=generator, dtype=target, device=device, requires_grad=requires_grad)
+    target, blocks = _dtype_like(input, dtype), input._lies_in_order()
+    drawn = random.normal(input.shape, dtype=target, generator=generator, blocks=blocks)
+    return _finished(input._in_memory_order(drawn), device, requires_grad)
 
 
 # --- joined -----------------------------------------------------------------------------------------------------------

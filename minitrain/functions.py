@@ -8,6 +8,7 @@ from typing import Any
 
 from minitrain.creation import tensor
 from minitrain.tensor import Tensor
+from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.not_offered import explain_keyword
 from minitrain.torchlike.out_argument import write_out
 
@@ -35,7 +36,7 @@ tanh_ trunc_ xlogy_ zero_
 """
 METHODS += """
 aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum diff histc histogram kthvalue logsumexp
-median mode msort quantile nanmean nanmedian nansum norm prod sort std_mean topk unique unique_consecutive var_mean
+median mode msort quantile nanmean nanmedian nansum norm prod sort topk unique unique_consecutive
 bincount gather index_add index_copy index_fill index_put index_select masked_fill masked_scatter masked_select nonzero
 scatter scatter_add take take_along_dim dist logit
 adjoint broadcast_to chunk dsplit flip fliplr flipud hsplit moveaxis movedim narrow ravel repeat_interleave roll rot90
@@ -67,5 +68,20 @@ def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
     return function
 
 
+def _with_mean(name: str) -> Callable[..., Any]:
+    @numpy_names
+    def function(
+        input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: int | None = None
+    ) -> Any:
+        if not isinstance(unbiased, bool):
+            raise TypeError(f"{name}_mean(): argument 'unbiased' must be bool, not {type(unbiased).__name__}")
+        spread = getattr(input, name)(dim, unbiased, keepdim, correction=correction)
+        return spread, input.mean(None if isinstance(dim, bool) else dim, keepdim)
+
+    function.__name__, function.__doc__ = f"{name}_mean", f"({name}, mean); the arguments are those of {name}."
+    return function
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: _function(name) for name in METHODS.split()}
 FUNCTIONS |= {name: _function(name, numbers=True) for name in ARITHMETIC.split()}
+FUNCTIONS |= {f"{name}_mean": _with_mean(name) for name in ("std", "var")}

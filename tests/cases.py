@@ -29,6 +29,11 @@ one = own.operands(1).map(lambda inputs: Call(inputs, {}))
 two = own.operands(2).map(lambda inputs: Call(inputs, {}))
 
 
+def with_options(calls: st.SearchStrategy[Call], **options: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
+    """The same calls with drawn options."""
+    return st.builds(lambda call, drawn: Call(call.inputs, drawn), calls, st.fixed_dictionaries(options))
+
+
 @st.composite
 def two_or_a_number(draw: st.DrawFn) -> Call:
     inputs: list[Any] = draw(own.operands(2))

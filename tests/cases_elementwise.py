@@ -1,7 +1,6 @@
 """The cases of test_ops.py for trigonometry, hyperbolic functions, exponentials, rounding, division and choices."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -9,13 +8,8 @@ from hypothesis import strategies as st
 from minitrain import ops
 from minitrain.ops import Function
 from tests import strategies as own
-from tests.cases import Call, Case, one, two
+from tests.cases import Call, Case, one, two, with_options
 from tests.comparing import magnitude_of_units
-
-
-def with_options(calls: st.SearchStrategy[Call], **options: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
-    """The same calls with drawn options."""
-    return st.builds(lambda call, drawn: Call(call.inputs, drawn), calls, st.fixed_dictionaries(options))
 
 
 def functions(names: str) -> dict[type[Function], Callable[..., torch.Tensor]]:

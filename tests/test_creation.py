@@ -69,7 +69,8 @@ def test_as_tensor_copies_only_for_another_dtype() -> None:
 
 def test_a_tensor_of_a_tensor_is_a_leaf_of_its_own() -> None:
     x = tensor([1.0], requires_grad=True)
-    copied = tensor(x * 2, requires_grad=True)
+    with pytest.warns(UserWarning, match="To copy construct from a tensor"):
+        copied = tensor(x * 2, requires_grad=True)
     assert copied.is_leaf
     assert copied.tolist() == [2]
 

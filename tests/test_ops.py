@@ -19,7 +19,7 @@ from minitrain.ops import Array, Context, Function, elementwise, reduce
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import as_axes, as_indices
 from minitrain.torchlike.grad_mode import no_grad
-from tests import cases_elementwise
+from tests import cases_elementwise, cases_further
 from tests import strategies as own
 from tests.cases import Call, Case, one, two, two_or_a_number
 from tests.comparing import (
@@ -49,13 +49,10 @@ def test_zeroed_is_where(inputs: list[Array], data: st.DataObject) -> None:
 # --- a case for every operation: what it is called with, its counterpart in torch, what its errors are measured by ----
 
 
-# The operations of these files are held against torch in test_layers.py.
-BEYOND = {f"minitrain.ops.{name}" for name in ("activation", "binary_loss", "convolution", "normalization")}
-BEYOND |= {f"minitrain.ops.{name}" for name in ("arrange", "linalg", "norm", "scan")}  # in test_further_methods.py
 OPERATIONS: list[type[Function]] = [
     member
     for _, member in inspect.getmembers(ops, inspect.isclass)
-    if issubclass(member, Function) and member is not Function and member.__module__ not in BEYOND
+    if issubclass(member, Function) and member is not Function
 ]
 
 
@@ -245,52 +242,56 @@ def torch_put(x: torch.Tensor, v: torch.Tensor, *, index: Any) -> torch.Tensor:
     return y
 
 
-CASES: dict[type[Function], Case] = {
-    ops.Add: Case(two_or_a_number(), lambda a, b: a + b),
-    ops.Sub: Case(two_or_a_number(), lambda a, b: a - b),
-    ops.Mul: Case(two_or_a_number(), lambda a, b: a * b),
-    ops.Div: Case(two_or_a_number(), lambda a, b: a / b),
-    ops.Pow: Case(two_or_a_number().filter(no_negative_infinity), lambda a, b: a**b),
-    ops.Neg: Case(one, torch.neg),
-    ops.Exp: Case(one, torch.exp),
-    ops.Log: Case(one, torch.log),
-    ops.Sqrt: Case(one, torch.sqrt),
-    ops.Abs: Case(one, torch.abs),
-    ops.Tanh: Case(one, torch.tanh, magnitude_of_units),
-    ops.Sigmoid: Case(one, torch.sigmoid, magnitude_of_units),
-    ops.ReLU: Case(one, torch.relu),
-    ops.Clamp: Case(clamped(), torch.clamp),
-    ops.Maximum: Case(two, torch.maximum),
-    ops.Minimum: Case(two, torch.minimum),
-    ops.Where: Case(chosen(), torch.where),
-    ops.Sum: Case(reduced(), torch.sum, magnitude_of_products),
-    ops.Mean: Case(reduced(), torch.mean, magnitude_of_products),
-    ops.Var: Case(varied(), torch.var, magnitude_of_squares),
-    ops.Max: Case(whole(), lambda x, dim, keepdim: x.max()),
-    ops.Amax: Case(reduced(own.shapes_with_elements), torch.amax),
-    ops.Reshape: Case(reshaped(), torch.reshape),
-    ops.Flatten: Case(flattened(), torch.flatten),
-    ops.Transpose: Case(transposed(), torch.transpose),
-    ops.Permute: Case(permuted(), torch.permute),
-    ops.Expand: Case(expanded(), lambda x, shape: x.expand(shape), magnitude_of_products),
-    ops.Index: Case(indexed(), lambda x, index: x[torch_index(index)], magnitude_of_products),
-    ops.IndexPut: Case(put(), torch_put, magnitude_of_products),
-    ops.ViewPut: Case(viewed(), torch_view_put, magnitude_of_products),
-    ops.Cat: Case(joined(), lambda *inputs, dim: torch.cat(inputs, dim), magnitude_of_products),
-    ops.Clone: Case(one.map(lambda call: Call(call.inputs, {"order": "K"})), lambda x, order: x.clone()),
-    ops.ToCopy: Case(
-        st.builds(lambda call, dtype: Call(call.inputs, {"dtype": np.dtype(dtype)}), one, own.float_dtypes),
-        lambda x, dtype: x.to(getattr(torch, dtype.name), copy=True),
-    ),
-    ops.Matmul: Case(multiplied(), torch.matmul, magnitude_of_products),
-    ops.Linear: Case(linear(), F.linear, magnitude_of_products),
-    ops.Softmax: Case(along_an_axis(), torch.softmax, magnitude_of_units),
-    ops.LogSoftmax: Case(along_an_axis(), torch.log_softmax, magnitude_of_units),
-    ops.NLLLoss: Case(classified, F.nll_loss, magnitude_of_products),
-    ops.MSELoss: Case(squared(), F.mse_loss),
-} | cases_elementwise.CASES
+CASES: dict[type[Function], Case] = (
+    {
+        ops.Add: Case(two_or_a_number(), lambda a, b: a + b),
+        ops.Sub: Case(two_or_a_number(), lambda a, b: a - b),
+        ops.Mul: Case(two_or_a_number(), lambda a, b: a * b),
+        ops.Div: Case(two_or_a_number(), lambda a, b: a / b),
+        ops.Pow: Case(two_or_a_number().filter(no_negative_infinity), lambda a, b: a**b),
+        ops.Neg: Case(one, torch.neg),
+        ops.Exp: Case(one, torch.exp),
+        ops.Log: Case(one, torch.log),
+        ops.Sqrt: Case(one, torch.sqrt),
+        ops.Abs: Case(one, torch.abs),
+        ops.Tanh: Case(one, torch.tanh, magnitude_of_units),
+        ops.Sigmoid: Case(one, torch.sigmoid, magnitude_of_units),
+        ops.ReLU: Case(one, torch.relu),
+        ops.Clamp: Case(clamped(), torch.clamp),
+        ops.Maximum: Case(two, torch.maximum),
+        ops.Minimum: Case(two, torch.minimum),
+        ops.Where: Case(chosen(), torch.where),
+        ops.Sum: Case(reduced(), torch.sum, magnitude_of_products),
+        ops.Mean: Case(reduced(), torch.mean, magnitude_of_products),
+        ops.Var: Case(varied(), torch.var, magnitude_of_squares),
+        ops.Max: Case(whole(), lambda x, dim, keepdim: x.max()),
+        ops.Amax: Case(reduced(own.shapes_with_elements), torch.amax),
+        ops.Reshape: Case(reshaped(), torch.reshape),
+        ops.Flatten: Case(flattened(), torch.flatten),
+        ops.Transpose: Case(transposed(), torch.transpose),
+        ops.Permute: Case(permuted(), torch.permute),
+        ops.Expand: Case(expanded(), lambda x, shape: x.expand(shape), magnitude_of_products),
+        ops.Index: Case(indexed(), lambda x, index: x[torch_index(index)], magnitude_of_products),
+        ops.IndexPut: Case(put(), torch_put, magnitude_of_products),
+        ops.ViewPut: Case(viewed(), torch_view_put, magnitude_of_products),
+        ops.Cat: Case(joined(), lambda *inputs, dim: torch.cat(inputs, dim), magnitude_of_products),
+        ops.Clone: Case(one.map(lambda call: Call(call.inputs, {"order": "K"})), lambda x, order: x.clone()),
+        ops.ToCopy: Case(
+            st.builds(lambda call, dtype: Call(call.inputs, {"dtype": np.dtype(dtype)}), one, own.float_dtypes),
+            lambda x, dtype: x.to(getattr(torch, dtype.name), copy=True),
+        ),
+        ops.Matmul: Case(multiplied(), torch.matmul, magnitude_of_products),
+        ops.Linear: Case(linear(), F.linear, magnitude_of_products),
+        ops.Softmax: Case(along_an_axis(), torch.softmax, magnitude_of_units),
+        ops.LogSoftmax: Case(along_an_axis(), torch.log_softmax, magnitude_of_units),
+        ops.NLLLoss: Case(classified, F.nll_loss, magnitude_of_products),
+        ops.MSELoss: Case(squared(), F.mse_loss),
+    }
+    | cases_elementwise.CASES
+    | cases_further.CASES
+)
 
-VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index}
+VIEWS = {ops.Reshape, ops.Flatten, ops.Transpose, ops.Permute, ops.Expand, ops.Index, ops.Diagonal, ops.Unfold}
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 
@@ -303,9 +304,10 @@ def test_every_operation_has_a_case() -> None:
 
 
 def can_ask(operation: type[Function], inputs: Sequence[Any]) -> list[bool]:
-    """Which inputs have a gradient: arrays of floats, but not the weight of NLLLoss."""
+    """Which inputs have a gradient: arrays of floats, but not weights of a loss, nor the number that a sum is of."""
     floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
-    return [True, False, False] if operation is ops.NLLLoss else floats
+    constant = {ops.NLLLoss: 2, ops.BCEWithLogitsLoss: 2, ops.AvgPool2d: 1}.get(operation)
+    return [able and i != constant for i, able in enumerate(floats)]
 
 
 @st.composite

@@ -7,15 +7,26 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from minitrain import ops
+from minitrain.nn.checks import check_dim
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.ops import Function
 from minitrain.tensor import Tensor, apply, wrap
+from minitrain.torchlike.arguments import BOOL, as_axis, dtype_name
+
+
+def _require_float(function: type[Function], input: Tensor) -> None:
+    if not input.is_floating_point() and (function is not ops.Hardtanh or input.dtype == BOOL):
+        raise NotImplementedError(
+            f'"{function.__name__.lower()}_cpu" not implemented for {dtype_name(input.dtype)!r}; call .float() first.'
+        )
 
 
 def _activate(function: type[Function], input: Tensor, inplace: bool, **options: Any) -> Tensor:
+    _require_float(function, input)
     return input._write(function, **options) if inplace else apply(function, input, **options)
 
 
@@ -61,13 +72,14 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(ln(1 + exp x))."""
-    result = input * softplus(input).tanh()
+    x = input.clone() if inplace else input  # the product keeps its factors for backward
+    result = x * softplus(x).tanh()
     return input.copy_(result) if inplace else result
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """ln(1 + exp(beta · x)) / beta; x where beta · x > threshold."""
-    return apply(ops.Softplus, input, beta=beta, threshold=threshold)
+    return _activate(ops.Softplus, input, False, beta=beta, threshold=threshold)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -88,13 +100,14 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · relu6(x + 3) / 6."""
-    result = input * relu6(input + 3) / 6
+    x = input.clone() if inplace else input
+    result = x * relu6(x + 3) / 6
     return input.copy_(result) if inplace else result
 
 
 def logsigmoid(input: Tensor) -> Tensor:
     """-ln(1 + exp(-x))."""
-    return apply(ops.LogSigmoid, input)
+    return _activate(ops.LogSigmoid, input, False)
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -108,8 +121,8 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x where x > threshold, else value."""
-    result = input.where(input > threshold, value)
+    """x where x > threshold, else value; nan stays."""
+    result = input.where((input <= threshold).logical_not(), value)
     return input.copy_(result) if inplace else result
 
 
@@ -117,21 +130,25 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight · x; weight (C,) has one value for each channel, or (1,) one for all."""
     if weight.numel() > 1:
         weight = weight.reshape([-1 if axis == 1 else 1 for axis in range(input.ndim)])
+    elif input.ndim == 0:
+        weight = weight.reshape([])
     return input.where(input > 0, weight * input)
 
 
-def softmin(input: Tensor, dim: int | None = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: npt.DTypeLike | None = None) -> Tensor:
     """softmax(-x) along dim."""
-    return (-input).softmax(1 if dim is None else dim)
+    return (-input).softmax(check_dim("softmin", dim, input.ndim), dtype)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a · sigmoid(b), a and b the halves of x along dim."""
-    half = input.shape[dim] // 2
-    first: list[Any] = [slice(None)] * input.ndim
-    second = list(first)
-    first[dim], second[dim] = slice(None, half), slice(half, None)
-    return input[tuple(first)] * input[tuple(second)].sigmoid()
+    if input.ndim == 0:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    axis = as_axis(dim, input.ndim)
+    if input.shape[axis] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}")
+    first, second = input.chunk(2, axis)
+    return first * second.sigmoid()
 
 
 class _Activation(Module):

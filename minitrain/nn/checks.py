@@ -162,7 +162,9 @@ def _explain_cross_entropy(input: Tensor, target: Tensor, label_smoothing: float
     if input.array.ndim == 0:
         raise RuntimeError("cross_entropy expects an input of shape (N, C), (N, C, d1, ...) or (C,), but got a 0-d one")
     if input.array.dtype.kind != "f":
-        raise RuntimeError(f"cross_entropy expects floating point logits, but got {input.dtype}; call .float() first.")
+        raise NotImplementedError(
+            f"cross_entropy expects floating point logits, but got {input.dtype}; call .float() first."
+        )
     if target.array.shape == input.array.shape and target.array.size > 1 and target.array.dtype.kind != "f":
         raise RuntimeError(
             f"Expected floating point type for target with class probabilities, got {target.dtype}: a target of the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from minitrain import ops
@@ -10,12 +11,18 @@ from minitrain.nn.checks import check_reduction, check_tensors, reduction_of, wa
 from minitrain.nn.loss import _Loss
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply
+from minitrain.torchlike.tensor_base import result_type
 
 
 def _reduced(losses: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return losses
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _in_one_dtype(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = result_type(input, target)
+    return input.to(dtype), target.to(dtype)
 
 
 def l1_loss(
@@ -47,7 +54,7 @@ def smooth_l1_loss(
     check_tensors("smooth_l1_loss", input=input, target=target)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
-    a, b = warn_of_broadcast("smooth_l1_loss", input, target)
+    a, b = warn_of_broadcast("smooth_l1_loss", *_in_one_dtype(input, target))
     return _reduced(apply(ops.SmoothL1Loss, a, b, beta=beta), reduction)
 
 
@@ -59,7 +66,7 @@ def huber_loss(
     check_tensors("huber_loss", input=input, target=target)
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
-    a, b = warn_of_broadcast("huber_loss", input, target)
+    a, b = warn_of_broadcast("huber_loss", *_in_one_dtype(input, target))
     losses = apply(ops.SmoothL1Loss, a, b, beta=delta) * delta
     return _reduced(losses if weight is None else losses * weight, reduction)
 
@@ -95,6 +102,9 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """binary_cross_entropy of sigmoid(input), computed such that nothing overflows. pos_weight: of the targets 1."""
     reduction = check_reduction(reduction, size_average, reduce)
+    check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
+    if input.is_floating_point() and target.is_floating_point():
+        input = input.to(target.dtype)  # as torch, which multiplies in the target's place
     _check_pair("binary_cross_entropy_with_logits", input, target)
     losses = apply(ops.BCEWithLogitsLoss, input, target, pos_weight)
     return _reduced(losses if weight is None else losses * weight, reduction)
@@ -127,11 +137,15 @@ def kl_div(
     if reduction != "batchmean":
         check_reduction(reduction)
     check_tensors("kl_div", input=input, target=target)
-    if log_target:
-        losses = target.exp() * (target - input)
-    else:  # t ln t is 0 where t is 0
-        positive = target > 0
-        losses = target.where(positive, 0.0) * target.where(positive, 1.0).log() - target * input
+    if not input.is_floating_point() or not target.is_floating_point():
+        raise RuntimeError("kl_div: Integral inputs not supported. Call .float() first.")
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
+            "only by the batch size, and aligns with the KL div math definition.",
+            stacklevel=2,
+        )
+    losses = target.exp() * (target - input) if log_target else target.xlogy(target) - target * input
     if reduction == "batchmean":
         return losses.sum() / input.shape[0]
     return _reduced(losses, reduction)

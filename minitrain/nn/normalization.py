@@ -32,6 +32,13 @@ def batch_norm(
     ones. Source: Ioffe and Szegedy, arXiv:1502.03167, 2015.
     Raises ValueError for a single value per channel in training.
     """
+    channels = input.array.shape[1] if input.ndim > 1 else input.numel()
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, x in given.items():
+        if x is not None and x.numel() != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {x.numel()}")
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
     shape = [-1 if axis == 1 else 1 for axis in range(input.ndim)]
     dim = tuple(axis for axis in range(input.ndim) if axis != 1)
     w, b = (None if x is None else x.reshape(shape) for x in (weight, bias))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +13,8 @@ from minitrain.nn.layers import Dropout
 from minitrain.nn.module import Module
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
-from minitrain.torchlike.arguments import as_axis
+from minitrain.torchlike.arguments import as_axis, check_broadcast
+from minitrain.torchlike.grad_mode import no_grad
 
 
 class Identity(Module):
@@ -45,7 +47,6 @@ class Unflatten(Module):
 
 
 def _drop_channels(input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
-    check_probability(p)
     if p == 0 or not training or input.numel() == 0:
         return input
     shape = (*input.array.shape[:2], *(1,) * (input.ndim - 2))
@@ -55,12 +56,36 @@ def _drop_channels(input: Tensor, p: float, training: bool, inplace: bool) -> Te
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """dropout of whole channels of (N, C, L)."""
+    """dropout of whole channels of (N, C, L) or (C, L)."""
+    check_probability(p)
+    if input.ndim not in (2, 3):
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. It drops whole channels of (N, "
+            "C, L) or (C, L); dropout drops single elements."
+        )
+    if input.ndim == 2:
+        dropped = _drop_channels(input.unsqueeze(0), p, training, inplace)
+        return input if inplace else dropped.squeeze(0)
     return _drop_channels(input, p, training, inplace)
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """dropout of whole channels of (N, C, H, W)."""
+    """dropout of whole channels of (N, C, H, W); of (N, C) and (N, C, L), with a warning."""
+    check_probability(p)
+    if input.ndim not in (3, 4):
+        warnings.warn(
+            f"dropout2d: Received a {input.ndim}-D input to dropout2d, which is deprecated and will result in an error "
+            "in a future release. To drop single elements, use dropout.",
+            stacklevel=2,
+        )
+    if input.ndim == 3:
+        warnings.warn(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired "
+            "- input is interpreted as shape (N, C, L). Use dropout1d for this.",
+            stacklevel=2,
+        )
+    if input.ndim < 2:
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input; use dropout.")
     return _drop_channels(input, p, training, inplace)
 
 
@@ -145,14 +170,20 @@ class ZeroPad2d(Module):
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """input / max(‖input‖_p, eps) along dim."""
-    size = (input.abs() ** p).sum(dim, keepdim=True) ** (1 / p)
-    return input / size.clamp(min=eps)
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 · x2 / (max(‖x1‖, eps) · max(‖x2‖, eps)) along dim."""
-    sizes = [(x * x).sum(dim).sqrt().clamp(min=eps) for x in (x1, x2)]
-    return (x1 * x2).sum(dim) / (sizes[0] * sizes[1])
+    check_broadcast(x1.array.shape, x2.array.shape)
+    shape = np.broadcast_shapes(x1.array.shape, x2.array.shape)
+    directions = []
+    for x in (x1.expand(shape), x2.expand(shape)):
+        size = x.norm(2, dim, keepdim=True).clone()
+        with no_grad():  # as torch: the gradient is that of the size itself, also below eps
+            size.clamp_min_(eps)
+        directions.append(x / size)
+    return (directions[0] * directions[1]).sum(dim)
 
 
 class CosineSimilarity(Module):

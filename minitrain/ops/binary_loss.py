@@ -21,7 +21,9 @@ class BCELoss(Function):
         needs_p, needs_target = ctx.needs_input_grad
         grad_p = grad_target = None
         if needs_p:
-            grad_p = grad_y * (p - target) / np.maximum((1 - p) * p, 1e-12)
+            grad_p = (
+                grad_y * (p - target) / np.maximum((1 - p) * p, p.dtype.type(np.float32(1e-12)))
+            )  # torch's float, also for doubles
         if needs_target:
             grad_target = grad_y * (np.log1p(-p) - np.log(p))
         return grad_p, grad_target
@@ -65,6 +67,9 @@ class SmoothL1Loss(Function):
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         (d,) = ctx.saved_arrays
         needs_x, needs_target = ctx.needs_input_grad
-        slope = np.sign(d) if ctx.beta == 0 else np.where(np.abs(d) < ctx.beta, d / ctx.beta, np.sign(d))
+        if ctx.beta == 0:
+            slope = np.where(np.isnan(d), 0, np.sign(d))  # as torch
+        else:
+            slope = np.where(np.abs(d) < ctx.beta, d / ctx.beta, np.sign(d))
         grad_x = grad_y * slope
         return grad_x if needs_x else None, -grad_x if needs_target else None

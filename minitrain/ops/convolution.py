@@ -144,12 +144,14 @@ class AvgPool2d(Function):
         whole = np.pad(x, ((0, 0), (0, 0), *((padding[i], padding[i] + ceil[i]) for i in (0, 1))))
         seen = windows(whole, size, stride)
         ctx.x_shape, ctx.whole_shape, ctx.window_shape = x.shape, whole.shape, seen.shape
-        ctx.stride, ctx.padding, ctx.divisor = stride, padding, divisor
+        ctx.stride, ctx.padding = stride, padding
+        ctx.save_for_backward(divisor)
         return np.asarray(seen.sum(axis=(4, 5)) / divisor)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
-        grads = np.broadcast_to((grad_y / ctx.divisor)[..., np.newaxis, np.newaxis], ctx.window_shape)
+        (divisor,) = ctx.saved_arrays
+        grads = np.broadcast_to((grad_y / divisor)[..., np.newaxis, np.newaxis], ctx.window_shape)
         grad = add_windows(grads, ctx.whole_shape, ctx.stride)
         h, w = ctx.padding
         return grad[:, :, h : h + ctx.x_shape[2], w : w + ctx.x_shape[3]], None

@@ -94,8 +94,10 @@ class Solve(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, y = ctx.saved_arrays
+        needs_a, needs_b = ctx.needs_input_grad
         grad_b = np.linalg.solve(_t(a), grad_y)
-        return unbroadcast(-grad_b @ _t(y), a.shape), unbroadcast(grad_b, ctx.shape_b)
+        grad_a = unbroadcast(-grad_b @ _t(y), a.shape) if needs_a else None
+        return grad_a, unbroadcast(grad_b, ctx.shape_b) if needs_b else None
 
 
 class SingularValues(Function):

@@ -63,6 +63,7 @@ class Prod(Function):
         (x,) = ctx.saved_arrays
         grad_y = grad_y if ctx.keepdim else np.expand_dims(grad_y, ctx.dim)
         in_front = np.moveaxis(x, ctx.dim, range(len(ctx.dim)))
-        rows = in_front.reshape(math.prod(in_front.shape[: len(ctx.dim)]), -1)
+        reduced = len(ctx.dim)
+        rows = in_front.reshape(math.prod(in_front.shape[:reduced]), math.prod(in_front.shape[reduced:]))
         others = _product_before(rows) * _product_before(rows[::-1])[::-1]
         return grad_y * np.moveaxis(others.reshape(in_front.shape), range(len(ctx.dim)), ctx.dim)

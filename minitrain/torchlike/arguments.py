@@ -147,12 +147,18 @@ def check_broadcast(*shapes: tuple[int, ...]) -> None:
         result = tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
 
 
-def as_axis(dim: int, ndim: int) -> int:
+def as_axis(dim: Any, ndim: int) -> int:
     """dim as an axis from 0 up. Raises IndexError, in torch's words, if there is no such axis."""
-    dim, size = operator.index(dim), max(ndim, 1)  # a 0-d tensor lets itself be addressed as if it had one axis
+    dim, size = (dim if type(dim) is int else _as_int(dim)), max(ndim, 1)  # a 0-d tensor counts as having one axis
     if not -size <= dim < size:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})")
-    return dim % size
+    return int(dim % size)
+
+
+def _as_int(dim: Any) -> int:
+    if isinstance(dim, bool) or getattr(dim, "ndim", 0) > 0:
+        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+    return operator.index(dim)
 
 
 def as_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
@@ -202,6 +208,11 @@ def as_indices(index: Any, ndim: int) -> list[tuple[Any, ...]]:
     Raises IndexError for a type or dtype that cannot index, and ValueError for a negative step, as torch.
     """
     if isinstance(index, list) and len(index) < 32 and any(isinstance(x, list | tuple | slice) for x in index):
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of "
+            "x[seq], or x[torch.tensor(seq)] for an index of numbers.",
+            stacklevel=4,
+        )
         index = tuple(index)  # torch reads a list of lists as a tuple of indices
     parts = [_as_part(part) for part in (index if isinstance(index, tuple) else (index,))]
     if not any(isinstance(part, np.ndarray) for part in parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +274,9 @@ class ArrangementMethods(ShapeMethods):
 
     def adjoint(self) -> Tensor:
         """The last two axes swapped."""
+        if self.array.ndim == 0:
+            warnings.warn("adjoint() is deprecated on 0-D tensors: it changes nothing. Leave it out.", stacklevel=2)
+            return self._self()
         return self.transpose(-2, -1)
 
     @numpy_names

@@ -182,19 +182,36 @@ class InPlaceMethods(ComparisonMethods):
 
     def normal_(self, mean: Scalar = 0.0, std: Scalar = 1.0, *, generator: random.Generator | None = None) -> Self:
         """Fill with values drawn from a normal distribution (see minitrain.random on which are torch's bits)."""
-        return self._draw(random.normal(self.shape, mean, std, dtype=self.dtype, generator=generator))
+        blocks = self._lies_in_order()
+        drawn = random.normal(self.shape, mean, std, dtype=self.dtype, generator=generator, blocks=blocks)
+        return self._draw(drawn)
 
     def _draw(self, values: Array) -> Self:
-        """Write values that were drawn one after another: like torch in memory order, where a view has no gaps.
+        """Write values that were drawn one after another."""
+        return self.copy_(self._new(self._in_memory_order(values)))
+
+    def _in_memory_order(self, values: Array) -> Array:
+        """Values drawn one after another, as torch places them: in memory order, where a view has no gaps.
 
         The memory meant is torch's, in which every base lies in the order of its indices.
         """
-        if self._base is not None and self._view is not None and values.size:
-            places = self._see(np.arange(self._base.numel()).reshape(self._base.shape)).ravel()
-            if places.max() - places.min() + 1 == places.size == np.unique(places).size:
-                in_order = np.empty_like(values).ravel()
-                in_order[np.argsort(places)] = values.ravel()
-                values = in_order.reshape(values.shape)
-        return self.copy_(self._new(values))
+        places = self._places_in_base()
+        if places is not None and places.max() - places.min() + 1 == places.size == np.unique(places).size:
+            in_order = np.empty_like(values).ravel()
+            in_order[np.argsort(places)] = values.ravel()
+            values = in_order.reshape(values.shape)
+        return values
+
+    def _places_in_base(self) -> Array | None:
+        """Where a view's elements lie in torch's memory of its base; None if self is no view, or empty."""
+        if self._base is None or self._view is None or not self.array.size:
+            return None
+        places: Array = self._see(np.arange(self._base.numel()).reshape(self._base.shape)).ravel()
+        return places
+
+    def _lies_in_order(self) -> bool:
+        """Whether the elements lie side by side, in the order of their indices, in torch's memory."""
+        places = self._places_in_base()
+        return places is None or bool((np.diff(places) == 1).all())
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_

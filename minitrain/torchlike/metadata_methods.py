@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from minitrain.ops import Array
 from minitrain.torchlike import random
-from minitrain.torchlike.arguments import BOOL, INT8, INT16, UINT8, as_shape
+from minitrain.torchlike.arguments import BOOL, INT8, INT16, UINT8, as_axis, as_new_shape
 from minitrain.torchlike.in_place_forms import InPlaceForms
 from minitrain.torchlike.shape_methods import ShapeMethods
 
@@ -84,8 +85,10 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart in memory two neighbours along an axis are, for one axis or all."""
-        strides = tuple([step // self.array.itemsize for step in self.array.strides])
-        return strides if dim is None else strides[dim]
+        strides = [step // self.array.itemsize for step in self.array.strides]
+        if not self.array.size:  # NumPy's are 0
+            strides = [math.prod(max(size, 1) for size in self.array.shape[axis + 1 :]) for axis in range(self.ndim)]
+        return tuple(strides) if dim is None else strides[as_axis(dim, self.array.ndim)]
 
     is_cpu = True
     is_cuda = is_mps = is_xpu = is_meta = is_sparse = is_quantized = False
@@ -142,9 +145,9 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
         """Insert an axis of size 1."""
         return self._become(lambda x: x.unsqueeze(dim))
 
-    def squeeze_(self, dim: Any = None) -> Self:
+    def squeeze_(self, *dims: Any, dim: Any = None) -> Self:
         """Remove the axes of size 1, or those of them that dim names."""
-        return self._become(lambda x: x.squeeze(dim))
+        return self._become(lambda x: x.squeeze(*dims, dim=dim))
 
     def t_(self) -> Self:
         """Transpose."""
@@ -156,15 +159,17 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
 
     swapaxes_ = swapdims_ = transpose_
 
-    def resize_(self, *sizes: Any) -> Self:
+    def resize_(self, *sizes: Any, size: Sequence[int] | None = None) -> Self:
         """Another shape for the same elements in memory order; new elements, if there are more, are arbitrary."""
         if self.requires_grad:
             raise RuntimeError("cannot resize variables that require grad; use reshape().")
-        shape = as_shape(sizes)
+        shape = as_new_shape("resize_", sizes, size)
         resized = np.zeros(shape, self.dtype)
         kept = min(resized.size, self.array.size)
-        resized.ravel()[:kept] = self.array.ravel()[:kept]
-        self.array = self.array.reshape(shape) if kept == resized.size == self.array.size else resized
+        resized.ravel()[:kept] = self.array.ravel("K")[:kept]
+        if kept == resized.size == self.array.size and self.is_contiguous():
+            resized = self.array.reshape(shape)
+        self.array = resized
         return self
 
     def random_(self, from_: int = 0, to: int | None = None, *, generator: random.Generator | None = None) -> Self:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from minitrain.torchlike.arguments import as_dtype, dtype_name
+from minitrain.torchlike.arguments import as_dtype, category, dtype_name
 from minitrain.torchlike.grad_mode import is_grad_enabled
 from minitrain.torchlike.not_offered import explain_keyword
 
@@ -53,7 +54,19 @@ def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad. Write out = f(x) instead, or use no_grad()."
         )
+    if category(out.dtype) < category(result.dtype):
+        raise RuntimeError(
+            f"{name}(): result type {dtype_name(result.dtype)} can't be cast to the desired output type "
+            f"{dtype_name(out.dtype)}; give an out of dtype {result.dtype}."
+        )
     if out.shape != result.shape:
+        if out.numel():
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not "
+                f"match the required output shape {list(result.shape)}. This behavior is deprecated: give an empty "
+                "Tensor, or one of this shape.",
+                stacklevel=4,
+            )
         out.data = result.to(out.dtype)
         return out
     return out.copy_(result)

@@ -197,13 +197,15 @@ def normal(
     *,
     dtype: DTypeLike = np.float32,
     generator: Generator | None = None,
+    blocks: bool = True,
 ) -> Array:
     """Normally distributed values, as torch.randn and Tensor.normal_, by the Box-Muller transform.
 
     Of two uniform u, v in [0, 1): r = sqrt(-2 log(1 - v)) gives r cos(2 pi u) and r sin(2 pi u), each a standard
     normal, independent of the other. Below 16 values they come one by one in float64, and the second of an odd
     pair waits in the generator for the next call. From 16 on they come in blocks of 16 in the dtype: the first
-    8 uniforms are v, the next 8 u, then 8 cosines, 8 sines; an incomplete last block is drawn anew, whole.
+    8 uniforms are v, the next 8 u, then 8 cosines, 8 sines; an incomplete last block is drawn again.
+    Without blocks all come one by one: so torch fills what does not lie in memory in the order of its indices.
 
     Bit-exact in float64 and below 16 values; float32 from 16 on is within std * 8 units in the last place of the
     standard normal, plus one of the result. Raises RuntimeError unless mean and std are finite in the dtype and
@@ -214,7 +216,7 @@ def normal(
     largest = float(np.finfo(dtype).max)
     if not (0 <= std <= largest and -largest <= mean <= largest):
         raise RuntimeError(f"normal expects finite mean and std >= 0.0, but found mean {mean}, std {std} ({dtype})")
-    if count < 16:
+    if count < 16 or not blocks:
         standard = _box_muller_one_by_one(count, generator or default_generator)
         return multiply_add(standard, np.float64(std), np.float64(mean)).astype(dtype).reshape(shape)
     units = _unit(count, dtype, generator)

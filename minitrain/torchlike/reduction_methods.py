@@ -112,7 +112,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         if dim is None:
             refuse_empty(self.array.shape, None, "max")
             return self._apply(ops.Max, self, dim=tuple(range(self.array.ndim)), keepdim=False)
-        return self._pick("max", self.argmax(dim, keepdim=True), dim, keepdim)
+        return self._pick("max", self._arg(np.argmax, dim, True), dim, keepdim)
 
     @numpy_names
     def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
@@ -125,7 +125,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         if dim is None:
             refuse_empty(self.array.shape, None, "min")
             return -(-self).max() if self.is_floating_point() else self.amin()
-        return self._pick("min", self.argmin(dim, keepdim=True), dim, keepdim)
+        return self._pick("min", self._arg(np.argmin, dim, True), dim, keepdim)
 
     def _pick(self, name: str, indices: Tensor, dim: int, keepdim: bool) -> Any:
         axis = as_axis(dim, self.array.ndim)
@@ -141,11 +141,13 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
     @numpy_names
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the maximum (the first of equal ones), among all elements or along dim; no gradient."""
+        self._refuse_bool("argmax")
         return self._arg(np.argmax, dim, keepdim)
 
     @numpy_names
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the minimum (the first of equal ones), among all elements or along dim; no gradient."""
+        self._refuse_bool("argmin")
         return self._arg(np.argmin, dim, keepdim)
 
     def _arg(self, find: Callable[..., Any], dim: int | None, keepdim: bool) -> Tensor:
@@ -174,16 +176,16 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
     @numpy_names
     def softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
         """exp(x) / Σ exp(x) along dim."""
-        x = self if dtype is None else self.to(dtype)
+        x, axis = self if dtype is None else self.to(dtype), as_axis(dim, self.array.ndim)
         _require_float(x, "softmax")
-        return self._apply(ops.Softmax, x, dim=as_axis(dim, self.array.ndim))
+        return self._apply(ops.Softmax, x, dim=axis)
 
     @numpy_names
     def log_softmax(self, dim: int, dtype: npt.DTypeLike | None = None) -> Tensor:
         """x - ln Σ exp(x) along dim."""
-        x = self if dtype is None else self.to(dtype)
+        x, axis = self if dtype is None else self.to(dtype), as_axis(dim, self.array.ndim)
         _require_float(x, "log_softmax")
-        return self._apply(ops.LogSoftmax, x, dim=as_axis(dim, self.array.ndim))
+        return self._apply(ops.LogSoftmax, x, dim=axis)
 
 
 def _require_float(x: TensorBase, name: str) -> None:

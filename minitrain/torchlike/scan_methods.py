@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minitrain import ops
-from minitrain.torchlike.arguments import LONG, as_axes, as_axis, as_keepdim, refuse_empty
+from minitrain.torchlike.arguments import BOOL, LONG, as_axes, as_axis, as_keepdim, refuse_empty
 from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.reduction_methods import ReductionMethods
 from minitrain.torchlike.return_types import TYPES
@@ -50,8 +51,17 @@ class ScanMethods(ReductionMethods):
         return (self._where(x.isnan(), 0.0, x) if x.is_floating_point() else x).sum(dim, keepdim)
 
     @numpy_names
-    def nanmean(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
-        """The mean of what is not nan."""
+    def nanmean(
+        self, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None
+    ) -> Tensor:
+        """The mean of what is not nan, of floats."""
+        as_keepdim(keepdim, "nanmean")
+        if not self.is_floating_point():
+            raise RuntimeError(
+                f"nanmean(): expected input to have floating point or complex dtype but got {self.dtype}; call .float()"
+            )
+        if dtype is not None:
+            return self.to(dtype).nanmean(dim, keepdim)
         return self.nansum(dim, keepdim) / (~self.isnan()).sum(dim, keepdim)
 
     @numpy_names
@@ -91,26 +101,15 @@ class ScanMethods(ReductionMethods):
         return self._apply(ops.Norm, x, p=order, dim=axes, keepdim=keepdim)
 
     @numpy_names
-    def count_nonzero(self, dim: int | Sequence[int] | None = None) -> Tensor:
-        """How many elements are not 0; no gradient."""
-        return self._new(np.asarray(np.count_nonzero(self.array, axis=as_axes(dim, self.array.ndim)), LONG))
+    def count_nonzero(self, *dims: Any, dim: int | Sequence[int] | None = None) -> Tensor:
+        """How many elements are not 0, count_nonzero(0, 1) over several axes; no gradient."""
+        axes = as_axes(dims[0] if len(dims) == 1 else dims or dim, self.array.ndim)
+        return self._new(np.asarray(np.count_nonzero(self.array, axis=axes), LONG))
 
     @numpy_names
     def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> Any:
         """The minimum and the maximum, (min, max)."""
         return TYPES["aminmax"](self.amin(dim, keepdim), self.amax(dim, keepdim))
-
-    @numpy_names
-    def var_mean(self, dim: Any = None, unbiased: bool = True, keepdim: bool = False, **options: Any) -> Any:
-        """The variance and the mean; the arguments are var's."""
-        axes = None if isinstance(dim, bool) else dim
-        return self.var(dim, unbiased, keepdim, **options), self.mean(axes, keepdim)
-
-    @numpy_names
-    def std_mean(self, dim: Any = None, unbiased: bool = True, keepdim: bool = False, **options: Any) -> Any:
-        """The standard deviation and the mean; the arguments are std's."""
-        axes = None if isinstance(dim, bool) else dim
-        return self.std(dim, unbiased, keepdim, **options), self.mean(axes, keepdim)
 
     @numpy_names
     def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -123,6 +122,8 @@ class ScanMethods(ReductionMethods):
         return self._median("nanmedian", dim, keepdim, ignore_nan=True)
 
     def _median(self, name: str, dim: int | None, keepdim: bool, *, ignore_nan: bool) -> Any:
+        if self.dtype == BOOL:
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'; call .float() first.")
         if dim is None:
             return self._apply(ops.Median, self, ignore_nan=ignore_nan)
         axis, x = as_axis(dim, self.array.ndim), np.atleast_1d(self.array)
@@ -143,10 +144,15 @@ class ScanMethods(ReductionMethods):
         refuse_empty(x.shape, (axis,), "mode")
 
         def last_of_most_frequent(row: Any) -> Any:
-            values, counts = np.unique(row, return_counts=True)
-            return np.flatnonzero(row == values[counts.argmax()])[-1]
+            values, counts = np.unique(row, return_counts=True, equal_nan=False)
+            value = values[counts.argmax()]
+            return np.flatnonzero((row == value) | ((row != row) & (value != value)))[-1]
 
-        indices = np.expand_dims(np.apply_along_axis(last_of_most_frequent, axis, x), axis)
+        some = 0 not in x.shape
+        found = (
+            np.apply_along_axis(last_of_most_frequent, axis, x) if some else np.empty(np.delete(x.shape, axis), LONG)
+        )
+        indices = np.expand_dims(found, axis)
         return self._picked("mode", indices, axis, keepdim)
 
     def _picked(self, name: str, indices: Any, axis: int, keepdim: bool) -> Any:
@@ -204,10 +210,13 @@ class ScanMethods(ReductionMethods):
             raise NotImplementedError("cov with weights is not offered; repeat the observations, or use torch.")
         if self.array.ndim > 2:
             raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got {self.array.ndim}D")
-        rows = self.reshape(1, -1) if self.array.ndim < 2 else self._self()
+        x = self if self.is_floating_point() else self.float()
+        rows = x.reshape(1, -1) if x.array.ndim < 2 else x._self()
+        left = rows.shape[1] - correction
+        if left <= 0:
+            warnings.warn("cov(): degrees of freedom is <= 0: too few observations, the result is nan.", stacklevel=3)
         apart = rows - rows.mean(1, keepdim=True)
-        result = apart @ apart.t() / max(rows.shape[1] - correction, 0)
-        return result.squeeze() if self.array.ndim < 2 else result
+        return (apart @ apart.t() / max(left, 0)).squeeze()
 
     def corrcoef(self) -> Tensor:
         """The correlations of the rows: their covariances divided by the product of the standard deviations."""

@@ -114,9 +114,10 @@ class ShapeMethods(ConversionMethods):
         return self._apply(ops.Flatten, self, start_dim=start, end_dim=end)
 
     @numpy_names
-    def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
-        """Without its axes of size 1, or without those of them that dim names."""
+    def squeeze(self, *dims: Any, dim: int | Sequence[int] | None = None) -> Tensor:
+        """Without its axes of size 1, or without those of them that dim names; squeeze(0, 1) names several."""
         shape = self.array.shape
+        dim = dims[0] if len(dims) == 1 else dims or dim
         axes = () if isinstance(dim, Sequence) and not dim else as_axes(dim, self.array.ndim)
         return self.reshape([size for axis, size in enumerate(shape) if size != 1 or axis not in axes])
 
@@ -176,6 +177,10 @@ class ShapeMethods(ConversionMethods):
     @property
     def mT(self) -> Tensor:  # noqa: N802, torch's name
         """The last two axes swapped."""
+        if self.array.ndim < 2:
+            raise RuntimeError(
+                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.array.ndim}-D tensor."
+            )
         return self.transpose(-2, -1)
 
     def contiguous(self) -> Tensor:

@@ -111,7 +111,7 @@ class SortingMethods(ScanMethods):
         """The elements, or slices along dim, that differ from the one before; also as unique."""
         rows = self.array.reshape(-1) if dim is None else np.moveaxis(self.array, as_axis(dim, self.array.ndim), 0)
         new = np.ones(len(rows), bool)
-        new[1:] = (rows[1:] != rows[:-1]).reshape(max(len(rows) - 1, 0), -1).any(1)
+        new[1:] = (rows[1:] != rows[:-1]).reshape(max(len(rows) - 1, 0), math.prod(rows.shape[1:])).any(1)
         inverse = np.cumsum(new) - 1
         values = rows[new] if dim is None else np.moveaxis(rows[new], 0, as_axis(dim, self.array.ndim))
         inverse = inverse.reshape(self.array.shape) if dim is None else inverse

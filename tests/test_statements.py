@@ -1,0 +1,151 @@
+"""Single statements in which torch's rules meet: values, dtypes, gradients, warnings and errors are torch's."""
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+import minitrain
+from tests.comparing import assert_alike
+
+# x and y are matrices, w and g leaves that require a gradient, c has three axes, i is int64, b bool, n holds nan.
+STATEMENTS = """
+F.kl_div(w.log_softmax(1), y.softmax(1))
+F.kl_div(w.log_softmax(1), y, reduction="sum")
+F.kl_div(w.log_softmax(1), i)
+F.cosine_similarity(g, y, dim=0)
+F.cosine_similarity(w, y[:1], dim=1)
+F.cosine_similarity(w, y, eps=10.0)
+F.cosine_similarity(w * 0, y)
+F.normalize(w * 0)
+F.normalize(w, p=0.0)
+F.normalize(i)
+F.smooth_l1_loss(w, i, beta=0.5)
+F.threshold(n, 0, 3)
+F.margin_ranking_loss(g, g.detach(), t.ones(4))
+F.hinge_embedding_loss(g, t.tensor([1.0, -1, 1, -1]), 0.5)
+F.poisson_nll_loss(w, y.abs() * 3, full=True)
+F.poisson_nll_loss(w, y, reduction="foo")
+F.binary_cross_entropy_with_logits(w, y.clamp(0, 1).double(), reduction="none").dtype
+F.binary_cross_entropy_with_logits(w, y > 0)
+F.softmin(c, dtype=t.float64)
+F.softmin(c)
+F.softmin(w, 0)
+F.glu(t.tensor(1.0))
+F.glu(c, 1)
+F.glu(w)
+F.elu(i)
+F.silu(i)
+F.leaky_relu(b)
+F.hardtanh(i)
+F.hardtanh(b)
+F.prelu(t.tensor(-2.0), t.tensor([0.25]))
+F.hardswish(w * 1, inplace=True)
+F.mish(w * 1, inplace=True)
+F.dropout1d(w)
+F.dropout1d(g)
+F.dropout2d(c)
+F.dropout2d(w)
+F.dropout2d(g)
+F.batch_norm(w, t.zeros(3), t.ones(3), training=True)
+F.batch_norm(w, t.zeros(4), None, training=True)
+F.batch_norm(w, None, None, t.ones(3), training=True)
+F.cross_entropy(i, t.tensor([0, 1, 2]))
+i.nanmean()
+n.nanmean(0, dtype=t.float64)
+c.count_nonzero(0, 1)
+c.count_nonzero(dim=(0, 2))
+t.std_mean(w, 1, True)
+t.std_mean(w, 1, 0)
+t.var_mean(w, axis=0, keepdims=True)
+x.std_mean()
+w.norm(0)
+t.zeros(0, 2).prod(1)
+b.median()
+b.argmax()
+b.max(0)
+t.zeros(0, 4).mode()
+t.zeros(0, 4).mode(0)
+y[:1].cov()
+i.cov()
+t.tensor(1.5).cov()
+i.corrcoef()
+t.zeros(0, 4).stride()
+t.zeros(2, 0, 3).stride(-1)
+t.zeros(1, 3, 1).squeeze(0, 2)
+t.zeros(1, 3, 1).squeeze_(0, 2)
+x.t().resize_(2, 3)
+x.clone().resize_(size=(4, 3))
+x.resize_(-1)
+g.mT
+t.tensor(1.0).adjoint()
+t.tensor(3).unique_consecutive()
+x.sum(True)
+x.softmax(True)
+i.softmax(5)
+x.softmax(t.tensor([0]))
+x.sum(dim=t.tensor(0))
+t.exp(x, out=t.empty(3, 4, dtype=t.int64))
+t.exp(i * 0, out=t.empty(3, 4, dtype=t.float64))
+t.exp(x, out=t.empty(2))
+t.exp(x, out=t.empty(0))
+t.zeros(4, 5).t().normal_()
+t.zeros(4, 8)[:, ::2].normal_()
+t.zeros(8, 4)[2:7].normal_().double()[:, :0]
+t.randn_like(t.zeros(4, 5).t())
+t.rand_like(t.zeros(4, 5).t())
+t.tensor(x)
+x.new_tensor(x)
+t.tensor([x[0, 0], 2, t.ones(1)])
+t.tensor([x[0], x[1]])
+x[[[0, 1], [1, 2]]]
+"""
+
+SETUP = """
+F = t.nn.functional
+x = t.tensor([[1.0, -0.5, 2.25, 0.0], [-3.0, 0.75, 1.5, -1.25], [0.25, -0.0, 3.5, -2.0]])
+y = t.tensor([[0.5, 2.0, -1.0, 3.0], [1.0, 0.25, -2.0, 1.5], [-0.75, 1.25, 0.0, 2.0]])
+w = t.tensor([[1.0, -0.5, 2.25, 0.1], [-3.0, 0.75, 1.5, -1.25], [0.25, -0.2, 3.5, -2.0]], requires_grad=True)
+g = t.tensor([0.5, -1.5, 2.0, 0.25], requires_grad=True)
+c = t.arange(24.0).reshape(2, 3, 4) / 7 - 1.3
+i = t.tensor([[1, -2, 3, 0], [4, 2, -1, 2], [0, 0, 1, 5]])
+b, n = x > 0, t.tensor([[0.5, float("nan")], [-2.0, float("inf")]])
+"""
+
+
+def run(lib: Any, statement: str) -> tuple[Any, list[Any], list[str]]:
+    """What the statement ends in, the gradients of its sum, and the categories of its warnings."""
+    names: dict[str, Any] = {"t": lib}
+    lib.manual_seed(0)
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        exec(SETUP, names)
+        raised.clear()
+        try:
+            result = eval(statement, names)
+        except Exception as error:
+            return error, [], []
+        parts = [x for x in (result if isinstance(result, tuple) else [result]) if getattr(x, "requires_grad", False)]
+        if parts:
+            sum((part * (lib.arange(part.numel()) + 0.5).reshape(part.shape)).sum() for part in parts).backward()
+    grads = [names[leaf].grad for leaf in ("w", "g") if names[leaf].grad is not None]
+    return result, grads, sorted({warning.category.__name__ for warning in raised})
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.strip().splitlines())
+def test_it_ends_as_in_torch(statement: str) -> None:
+    (ours, our_grads, our_warnings), (theirs, their_grads, their_warnings) = (
+        run(lib, statement) for lib in (minitrain, torch)
+    )
+    assert_alike(ours, theirs, scale=10.0)
+    assert_alike(our_grads, their_grads, scale=10.0)
+    assert our_warnings == their_warnings
+
+
+def test_a_difference_is_caught() -> None:
+    ours, theirs = (run(lib, "w.sum()") for lib in (minitrain, torch))
+    assert_alike(ours[0], theirs[0])
+    with pytest.raises(AssertionError):
+        assert_alike(run(minitrain, "w.sum() * 1.001")[0], theirs[0])
+    assert run(minitrain, "x[[[0, 1], [1, 2]]]")[2] == ["UserWarning"]
