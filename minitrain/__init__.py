@@ -18,6 +18,7 @@ from minitrain.creation import (
     TYPED,
     arange,
     as_tensor,
+    asarray,
     cat,
     empty,
     empty_like,
@@ -35,6 +36,7 @@ from minitrain.creation import (
     randn,
     randn_like,
     randperm,
+    scalar_tensor,
     set_rng_state,
     stack,
     tensor,
@@ -63,6 +65,8 @@ from minitrain.joining import (
     row_stack,
     searchsorted,
     tensordot,
+    trapezoid,
+    trapz,
     tril_indices,
     triu_indices,
     vstack,
@@ -88,10 +92,13 @@ from minitrain.torchlike.arguments import DOUBLE as double
 from minitrain.torchlike.arguments import DOUBLE as float64
 from minitrain.torchlike.arguments import FLOAT as float
 from minitrain.torchlike.arguments import FLOAT as float32
+from minitrain.torchlike.arguments import HALF as float16
+from minitrain.torchlike.arguments import HALF as half
 from minitrain.torchlike.arguments import INT as int
 from minitrain.torchlike.arguments import INT as int32
 from minitrain.torchlike.arguments import INT8 as int8
 from minitrain.torchlike.arguments import INT16 as int16
+from minitrain.torchlike.arguments import INT16 as short
 from minitrain.torchlike.arguments import LONG as int64
 from minitrain.torchlike.arguments import LONG as long
 from minitrain.torchlike.arguments import UINT8 as uint8
@@ -110,6 +117,20 @@ from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_e
 from minitrain.torchlike.not_offered import MissingFinder, module_getattr
 from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
+from minitrain.torchlike.settings import (
+    are_deterministic_algorithms_enabled,
+    can_cast,
+    finfo,
+    get_float32_matmul_precision,
+    get_num_threads,
+    iinfo,
+    promote_types,
+    result_type,
+    set_default_tensor_type,
+    set_float32_matmul_precision,
+    set_num_threads,
+    use_deterministic_algorithms,
+)
 
 __version__ = "0.1.0"
 
@@ -150,10 +171,13 @@ __all__ = [
     "enable_grad",
     "eye",
     "float",
+    "float16",
     "float32",
     "float64",
     "from_numpy",
     "full",
+    "half",
+    "short",
     "full_like",
     "get_rng_state",
     "inf",
@@ -241,6 +265,22 @@ __all__ = [
     "random",
     "concat",
     "concatenate",
+    "asarray",
+    "scalar_tensor",
+    "trapezoid",
+    "trapz",
+    "are_deterministic_algorithms_enabled",
+    "can_cast",
+    "finfo",
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "iinfo",
+    "promote_types",
+    "result_type",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "use_deterministic_algorithms",
     "cholesky",
     "slogdet",
     *FUNCTIONS,

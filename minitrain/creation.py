@@ -15,6 +15,8 @@ from minitrain.ops import Array
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import (
+    DOUBLE,
+    FLOAT,
     LONG,
     TYPE_NAMES,
     Scalar,
@@ -41,7 +43,7 @@ def float_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
 def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
         Device(device)
-    return wrap(array, requires_grad=requires_grad)
+    return wrap(array).requires_grad_(requires_grad)
 
 
 # --- from data --------------------------------------------------------------------------------------------------------
@@ -194,6 +196,26 @@ def ones(
     return _finished(np.ones(as_new_shape("ones", sizes, size), float_dtype(dtype)), device, requires_grad)
 
 
+def asarray(
+    obj: Any,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """as_tensor, which shares memory if it can; copy: True for memory of its own."""
+    made = (tensor if copy and not isinstance(obj, Tensor) else as_tensor)(obj, dtype=dtype, device=device)
+    if copy and made is obj:
+        made = made.clone()
+    return made.requires_grad_() if requires_grad else made
+
+
+def scalar_tensor(s: Scalar, *, dtype: npt.DTypeLike | None = None, device: Any = None) -> Tensor:
+    """A 0-d Tensor; a number becomes a float, unless dtype says otherwise."""
+    return tensor(s, dtype=get_default_dtype() if dtype is None else dtype, device=device)
+
+
 @takes_out
 def full(
     size: Sequence[int],
@@ -282,8 +304,17 @@ def linspace(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """steps values, evenly spaced, from start to end inclusive."""
+    """steps values, evenly spaced, from start to end inclusive; torch's bits in float32 and float64."""
     target = float_dtype(dtype)
+    if target in (FLOAT, DOUBLE) and steps > 1:
+        first, last = target.type(start), target.type(end)
+        step = (last - first) / target.type(steps - 1)
+        count = np.arange(steps, dtype=target)
+        half = steps // 2  # the second half is counted back from the end
+        rising = random.multiply_add(count[:half], step, first)
+        falling = random.multiply_add(count[: steps - half], -step, last)
+        values = np.concatenate([rising, falling[::-1]])
+        return _finished(values, device, requires_grad)
     if target.kind != "f":
         start, end = int(start), int(end)  # torch counts in the result's dtype
     return _finished(np.linspace(start, end, steps).astype(target), device, requires_grad)

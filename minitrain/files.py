@@ -61,15 +61,12 @@ def shown(value: object) -> str:
 
 def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
     """Open a file to read bytes. Raises OSError, also for a pipe, socket or device, without waiting for it."""
-    file = open(path, "rb", buffering=0, opener=_open_without_waiting)  # noqa: SIM115  # the caller closes it
+    without_waiting = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a writer
+    file = open(path, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | without_waiting))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "It is not a file, but a pipe, a socket or a device", os.fspath(path))
     return file
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe would wait for a writer
 
 
 def read_file(path: str | os.PathLike[str], at_most: int) -> bytes:

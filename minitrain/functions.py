@@ -9,6 +9,7 @@ from typing import Any
 from minitrain.creation import tensor
 from minitrain.tensor import Tensor
 from minitrain.torchlike.names import numpy_names
+from minitrain.torchlike.not_offered import explain_keyword
 from minitrain.torchlike.out_argument import write_out
 
 # The methods that are functions as well. The arithmetic ones take Python numbers for Tensors, as torch's do.
@@ -35,9 +36,9 @@ tanh_ trunc_ xlogy_ zero_
 """
 METHODS += """
 aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum diff histc histogram kthvalue logsumexp
-median mode msort nanmean nanmedian nansum norm prod sort topk unique unique_consecutive
+median mode msort quantile nanmean nanmedian nansum norm prod sort topk unique unique_consecutive
 bincount gather index_add index_copy index_fill index_put index_select masked_fill masked_scatter masked_select nonzero
-scatter scatter_add take take_along_dim
+scatter scatter_add take take_along_dim dist logit
 adjoint broadcast_to chunk dsplit flip fliplr flipud hsplit moveaxis movedim narrow ravel repeat_interleave roll rot90
 select split swapaxes swapdims tensor_split tile unbind unflatten vsplit
 addbmm addmm addmv addr baddbmm bmm cross det diag diag_embed diagonal dot ger inner inverse kron matrix_power mv outer
@@ -57,7 +58,11 @@ def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
                     "wrap it in torch.tensor()."
                 )
             input = tensor(input)
-        result = method(input, *args, **options)
+        try:
+            result = method(input, *args, **options)
+        except TypeError as error:
+            explain_keyword(error, method)
+            raise
         return result if out is None else write_out(name, out, result)
 
     return function

@@ -22,6 +22,16 @@ from minitrain.torchlike.tensor_base import result_type
 # --- stacks -----------------------------------------------------------------------------------------------------------
 
 
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
+    """The area under the values y along dim, by the trapezoidal rule; x: where they are, or dx: how far apart."""
+    y = y.movedim(dim, -1)
+    steps = dx if x is None else (x.movedim(dim, -1) if x.ndim > 1 else x).diff()
+    return ((y[..., 1:] + y[..., :-1]) / 2 * steps).sum(-1)
+
+
+trapz = trapezoid
+
+
 def atleast_1d(*tensors: Any) -> Any:
     """With one axis at least; of several Tensors, a tuple."""
     return _each(tensors, lambda x: x.reshape(1) if x.ndim == 0 else x)

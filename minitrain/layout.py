@@ -11,6 +11,11 @@ Array = npt.NDArray[Any]
 LINE = 64  # bytes, of most processors
 
 
+def as_rows(x: Array) -> Array:
+    """x (..., K) as a matrix (N, K): one large product is faster than many small ones."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
 def product(grad_y: Array, weight: Array) -> Array:
     """grad_y @ weight: (N, out) @ (out, in) -> (N, in).
 
@@ -57,9 +62,8 @@ def zeroed(grad: Array, mask: Array) -> Array:
 
     (A product with 0 would make an infinite gradient nan.)
     """
-    bits = _BITS[grad.dtype.itemsize]
-    kept = (mask.view(np.int8) - 1).astype(bits)  # 0, no bit, where mask holds; else -1, all of them
-    kept &= grad.view(bits)
+    kept = (mask.view(np.int8) - 1).astype(_BITS[grad.dtype.itemsize])  # 0, no bit, where mask holds; else -1, all
+    kept &= grad.view(kept.dtype)
     return kept.view(grad.dtype)
 
 

@@ -30,7 +30,7 @@ class Observer:
     def settles_after(self, batch: int) -> bool:
         """Whether `settled` must be called after this batch.
 
-        train_loop calls it after every batch anyway. A loop that runs ahead of its reports asks this first, and waits.
+        train_loop calls it after every batch anyway. A loop on a GPU runs ahead, and waits only if this is True.
         """
         return False
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minitrain import creation
 from minitrain.tensor import Tensor
-from minitrain.torchlike.arguments import Scalar
+from minitrain.torchlike.arguments import Scalar, Size
 
 
 def new_zeros(self: Tensor, *size: Any, dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
@@ -39,5 +39,12 @@ def new_tensor(self: Tensor, data: Any, *, dtype: npt.DTypeLike | None = None, *
     return creation.tensor(data, dtype=self.dtype if dtype is None else dtype, **options)
 
 
-for _method in (new_zeros, new_ones, new_empty, new_full, new_tensor):
+def new(self: Tensor, *data_or_size: Any) -> Tensor:
+    """The old form: new(2, 3) is new_empty(2, 3), new([2, 3]) is new_tensor([2, 3])."""
+    if len(data_or_size) == 1 and not isinstance(data_or_size[0], int | Size):
+        return new_tensor(self, data_or_size[0])
+    return new_empty(self, *data_or_size or (0,))
+
+
+for _method in (new, new_zeros, new_ones, new_empty, new_full, new_tensor):
     setattr(Tensor, _method.__name__, _method)

@@ -17,8 +17,10 @@ __getattr__ = module_getattr(__name__)
 
 @contextlib.contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True, **options: Any) -> Iterator[None]:
-    """Put the default generator's state back at the end of the with block."""
+    """Put the default generator's state back at the end of the with block, also after an error."""
     state = get_rng_state()
-    yield
-    if enabled:
-        set_rng_state(state)
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(state)

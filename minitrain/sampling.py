@@ -59,7 +59,7 @@ def normal(
         standard = random.normal(np.broadcast_shapes(*shapes), dtype=target, generator=generator)
         center = mean.array.astype(target) if isinstance(mean, Tensor) else target.type(mean)
         made = standard * std.array.astype(target) + center
-    return wrap(np.asarray(made), requires_grad=requires_grad)
+    return wrap(np.asarray(made)).requires_grad_(requires_grad)
 
 
 @takes_out
@@ -129,7 +129,7 @@ def logspace(
 ) -> Tensor:
     """base to the powers of steps exponents, evenly spaced from start to end inclusive."""
     made = np.power(float(base), np.linspace(start, end, steps)).astype(float_dtype(dtype))
-    return wrap(made, requires_grad=requires_grad)
+    return wrap(made).requires_grad_(requires_grad)
 
 
 @takes_out
@@ -156,4 +156,4 @@ def range(
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = int((end - start) / step) + 1
     made = (start + step * np.arange(count, dtype=np.float64)).astype(float_dtype(dtype))
-    return wrap(made, requires_grad=requires_grad)
+    return wrap(made).requires_grad_(requires_grad)

@@ -21,6 +21,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from minitrain.files import open_file, parse_json, shown, write_atomically
+from minitrain.nn.module import Module
+from minitrain.nn.whole_module import built_from, parts_of
 from minitrain.ops import Array
 from minitrain.tensor import wrap
 from minitrain.torch_file import load_torch_file
@@ -31,7 +33,17 @@ ZIP = b"PK\x03\x04"  # how a zip archive begins, as torch.save writes it
 _METADATA = "__metadata__"  # the header's entry that is not a tensor
 _OURS = "minitrain"  # its only entry: the library writes several in random order, but files should be reproducible
 # The dtypes of Tensors: their names in headers and in NumPy.
-_DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8"}
+_DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
 _LONGEST_HEADER = 100_000_000  # bytes, the format's limit
 _MOST_AXES = 64  # NumPy's limit
 
@@ -40,8 +52,9 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write Tensors, or dicts, lists and tuples of Tensors, numbers, strings and None, to a file.
 
     f: a path, or a file opened for writing bytes. An existing file is replaced once the new one is on the disk.
-    Raises TypeError for other objects, such as a Module: save its state_dict(). Raises ValueError if all but the
-    Tensors' values takes more than 100 MB, the format's limit.
+    A Module is written with its class's name and its attributes (nn/whole_module.py); better save its state_dict().
+    Raises TypeError for other objects. Raises ValueError if all but the Tensors' values takes more than 100 MB, the
+    format's limit.
     """
     import safetensors.numpy  # here, so that importing minitrain costs little more than importing NumPy
 
@@ -67,21 +80,23 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Read what save wrote, any safetensors file (as an OrderedDict from names to Tensors), or what torch.save wrote.
 
-    map_location: the CPU, a function (which is not needed), or None. weights_only: makes no difference, since no code
-    is run: of torch's files Tensors and plain data are read, and everything else is refused by name (torch_file.py).
+    map_location: the CPU, a function (which is not needed), or None. weights_only: False to load a whole Module too,
+    whose class this program must define. No code is run in either case: of torch's files Tensors and plain data are
+    read, and everything else is refused by name (torch_file.py).
     A file from a stranger is harmless: its header is checked before any memory is allocated for it.
-    Raises OSError if the file cannot be read, ValueError if it is damaged or of another format.
+    Raises OSError if the file cannot be read, ValueError if it is damaged or of another format, UnpicklingError, as
+    torch, for a whole Module with weights_only=True.
     """
     if map_location is not None and not callable(map_location):
         Device(map_location)
     if isinstance(f, str | os.PathLike):
         with open_file(f) as file:
-            return _load(file, os.fstat(file.fileno()).st_size, f)
+            return _load(file, os.fstat(file.fileno()).st_size, f, weights_only)
     data = f.read()
-    return _load(io.BytesIO(data), len(data), "the file")
+    return _load(io.BytesIO(data), len(data), "the file", weights_only)
 
 
-def _load(file: IO[bytes], size: int, name: object) -> Any:
+def _load(file: IO[bytes], size: int, name: object, weights_only: bool) -> Any:
     """The content of a file of this many bytes."""
     head = file.read(8)
     try:
@@ -95,7 +110,7 @@ def _load(file: IO[bytes], size: int, name: object) -> Any:
         if not any(key == _OURS or text.startswith(f'["{_OURS}"') for key, text in metadata.items()):
             # Another program's file. Ours has two marks, so that a damaged one is not taken for another's.
             return OrderedDict((entry.name, wrap(arrays[entry.name])) for entry in entries)
-        return _arranged(parse_json(metadata.get(_OURS, ""), constants=True, levels=1000), arrays)
+        return _arranged(parse_json(metadata.get(_OURS, ""), constants=True, levels=1000), arrays, weights_only)
     except (ValueError, RecursionError) as error:
         # A pickle's first bytes. A safetensors file begins with a length below 2**24, whose upper bytes are 0.
         if head[:1] == b"\x80" and any(head[3:]):
@@ -211,20 +226,20 @@ def _read_array(file: IO[bytes], entry: _Entry) -> Array:
     return array
 
 
-def _arranged(content: Any, arrays: dict[str, Array]) -> Any:
+def _arranged(content: Any, arrays: dict[str, Array], weights_only: bool) -> Any:
     """The saved object, from our entry of the metadata and all the arrays."""
     if not isinstance(content, list) or len(content) != 3 or content[0] != _OURS:
         raise ValueError("its metadata is not what minitrain writes: it was damaged")
     _, checksum, outline = content
     if _checksum(outline, arrays) != checksum:
         raise ValueError("its checksum does not match: it was damaged")
-    thing = _from_outline(outline, arrays)
+    thing = _from_outline(outline, arrays, weights_only)
     if arrays:
         raise ValueError(f"its outline lacks {shown(next(iter(arrays)))}")
     return thing
 
 
-def _from_outline(outline: Any, arrays: dict[str, Array]) -> Any:
+def _from_outline(outline: Any, arrays: dict[str, Array], weights_only: bool) -> Any:
     if not isinstance(outline, dict) or len(outline) != 1:
         raise ValueError("a part of its outline is not a dict of one kind")
     ((kind, content),) = outline.items()
@@ -235,10 +250,22 @@ def _from_outline(outline: Any, arrays: dict[str, Array]) -> Any:
     if kind in ("dict", "plain dict") and isinstance(content, list):
         if not all(isinstance(pair, list) and len(pair) == 2 and _is_plain(pair[0]) for pair in content):
             raise ValueError("a dict in its outline is not a list of pairs")
-        pairs = [(key, _from_outline(part, arrays)) for key, part in content]
+        pairs = [(key, _from_outline(part, arrays, weights_only)) for key, part in content]
         return OrderedDict(pairs) if kind == "dict" else dict(pairs)
     if kind in ("list", "tuple") and isinstance(content, list):
-        return (list if kind == "list" else tuple)(_from_outline(part, arrays) for part in content)
+        return (list if kind == "list" else tuple)(_from_outline(part, arrays, weights_only) for part in content)
+    if kind == "module" and isinstance(content, list) and len(content) == 3:
+        module, name, parts = content
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError("a Module in its outline has no class")
+        if weights_only:
+            import pickle  # here, as above
+
+            raise pickle.UnpicklingError(
+                f"Weights only load failed: the file holds a whole model of the class {name}. Pass weights_only=False "
+                "to load it, or save model.state_dict() instead."
+            )
+        return built_from(module, name, _from_outline(parts, arrays, weights_only))
     if kind == "value" and _is_plain(content):
         return content
     raise ValueError(f"its outline has {shown(kind)} with impossible content")
@@ -251,6 +278,9 @@ def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
     """The outline of obj as JSON values; its arrays are added to arrays, by their paths."""
     if isinstance(obj, np.generic):
         obj = obj.item()
+    if isinstance(obj, Module):
+        kind = type(obj)
+        return {"module": [kind.__module__, kind.__qualname__, _outline_of(parts_of(obj), path, arrays)]}
     if hasattr(obj, "__array__"):
         name = path or "tensor"
         while name in arrays or name == _METADATA:
@@ -273,7 +303,7 @@ def _plain(value: Any) -> Any:
     if not _is_plain(value):
         raise TypeError(
             f"cannot save a {type(value).__name__}: only Tensors, numbers, strings, None, and dicts, lists and tuples "
-            "of them. For a Module or an optimizer, save its state_dict()."
+            "of them. For a model with other attributes, or an optimizer, save its state_dict()."
         )
     return value
 

@@ -6,7 +6,6 @@ line: which operation of ops/ it applies.
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import numpy as np
@@ -31,35 +30,29 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     options: function.forward's keyword arguments, which get no gradient.
     Returns the result as a Tensor; a view of an input's memory if forward returned a view.
     """
-    recording, tensors, arrays, edges = grad_mode.enabled, [], [], []
-    for x in inputs:
-        tensor = x if isinstance(x, Tensor) else None
-        tensors.append(tensor)
-        arrays.append(x if tensor is None else tensor.array)
-        edges.append(tensor._edge() if recording and tensor is not None else None)
+    arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
+    edges = [x._edge() if isinstance(x, Tensor) and grad_mode.enabled else None for x in inputs]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
     with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
         y = function.forward(ctx, *arrays, **options)
     result = wrap(y if type(y) is np.ndarray else _as_array(y, function))
-    if result.array.base is not None or id(y) in map(id, arrays):
+    if result.array.base is not None or id(y) in map(id, arrays):  # a write into y is a write into the input, too
         result._become_view(inputs, function, options)
     if isinstance(ctx, Node):
         result._grad_fn, result._requires_grad = ctx, True
         ctx.result_shape, ctx.result_dtype = result.array.shape, result.array.dtype
-        ctx.guard(tensors, result)
+        ctx.guard(inputs, result)
     if anomaly_mode.watcher is not None:
         anomaly_mode.watcher.after_forward(function, ctx, inputs, options, result)
     return result
 
 
-def wrap(array: Array, requires_grad: bool = False) -> Tensor:
+def wrap(array: Array) -> Tensor:
     """A new leaf around an array, which is not copied."""
     tensor = Tensor.__new__(Tensor)
     tensor.array, tensor._version = array, Version()
-    if requires_grad:
-        tensor.requires_grad = True
     if grad_mode.inference:
         tensor._inference = True
     return tensor
@@ -91,15 +84,10 @@ class Tensor(TensorMethods):
     def _edge(self) -> Any:
         """Where this Tensor's gradient goes: to the Node that made it, to a leaf's AccumulateGrad, or None."""
         if self._base is not None and self._version.number != self._born_at_version:
-            self._renew_history()
-        if self._grad_fn is not None or not self._requires_grad:
-            return self._grad_fn
-        # Held weakly, since it holds this leaf: it lives as long as a graph needs it.
-        accumulator = self._accumulator() if self._accumulator is not None else None
-        if accumulator is None:
-            accumulator = AccumulateGrad(self, self.array.shape, self.array.dtype)
-            self._accumulator = weakref.ref(accumulator)
-        return accumulator
+            self._renew_history()  # what this is a view of was written since
+        if self._grad_fn is None and self._requires_grad:
+            return AccumulateGrad(id(self), self, self.array.shape, self.array.dtype)
+        return self._grad_fn
 
     def backward(
         self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
@@ -120,6 +108,8 @@ class Tensor(TensorMethods):
 
         .grad has its Tensor's memory order, as the optimizer's state has: a pass over mixed orders is slow.
         """
+        if not self._requires_grad:
+            return  # it was frozen after the operation was recorded
         if self._hooks:
             grad, owned = self._hooks.run(grad), False
         if self._grad is not None:

@@ -25,7 +25,7 @@ from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.arguments import Size
 
-# The storages of torch's dtypes, little-endian. 16-bit floats are widened: minitrain has none.
+# The storages of torch's dtypes, little-endian. bfloat16 is widened: NumPy does not have it.
 _STORAGES = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
@@ -38,7 +38,7 @@ _STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-_DTYPES = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
+_DTYPES = ("float16", "float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 class _Storage:
@@ -106,8 +106,6 @@ class _Reader:
             array = np.frombuffer(data, dtype)
             if kind.name == "BFloat16Storage":  # the upper half of a float32
                 array = (array.astype("<u4") << 16).view("<f4")
-            elif kind.name == "HalfStorage":
-                array = array.astype(np.float32)
             self._storages[key] = _Storage(array)
         return self._storages[key]
 
@@ -159,7 +157,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: An
         raise ValueError(f"a Tensor of size {size!r:.60} is larger than its memory of {storage.array.size} elements")
     strides = [step * storage.array.itemsize for step in stride]
     view = np.lib.stride_tricks.as_strided(storage.array[offset:], tuple(size), strides, writeable=False)
-    return wrap(np.array(view, order="C"), requires_grad=bool(requires_grad) and view.dtype.kind == "f")
+    return wrap(np.array(view, order="C")).requires_grad_(bool(requires_grad) and view.dtype.kind == "f")
 
 
 def _parameter(data: Any, requires_grad: Any, *ignored: Any) -> Parameter:

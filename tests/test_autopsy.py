@@ -87,7 +87,7 @@ def test_likelier_explanations_come_first_and_each_once() -> None:
 
 def test_a_wrong_operation_is_not_taken_for_a_wrong_tape() -> None:
     wrong = off_by(1.7, ops.Tanh, "backward")
-    x = wrap(gradient(0, 4), requires_grad=True)
+    x = wrap(gradient(0, 4)).requires_grad_()
     (found,) = check_gradients(lambda x: apply(wrong, x).exp(), (x,)).inputs
     assert [m.name for m in found.mistakes][:1] == ["factor"]
 

@@ -120,3 +120,46 @@ def test_a_lazy_layer_that_was_loaded_computes_the_same_bits(lib: Any) -> None:
     models[0](x)
     models[1].load_state_dict(models[0].state_dict())
     assert lib.equal(models[0](x), models[1](x))
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda t: t.nn.Linear(2, 3, biass=True), "did you mean bias="),
+        (lambda t: t.optim.SGD([t.ones(1)], nestrov=True), "did you mean nesterov="),
+        (lambda t: t.optim.Adam([t.ones(1)], learning_rate=1), "it takes params, lr, betas"),
+        (lambda t: t.optim.lr_scheduler.StepLR(None, step=3), "did you mean step_size="),
+        (lambda t: t.utils.data.DataLoader([1], batchsize=3), "did you mean batch_size="),
+        (lambda t: t.vision.transforms.Resize(3, sizes=4), "did you mean size="),
+        (lambda t: t.vision.datasets.FashionMNIST(".", trian=True), "did you mean train="),
+        (lambda t: t.zeros(3, dtyp=t.float), "did you mean dtype="),
+        (lambda t: t.exp(t.ones(1), outt=1), "minitrain does not offer it"),
+        (lambda t: t.ones(1).sum(dims=0), "did you mean dim="),
+    ],
+)
+def test_an_unknown_keyword_is_answered_with_the_nearest(call: Any, hint: str) -> None:
+    import minitrain.vision
+
+    with pytest.raises(
+        TypeError, match=rf"unexpected keyword argument '\w+': minitrain does not offer it.*{hint}|{hint}"
+    ):
+        call(minitrain)
+
+
+def test_a_type_error_from_within_stays_as_it_is() -> None:
+    with pytest.raises(TypeError, match=r"not iterable") as caught:
+        minitrain.cat(3)
+    assert "does not offer" not in str(caught.value)
+
+
+def test_what_a_tensor_or_a_module_lacks_is_answered_with_advice() -> None:
+    with pytest.raises(AttributeError, match=r"minitrain does not offer torch.Tensor.cuda: there is no device"):
+        minitrain.ones(1).cuda()
+    with pytest.raises(AttributeError, match=r"does not offer torch.Tensor.summ: did you mean sum"):
+        minitrain.ones(1).summ()
+    with pytest.raises(AttributeError, match="nothing is compiled here"):
+        minitrain.nn.Linear(1, 1).compile()
+    with pytest.raises(AttributeError, match=r"^'Linear' object has no attribute 'own'$"):
+        minitrain.nn.Linear(1, 1).own  # noqa: B018, a program's own name
+    with pytest.raises(AttributeError, match=r"does not offer torch\.backends\.mkldnn"):
+        minitrain.backends.mkldnn  # noqa: B018

@@ -290,12 +290,10 @@ def test_another_outline_never_ends_in_another_error(outline: Any) -> None:
         loaded(data)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "complex64"])
 def test_dtypes_that_tensors_do_not_have_are_named(dtype: str) -> None:
     tensor = torch.ones(2).to(getattr(torch, dtype))
-    with pytest.raises(
-        ValueError, match=r"'half' has the dtype (BF16|F16|C64), which is not offered; save it as float32"
-    ):
+    with pytest.raises(ValueError, match=r"'half' has the dtype (BF16|C64), which is not offered; save it as float32"):
         loaded(safetensors.torch.save({"half": tensor}))
 
 
@@ -306,8 +304,6 @@ class Custom:
 @pytest.mark.parametrize(
     ("thing", "words"),
     [
-        (nn.Linear(1, 1), "cannot save a Linear.*save its state_dict"),
-        ({"model": nn.Linear(1, 1)}, "cannot save a Linear.*save its state_dict"),
         (minitrain.optim.SGD([minitrain.ones(1)]), "cannot save a SGD.*save its state_dict"),
         ([Custom()], "cannot save a Custom: only Tensors, numbers, strings, None, and dicts, lists and tuples"),
         ({1, 2}, "cannot save a set"),
@@ -344,7 +340,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_refused_save_leaves_the_file(tmp_path: Path) -> None:
     minitrain.save({"epoch": 1}, tmp_path / "run")
     with pytest.raises(TypeError):
-        minitrain.save({"epoch": 2, "model": nn.ReLU()}, tmp_path / "run")
+        minitrain.save({"epoch": 2, "model": Custom()}, tmp_path / "run")
     assert minitrain.load(tmp_path / "run") == {"epoch": 1}
 
 

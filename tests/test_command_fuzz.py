@@ -167,6 +167,6 @@ def test_every_command_line_ends_in_words(command: tuple[str, ...], folder: Path
 
 
 def test_a_command_that_ends_in_a_traceback_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_is_usage", lambda error: 1 / 0)
+    monkeypatch.setattr(cli, "one_line", lambda text: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ended(["verify", "nowhere"], folder)

@@ -21,9 +21,10 @@ import minitrain
 from minitrain import nn, optim
 from minitrain.cli import main
 from minitrain.runs.config import Config, ConfigError, default_config
+from minitrain.runs.model import load_data, numpy_side
 from minitrain.tensor import Tensor, wrap
 from minitrain.with_torch.compare import compare
-from minitrain.with_torch.compare_recipe import compare_recipe, numpy_side, torch_twin, training_data
+from minitrain.with_torch.compare_recipe import compare_recipe, torch_twin
 from minitrain.with_torch.comparison import Comparison, milestones
 from minitrain.with_torch.convert_state import to_torch
 from minitrain.with_torch.difference import ulps
@@ -494,7 +495,7 @@ def test_a_fault_that_shows_later_than_the_run_is_said_to_have_been_missed() -> 
 
 def test_planting_leaves_the_library_as_it_was() -> None:
     for fault in FAULTS.values():
-        (side, _), config = numpy_side(fault.adapt(DIGITS, {}), training_data(DIGITS), "float64"), DIGITS
+        (side, _), config = numpy_side(fault.adapt(DIGITS, {}), load_data(DIGITS), "float64"), DIGITS
         fault.plant(*side)
     assert compare_recipe(config, steps=2)[0].agrees
 
@@ -535,7 +536,7 @@ def test_a_fault_that_finds_no_layer_says_what_to_add(name: str) -> None:
 
 def test_a_twin_has_the_weights_the_dtype_and_the_optimizer() -> None:
     config = dataclasses.replace(DIGITS, optimizer="rmsprop", momentum=0.5, weight_decay=0.01)
-    (model, _, optimizer), _ = numpy_side(config, training_data(config), "float64")
+    (model, _, optimizer), _ = numpy_side(config, load_data(config), "float64")
     twin, _, twins = torch_twin(config, model, "float32")
     for param, other in zip(model.parameters(), twin.parameters(), strict=True):
         assert other.dtype is torch.float32

@@ -6,6 +6,7 @@ from typing import Any
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -97,7 +98,7 @@ def test_data_ends_alike(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [np.ones(1, np.float16), np.ones(1, np.uint16), np.array([1j]), [1j], None, [None], ["a"]]
+    "data", [np.ones(1, np.longdouble), np.ones(1, np.uint16), np.array([1j]), [1j], None, [None], ["a"]]
 )
 def test_what_no_dtype_holds_is_refused(data: Any) -> None:
     with pytest.raises(RuntimeError if data is None or data == [None] else TypeError):
@@ -149,6 +150,12 @@ def test_ranges_of_floats_are_torchs(start: float, end: float, step: float, dtyp
 def test_linspace_is_torchs(start: float, end: float, steps: int, dtype: str) -> None:
     scale = abs(start) + abs(end)
     assert_ends_alike(lambda lib: lib.linspace(start, end, steps, dtype=getattr(lib, dtype)), scale=scale)
+
+
+@given(own.ordinary, own.ordinary, st.integers(2, 300), own.float_dtypes)
+def test_linspace_has_torchs_bits(start: float, end: float, steps: int, dtype: str) -> None:
+    ours, theirs = (lib.linspace(start, end, steps, dtype=getattr(lib, dtype)).numpy() for lib in (minitrain, torch))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @given(st.integers(0, 4), st.none() | st.integers(0, 4), own.dtypes)

@@ -127,7 +127,7 @@ def test_the_stub_differs_from_the_solution_in_the_body_alone(exercise: Exercise
 
 def test_the_readmes_example_is_an_exercise() -> None:
     readme = (PACKAGE / "learn" / "README.md").read_text("utf-8")
-    entry = re.search(r"^    Exercise\(\n.*?^    \),\n", readme, re.MULTILINE | re.DOTALL)
+    entry = re.search(r"^    exercise\(\n.*?^    \),\n", readme, re.MULTILINE | re.DOTALL)
     assert entry is not None
     names = {**vars(backward_passes), "Operation": Operation, "Case": Case, "numbers": numbers, "programs": programs}
     example: Exercise = eval(entry[0].strip().rstrip(","), names)
@@ -243,8 +243,8 @@ PLAIN = {
         grad_a = None if b is None else unbroadcast(grad_y @ np.swapaxes(b, -1, -2), shape_a)
         return grad_a, None if a is None else unbroadcast(np.swapaxes(a, -1, -2) @ grad_y, shape_b)
     """,
-    "linear-input-gradient": "grad_x = (grad_rows @ weight).reshape(ctx.shape)",
-    "linear-weight-gradient": "grad_weight = grad_rows.T @ _rows(x)",
+    "linear-input-gradient": "grad_x = (grad_rows @ weight).reshape(ctx.shape) if needs_x else None",
+    "linear-weight-gradient": "grad_weight = grad_rows.T @ as_rows(x) if needs_weight else None",
     "nll-backward": """
         kept, labels, w, total = ctx.saved_arrays
         if ctx.reduction == "mean":

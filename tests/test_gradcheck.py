@@ -26,7 +26,7 @@ def irregular(*shape: int, seed: int = 0) -> Array:
 
 
 def leaf(*shape: int, seed: int = 0) -> Tensor:
-    return wrap(irregular(*shape, seed=seed), requires_grad=True)
+    return wrap(irregular(*shape, seed=seed)).requires_grad_()
 
 
 # --- over the operations ----------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_a_single_result_is_tried_with_both_signs_of_dldy(seed: int) -> None:
 def test_what_rounding_swallows_is_not_called_wrong() -> None:
     x = irregular(3, 4)
     x[0] *= 1e7
-    (found,) = check_gradients(lambda x: (x * x).sum(), (wrap(x, requires_grad=True),)).inputs
+    (found,) = check_gradients(lambda x: (x * x).sum(), (wrap(x).requires_grad_(),)).inputs
     assert found.ok
     assert found.unmeasured > 0
 
@@ -266,7 +266,7 @@ def test_a_function_of_tensors_is_checked_as_torch_checks_it() -> None:
         return (a @ b).tanh(), a.sum()
 
     a, b = irregular(3, 4), irregular(4, 2, seed=1)
-    assert gradcheck(product, (wrap(a, requires_grad=True), wrap(b, requires_grad=True)))
+    assert gradcheck(product, (wrap(a).requires_grad_(), wrap(b).requires_grad_()))
     theirs = [torch.from_numpy(x).requires_grad_() for x in (a, b)]
     assert torch.autograd.gradcheck(product, theirs)
 

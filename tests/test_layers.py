@@ -166,6 +166,103 @@ def test_shapes_that_broadcast_are_compared_with_torchs_warning(name: str) -> No
     assert values[0] == pytest.approx(values[1])
 
 
+PAIRS = {  # losses of two vectors or scores, and a target that is 1 or -1
+    "MarginRankingLoss": lambda t, r: t.nn.MarginRankingLoss(0.3, reduction=r),
+    "CosineEmbeddingLoss": lambda t, r: t.nn.CosineEmbeddingLoss(0.2, reduction=r),
+    "TripletMarginLoss": lambda t, r: t.nn.TripletMarginLoss(reduction=r),
+    "TripletMarginLoss(p=1, swap)": lambda t, r: t.nn.TripletMarginLoss(0.5, p=1.0, swap=True, reduction=r),
+    "HingeEmbeddingLoss": lambda t, r: t.nn.HingeEmbeddingLoss(0.8, reduction=r),
+    "SoftMarginLoss": lambda t, r: t.nn.SoftMarginLoss(reduction=r),
+    "GaussianNLLLoss": lambda t, r: t.nn.GaussianNLLLoss(reduction=r),
+    "GaussianNLLLoss(full)": lambda t, r: t.nn.GaussianNLLLoss(full=True, eps=0.2, reduction=r),
+}
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_losses_with_a_margin_or_a_variance(name: str, reduction: str) -> None:
+    signs = np.array([1, -1, 1, -1, -1])
+    third = {"Margin": signs, "Cosine": signs, "Triple": x(5, 3)[::-1] * 2, "Gaussi": target(5, 3)}.get(name[:6])
+    if third is None:
+        inputs = [x(5), signs]
+    else:
+        inputs = [x(5), x(5)[::-1] * 2, third] if name.startswith("Margin") else [x(5, 3), x(5, 3)[:, ::-1] * 2, third]
+    assert_torchs(lambda t: PAIRS[name](t, reduction), *inputs)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_losses_of_several_classes_and_of_counts(reduction: str) -> None:
+    labels, several, counts = np.array([2, 0, 1, 1]), (target(4, 3) > 0.5) * 1.0, np.array([0, 1, 2, 7])
+    weight = [0.5, 1.0, 2.0]
+    for p in (1, 2):
+        assert_torchs(lambda t, p=p: t.nn.MultiMarginLoss(p, 0.7, reduction=reduction), x(4, 3), labels)
+    for build in (
+        lambda t: t.nn.MultiMarginLoss(weight=t.tensor(weight, dtype=t.float64), reduction=reduction),
+        lambda t: t.nn.MultiLabelSoftMarginLoss(t.tensor(weight, dtype=t.float64), reduction=reduction),
+    ):
+        assert_torchs(build, x(4, 3), labels if "MultiMargin" in repr(build(torch)) else several)
+    for full in (True, False):
+        assert_torchs(lambda t, full=full: t.nn.PoissonNLLLoss(full=full, reduction=reduction), x(4), counts)
+        assert_torchs(lambda t, full=full: t.nn.PoissonNLLLoss(False, full, reduction=reduction), target(4), counts)
+
+
+def test_one_variance_for_a_row_and_for_all() -> None:
+    for variance in (0.5, target(4), target(4, 1)):
+        a, b = (
+            t.nn.GaussianNLLLoss()(t.tensor(x(4, 3)), t.tensor(x(4, 3)[::-1].copy()), v).item()
+            for t in (minitrain, torch)
+            for v in [variance if isinstance(variance, float) else t.tensor(variance)]
+        )
+        assert a == pytest.approx(b)
+    for t in (minitrain, torch):
+        with pytest.raises(ValueError, match="var has negative"):
+            t.nn.GaussianNLLLoss()(t.ones(2), t.ones(2), -t.ones(2))
+        with pytest.raises(ValueError, match="var is of incorrect size"):
+            t.nn.GaussianNLLLoss()(t.ones(2, 3), t.ones(2, 3), t.ones(3))
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_the_distance_of_pairs(p: float) -> None:
+    assert_torchs(lambda t: t.nn.PairwiseDistance(p, keepdim=True), x(4, 3), x(4, 3)[::-1] * 2)
+
+
+OLD_ARGUMENTS = [
+    {"size_average": True},
+    {"size_average": False},
+    {"reduce": True},
+    {"reduce": False},
+    {"size_average": True, "reduce": False},
+    {"size_average": False, "reduce": True},
+]
+
+
+@pytest.mark.parametrize("old", OLD_ARGUMENTS, ids=str)
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss", "binary_cross_entropy", "kl_div"])
+def test_the_old_arguments_of_losses_mean_what_they_mean_in_torch(name: str, old: dict[str, bool]) -> None:
+    results = []
+    for library in (minitrain, torch):
+        input, wanted = library.tensor(target(4, 3)), library.tensor(target(3, 4).reshape(4, 3))
+        with pytest.warns(UserWarning, match=r"size_average and reduce args will be deprecated") as caught:
+            loss = getattr(library.nn.functional, name)(input, wanted, **old)
+        with pytest.warns(UserWarning, match=r"size_average and reduce args will be deprecated"):
+            module = library.nn.MSELoss(**old)
+        results.append((loss.tolist(), str(caught[0].message), module.reduction))
+    (ours, *said), (theirs, *torchs) = results
+    np.testing.assert_allclose(ours, theirs)
+    assert said == torchs
+
+
+def test_the_old_arguments_come_third_and_fourth_or_after_the_weight() -> None:
+    values = []
+    for library in (minitrain, torch):
+        F, labels = library.nn.functional, library.tensor([0, 2])
+        with pytest.warns(UserWarning, match=r"reduction='sum'"):
+            values.append(F.cross_entropy(library.tensor(x(2, 3)), labels, None, False).item())
+        with pytest.warns(UserWarning, match=r"reduction='none'"):
+            values.append(library.nn.NLLLoss(reduce=False)(library.tensor(x(2, 3)), labels).sum().item())
+    assert values[:2] == pytest.approx(values[2:])
+
+
 # --- convolution and pooling ------------------------------------------------------------------------------------------
 
 
@@ -328,6 +425,149 @@ def test_normalization(name: str, steps: int) -> None:
 def test_normalization_in_float32() -> None:
     for build, inputs in NORMALIZATIONS.values():
         assert_torchs(build, inputs, dtype="float32")
+
+
+# --- transposed convolution and interpolation -------------------------------------------------------------------------
+
+
+@st.composite
+def transposed_convolutions(draw: st.DrawFn) -> tuple[tuple[int, ...], dict[str, Any]]:
+    sizes = [draw(st.integers(1, 3)) for _ in range(2)]
+    groups = draw(st.integers(1, 2))
+    stride, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    padding = draw(st.integers(0, min(2, dilation * (min(sizes) - 1) + 1)))
+    options = {
+        "in_channels": 2 * groups,
+        "out_channels": 3 * groups,
+        "kernel_size": tuple(sizes),
+        "stride": stride,
+        "padding": padding,
+        "output_padding": draw(st.integers(0, max(stride, dilation) - 1)),
+        "dilation": dilation,
+        "groups": groups,
+        "bias": draw(st.booleans()),
+    }
+    return (2, 2 * groups, draw(st.integers(3, 5)), draw(st.integers(3, 5))), options
+
+
+@given(transposed_convolutions())
+def test_transposed_convolution(drawn: tuple[tuple[int, ...], dict[str, Any]]) -> None:
+    shape, options = drawn
+    assert_torchs(lambda t: t.nn.ConvTranspose2d(**options), x(*shape))
+    assert repr(nn.ConvTranspose2d(**options)) == repr(torch.nn.ConvTranspose2d(**options))
+
+
+def test_a_transposed_convolution_is_the_transpose_of_a_convolution() -> None:
+    kernel, image, small = (
+        minitrain.tensor(x(3, 2, 3, 3)),
+        minitrain.tensor(x(1, 2, 7, 7)),
+        minitrain.tensor(x(1, 3, 3, 3)),
+    )
+    there = (nn.functional.conv2d(image, kernel, stride=2) * small).sum()
+    back = (nn.functional.conv_transpose2d(small, kernel, stride=2) * image).sum()
+    assert there.item() == pytest.approx(back.item())
+
+
+def test_a_transposed_convolution_to_a_wanted_size() -> None:
+    sizes = []
+    for library in (minitrain, torch):
+        layer = library.nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1)
+        sizes.append([tuple(layer(library.ones(1, 1, 4, 4), output_size=(n, n)).shape) for n in (7, 8)])
+        with pytest.raises(ValueError, match="requested an output size of"):
+            layer(library.ones(1, 1, 4, 4), output_size=(9, 9))
+        with pytest.raises(RuntimeError, match="output padding must be smaller than either stride or dilation"):
+            library.nn.functional.conv_transpose2d(library.ones(1, 1, 2, 2), library.ones(1, 1, 2, 2), output_padding=1)
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale_factor": 2},
+        {"scale_factor": 1.7},
+        {"scale_factor": (2, 0.6)},
+        {"size": 3},
+        {"size": (7, 4)},
+        {"scale_factor": 2, "mode": "bilinear"},
+        {"scale_factor": 1.7, "mode": "bilinear"},
+        {"scale_factor": 1.7, "mode": "bilinear", "recompute_scale_factor": True},
+        {"size": (9, 3), "mode": "bilinear", "align_corners": False},
+        {"size": (9, 3), "mode": "bilinear", "align_corners": True},
+        {"size": (1, 8), "mode": "bilinear", "align_corners": True},
+    ],
+    ids=str,
+)
+def test_upsampling(options: dict[str, Any]) -> None:
+    assert_torchs(lambda t: t.nn.Upsample(**options), x(2, 3, 4, 5))
+    assert repr(nn.Upsample(**options)) == repr(torch.nn.Upsample(**options))
+
+
+def test_interpolation_of_sequences_and_areas_and_what_is_refused() -> None:
+    assert_torchs(lambda t: t.nn.Upsample(scale_factor=2, mode="linear"), x(2, 3, 5))
+    assert_torchs(lambda t: t.nn.Upsample(size=8), x(2, 3, 5))
+    assert_torchs(lambda t: t.nn.Upsample(size=(3, 2), mode="area"), x(2, 3, 4, 5))
+    for library in (minitrain, torch):
+        with pytest.raises(ValueError, match="only one of size or scale_factor"):
+            library.nn.functional.interpolate(library.ones(1, 1, 2, 2), size=2, scale_factor=2)
+        with pytest.raises(ValueError, match="align_corners option can only be set"):
+            library.nn.functional.interpolate(library.ones(1, 1, 2, 2), size=2, align_corners=True)
+    with pytest.raises(NotImplementedError, match=r"modes are nearest"):
+        nn.functional.interpolate(minitrain.ones(1, 1, 2, 2), size=3, mode="bicubic")
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_with_the_inputs_own_values(mode: str) -> None:
+    assert_torchs(lambda t: lambda_module(t, lambda z: t.nn.functional.pad(z, (2, 1, 0, 3), mode=mode)), x(2, 3, 4, 5))
+    assert_torchs(lambda t: lambda_module(t, lambda z: t.nn.functional.pad(z, (2, 1), mode=mode)), x(2, 3, 5))
+    for library in (minitrain, torch):
+        with pytest.raises(NotImplementedError):
+            library.nn.functional.pad(library.ones(3, 3), (1, 1, 1, 1), mode=mode)
+    with pytest.raises(RuntimeError, match="Padding size should be less"):
+        nn.functional.pad(minitrain.ones(1, 1, 2, 2), (2, 2, 2, 2), mode="reflect")
+
+
+def lambda_module(library: Any, function: Callable[[Any], Any]) -> Any:
+    class Applied(library.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, input: Any) -> Any:
+            return function(input)
+
+    return Applied()
+
+
+SHAPE_LAYERS = {
+    "ReflectionPad2d((1, 2, 0, 1))": (2, 3, 4, 5),
+    "ReplicationPad2d(2)": (2, 3, 4, 5),
+    "ConstantPad2d(1, 0.5)": (2, 3, 4, 5),
+    "ReflectionPad1d(2)": (2, 3, 5),
+    "ReplicationPad1d((0, 1))": (2, 3, 5),
+    "ConstantPad1d(1, 0.5)": (2, 3, 5),
+    "ZeroPad1d(2)": (2, 3, 5),
+    "AvgPool1d(2)": (2, 3, 5),
+    "AvgPool1d(3, 2, padding=1, ceil_mode=True)": (2, 3, 6),
+    "AdaptiveAvgPool1d(3)": (2, 3, 5),
+    "AdaptiveMaxPool1d(2)": (2, 3, 5),
+    "GroupNorm(2, 4)": (3, 4, 2, 3),
+    "GroupNorm(4, 4, affine=False)": (3, 4),
+    "GroupNorm(1, 4, eps=0.1, bias=False)": (3, 4, 2),
+    "InstanceNorm2d(4)": (3, 4, 2, 3),
+    "InstanceNorm1d(4, affine=True)": (3, 4, 5),
+}
+
+
+@pytest.mark.parametrize("layer", SHAPE_LAYERS)
+def test_layers_that_pad_pool_or_normalize(layer: str) -> None:
+    assert_torchs(lambda t: eval(f"t.nn.{layer}", {"t": t}), x(*SHAPE_LAYERS[layer]))
+    assert repr(eval(f"nn.{layer}")) == repr(eval(f"torch.nn.{layer}"))
+
+
+def test_groups_must_divide_the_channels() -> None:
+    for library in (minitrain, torch):
+        with pytest.raises(ValueError, match="must be divisible by num_groups"):
+            library.nn.GroupNorm(3, 4)
+        with pytest.raises(RuntimeError, match="divisible by num_groups"):
+            library.nn.functional.group_norm(library.ones(2, 4), 3)
+        with pytest.raises(ValueError, match="Expected more than 1 spatial element"):
+            library.nn.InstanceNorm2d(2)(library.ones(2, 2, 1, 1))
 
 
 @pytest.mark.parametrize("padding_idx", [None, 0, 2])

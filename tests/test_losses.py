@@ -395,12 +395,6 @@ def test_probabilities_of_another_dtype_are_refused(torch: Any) -> None:
     torch.nn.CrossEntropyLoss()(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("argument", ["size_average", "reduce"])
-def test_the_old_names_of_reductions_are_refused(argument: str) -> None:
-    with pytest.raises(ValueError, match="use reduction="):
-        nn.MSELoss(**{argument: True})
-
-
 # --- these tests can fail ---------------------------------------------------------------------------------------------
 
 

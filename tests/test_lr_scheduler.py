@@ -469,7 +469,7 @@ def test_the_comparison_catches_a_momentum_that_is_not_cycled() -> None:
 
 def test_schedulers_train_with_each_rule() -> None:
     """The rate that a scheduler sets is the one that update gets."""
-    param = wrap(np.zeros(()), requires_grad=True)
+    param = wrap(np.zeros(())).requires_grad_()
     optimizer = Adam([param], lr=1.0)
     scheduler = lr_scheduler.ExponentialLR(optimizer, 0.5)
     moves = []

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minitrain
 from minitrain import optim
 from minitrain.ops import Array
 from minitrain.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
@@ -143,7 +144,7 @@ class Twins:
 
     def __init__(self, run: Run, dtype: str, rule: type[Any]) -> None:
         arrays = [[param.astype(dtype) for param in params] for _, params in run.groups]
-        our_groups = [[wrap(array.copy(order="K"), requires_grad=True) for array in group] for group in arrays]
+        our_groups = [[wrap(array.copy(order="K")).requires_grad_() for array in group] for group in arrays]
         torch_groups = [
             [torch.from_numpy(array.copy(order="K")).requires_grad_() for array in group] for group in arrays
         ]
@@ -343,7 +344,7 @@ def test_adamws_decay_is_not_divided_by_any_root() -> None:
 
 
 def with_grad(array: Array, grad: Any) -> Tensor:
-    param = wrap(array, requires_grad=True)
+    param = wrap(array).requires_grad_()
     param.grad = wrap(np.full_like(array, grad))
     return param
 
@@ -370,7 +371,7 @@ def test_a_step_writes_into_the_array_that_is_there(rule: type[Any], data: st.Da
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_parameter_without_gradient_is_left_alone(rule: type[Any]) -> None:
-    param, idle = with_grad(np.ones(3), 1.0), wrap(np.ones(3), requires_grad=True)
+    param, idle = with_grad(np.ones(3), 1.0), wrap(np.ones(3)).requires_grad_()
     optimizer = rule([param, idle], **rich(rule))
     optimizer.step()
     assert (idle.array == 1).all()
@@ -397,7 +398,7 @@ def test_numpy_numbers_as_options_leave_float32_as_it_is(rule: type[Any]) -> Non
 
 @pytest.mark.parametrize("rule", RULES)
 def test_backward_notices_that_a_step_has_changed_what_it_needs(rule: type[Any]) -> None:
-    weight = wrap(np.ones(3), requires_grad=True)
+    weight = wrap(np.ones(3)).requires_grad_()
     loss = (weight * weight).sum()
     loss.backward(retain_graph=True)
     rule([weight]).step()
@@ -406,7 +407,7 @@ def test_backward_notices_that_a_step_has_changed_what_it_needs(rule: type[Any])
 
 
 def test_step_calls_the_closure_with_gradients_on_and_returns_its_loss() -> None:
-    param = wrap(np.ones(1), requires_grad=True)
+    param = wrap(np.ones(1)).requires_grad_()
     optimizer = SGD([param], lr=0.5)
 
     def closure() -> Tensor:
@@ -430,7 +431,7 @@ def test_zero_grad_forgets_the_gradients() -> None:
 
 
 def test_zero_grad_can_write_zeros_into_the_gradients_that_are_there() -> None:
-    param, without = with_grad(np.ones(3), 1.0), wrap(np.ones(3), requires_grad=True)
+    param, without = with_grad(np.ones(3), 1.0), wrap(np.ones(3)).requires_grad_()
     grad = param.grad
     SGD([param, without]).zero_grad(set_to_none=False)
     assert param.grad is grad
@@ -577,7 +578,7 @@ def test_a_loaded_state_shares_no_memory_with_its_source(rule: type[Any]) -> Non
 def test_a_loaded_state_takes_its_parameters_dtype_and_order(rule: type[Any]) -> None:
     saved = rule([with_grad(np.arange(6.0).reshape(2, 3), 1.0)], **rich(rule))
     saved.step()
-    param = wrap(np.zeros((3, 2), np.float32).T, requires_grad=True)
+    param = wrap(np.zeros((3, 2), np.float32).T).requires_grad_()
     optimizer = rule([param], **rich(rule))
     optimizer.load_state_dict(saved.state_dict())
     assert {x.dtype for x in optimizer.state[param].values()} == {np.dtype("float32")}
@@ -678,7 +679,7 @@ SHARED = {optim: wrap(np.ones(3)), torch.optim: torch.ones(3)}
 
 
 def computed(o: Any) -> Any:
-    x = wrap(np.ones(3), requires_grad=True) if o is optim else torch.ones(3, requires_grad=True)
+    x = wrap(np.ones(3)).requires_grad_() if o is optim else torch.ones(3, requires_grad=True)
     return x * 2
 
 
@@ -894,3 +895,13 @@ def test_the_comparison_catches_a_wrong_state() -> None:
 
     with pytest.raises(AssertionError):
         follow(simple_run({}), "float64", MiscountedSteps)
+
+
+def test_a_rule_that_remembers_nothing_leaves_no_state() -> None:
+    for lib in (minitrain, torch):
+        param = lib.ones(2, requires_grad=True)
+        optimizer = lib.optim.SGD([param], lr=0.1)
+        param.sum().backward()
+        optimizer.step()
+        assert len(optimizer.state) == 0
+        assert optimizer.state_dict()["state"] == {}

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minitrain
 from minitrain.diagnosis import optimcheck, optimizer_rules
 from minitrain.diagnosis.optimcheck import MISTAKES, check_optimizer, formula, judge, record
 from minitrain.diagnosis.source_edit import body_of
@@ -368,3 +369,41 @@ def test_what_a_rule_raises_comes_through() -> None:
 
     with pytest.raises(ZeroDivisionError, match="here"):
         check_optimizer(Broken, SGD)
+
+
+class WithFloat32State(Adam):
+    """Adam as one would write it with minitrain.Tensor(array), which holds float32, as torch.Tensor(array) does."""
+
+    def update(self, param: Any, grad: Any, state: Any, options: Any) -> None:
+        for name, like in (("step", np.zeros(())), ("exp_avg", param), ("exp_avg_sq", param)):
+            if name not in state:
+                state[name] = minitrain.Tensor(np.zeros_like(like))
+        super().update(param, grad, state, options)
+
+
+def test_a_state_in_float32_is_judged_by_float32s_precision() -> None:
+    assert check_optimizer(WithFloat32State, Adam).ok
+
+
+def test_a_small_mistake_is_caught_in_spite_of_a_state_in_float32() -> None:
+    class EpsUnderTheRoot(WithFloat32State):
+        def update(self, param: Any, grad: Any, state: Any, options: Any) -> None:
+            inside = {**options, "eps": 0.0}
+            super().update(param, grad, state, inside)
+            step, average, square = (state[name].array for name in ("step", "exp_avg", "exp_avg_sq"))
+            beta1, beta2 = options["betas"]
+            mean, variance = average / (1 - beta1**step), square / (1 - beta2**step)
+            param += options["lr"] * (mean / np.sqrt(variance) - mean / np.sqrt(variance + options["eps"]))
+
+    report = check_optimizer(EpsUnderTheRoot, Adam)
+    assert [mistake.name for mistake in report.mistakes] == ["eps-inside-root"]
+
+
+def test_what_explains_a_later_run_alone_is_not_named() -> None:
+    class TenTimesTooSmall(RMSprop):
+        def update(self, param: Any, grad: Any, state: Any, options: Any) -> None:
+            super().update(param, grad, state, {**options, "lr": options["lr"] * 0.1})
+
+    report = check_optimizer(TenTimesTooSmall, RMSprop)  # with momentum 0.9, 1 - momentum would explain it
+    assert not report.ok
+    assert "momentum" not in {mistake.name.partition("-")[0] for mistake in report.mistakes}

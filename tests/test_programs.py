@@ -268,3 +268,42 @@ def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
     different = ran(program, "differ", options=("--compare", "--threads", "1"))
     assert different.returncode == 1
     assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout
+
+
+def test_accelerators_modules_are_imported_and_an_unknown_keyword_is_explained(tmp_path: Path) -> None:
+    program = write(
+        tmp_path,
+        """
+        import torch.backends.cudnn as cudnn
+        import torch.cuda
+        cudnn.benchmark = True
+        print(torch.backends.cudnn.benchmark, torch.cuda.is_available(), flush=True)
+        torch.nn.functional.dropout(torch.ones(2), prob=0.5)
+        """,
+    )
+    done = ran(program)
+    assert done.stdout == "True False\n"
+    assert done.stderr.splitlines()[-2:] == [
+        "TypeError: dropout() got an unexpected keyword argument 'prob'",
+        "torch.nn.functional.dropout() got an unexpected keyword argument 'prob': minitrain does not offer it; "
+        "it takes input, p, training, inplace.",
+    ]
+
+
+def test_a_notebook_is_refused_with_the_way_to_run_it(tmp_path: Path) -> None:
+    path = tmp_path / "lesson.ipynb"
+    path.write_text('{"cells": []}')  # which is valid Python
+    done = ran(path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is a notebook: put `import minitrain.as_torch` into its first cell" in " ".join(done.stderr.split())
+
+
+def test_a_program_by_a_relative_path_has_the_file_and_the_arguments_that_python_gives_it(tmp_path: Path) -> None:
+    write(tmp_path, "import sys\nprint(__file__, sys.argv, sys.path[0], __name__)\n1 / 0\n")
+    runs = [
+        subprocess.run([sys.executable, *how, "program.py", "a"], cwd=tmp_path, capture_output=True, text=True)
+        for how in ([], ["-m", "minitrain", "run"])
+    ]
+    assert runs[0].stdout == runs[1].stdout
+    assert runs[0].stderr == runs[1].stderr
+    assert runs[0].returncode == runs[1].returncode == 1

@@ -303,13 +303,13 @@ def test_multiply_add_rounds_the_exact_value_once(x: float, scale: float, offset
     if scale != 0 and abs(scale) < 1e-280:
         scale = 1e-280
     exact = Fraction(x) * Fraction(scale) + Fraction(offset)
-    result = random._multiply_add(np.array([x]), np.float64(scale), np.float64(offset))
+    result = random.multiply_add(np.array([x]), np.float64(scale), np.float64(offset))
     assert result[0] == float(exact)
 
 
 def test_multiply_add_is_more_than_multiply_then_add() -> None:
     x = np.array([1 + 2.0**-30])
-    assert random._multiply_add(x, x[0], np.float64(-1.0))[0] == 2.0**-29 + 2.0**-60
+    assert random.multiply_add(x, x[0], np.float64(-1.0))[0] == 2.0**-29 + 2.0**-60
     assert x[0] * x[0] - 1.0 == 2.0**-29
 
 

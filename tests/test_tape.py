@@ -270,7 +270,7 @@ def test_an_unrecorded_write_through_a_view_of_a_result_would_be_caught(monkeypa
 
 
 def test_a_gradient_that_was_broadcast_can_be_added_to() -> None:
-    x = wrap(np.array(3.0), requires_grad=True)
+    x = wrap(np.array(3.0)).requires_grad_()
     for _ in range(2):
         x.mean().backward()
     assert x.grad is not None
@@ -779,3 +779,24 @@ def test_a_copy_takes_part_in_graphs_of_its_own(copied: Callable[[Tensor], Tenso
 def test_a_result_is_not_copied(copied: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(RuntimeError, match="graph leaves"):
         copied(leaf(1.0) * 2)
+
+
+def test_the_ends_of_all_uses_of_a_leaf_are_equal_and_those_of_other_leaves_are_not() -> None:
+    x, same_values = wrap(np.ones(2)).requires_grad_(), wrap(np.ones(2)).requires_grad_()
+    (first, _), (second, _) = (x * x).grad_fn.next_functions  # type: ignore[union-attr]
+    (other, _), _ = (same_values * 2).grad_fn.next_functions  # type: ignore[union-attr]
+    assert first == second
+    assert first != other
+    assert len({first, second, other}) == 2
+    (x * x + x * same_values).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [3, 3]
+
+
+def test_a_leaf_that_was_frozen_after_it_was_used_gets_no_gradient() -> None:
+    x, y = wrap(np.ones(2)).requires_grad_(), wrap(np.ones(2)).requires_grad_()
+    product = (x * y).sum()
+    x.requires_grad_(False)
+    product.backward()
+    assert x.grad is None
+    assert y.grad is not None

@@ -92,9 +92,10 @@ def test_a_tensor_comes_back_whatever_its_layout(tensor: torch.Tensor) -> None:
     assert again.flags.c_contiguous
 
 
-def test_16_bit_floats_are_widened() -> None:
+def test_bfloat16_is_widened_and_float16_stays() -> None:
     assert loaded(torch.tensor([1.5, -2.25], dtype=torch.bfloat16)).array.tolist() == [1.5, -2.25]
-    assert loaded(torch.tensor([0.1], dtype=torch.float16)).array.dtype == np.float32
+    assert loaded(torch.tensor([0.1], dtype=torch.bfloat16)).array.dtype == np.float32
+    assert loaded(torch.tensor([0.1], dtype=torch.float16)).array.dtype == np.float16
 
 
 def test_parameters_sizes_and_dtypes_come_back() -> None:

@@ -70,6 +70,7 @@ def test_every_name_is_one_of_torchs(name: str) -> None:
         "from minitrain.vision.transforms import ToTensor, v2; datasets.CIFAR10",
         "from minitrain.data import datasets, transforms, ToTensor, DataLoader, Lambda, Compose; "
         "from minitrain.data.datasets import Digits",
+        "import minitrain.data as torchvision; from minitrain.data.io import read_image; torchvision.utils.make_grid",
     ],
 )
 def test_import_lines(lines: str) -> None:

@@ -17,7 +17,7 @@ from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.diagnosis.source_edit import body_of, edited, entries
 from minitrain.mistakes.catalogue import CATALOGUE, SPECIMENS
 from minitrain.mistakes.specimen import Specimen
-from minitrain.mistakes.table import EXAMPLES, Example, description, examine, find, table
+from minitrain.mistakes.table import EXAMPLES, Example, describe, find, table
 from minitrain.ops import Array, Function
 
 GRADIENTS = [
@@ -245,7 +245,7 @@ def test_the_table_says_what_is_not_caught() -> None:
 
 
 def test_a_description_has_the_formula_and_the_report() -> None:
-    text = description(SPECIMENS["relu-mask-inverted"])
+    text = describe("relu-mask-inverted")
     assert "dL/dx = dL/dy where x <= 0" in text
     assert "\n  - y <= 0\n  + y > 0\n\n" in text
     assert "mask-inverted" in text.partition("\n\n")[2]
@@ -253,13 +253,9 @@ def test_a_description_has_the_formula_and_the_report() -> None:
 
 def test_of_a_mistake_that_no_check_can_name_the_description_says_what_finds_it() -> None:
     specimen = CATALOGUE["train-loop-without-zero-grad"]
-    assert "a comparison with the right values finds it" in description(specimen)
+    assert "a comparison with the right values finds it" in describe(specimen.name)
     with pytest.raises(ValueError, match="only a comparison with the right values"):
         find(specimen)
-
-
-def test_examine_gives_the_mistakes() -> None:
-    assert examine(SPECIMENS["sub-sign-forgotten"])[0].name == "sign"
 
 
 # --- no false alarm ---------------------------------------------------------------------------------------------------

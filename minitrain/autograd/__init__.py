@@ -9,6 +9,7 @@ from minitrain.diagnosis.anomaly_report import AnomalyError
 from minitrain.diagnosis.autopsy import Mistake, autopsy
 from minitrain.diagnosis.gradcheck import check_gradients, gradcheck
 from minitrain.diagnosis.gradcheck_report import GradcheckError
+from minitrain.torchlike.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from minitrain.torchlike.not_offered import module_getattr
 
 __getattr__ = module_getattr(__name__)
@@ -23,10 +24,14 @@ __all__ = [
     "backward",
     "check_gradients",
     "detect_anomaly",
+    "enable_grad",
     "functional",
     "grad",
     "gradcheck",
+    "inference_mode",
     "is_anomaly_enabled",
+    "no_grad",
     "print_tape",
     "set_detect_anomaly",
+    "set_grad_enabled",
 ]

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from minitrain.cli import compare, data, doctor, gradcheck, learn, run, runs, train
 from minitrain.cli.parser import Parser, show_examples
+from minitrain.runs.config import ConfigError
 from minitrain.runs.interrupts import Interrupted, discard_output, end_at_once, ignore, stop_at_once
 from minitrain.runs.messages import one_line, say
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"minitrain: error: {one_line(str(error)) or type(error).__name__}")
         for note in getattr(error, "__notes__", ()):  # how to continue
             say(note)
-        return 2 if _is_usage(error) else 1
+        return 2 if isinstance(error, ConfigError) else 1
     finally:
         if argv is None:  # the process is about to end; an exception raised there would print a traceback
             end_at_once()
@@ -85,9 +86,3 @@ def _interrupted(error: KeyboardInterrupt) -> int:
         text += f"\n    {resume_command(error.run)}"
     say(f"minitrain: {text}")
     return 1 if unread else 128 + number
-
-
-def _is_usage(error: Exception) -> bool:
-    from minitrain.runs.config import ConfigError
-
-    return isinstance(error, ConfigError)

@@ -26,8 +26,8 @@ def add(commands: Commands) -> None:
         EXAMPLES,
         "0 if they agree, 1 if they differ",
     )
-    add_options(compare, "--dataset", "--data-dir", "--batch-size", "--lr", "--optimizer", "--momentum")
-    add_options(compare, "--weight-decay", "--hidden", "--seed", "--shuffle")
+    add_options(compare, "dataset", "data_dir", "batch_size", "lr", "optimizer", "momentum", "weight_decay")
+    add_options(compare, "hidden", "seed", "shuffle")
     compare.add_argument(
         "--steps", type=int, metavar="N", help="the number of updates (default: 10; with --drift: 500)"
     )
@@ -63,8 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = given_settings(arguments)
     config = configuration(given)
     require_torch("minitrain compare")
-    if arguments.json is not None:
-        check_writable(arguments.json, "--json")
+    check_writable(arguments.json, "--json")
     if arguments.drift:
         return _drift(arguments, config)
     if arguments.plot is not None:
@@ -88,8 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(result)
     if fault is not None:
         print(found)
-    if arguments.json is not None:
-        write_json(arguments.json, {"config": dataclasses.asdict(config), **result.as_dict()})
+    write_json(arguments.json, {"config": dataclasses.asdict(config), **result.as_dict()})
     return 0 if result.agrees else 1
 
 
@@ -106,6 +104,5 @@ def _drift(arguments: argparse.Namespace, config: Config) -> int:
     print(measured)
     if arguments.plot is not None:
         drift.plot_drift(measured, arguments.plot)
-    if arguments.json is not None:
-        write_json(arguments.json, measured.as_dict())
+    write_json(arguments.json, measured.as_dict())
     return 0

@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
         default="fashion-mnist",
         help="the data set to fetch or verify (default: fashion-mnist); show lists all",
     )
-    add_options(data, "--data-dir")
+    add_options(data, "data_dir")
 
 
 def run(arguments: argparse.Namespace) -> int:

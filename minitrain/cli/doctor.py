@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         EXAMPLES,
         "0 unless something is broken, 1 if it is",
     )
-    add_options(doctor, "--data-dir")
+    add_options(doctor, "data_dir")
 
 
 def run(arguments: argparse.Namespace) -> int:

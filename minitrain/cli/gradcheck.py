@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         EXAMPLES,
         "0 if all gradients are right, 1 if not",
     )
-    add_options(gradcheck, "--dataset", "--data-dir", "--batch-size", "--hidden", "--seed")
+    add_options(gradcheck, "dataset", "data_dir", "batch_size", "hidden", "seed")
     gradcheck.add_argument(
         "--mode",
         choices=["full", "directional"],

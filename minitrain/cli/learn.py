@@ -65,7 +65,7 @@ def add(commands: Commands) -> None:
     solution.add_argument("--spoil", action="store_true", help="print it before yours has passed")
     zoo = action(
         "zoo",
-        "diagnose all planted mistakes, and show what each is taken for",
+        "diagnose every planted mistake, and show the diagnoses",
         {"the table of all mistakes": "", "one of them, explained": "relu-mask-inverted"},
     )
     zoo.add_argument("name", nargs="?", metavar="NAME", help="explain this one (default: all, in a table)")

@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from minitrain.runs.config import Config, default_config
 
-# None has a default here, so that those left out get the data set's own, from default_config.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "--dataset": {"choices": ["fashion-mnist", "digits"], "help": "the data set (default: fashion-mnist)"},
-    "--data-dir": {
-        "metavar": "DIR",
-        "help": "the folder that holds FashionMNIST/raw (default: $MINITRAIN_DATA, or ./data)",
-    },
-    "--epochs": {"type": int, "metavar": "N", "help": "passes over the data in all (default: 10; digits: 30)"},
-    "--batch-size": {"type": int, "metavar": "N", "help": "samples per batch (default: 64; digits: 16)"},
-    "--lr": {"type": float, "metavar": "RATE", "help": "the learning rate (default: 1e-3; digits: 0.1)"},
-    "--optimizer": {
-        "choices": ["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta", "adamax", "nadam", "radam"],
-        "help": "the optimizer (default: sgd)",
-    },
-    "--momentum": {"type": float, "metavar": "M", "help": "the momentum of sgd and rmsprop (default: 0)"},
-    "--weight-decay": {"type": float, "metavar": "D", "help": "the factor of the L2 penalty (default: 0; adamw: 0.01)"},
-    "--hidden": {
-        "type": int,
-        "nargs": "*",
-        "metavar": "SIZE",
-        "help": "the sizes of the hidden layers (default: 512 512; digits: 64)",
-    },
-    "--seed": {"type": int, "metavar": "N", "help": "the seed of the weights and of the shuffling (default: 0)"},
-    "--shuffle": {
-        "action": argparse.BooleanOptionalAction,
-        "help": "shuffle the samples in each epoch (default: no; digits: yes)",
-    },
+# For each setting of a Config: what --help calls its value, and what it does. No option has a default here: those left
+# out get the data set's own, from default_config.
+HELP = {
+    "dataset": ("", "the data set (default: fashion-mnist)"),
+    "data_dir": ("DIR", "the folder that holds FashionMNIST/raw (default: $MINITRAIN_DATA, or ./data)"),
+    "epochs": ("N", "passes over the data in all (default: 10; digits: 30)"),
+    "batch_size": ("N", "samples per batch (default: 64; digits: 16)"),
+    "lr": ("RATE", "the learning rate (default: 1e-3; digits: 0.1)"),
+    "optimizer": ("", "the optimizer (default: sgd)"),
+    "momentum": ("M", "the momentum of sgd and rmsprop (default: 0)"),
+    "weight_decay": ("D", "the factor of the L2 penalty (default: 0; adamw: 0.01)"),
+    "hidden": ("SIZE", "the sizes of the hidden layers (default: 512 512; digits: 64)"),
+    "seed": ("N", "the seed of the weights and of the shuffling (default: 0)"),
+    "shuffle": ("", "shuffle the samples in each epoch (default: no; digits: yes)"),
+    "scheduler": ("", "how the learning rate changes during the training (default: none, it does not)"),
+    "step_size": ("N", "step: the epochs between two changes of the rate (default: 10)"),
+    "gamma": ("F", "step, exponential, plateau: the factor of the rate (default: 0.1; exponential: 0.9)"),
+    "patience": ("N", "plateau: the epochs without a lower test loss before the rate changes (default: 10)"),
+    "checkpoint_every": ("N", "also save every N steps (default: after each epoch only)"),
+    "on_nan": ("", "what to do at a nan or infinite loss (default: stop)"),
+    "backend": ("", "the library that computes (default: numpy)"),
+    "device": ("", "the device torch computes on (default: auto, the fastest available)"),
+    "compile": ("", "compile the model with torch.compile (default: no)"),
+    "precision": ("", "the precision of torch's matrix products (default: float32)"),
 }
 
 
-def add_options(command: argparse.ArgumentParser, *names: str) -> None:
-    """Add the shared options of these names to a command."""
-    for name in names:
-        command.add_argument(name, **OPTIONS[name])
+def add_options(command: argparse.ArgumentParser, *settings: str) -> None:
+    """Add the options of these settings of a Config to a command; their types and choices are Config's."""
+    kinds = get_type_hints(Config)
+    for name in settings:
+        kind, (metavar, text) = kinds[name], HELP[name]
+        if get_origin(kind) is Literal:
+            how: dict[str, Any] = {"choices": get_args(kind)}
+        elif get_origin(kind) is tuple:
+            how = {"metavar": metavar, "type": int, "nargs": "*"}
+        elif kind is bool:
+            how = {"action": argparse.BooleanOptionalAction}
+        else:
+            how = {"metavar": metavar, "type": kind if kind in (int, float) else str}
+        command.add_argument(f"--{name.replace('_', '-')}", help=text, **how)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
     how.add_argument("--check", action="store_true", help="do not run it; list the names that are not offered")
     how.add_argument("--compare", action="store_true", help="run it on torch and on minitrain, and compare the output")
     how.add_argument("--on", choices=["minitrain", "torch"], default="minitrain", help="run it on torch itself instead")
-    command.add_argument("--threads", type=int, help="with --compare, the threads of each side (all CPUs)")
+    command.add_argument("--threads", type=int, help="with --compare: the threads of each side (default: all CPUs)")
     command.add_argument("program", type=Path, help="the program's file")
     command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
 

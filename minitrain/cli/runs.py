@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.messages import say
@@ -28,39 +29,29 @@ DATA_DIR = "the folder that holds FashionMNIST/raw (default: where it was when t
 
 def add(commands: Commands) -> None:
     """Add the four commands."""
-    evaluate = add_command(commands, "evaluate", run_evaluate, "test a trained model, class by class", EVALUATE)
-    evaluate.add_argument("directory", metavar="RUN", help="the run's directory")
+
+    def on_run(*command: Any) -> argparse.ArgumentParser:
+        added = add_command(commands, *command)
+        added.add_argument("directory", metavar="RUN", help="the run's directory")
+        return added
+
+    evaluate = on_run("evaluate", run_evaluate, "test a trained model, class by class", EVALUATE)
     evaluate.add_argument("--data-dir", metavar="DIR", help=DATA_DIR)
     evaluate.add_argument("--json", metavar="FILE", help="write all the figures to this file")
 
-    predict = add_command(
-        commands,
-        "predict",
-        run_predict,
-        "classify pictures with a trained model",
-        PREDICT,
-        "0 if all pictures could be read, 1 if not",
-    )
-    predict.add_argument("directory", metavar="RUN", help="the run's directory")
+    status = "0 if all pictures could be read, 1 if not"
+    predict = on_run("predict", run_predict, "classify pictures with a trained model", PREDICT, status)
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="a PNG, JPEG, GIF, BMP or WEBP file")
     predict.add_argument(
         "--invert", action="store_true", help="for pictures that are dark on white (training images: light on black)"
     )
 
-    export = add_command(commands, "export", run_export, "write trained weights for torch", EXPORT)
-    export.add_argument("directory", metavar="RUN", help="the run's directory")
+    export = on_run("export", run_export, "write trained weights for torch", EXPORT)
     export.add_argument("file", metavar="FILE", help="the file to write, such as model.safetensors")
     export.add_argument("--force", action="store_true", help="replace an existing file")
 
-    verify = add_command(
-        commands,
-        "verify",
-        run_verify,
-        "repeat a part of a run and compare every bit",
-        VERIFY,
-        "0 if every bit is the same, 1 if not",
-    )
-    verify.add_argument("directory", metavar="RUN", help="the run's directory")
+    status = "0 if every bit is the same, 1 if not"
+    verify = on_run("verify", run_verify, "repeat a part of a run and compare every bit", VERIFY, status)
     verify.add_argument(
         "--from-start", action="store_true", help="repeat the whole run (default: between the last two checkpoints)"
     )
@@ -72,12 +63,10 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from minitrain.runs.evaluate import evaluate
     from minitrain.runs.output_file import check_writable, write_json
 
-    if arguments.json is not None:
-        check_writable(arguments.json, "--json")
+    check_writable(arguments.json, "--json")
     evaluation = evaluate(arguments.directory, arguments.data_dir)
     print(evaluation)
-    if arguments.json is not None:
-        write_json(arguments.json, {"run": arguments.directory, **evaluation.as_dict()})
+    write_json(arguments.json, {"run": arguments.directory, **evaluation.as_dict()})
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from minitrain.cli.options import OPTIONS, add_options, configuration, given_settings
+from minitrain.cli.options import HELP, add_options, configuration, given_settings
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import ConfigError
 from minitrain.runs.messages import say
@@ -20,51 +20,11 @@ EXAMPLES = {
 def add(commands: Commands) -> None:
     """Add the command."""
     train = add_command(commands, "train", run, "train the built-in model and print the tutorial's log", EXAMPLES)
-    add_options(train, *OPTIONS)
-    train.add_argument(
-        "--scheduler",
-        choices=["none", "step", "exponential", "cosine", "onecycle", "plateau"],
-        help="how the learning rate changes during the training (default: none, it does not)",
-    )
-    train.add_argument(
-        "--step-size", type=int, metavar="N", help="step: the epochs between two changes of the rate (default: 10)"
-    )
-    train.add_argument(
-        "--gamma",
-        type=float,
-        metavar="F",
-        help="step, exponential, plateau: the factor of the rate (default: 0.1; exponential: 0.9)",
-    )
-    train.add_argument(
-        "--patience",
-        type=int,
-        metavar="N",
-        help="plateau: the epochs without a lower test loss before the rate changes (default: 10)",
-    )
+    add_options(train, *HELP)
     train.add_argument("--out", metavar="DIR", help="the run's directory (default: runs/<dataset>-<n>)")
-    train.add_argument(
-        "--checkpoint-every", type=int, metavar="N", help="also save every N steps (default: after each epoch only)"
-    )
     train.add_argument("--resume", metavar="RUN", help="resume the run in this directory, or from this checkpoint")
     train.add_argument(
         "--override", action="store_true", help="with --resume: change --lr, --momentum, --weight-decay or --precision"
-    )
-    train.add_argument(
-        "--on-nan", choices=["stop", "continue"], help="what to do at a nan or infinite loss (default: stop)"
-    )
-    train.add_argument("--backend", choices=["numpy", "torch"], help="the library that computes (default: numpy)")
-    train.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda", "mps"],
-        help="the device torch computes on (default: auto, the fastest available)",
-    )
-    train.add_argument(
-        "--compile", action=argparse.BooleanOptionalAction, help="compile the model with torch.compile (default: no)"
-    )
-    train.add_argument(
-        "--precision",
-        choices=["float32", "tf32", "bf16"],
-        help="the precision of torch's matrix products (default: float32)",
     )
 
 

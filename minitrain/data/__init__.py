@@ -1,6 +1,6 @@
 """Data sets, and the DataLoader that gives their batches: the beginner's part of torch.utils.data and torchvision."""
 
-from minitrain.data import datasets, transforms
+from minitrain.data import datasets, io, transforms, utils
 from minitrain.data.collate import default_collate, default_convert
 from minitrain.data.dataset import Dataset, IterableDataset, Subset, TensorDataset, random_split
 from minitrain.data.datasets import DataError
@@ -16,6 +16,9 @@ from minitrain.data.sampler import (
 )
 from minitrain.data.transforms import Compose, Lambda, Normalize, ToTensor
 from minitrain.data.workers import get_worker_info
+from minitrain.torchlike.not_offered import module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = [
     "BatchSampler",
@@ -41,6 +44,8 @@ __all__ = [
     "default_collate",
     "default_convert",
     "get_worker_info",
+    "io",
     "random_split",
     "transforms",
+    "utils",
 ]

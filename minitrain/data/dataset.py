@@ -73,11 +73,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return len(self.tensors[0].array)
 
     def collated_batch(self, indices: list[int]) -> list[Tensor] | None:
-        index = batch_index(indices, len(self))
-        if index is None:
-            return None
-        batch = [wrap(np.array(each.array[index], order="C")) for each in self.tensors if not each.requires_grad]
-        return batch if len(batch) == len(self.tensors) else None  # gradients flow back through the samples
+        if (index := batch_index(indices, len(self))) is None or True in [each.requires_grad for each in self.tensors]:
+            return None  # gradients flow back through samples alone
+        return [wrap(np.array(each.array[index], order="C")) for each in self.tensors]
 
 
 class Subset(Dataset[T_co]):
@@ -110,7 +108,8 @@ class Subset(Dataset[T_co]):
         return len(self.indices)
 
     def collated_batch(self, indices: list[int]) -> Any:
-        return fetch_collated(self.dataset, [self.indices[i] for i in indices])
+        whole: Any = self.dataset
+        return whole.collated_batch([self.indices[i] for i in indices]) if collates(whole) else None
 
 
 def random_split(
@@ -164,18 +163,18 @@ def fetch_samples(dataset: Any, indices: Iterable[int]) -> list[Any]:
     return [dataset[index] for index in indices]
 
 
-def fetch_collated(dataset: Any, indices: Sequence[int]) -> Any:
-    """The whole batch from `dataset.collated_batch`, or None if it must be collated from samples.
+def collates(dataset: Any) -> bool:
+    """Whether `dataset.collated_batch` may stand for its samples, collated.
 
-    `collated_batch` counts only if no class nearer to the object defines how to get a sample. So a subclass with a
-    `__getitem__` of its own is not bypassed, nor is a wrapper that forwards unknown attributes.
+    It may if no class nearer to the object defines how to get a sample. So a subclass with a `__getitem__` of its own
+    is not bypassed, nor is a wrapper that forwards unknown attributes.
     """
     for cls in type(dataset).__mro__:
         if "collated_batch" in vars(cls):
-            return dataset.collated_batch(indices) if isinstance(indices, list) else None
+            return True
         if "__getitem__" in vars(cls) or "__getitems__" in vars(cls):
-            break
-    return None
+            return False
+    return False
 
 
 def batch_index(indices: list[int], length: int) -> slice | list[int] | None:

@@ -13,13 +13,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minitrain.data import checksums, downloads
+from minitrain.data import checksums
 from minitrain.data.checksums import COLLECTIONS, DIGITS, FASHION_MNIST, Collection, File, Files
 from minitrain.data.dataset import Dataset, batch_index
-from minitrain.data.downloads import Progress, Status, StrPath, data_root
-from minitrain.data.formats import DataError, read_digits, read_idx
+from minitrain.data.downloads import Status, StrPath, data_root, fetch, load, raw_folder, status, verify
+from minitrain.data.formats import DataError, read_cifar_file, read_digits, read_idx, read_idx_file
 from minitrain.data.transforms import ToTensor, to_unit_range
 from minitrain.tensor import Tensor, wrap
+from minitrain.torchlike.not_offered import ChecksKeywords, module_getattr
+
+__getattr__ = module_getattr(__name__)
 
 __all__ = [
     "CIFAR10",
@@ -52,7 +55,7 @@ Transform = Callable[[Any], Any]
 # --- what they have in common ----------------------------------------------------------------------------------
 
 
-class VisionDataset(Dataset[tuple[Any, Any]]):
+class VisionDataset(ChecksKeywords, Dataset[tuple[Any, Any]]):
     """Images and their labels in memory.
 
     `dataset[i]` is (image, label). The image is a uint8 ndarray of shape (H, W), or (H, W, 3) if it is coloured, or
@@ -160,10 +163,45 @@ def _labels_at(targets: Any, index: slice | list[int]) -> Any:
     return targets.array[index].copy()
 
 
+class _OfKnownFiles(VisionDataset):
+    """A data set whose files' exact content is known. collection: None if the images are part of the package."""
+
+    collection: ClassVar[Collection | None] = None
+    mirrors: ClassVar[Sequence[str]] = ()
+
+    def __init__(
+        self,
+        root: StrPath | None = None,
+        train: bool = True,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        download: bool = False,
+    ) -> None:
+        super().__init__(None if self.collection is None else data_root(root), None, transform, target_transform)
+        self.train = train
+        if download and self.collection is not None:
+            fetch(self.root, of=self.collection._replace(mirrors=self.mirrors), progress=sys.stderr.isatty())
+        self.data, self.targets = self._load()
+
+    def _load(self) -> tuple[Any, Any]:
+        """All images and all labels of the chosen part. Raises DataError if a file is not the original."""
+        raise NotImplementedError
+
+
 # --- MNIST and its relatives -----------------------------------------------------------------------------------
 
 
-class MNIST(VisionDataset):
+def _renamed(old: str, new: str) -> Any:
+    """A property under torchvision's old name, with its warning."""
+
+    def value(dataset: VisionDataset) -> Any:
+        warnings.warn(f"{old} has been renamed {new}", stacklevel=2)
+        return getattr(dataset, new)
+
+    return property(value)
+
+
+class MNIST(_OfKnownFiles):
     """28x28 images of handwritten digits in ten classes: 60,000 for training and 10,000 for testing.
 
     `dataset[i]` is (image, label): see VisionDataset. `data` is the uint8 Tensor (N, 28, 28) of all images, `targets`
@@ -191,47 +229,18 @@ class MNIST(VisionDataset):
         *("5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine"),
     ]
 
-    def __init__(
-        self,
-        root: StrPath | None = None,
-        train: bool = True,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        download: bool = False,
-    ) -> None:
-        super().__init__(data_root(root), None, transform, target_transform)
-        self.train = train
-        if download:
-            of = self.collection._replace(mirrors=self.mirrors)
-            fetch(self.root, of=of, progress=sys.stderr.isatty())
-        images, labels = downloads.load_images_and_labels(self.collection, self.root, train)
-        self.data = wrap(images)
-        self.targets = wrap(labels.astype(np.int64))
+    def _load(self) -> tuple[Tensor, Tensor]:
+        files = self.collection.files[:2] if self.train else self.collection.files[2:]
+        images, labels = (load(self.collection, self.root, forms, read_idx_file) for forms in files)
+        return wrap(images), wrap(labels.astype(np.int64))
 
     @property
     def raw_folder(self) -> str:
         """The folder that contains the files."""
-        return downloads.folder_of(self.collection, self.root)
+        return raw_folder(self.root, self.collection)
 
-    @property
-    def train_data(self) -> Any:
-        return self._renamed("train_data", "data")
-
-    @property
-    def test_data(self) -> Any:
-        return self._renamed("test_data", "data")
-
-    @property
-    def train_labels(self) -> Any:
-        return self._renamed("train_labels", "targets")
-
-    @property
-    def test_labels(self) -> Any:
-        return self._renamed("test_labels", "targets")
-
-    def _renamed(self, old: str, new: str) -> Any:
-        warnings.warn(f"{old} has been renamed {new}", stacklevel=3)
-        return getattr(self, new)
+    train_data, test_data = _renamed("train_data", "data"), _renamed("test_data", "data")
+    train_labels, test_labels = _renamed("train_labels", "targets"), _renamed("test_labels", "targets")
 
 
 class FashionMNIST(MNIST):
@@ -270,7 +279,7 @@ class KMNIST(MNIST):
 # --- CIFAR-10 --------------------------------------------------------------------------------------------------
 
 
-class CIFAR10(VisionDataset):
+class CIFAR10(_OfKnownFiles):
     """32x32 colour photographs in ten classes: 50,000 for training and 10,000 for testing.
 
     `dataset[i]` is (image, label): see VisionDataset. `data` is the uint8 ndarray (N, 32, 32, 3) of all images,
@@ -290,34 +299,24 @@ class CIFAR10(VisionDataset):
     """
 
     collection: ClassVar[Collection] = checksums.CIFAR10
+    mirrors: ClassVar[Sequence[str]] = collection.mirrors
     base_folder: ClassVar[str] = collection.folder
     classes: Sequence[str] = [
         *("airplane", "automobile", "bird", "cat", "deer"),
         *("dog", "frog", "horse", "ship", "truck"),
     ]
 
-    def __init__(
-        self,
-        root: StrPath | None = None,
-        train: bool = True,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        download: bool = False,
-    ) -> None:
-        super().__init__(data_root(root), None, transform, target_transform)
-        self.train = train
-        if download:
-            fetch(self.root, of=self.collection, progress=sys.stderr.isatty())
-        batches = downloads.load_batches(self.collection, self.root, train)
+    def _load(self) -> tuple[Any, list[int]]:
+        files = self.collection.files[:-1] if self.train else self.collection.files[-1:]
+        batches = [load(self.collection, self.root, forms, read_cifar_file) for forms in files]
         rows = np.concatenate([images for images, _ in batches])  # (N, 3072): all red, then green, then blue pixels
-        self.data = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        self.targets = [label for _, labels in batches for label in labels]
+        return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), [label for _, labels in batches for label in labels]
 
 
 # --- Digits ----------------------------------------------------------------------------------------------------
 
 
-class Digits(VisionDataset):
+class Digits(_OfKnownFiles):
     """8x8 images of handwritten digits, part of the package: 1,500 for training and 297 for testing.
 
     All else is as in MNIST. The source's pixels range from 0 to 16. Here they are value * 255 / 16,
@@ -335,60 +334,10 @@ class Digits(VisionDataset):
 
     classes: Sequence[str] = list("0123456789")
 
-    def __init__(
-        self,
-        root: StrPath | None = None,
-        train: bool = True,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        download: bool = False,
-    ) -> None:
+    def _load(self) -> tuple[Tensor, Tensor]:
         from importlib import resources
 
-        super().__init__(None, None, transform, target_transform)
-        self.train = train
         images, labels = read_digits(resources.files("minitrain.data").joinpath(DIGITS.name))
         order = np.random.RandomState(0).permutation(len(images))
-        chosen = order[:1500] if train else order[1500:]
-        self.data = wrap(np.rint(images[chosen] * (255 / 16)).astype(np.uint8))
-        self.targets = wrap(labels[chosen].astype(np.int64))
-
-
-# --- the files -------------------------------------------------------------------------------------------------
-
-
-def raw_folder(root: StrPath | None = None, of: Collection = FASHION_MNIST) -> str:
-    """The folder for the collection's files, the same as torchvision's."""
-    return downloads.folder_of(of, root)
-
-
-def status(root: StrPath | None = None, of: Collection = FASHION_MNIST) -> list[Status]:
-    """Check each file of the collection, checksum included: the .gz file, or the unpacked one if there is no .gz."""
-    return downloads.examine(of, root)
-
-
-def verify(root: StrPath | None = None, of: Collection = FASHION_MNIST) -> None:
-    """Raise a DataError for the first file that is missing, or whose content is not the original."""
-    for forms in of.files:
-        downloads.check(of, root, forms)
-
-
-def fetch(
-    root: StrPath | None = None,
-    of: Collection = FASHION_MNIST,
-    *,
-    progress: Progress = False,
-    timeout: float = 30.0,
-) -> None:
-    """Download missing files, and replace files that are damaged or swapped.
-
-    Args:
-        root: as in MNIST.
-        of: the collection of files, one of COLLECTIONS. Its mirrors are tried one after the other.
-        progress: called with a file's name and size; returns a progress bar with tqdm's methods. True for pooch's bars.
-        timeout: how many seconds to wait for a silent mirror.
-
-    Raises:
-        DataError: no mirror sent the original file, or the folder cannot be written.
-    """
-    downloads.download(of, root, progress, timeout)
+        chosen = order[:1500] if self.train else order[1500:]
+        return wrap(np.rint(images[chosen] * (255 / 16)).astype(np.uint8)), wrap(labels[chosen].astype(np.int64))

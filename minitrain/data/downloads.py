@@ -1,4 +1,4 @@
-"""Checks the data sets' files against their checksums, and downloads them: no wrong file is taken for a right one.
+"""Checks the data sets' files against their checksums, and downloads them; a wrong file is never accepted.
 
 If a file is missing, truncated, damaged or swapped with another, a DataError names the file, what was expected, what
 was found, and the remedy.
@@ -10,11 +10,8 @@ import stat
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from minitrain.data.checksums import COLLECTIONS, Collection, File
-from minitrain.data.formats import DataError, read_cifar_file, read_idx_file
+from minitrain.data.checksums import COLLECTIONS, FASHION_MNIST, Collection, File
+from minitrain.data.formats import DataError, read_idx_file
 
 # hashlib, tarfile and pooch are imported in the functions that need them, so that `import minitrain` stays fast.
 
@@ -36,7 +33,7 @@ def data_root(root: StrPath | None = None) -> str:
     return os.path.expanduser(root if root is not None else os.environ.get("MINITRAIN_DATA") or "data")
 
 
-def folder_of(of: Collection, root: StrPath | None) -> str:
+def raw_folder(root: StrPath | None = None, of: Collection = FASHION_MNIST) -> str:
     """The folder for the collection's files, the same as torchvision's."""
     return os.path.join(data_root(root), *of.folder.split("/"))
 
@@ -44,9 +41,15 @@ def folder_of(of: Collection, root: StrPath | None) -> str:
 # --- checking --------------------------------------------------------------------------------------------------
 
 
-def examine(of: Collection, root: StrPath | None) -> list[Status]:
-    """Check each file of the collection, checksum included."""
+def status(root: StrPath | None = None, of: Collection = FASHION_MNIST) -> list[Status]:
+    """Check each file of the collection, checksum included: the .gz file, or the unpacked one if there is no .gz."""
     return [_examine(*_locate(of, root, forms), of) for forms in of.files]
+
+
+def verify(root: StrPath | None = None, of: Collection = FASHION_MNIST) -> None:
+    """Raise a DataError for the first file that is missing, or whose content is not the original."""
+    for forms in of.files:
+        check(of, root, forms)
 
 
 def check(of: Collection, root: StrPath | None, forms: tuple[File, ...]) -> tuple[str, File]:
@@ -54,25 +57,18 @@ def check(of: Collection, root: StrPath | None, forms: tuple[File, ...]) -> tupl
     path, file, _, fault = _examine(*_locate(of, root, forms), of)
     if fault is not None:
         algorithm, checksum = file.checksum
+        name = next(name for name, each in COLLECTIONS.items() if each.title == of.title)
+        chosen = "" if of.title == FASHION_MNIST.title else f" --dataset {name}"
         raise DataError(
             f"{path}: expected {of.title}'s {file.name} ({file.size:,} bytes, {algorithm} {checksum[:16]}...), "
             f"found {fault}. Name the folder that has it (--data-dir, MINITRAIN_DATA), or download it with "
-            f"`{_fetch_command(of)}` (in a program, download=True). {_by_hand(of, root)}"
+            f"`minitrain data fetch{chosen}` (in a program, download=True). {_by_hand(of, root)}"
         )
     return path, file
 
 
-def load_images_and_labels(of: Collection, root: StrPath | None, train: bool) -> list[npt.NDArray[np.uint8]]:
-    """The arrays in the two IDX files of one part. Raises DataError if their content is not the original."""
-    return [_load(of, root, forms, read_idx_file) for forms in (of.files[:2] if train else of.files[2:])]
-
-
-def load_batches(of: Collection, root: StrPath | None, train: bool) -> list[tuple[npt.NDArray[np.uint8], list[int]]]:
-    """Images and labels in each CIFAR file of one part. Raises DataError if their content is not the original."""
-    return [_load(of, root, forms, read_cifar_file) for forms in (of.files[:-1] if train else of.files[-1:])]
-
-
-def _load(of: Collection, root: StrPath | None, forms: tuple[File, ...], read: Callable[[str, File], Any]) -> Any:
+def load(of: Collection, root: StrPath | None, forms: tuple[File, ...], read: Callable[[str, File], Any]) -> Any:
+    """The content of a file, read by a function of its path and form. Raises DataError if it is not the original."""
     path, file = check(of, root, forms)
     try:
         return read(path, file)
@@ -82,21 +78,16 @@ def _load(of: Collection, root: StrPath | None, forms: tuple[File, ...], read: C
 
 def _locate(of: Collection, root: StrPath | None, forms: tuple[File, ...]) -> tuple[str, File]:
     """Where a file is, and in which form: the first form that exists, else the one to download."""
-    paths = [(os.path.join(folder_of(of, root), file.name), file) for file in forms]
+    paths = [(os.path.join(raw_folder(root, of), file.name), file) for file in forms]
     return next((each for each in paths if os.path.exists(each[0])), paths[0])
 
 
 def _by_hand(of: Collection, root: StrPath | None) -> str:
     names = ", ".join(forms[0].name for forms in of.files)
-    put = f"put {names} into {folder_of(of, root)}"
+    put = f"put {names} into {raw_folder(root, of)}"
     if of.archive is not None:
         put = f"unpack {of.archive.name}, from {of.mirrors[0]}, in {data_root(root)}"
     return f"By hand: {put}. The digits (datasets.Digits, or --dataset digits) need neither files nor a network."
-
-
-def _fetch_command(of: Collection) -> str:
-    names = [name for name, each in COLLECTIONS.items() if each.title == of.title]
-    return f"minitrain data fetch{f' --dataset {names[0]}' if names[0] != 'fashion-mnist' else ''}"
 
 
 def _examine(path: str, file: File, of: Collection) -> Status:
@@ -151,17 +142,32 @@ def _digest(path: str, algorithm: str) -> str:
 # --- downloading -----------------------------------------------------------------------------------------------
 
 
-def download(of: Collection, root: StrPath | None, progress: Progress, timeout: float) -> None:
+def fetch(
+    root: StrPath | None = None,
+    of: Collection = FASHION_MNIST,
+    *,
+    progress: Progress = False,
+    timeout: float = 30.0,
+) -> None:
     """Download missing files, and replace files that are damaged or swapped.
 
     A file is written under a .part name, verified, and only then renamed. If anything fails on the way, the old file
     is still in place.
+
+    Args:
+        root: as in MNIST.
+        of: the collection of files, one of COLLECTIONS. Its mirrors are tried one after the other.
+        progress: called with a file's name and size; returns a progress bar with tqdm's methods. True for pooch's bars.
+        timeout: how many seconds to wait for a silent mirror.
+
+    Raises:
+        DataError: no mirror sent the original file, or the folder cannot be written.
     """
     faults = [(forms[0], _examine(*_locate(of, root, forms), of).fault) for forms in of.files]
     missing = [(file, fault) for file, fault in faults if fault is not None]
     if of.archive is None:
         for file, fault in missing:
-            _download_file(of, root, folder_of(of, root), file, fault, progress, timeout)
+            _download_file(of, root, raw_folder(root, of), file, fault, progress, timeout)
     elif missing:
         archive = os.path.join(data_root(root), of.archive.name)
         damage = _examine(archive, of.archive, of).fault
@@ -204,7 +210,7 @@ def _unpack(of: Collection, root: StrPath | None, archive: str, files: list[File
     import shutil
     import tarfile
 
-    folder = folder_of(of, root)
+    folder = raw_folder(root, of)
     with tarfile.open(archive) as tar:
         for file in files:
             with _written_aside(folder, file) as part:

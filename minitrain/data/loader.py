@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minitrain.data.collate import default_collate
-from minitrain.data.dataset import IterableDataset, T_co, fetch_collated, fetch_samples
+from minitrain.data.dataset import IterableDataset, T_co, fetch_samples
 from minitrain.data.loader_base import LoaderBase
 from minitrain.data.position import Pass, PassIndices, iterate
 from minitrain.data.workers import start_pass
@@ -39,9 +39,8 @@ class DataLoader(LoaderBase[T_co]):
     """
 
     def __iter__(self) -> Iterator[Any]:
-        """Begin a pass: each `next()` takes the next indices and fetches their batch."""
-        indices = self.indices()
-        return start_pass(self, indices, self._base_seed) if self.num_workers else Pass(self, indices)
+        """Begin a pass. Each `next()` of a Pass (position.py) is `self._fetch(next(indices))`."""
+        return start_pass(self, self.indices()) if self.num_workers else Pass(self, self.indices())
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -52,19 +51,22 @@ class DataLoader(LoaderBase[T_co]):
 
         It makes the same random draws as a pass over the batches, so either can replace the other.
         """
-        if not self._position.resumes:
-            self._position.latest = PassIndices(iterate(self._index_source))
-            if not self._workers:  # those of the last pass keep their seeds
-                self._base_seed = random.random_int64(generator=self.generator)  # for workers, drawn even without any
-        self._position.resumes = False
+        if self._position.resumes:
+            self._position.resumes = False
+            return self._position.latest
+        self._position.latest = PassIndices(iterate(self._index_source))
+        if not self._workers:  # torch draws this even without workers: all later random numbers depend on it
+            self._position.base_seed = random.random_int64(generator=self.generator)
         return self._position.latest
 
     def _fetch(self, indices: Any) -> Any:
         """The batch of these indices; without batches, the sample at this index."""
+        # Some data sets fetch a whole batch at once, with the same result as the samples collated.
+        at_once = self._collates and self.collate_fn is default_collate and isinstance(indices, list)
+        if at_once and (batch := self.dataset.collated_batch(indices)) is not None:
+            return batch
         if isinstance(self.dataset, IterableDataset):
             return self.collate_fn(indices)  # they are the samples themselves
         if self.batch_sampler is None:
             return self.collate_fn(self.dataset[indices])
-        # Some data sets fetch a whole batch at once, with the same result as the samples collated.
-        batch = fetch_collated(self.dataset, indices) if self.collate_fn is default_collate else None
-        return self.collate_fn(fetch_samples(self.dataset, indices)) if batch is None else batch
+        return self.collate_fn(fetch_samples(self.dataset, indices))

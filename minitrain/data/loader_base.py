@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic
 
 from minitrain.data.collate import default_collate, default_convert
-from minitrain.data.dataset import Dataset, IterableDataset, T_co
+from minitrain.data.dataset import Dataset, IterableDataset, T_co, collates
 from minitrain.data.position import (
     PassIndices,
     Position,
@@ -21,12 +21,13 @@ from minitrain.data.position import (
 from minitrain.data.sampler import BatchSampler, RandomSampler, SampleStream, SequentialSampler
 from minitrain.tensor import wrap
 from minitrain.torchlike import random
+from minitrain.torchlike.not_offered import ChecksKeywords
 from minitrain.torchlike.random import Generator
 
 _FIXED = ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last", "persistent_workers")
 
 
-class LoaderBase(Generic[T_co]):
+class LoaderBase(ChecksKeywords, Generic[T_co]):
     """A DataLoader's arguments, and its position: the latest pass, which can be saved and resumed."""
 
     dataset: Any
@@ -110,8 +111,8 @@ class LoaderBase(Generic[T_co]):
         self.in_order = in_order
         self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
         self._index_source = sampler if batch_sampler is None else batch_sampler
+        self._collates = collates(dataset)
         self._position = Position(_no_pass())
-        self._base_seed = 0
         self._workers: list[Any] | None = None  # those that are kept for the next pass
 
     def __setattr__(self, name: str, value: Any) -> None:

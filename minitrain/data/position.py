@@ -4,6 +4,7 @@ A state contains only types that `minitrain.save` can write. It may come from a 
 so loading checks all of it before anything changes.
 """
 
+import functools
 import itertools
 import operator
 import zlib
@@ -42,6 +43,9 @@ class Pass(Iterator[Any]):
             raise RuntimeError("the data set or the collate_fn raised StopIteration") from error
 
 
+_END = object()
+
+
 @dataclass(eq=False)
 class PassIndices(Iterator[Any]):
     """The indices of one pass. The loader keeps those of its latest pass, to save their position."""
@@ -52,14 +56,10 @@ class PassIndices(Iterator[Any]):
     exhausted: bool = False
 
     def __next__(self) -> Any:
-        if self.again is not None:
-            self.last, self.again = self.again, None
-            return self.last
-        try:
-            self.last = next(self.iterator)
-        except StopIteration:
+        self.last, self.again = next(self.iterator, _END) if self.again is None else self.again, None
+        if self.last is _END:
             self.exhausted, self.iterator = True, iter(())  # frees the order
-            raise
+            raise StopIteration
         return self.last
 
 
@@ -69,6 +69,7 @@ class Position:
 
     latest: PassIndices
     resumes: bool = False
+    base_seed: int = 0  # of the latest pass; workers seed their random streams with it
 
 
 # --- the samplers' iterators -----------------------------------------------------------------------------------
@@ -206,11 +207,13 @@ class BatchOrder(Iterator[list[Any]]):
     """A BatchSampler's lists of indices: `while batch := [*islice(indices, batch_size)]: yield batch`."""
 
     sampler: Any
-    indices: Iterator[Any] | None = None  # created for the first batch: the sampler must draw after the base seed
+
+    @functools.cached_property
+    def indices(self) -> Iterator[Any]:
+        """The sampler's; begun with the first batch, since the sampler must draw after the base seed."""
+        return iterate(self.sampler.sampler)
 
     def __next__(self) -> list[Any]:
-        if self.indices is None:
-            self.indices = iterate(self.sampler.sampler)
         size = self.sampler.batch_size
         batch = self.indices.take(size) if isinstance(self.indices, Order) else [*itertools.islice(self.indices, size)]
         if not batch or (len(batch) < size and self.sampler.drop_last):
@@ -221,13 +224,14 @@ class BatchOrder(Iterator[list[Any]]):
         return {"batch_size": self.sampler.batch_size, "drop_last": self.sampler.drop_last}
 
     def state_dict(self) -> dict[str, Any]:
-        begun = self.indices is not None
+        begun = "indices" in vars(self)
         return {**self._identity(), "indices": saved_iterator(self.indices, self.sampler.sampler) if begun else None}
 
     def load_state_dict(self, state: Any) -> None:
         check_state(state, self._identity(), "indices")
-        begun = state["indices"] is not None
-        self.indices = restored_iterator(state["indices"], self.sampler.sampler) if begun else None
+        vars(self).pop("indices", None)
+        if state["indices"] is not None:
+            self.indices = restored_iterator(state["indices"], self.sampler.sampler)
 
 
 # --- saving and restoring --------------------------------------------------------------------------------------

@@ -116,13 +116,14 @@ class StreamPass(Pass):
         raise StopIteration
 
 
-def start_pass(loader: Any, indices: Iterator[Any], base_seed: int) -> Iterator[Any]:
+def start_pass(loader: Any, indices: Iterator[Any]) -> Iterator[Any]:
     """A pass over a loader with num_workers > 0. Persistent workers keep their random streams for the next pass."""
     warnings.warn(
         "DataLoader: num_workers > 0 starts no processes here. minitrain loads in this process; batches and random "
         "numbers are those of torch's workers. Pass num_workers=0 to silence this.",
         stacklevel=1,  # always this line, so that Python shows the warning once per process
     )
+    base_seed = loader._position.base_seed
     workers = loader._workers or [Worker(loader, number, base_seed) for number in range(loader.num_workers)]
     if loader.persistent_workers:
         loader._workers = workers

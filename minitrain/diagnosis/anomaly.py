@@ -24,7 +24,8 @@ class set_detect_anomaly:  # noqa: N801, torch's name
         if not isinstance(mode, bool):
             raise TypeError(f"set_detect_anomaly expects a mode of True or False, but got {mode!r}")
         self._previous = anomaly_mode.watcher
-        anomaly_mode.watcher = _new_detector(check_nan) if mode else None
+        journal = self._previous.journal if isinstance(self._previous, Detector) else Journal()
+        anomaly_mode.watcher = Detector(check_nan, journal) if mode else None
 
     def __enter__(self) -> None:
         pass
@@ -65,9 +66,3 @@ class detect_anomaly:  # noqa: N801, torch's name
 def is_anomaly_enabled() -> bool:
     """Whether detection is on in this thread."""
     return anomaly_mode.watcher is not None
-
-
-def _new_detector(check_nan: bool) -> Detector:
-    """A new Detector that continues the journal of the active one, if there is one."""
-    previous = anomaly_mode.watcher
-    return Detector(check_nan, previous.journal if isinstance(previous, Detector) else Journal())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -95,23 +95,44 @@ class Detector:
         held = f"the inputs{'' if all(all_finite(v.array) for v in floats) else ' there'} were finite"
         with np.errstate(all="ignore"):
             cause = causes.of_forward(call.function, values, options, y, index)
-        raise AnomalyError(
+        raise self._error(
+            f"Function '{call.function.__name__}' produced {count_words(y)} in forward: "
+            + ("the inputs were infinite, but not nan." if infinite else f"{held}."),
+            "forward",
+            call,
+            ("result", y),
+            index,
+            values,
+            entry=self._entry(call, infinite[0], inputs) if infinite else None,
+            cause=cause,
+        )
+
+    def _error(
+        self,
+        headline: str,
+        phase: Literal["forward", "backward"],
+        call: Call,
+        result: tuple[str, Array],
+        index: Index,
+        values: Mapping[str, Value],
+        **known: Any,
+    ) -> AnomalyError:
+        """The error for a result of this call, a name and an array that is nan or infinite at index."""
+        name, array = result
+        return AnomalyError(
             Anomaly(
-                headline=f"Function '{call.function.__name__}' produced {count_words(y)} in forward: "
-                + ("the inputs were infinite, but not nan." if infinite else f"{held}."),
-                phase="forward",
+                headline=headline,
+                phase=phase,
                 step=self.journal.updates + 1,
-                kind=kind_of(y[index]),
-                produced=True,
+                kind=kind_of(array[index]),
                 operation=call.function.__name__,
                 formula=formula_of(call.function),
-                result=("result", describe(y)),
+                result=(name, describe(array)),
                 index=index,
                 values=described(values),
                 layer=call.layer,
                 place=call.place,
-                entry=self._entry(call, infinite[0], inputs) if infinite else None,
-                cause=cause,
+                **{"produced": True, **known},
             )
         )
 
@@ -127,7 +148,7 @@ class Detector:
     def _value(self, name: str, x: Any) -> Value:
         """An input of a forward."""
         if isinstance(x, Tensor):
-            edge = x.grad_fn if x.grad_fn is not None else AccumulateGrad(x, x.array.shape, x.array.dtype)
+            edge = x.grad_fn if x.grad_fn is not None else AccumulateGrad(id(x), x, x.array.shape, x.array.dtype)
             return Value(name, x.array, *self._source(edge))
         return Value(name, np.asarray(x), "number", "a number")
 
@@ -187,26 +208,18 @@ class Detector:
                     continue  # an infinity that was passed on is reported once it produces a nan
                 what, produced = "It only passed them on; no operation produced them.", False
                 entry, remark = self._nan_came_in(node, call, values)
-            kind = kind_of(gradient[index])
-            returned = "nan" if kind == "nan" else "infinite"
-            raise AnomalyError(
-                Anomaly(
-                    headline=f"Function '{node.name()}' returned {returned} values in its {i}th output. {what}",
-                    phase="backward",
-                    step=self.journal.updates + 1,
-                    kind=kind,
-                    produced=produced,
-                    operation=node.function.__name__,
-                    formula=formula_of(node.function),
-                    result=(f"gradient of {call.inputs[i]}", describe(gradient)),
-                    index=index,
-                    values=described(values),
-                    layer=call.layer,
-                    place=call.place,
-                    entry=entry,
-                    remark=remark,
-                    cause=cause,
-                )
+            returned = "nan" if np.isnan(gradient[index]) else "infinite"
+            raise self._error(
+                f"Function '{node.name()}' returned {returned} values in its {i}th output. {what}",
+                "backward",
+                call,
+                (f"gradient of {call.inputs[i]}", gradient),
+                index,
+                values,
+                produced=produced,
+                entry=entry,
+                remark=remark,
+                cause=cause,
             )
 
     def _left_for_backward(self, node: Node, call: Call, grad: Array) -> dict[str, Value]:
@@ -245,28 +258,21 @@ class Detector:
         index = None if not self.check_nan or all_finite(total) else find_produced(total, [first, second], True)
         if index is None:
             return
-        call = edge._call if isinstance(edge, Node) and edge._call is not None else None
+        call = (isinstance(edge, Node) and edge._call) or Call(Function, ())
         result = f"the result of {edge.function.__name__}" if isinstance(edge, Node) else ""
         whose = result or self._source(edge)[1] or "a leaf"
-        terms = ((name, x) for name, x in (("the first", first), ("the second", second)))
-        values = {name: Value(name, x, "gradient") for name, x in terms}
-        raise AnomalyError(
-            Anomaly(
-                headline=f"Adding two gradients of {whose} produced {count_words(total)}.",
-                phase="backward",
-                step=self.journal.updates + 1,
-                kind=kind_of(total[index]),
-                produced=True,
-                operation="the sum of two gradients",
-                formula="",
-                result=("their sum", describe(total)),
-                index=index,
-                values=described(values),
-                layer=call.layer if call is not None else "",
-                place=call.place if call is not None else "",
-                cause=causes.of_sum(values, total),
-            )
+        terms = {"the first": first, "the second": second}
+        values = {name: Value(name, x, "gradient") for name, x in terms.items()}
+        error = self._error(
+            f"Adding two gradients of {whose} produced {count_words(total)}.",
+            "backward",
+            call,
+            ("their sum", total),
+            index,
+            values,
+            cause=causes.of_sum(values, total),
         )
+        raise AnomalyError(dataclasses.replace(error.anomaly, operation="the sum of two gradients", formula=""))
 
     # Update.
 
@@ -280,7 +286,10 @@ class Detector:
                 number += 1
                 if self.check_nan and param.grad is not None:
                     given = group["param_names"][i] if "param_names" in group else f"number {number}"
-                    state = {name: _copied(value) for name, value in optimizer.state.get(param, {}).items()}
+                    state = {
+                        name: wrap(x.array.copy(order="K")) if isinstance(x, Tensor) else x
+                        for name, x in optimizer.state.get(param, {}).items()
+                    }
                     name = self.journal.name(param) or given
                     self._before.append(_Before(param, name, options, param.array.copy(), state))
 
@@ -345,10 +354,6 @@ class Detector:
             remark=remark,
             cause=cause,
         )
-
-
-def _copied(value: Any) -> Any:
-    return wrap(value.array.copy(order="K")) if isinstance(value, Tensor) else value
 
 
 def _arrays(state: Mapping[str, Any]) -> dict[str, Array]:

@@ -86,7 +86,7 @@ class Call:
         return Entry(
             where=f"{number}({value.name}{source}) of {self.function.__name__}{layer}",
             value=describe(value.array) + (f"; the first at {list(first)}" if first else ""),
-            hint=CAME_IN[value.origin],
+            hint=CAME_IN.get(value.origin, ""),
             place=self.place,
         )
 
@@ -96,8 +96,6 @@ CAME_IN: dict[Origin, str] = {
     "result": "It was produced before detection was on. Put that code inside detect_anomaly(), too.",
     "outside": "No operation produced it. Check the data, or the constant, with x.isnan().any().",
     "number": "It is a constant in the program.",
-    "gradient": "",
-    "saved": "",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -185,13 +184,13 @@ def _walk(
 ) -> dict[AccumulateGrad, Array]:
     """tape.walk_back with one change: how two gradients are merged, or the order of the visits."""
     pending: dict[Any, Array] = {root: grad}
-    waiting = [(-root.sequence_nr, root)]
+    waiting = [root]
     while waiting:
-        _, node = heapq.heappop(waiting) if newest_first else waiting.pop(0)
+        node = max(waiting, key=lambda node: node.sequence_nr) if newest_first else waiting[0]
+        waiting.remove(node)
         if node not in pending:
             continue
-        grad = pending.pop(node)
-        for (edge, _), input_grad in zip(node.next_functions, node.input_gradients(grad), strict=True):
+        for (edge, _), input_grad in zip(node.next_functions, node.input_gradients(pending.pop(node)), strict=True):
             if edge is None or input_grad is None:
                 continue
             if edge in pending:
@@ -199,18 +198,14 @@ def _walk(
                 continue
             pending[edge] = input_grad
             if isinstance(edge, Node):
-                entry = (-edge.sequence_nr, edge)
-                if newest_first:
-                    heapq.heappush(waiting, entry)
-                else:
-                    waiting.append(entry)
+                waiting.append(edge)
     return {leaf: grad for leaf, grad in pending.items() if isinstance(leaf, AccumulateGrad)}
 
 
 def as_problem(
     func: Any, inputs: Any, options: Mapping[str, Any], loss_fn: Any, needs_input_grad: Sequence[bool] | None
 ) -> Problem:
-    """The Problem that func and inputs make. Raises ValueError or TypeError if they cannot be checked."""
+    """The Problem for func and inputs. Raises ValueError or TypeError if they cannot be checked."""
     inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     if hasattr(func, "forward") and hasattr(func, "backward"):
         floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]

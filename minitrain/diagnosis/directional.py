@@ -7,25 +7,19 @@ import math
 import numpy as np
 
 from minitrain.diagnosis.autopsy import autopsy
-from minitrain.diagnosis.checked_function import Problem
 from minitrain.diagnosis.entrywise import or_zeros
 from minitrain.diagnosis.finite_differences import STEPS, _Measured
-from minitrain.diagnosis.gradcheck_report import DIRECTIONS, InputCheck, Report, Worst
+from minitrain.diagnosis.gradcheck_report import DIRECTIONS, Report, Worst
 from minitrain.ops import Array
 
 SAMPLED = 64  # entries to measure one by one after a direction was found wrong
 
 
 def check_directions(
-    problem: Problem,
-    measured: _Measured,
-    report: Report,
-    gradients: list[Array | None],
-    row: Array,
-    random: np.random.RandomState,
+    measured: _Measured, report: Report, gradients: list[Array | None], row: Array, random: np.random.RandomState
 ) -> None:
     """Move each whole input in a few random directions, and compare how much the results change."""
-    for array, gradient, found in zip(problem.arrays, gradients, report.inputs, strict=True):
+    for array, gradient, found in zip(measured.problem.arrays, gradients, report.inputs, strict=True):
         if found.problem:
             continue
         analytic = or_zeros(gradient, array).reshape(-1).astype(np.float64)
@@ -45,7 +39,14 @@ def check_directions(
             else:
                 found.failing += 1
         if found.failing:
-            _sample(measured, found, array, analytic, row, random)
+            # Measure some entries one by one, so that the report can show one and the autopsy can examine them.
+            entries = np.sort(random.permutation(array.size)[:SAMPLED])
+            sampled, numeric = analytic[entries], measured.slopes(array, row, entries.tolist())
+            worst = int(np.argmax(np.abs(sampled - numeric)))
+            index = tuple(int(i) for i in np.unravel_index(entries[worst], array.shape))
+            found.worst = Worst(index, (), float(sampled[worst]), float(numeric[worst]))
+            found.analytic, found.numeric = sampled, numeric
+            found.mistakes = autopsy(sampled, numeric, sizes=measured.problem.sizes)
 
 
 def _along(measured: _Measured, array: Array, direction: Array, factor: float, row: Array) -> float:
@@ -53,20 +54,3 @@ def _along(measured: _Measured, array: Array, direction: Array, factor: float, r
     step = measured.step(0.0) * factor
     up, down, _ = measured.around(array.flat, slice(None), step * direction)
     return float((row @ up - row @ down) / (2 * step))
-
-
-def _sample(
-    measured: _Measured, found: InputCheck, array: Array, analytic: Array, row: Array, random: np.random.RandomState
-) -> None:
-    """Measure some entries one by one, so that the report can show one and the autopsy can examine them."""
-    entries = np.sort(random.permutation(array.size)[:SAMPLED])
-    numeric = np.empty(entries.size)
-    for i, j in enumerate(entries):
-        up, down, distance = measured.around(array.flat, int(j), measured.step(float(array.flat[j])))
-        numeric[i] = (row @ up - row @ down) / distance
-    sampled = analytic[entries]
-    worst = int(np.argmax(np.abs(sampled - numeric)))
-    index = tuple(int(i) for i in np.unravel_index(entries[worst], array.shape))
-    found.worst = Worst(index, (), float(sampled[worst]), float(numeric[worst]))
-    found.analytic, found.numeric = sampled, numeric
-    found.mistakes = autopsy(sampled, numeric, sizes=measured.sizes)

@@ -19,14 +19,10 @@ from minitrain.ops import Array
 LARGEST = 2**30  # bytes for a Jacobian
 
 
-def _within(a: Array, b: Array, atol: float, rtol: float) -> Any:
-    return np.abs(a - b) <= atol + rtol * np.abs(b)
-
-
 def _again(
     measured: _Measured, flat: Any, j: Any, analytic: Array, atol: float, rtol: float, pick: Any, edge: Array
 ) -> str:
-    """Measure an entry that disagrees again with other steps; returns right, kink, unmeasured or wrong.
+    """Measure a disagreeing entry again with other steps; returns right, kink, unmeasured or wrong.
 
     The two neighbouring steps that agree best give the derivative, and their difference gives its uncertainty.
     edge: the results for which the function is infinite or nan nearby; the gradient from there is nan (0 · inf).
@@ -80,15 +76,6 @@ def random_numbers(shape: tuple[int, ...], dtype: Any, random: np.random.RandomS
     return np.asarray(sizes, dtype)
 
 
-def _split(row: Array, like: Sequence[Array]) -> list[Array]:
-    """A row of numbers as arrays with the given arrays' shapes and dtypes."""
-    parts, begin = [], 0
-    for array in like:
-        parts.append(row[begin : begin + array.size].reshape(array.shape).astype(array.dtype, copy=False))
-        begin += array.size
-    return parts
-
-
 def _analytic(
     problem: Problem, report: Report, results: list[Array], columns: Sequence[Any], random: np.random.RandomState
 ) -> list[Array]:
@@ -102,74 +89,70 @@ def _analytic(
     for k, (column, scale) in enumerate(zip(columns, scales, strict=True)):
         row = np.zeros(size)
         row[column] = scale
-        for of_input, gradient, check in zip(found, problem.backward(_split(row, results)), report.inputs, strict=True):
+        parts = np.split(row, np.cumsum([y.size for y in results])[:-1])
+        grads = [part.reshape(y.shape).astype(y.dtype) for part, y in zip(parts, results, strict=True)]
+        for of_input, gradient, check in zip(found, problem.backward(grads), report.inputs, strict=True):
             if gradient is not None and not check.problem:
                 of_input[k] = gradient.reshape(-1)
     return [(of_input / scales[:, np.newaxis]).T for of_input in found]
 
 
-def check_jacobians(
-    problem: Problem,
-    measured: _Measured,
-    report: Report,
-    results: list[Array],
-    row: Array,
-    random: np.random.RandomState,
+def check_entries(
+    measured: _Measured, report: Report, results: list[Array], random: np.random.RandomState, independent_rows: bool
 ) -> list[Array]:
-    """Compare the whole Jacobian; returns the measured one of each input, (x.size, y.size)."""
-    outputs, sizes = row.size, [array.size for array in problem.arrays]
-    if 16 * outputs * max(sizes) > LARGEST:
+    """Compare the Jacobian; returns the measured one of each input, (x.size, y.size).
+
+    independent_rows: row r of the result depends only on row r of each input. All rows are then moved at once, and the
+        Jacobians are (x.size, y.size / rows).
+    """
+    problem = measured.problem
+    outputs, largest = sum(y.size for y in results), max(array.size for array in problem.arrays)
+    rows = 0
+    if independent_rows:
+        rows = _rows(problem, results)
+        outputs //= max(rows, 1)
+    elif 16 * outputs * largest > LARGEST:
         raise ValueError(
-            f"{problem.operation} has {outputs} results and an input of {max(sizes)} numbers: the Jacobian takes "
-            f"{16 * outputs * max(sizes) / 2**30:.1f} GiB. Sum the results, use smaller inputs, or pass fast_mode=True."
+            f"{problem.operation} has {outputs} results and an input of {largest} numbers: the Jacobian takes "
+            f"{16 * outputs * largest / 2**30:.1f} GiB. Sum the results, use smaller inputs, or pass fast_mode=True."
         )
-    analytic = _analytic(problem, report, results, range(outputs), random)
+    columns = [slice(k, None, outputs) if independent_rows else k for k in range(outputs)]
+    analytic = _analytic(problem, report, results, columns, random)
     jacobians = []
     for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
-        jacobian = measured.jacobian(array)
+        if independent_rows:
+            jacobian = _jacobian_of_rows(measured, array, rows, outputs)
+            picks = [slice(r * outputs, (r + 1) * outputs) for r in range(rows) for _ in range(array.size // rows)]
+        else:
+            jacobian, picks = measured.jacobian(array), [slice(None)] * array.size
         if not found.problem:
-            _compare(measured, found, report, expected, jacobian, [slice(None)] * array.size, array, results)
-        jacobians.append(jacobian)
-    return jacobians
-
-
-def check_independent_rows(
-    problem: Problem,
-    measured: _Measured,
-    report: Report,
-    results: list[Array],
-    row: Array,
-    random: np.random.RandomState,
-) -> list[Array]:
-    """Compare dy[r]/dx[r] for all rows r at once; the caller says that the rows do not depend on each other."""
-    (y,) = results if len(results) == 1 else (None,)
-    rows = None if y is None or y.ndim == 0 else len(y)
-    for name, array in zip(problem.names, problem.arrays, strict=True):
-        if y is None or array.ndim == 0 or len(array) != rows:
-            raise ValueError(
-                "independent_rows needs one result, and inputs with as many rows as the result; "
-                f"{name} has shape {list(array.shape)}, the results have {[list(y.shape) for y in results]}"
-            )
-    assert y is not None
-    assert rows is not None
-    wide = y.size // max(rows, 1)
-    analytic = _analytic(problem, report, results, [slice(k, None, wide) for k in range(wide)], random)
-    jacobians = []
-    for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
-        size = array.size // max(rows, 1)
-        by_row = np.empty((rows, size, wide))
-        flat = array.flat
-        for j in range(size):
-            column = slice(j, None, size)
-            steps = np.array([measured.step(float(x)) for x in flat[column]])
-            up, down, distance = measured.around(flat, column, steps)
-            by_row[:, j] = (up - down).reshape(rows, wide) / distance[:, np.newaxis]
-        jacobian = by_row.reshape(array.size, wide)
-        if not found.problem:
-            picks = [slice(r * wide, (r + 1) * wide) for r in range(rows) for _ in range(size)]
             _compare(measured, found, report, expected, jacobian, picks, array, results)
         jacobians.append(jacobian)
     return jacobians
+
+
+def _rows(problem: Problem, results: list[Array]) -> int:
+    """The number of rows of the result. Raises ValueError unless each input has as many."""
+    shapes = [y.shape for y in results]
+    for name, array in zip(problem.names, problem.arrays, strict=True):
+        if len(shapes) != 1 or not shapes[0] or array.shape[:1] != shapes[0][:1]:
+            raise ValueError(
+                "independent_rows needs one result, and inputs with as many rows as the result; "
+                f"{name} has shape {list(array.shape)}, the results have {[*map(list, shapes)]}"
+            )
+    return len(results[0])
+
+
+def _jacobian_of_rows(measured: _Measured, array: Array, rows: int, outputs: int) -> Array:
+    """dy[r]/dx[r] for all rows r, (x.size, outputs of a row)."""
+    size = array.size // max(rows, 1)
+    by_row = np.empty((rows, size, outputs))
+    for j in range(size):
+        column = slice(j, None, size)
+        steps = np.array([measured.step(float(x)) for x in array.flat[column]])
+        up, down, distance = measured.around(array.flat, column, steps)
+        by_row[:, j] = (up - down).reshape(rows, outputs) / distance[:, np.newaxis]
+    return by_row.reshape(array.size, outputs)
 
 
 def _compare(
@@ -183,8 +166,9 @@ def _compare(
     results: list[Array],
 ) -> None:
     """Judge every entry of an input; picks[j] are the results that row j of the derivatives belongs to."""
-    fits = _within(analytic, numeric, report.atol, report.rtol)
-    apart = np.where(np.isfinite(analytic - numeric), np.abs(analytic - numeric), np.inf)
+    apart = np.abs(analytic - numeric)
+    fits = apart <= report.atol + report.rtol * np.abs(numeric)
+    apart[~np.isfinite(apart)] = np.inf
     counted = fits.all(axis=1)
     found.at_kink = np.zeros(array.shape, bool)
     worst = -1.0
@@ -227,15 +211,9 @@ def _output_index(results: list[Array], k: int) -> tuple[int, ...]:
 
 
 def check_sums(
-    report: Report,
-    problem: Problem,
-    results: list[Array],
-    weights: list[Array],
-    gradients: list[Array | None],
-    jacobians: list[Array],
+    problem: Problem, report: Report, row: Array, gradients: list[Array | None], jacobians: list[Array]
 ) -> None:
-    """Compare the gradients for a dL/dy without zeros: unlike a one-hot dL/dy, it shows whether backward is linear."""
-    row = np.concatenate([w.reshape(-1) for w in weights])
+    """Compare the gradients for a dL/dy without zeros, row: unlike a one-hot one, it shows if backward is linear."""
     for found, array, gradient, jacobian in zip(report.inputs, problem.arrays, gradients, jacobians, strict=True):
         if not array.size or found.problem:
             continue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ class _Measured:
     """Finite differences of a function whose results are one row of numbers, (y.size,)."""
 
     def __init__(self, problem: Problem, eps: float) -> None:
-        self._problem, self._eps, self.sizes = problem, eps, problem.sizes
+        self.problem, self._eps = problem, eps
         self._copies = True
         first = problem.results()
         second = problem.results()
@@ -26,7 +28,7 @@ class _Measured:
 
     def value(self) -> Array:
         """The function's results for the arrays' current values, copied if their memory is reused."""
-        results = self._problem.results()
+        results = self.problem.results()
         if len(results) != 1:
             return np.concatenate([y.reshape(-1) for y in results]) if results else np.zeros(0)
         return results[0].flatten() if self._copies else results[0].reshape(-1)
@@ -56,3 +58,22 @@ class _Measured:
             np.subtract(up, down, out=jacobian[j])
             jacobian[j] /= distance
         return jacobian
+
+    def slopes(self, array: Array, row: Array, entries: Sequence[int]) -> Array:
+        """d(row · y)/dx at these entries of one input, (len(entries),)."""
+        slopes = np.empty(len(entries))
+        for i, j in enumerate(entries):
+            up, down, distance = self.around(array.flat, j, self.step(float(array.flat[j])))
+            slopes[i] = (row @ up - row @ down) / distance
+        return slopes
+
+
+@contextlib.contextmanager
+def restoring(arrays: Sequence[Array]) -> Iterator[list[Array]]:
+    """Write the arrays' old values back at the end of the block. Gives copies of them."""
+    before = [array.copy() for array in arrays]
+    try:
+        yield before
+    finally:
+        for array, old in zip(arrays, before, strict=True):
+            array[...] = old

@@ -16,8 +16,8 @@ import numpy as np
 from minitrain.diagnosis.autopsy import autopsy
 from minitrain.diagnosis.checked_function import Problem, as_problem
 from minitrain.diagnosis.directional import check_directions
-from minitrain.diagnosis.entrywise import check_independent_rows, check_jacobians, check_sums, or_zeros, random_numbers
-from minitrain.diagnosis.finite_differences import _Measured
+from minitrain.diagnosis.entrywise import check_entries, check_sums, or_zeros, random_numbers
+from minitrain.diagnosis.finite_differences import _Measured, restoring
 from minitrain.diagnosis.gradcheck_report import GradcheckError, InputCheck, Report
 from minitrain.ops import Array
 from minitrain.torchlike.grad_mode import no_grad
@@ -57,53 +57,61 @@ def check_gradients(
                 "hides small errors and can look like an error. Convert it (and the model) with .double().",
                 stacklevel=3,
             )
-    with np.errstate(all="ignore"), no_grad():
-        return _checked(problem, eps, atol, rtol, nondet_tol, fast_mode, independent_rows, seed)
+    with np.errstate(all="ignore"), no_grad(), restoring(problem.arrays) as before:
+        random = np.random.RandomState(seed)
+        measured = _measurable(problem, before, eps)
+        results = problem.prepare()
+        weights = [random_numbers(y.shape, y.dtype, random) for y in results]
+        report = Report(problem.operation, [], atol, rtol, fast_mode)
+        gradients = _check_backward(problem, report, weights, nondet_tol)
+        if not sum(y.size for y in results):
+            return report
+        row = np.concatenate([w.reshape(-1) for w in weights])
+        if fast_mode:
+            check_directions(measured, report, gradients, row, random)
+            return report
+        jacobians = check_entries(measured, report, results, random, independent_rows)
+        check_sums(problem, report, row, gradients, jacobians)
+        if not report.ok:
+            _diagnose(measured, report, weights)
+    for found in report.inputs:
+        if found.ok and found.entries and not found.counted:
+            warnings.warn(
+                f"{report.operation}, {found.name}: every entry is at a kink or cannot be measured, so nothing was "
+                "checked. Choose other inputs.",
+                stacklevel=2,
+            )
+        elif found.ok and found.numeric is not None and found.analytic is not None:
+            size = max(np.abs(part[np.isfinite(part)]).max(initial=0) for part in (found.numeric, found.analytic))
+            if 1e-9 < size < atol and found.largest > rtol * size:
+                warnings.warn(
+                    f"{report.operation}, {found.name}: the whole gradient (up to {size:.2g}) is smaller than atol "
+                    f"{atol:g}, so a wrong one would pass. Pass a smaller atol.",
+                    stacklevel=2,
+                )
+    return report
 
 
-def _checked(
-    problem: Problem,
-    eps: float,
-    atol: float,
-    rtol: float,
-    nondet_tol: float,
-    fast_mode: bool,
-    independent_rows: bool,
-    seed: int,
-) -> Report:
-    before = [array.copy() for array in problem.arrays]
-    try:
-        return _examined(problem, before, eps, atol, rtol, nondet_tol, fast_mode, independent_rows, seed)
-    finally:
-        for array, old in zip(problem.arrays, before, strict=True):
-            array[...] = old
-
-
-def _examined(
-    problem: Problem,
-    before: list[Array],
-    eps: float,
-    atol: float,
-    rtol: float,
-    nondet_tol: float,
-    fast_mode: bool,
-    independent_rows: bool,
-    seed: int,
-) -> Report:
-    random = np.random.RandomState(seed)
+def _measurable(problem: Problem, before: list[Array], eps: float) -> _Measured:
+    """Finite differences of the problem. Raises GradcheckError if it changes its inputs, or its results vary."""
     problem.results()
     for name, array, old in zip(problem.names, problem.arrays, before, strict=True):
         if not np.array_equal(array, old, equal_nan=True):
             raise GradcheckError(f"{problem.operation} changes {name} in place; it must not. Work on a clone of it.")
     measured = _Measured(problem, eps)
-    value = measured.value()
-    if not np.array_equal(value, measured.value(), equal_nan=True):
+    if not np.array_equal(measured.value(), measured.value(), equal_nan=True):
         raise GradcheckError(
             f"{problem.operation} gives different values each time it is called. Does it draw random numbers (for "
             "dropout, call model.eval()), or keep state between calls?"
         )
-    results = problem.prepare()
-    weights = [random_numbers(y.shape, y.dtype, random) for y in results]
+    return measured
+
+
+def _check_backward(problem: Problem, report: Report, weights: list[Array], nondet_tol: float) -> list[Array | None]:
+    """The gradients for dL/dy = weights. Reports wrong shapes, and a backward that is not a linear function of dL/dy.
+
+    Raises GradcheckError if backward writes into dL/dy.
+    """
     given = [w.copy() for w in weights]
     gradients = [None if gradient is None else gradient.copy() for gradient in problem.backward(given)]
     if not all(np.array_equal(w, g) for w, g in zip(weights, given, strict=True)):
@@ -112,111 +120,66 @@ def _examined(
             "(x = x * 2, not x *= 2)."
         )
     again = [None if gradient is None else gradient.copy() for gradient in problem.backward(given)]
-    turned = problem.backward([np.asarray(-w) for w in weights])
-    report = Report(problem.operation, [], atol, rtol, fast_mode)
-    if not sum(y.size for y in results):
-        report.inputs = [InputCheck(n, a.shape, a.size) for n, a in zip(problem.names, problem.arrays, strict=True)]
-        return report
-    cases = zip(problem.names, problem.arrays, gradients, again, turned, strict=True)
+    negatives = problem.backward([np.asarray(-w) for w in weights])
+    cases = zip(problem.names, problem.arrays, gradients, again, negatives, strict=True)
     for name, array, gradient, second, negative in cases:
         found = InputCheck(name, array.shape, array.size)
         report.inputs.append(found)
         if gradient is not None and gradient.shape != array.shape:
             found.problem = f"its gradient has shape {list(gradient.shape)}, but expected {list(array.shape)}"
         elif gradient is not None and second is not None:
-            difference = np.abs(gradient - second)
-            if (difference > nondet_tol).any():
+            if (np.abs(gradient - second) > nondet_tol).any():
                 found.problem = "backward returned two different gradients for one dL/dy; does it change saved arrays?"
             elif negative is not None and not np.allclose(-negative, gradient, rtol=1e-6, equal_nan=True):
                 found.problem = "backward does not return the negative for -dL/dy; it must be linear in grad_output"
-    row = np.concatenate([w.reshape(-1) for w in weights])
-    if fast_mode:
-        check_directions(problem, measured, report, gradients, row, random)
-        return report
-    measure = check_independent_rows if independent_rows else check_jacobians
-    jacobians = measure(problem, measured, report, results, row, random)
-    check_sums(report, problem, results, weights, gradients, jacobians)
-    if not report.ok:
-        _diagnose(problem, measured, report, weights)
-    for found in report.inputs:
-        if found.ok and found.entries and found.kinks + found.unmeasured == found.entries:
-            warnings.warn(
-                f"{report.operation}, {found.name}: every entry is at a kink or cannot be measured, so nothing was "
-                "checked. Choose other inputs.",
-                stacklevel=4,
-            )
-        elif found.ok and found.numeric is not None and found.analytic is not None:
-            size = max(np.abs(part[np.isfinite(part)]).max(initial=0) for part in (found.numeric, found.analytic))
-            if 1e-9 < size < atol and found.largest > rtol * size:
-                warnings.warn(
-                    f"{report.operation}, {found.name}: the whole gradient (up to {size:.2g}) is smaller than atol "
-                    f"{atol:g}, so a wrong gradient would pass. Pass a smaller atol.",
-                    stacklevel=4,
-                )
-    return report
+    return gradients
 
 
-def _diagnose(problem: Problem, measured: _Measured, report: Report, weights: list[Array]) -> None:
+def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None:
     """Run the autopsy on the wrong gradients. Entries at a kink are moved away first, where a measurement is exact."""
-    before = [array.copy() for array in problem.arrays]
-    random = np.random.RandomState(1)
-    try:
-        for array, found in zip(problem.arrays, report.inputs, strict=True):
-            if found.at_kink is not None and found.at_kink.any():
-                array[found.at_kink] += 0.05 * random_numbers((int(found.at_kink.sum()),), np.float64, random)
-        results = problem.prepare()
-        analytics = [
-            or_zeros(gradient, a) for gradient, a in zip(problem.backward(weights), problem.arrays, strict=True)
-        ]
-        row = np.concatenate([w.reshape(-1) for w in weights])
-        jacobians = [measured.jacobian(array) for array in problem.arrays]
-        numerics = [(j @ row).reshape(array.shape) for j, array in zip(jacobians, problem.arrays, strict=True)]
-        walks = problem.walks(weights)
-        places = problem.places()
-        single = len(results) == 1
-        for i, found in enumerate(report.inputs):
-            if found.ok:
-                continue
-            others: list[Array | None] = [None] * len(problem.inputs)
-            for place, right in zip(places, numerics, strict=True):
-                others[place] = right
-            found.mistakes = autopsy(
-                analytics[i],
-                numerics[i],
-                x=problem.arrays[i].copy(),
-                y=results[0] if single else None,
-                grad_output=weights[0] if single else None,
-                inputs=problem.inputs,
-                which=places[i],
-                others=others,
-                given=dict(zip(places, analytics, strict=True)),
-                jacobian=jacobians[i] if single else None,
-                derivative_at=_derivative_at(problem, measured, i, row) if single else None,
-                walks=walks[i],
-                options=problem.options,
-                sizes=problem.sizes,
-                at_kink=np.zeros(numerics[i].shape, bool),
-            )
-    finally:
-        for array, old in zip(problem.arrays, before, strict=True):
-            array[...] = old
+    problem, random = measured.problem, np.random.RandomState(1)
+    for array, found in zip(problem.arrays, report.inputs, strict=True):
+        if found.at_kink is not None and found.at_kink.any():
+            array[found.at_kink] += 0.05 * random_numbers((int(found.at_kink.sum()),), np.float64, random)
+    results = problem.prepare()
+    analytics = [or_zeros(gradient, a) for gradient, a in zip(problem.backward(weights), problem.arrays, strict=True)]
+    row = np.concatenate([w.reshape(-1) for w in weights])
+    jacobians = [measured.jacobian(array) for array in problem.arrays]
+    numerics = [(j @ row).reshape(array.shape) for j, array in zip(jacobians, problem.arrays, strict=True)]
+    walks, places = problem.walks(weights), problem.places()
+    others: list[Array | None] = [None] * len(problem.inputs)
+    for place, right in zip(places, numerics, strict=True):
+        others[place] = right
+    for i, found in enumerate(report.inputs):
+        if found.ok:
+            continue
+        known: dict[str, Any] = {}
+        if len(results) == 1:
+            known = {"y": results[0], "grad_output": weights[0], "jacobian": jacobians[i]}
+            known["derivative_at"] = _derivative_at(measured, problem.arrays[i], row)
+        found.mistakes = autopsy(
+            analytics[i],
+            numerics[i],
+            x=problem.arrays[i].copy(),
+            inputs=problem.inputs,
+            which=places[i],
+            others=others,
+            given=dict(zip(places, analytics, strict=True)),
+            walks=walks[i],
+            options=problem.options,
+            sizes=problem.sizes,
+            at_kink=np.zeros(numerics[i].shape, bool),
+            **known,
+        )
 
 
-def _derivative_at(problem: Problem, measured: _Measured, which: int, row: Array) -> Callable[[Array], Array]:
-    """A function that measures the gradient at another value of this input."""
+def _derivative_at(measured: _Measured, array: Array, row: Array) -> Callable[[Array], Array]:
+    """A function that measures the gradient of row · y at another value of this input."""
 
     def at(point: Array) -> Array:
-        array = problem.arrays[which]
-        before = array.copy()
-        gradient = np.empty(array.size)
-        try:
+        with restoring([array]):
             array[...] = point
-            for j in range(array.size):
-                up, down, distance = measured.around(array.flat, j, measured.step(float(array.flat[j])))
-                gradient[j] = (row @ up - row @ down) / distance
-        finally:
-            array[...] = before
-        return gradient.reshape(array.shape)
+            return measured.slopes(array, row, range(array.size)).reshape(array.shape)
 
     return at
 

@@ -58,6 +58,11 @@ class InputCheck:
     mistakes: list[Mistake] = dataclasses.field(default_factory=list)
 
     @property
+    def counted(self) -> int:
+        """How many entries count: all but those at a kink or that cannot be measured."""
+        return self.entries - self.kinks - self.unmeasured
+
+    @property
     def ok(self) -> bool:
         """Whether nothing is wrong with this input."""
         return not self.failing and not self.problem
@@ -87,7 +92,7 @@ class Report:
         for found in self.inputs:
             lines.append(f"{self.operation}, {found.name} {list(found.shape)}: {self._verdict(found, unit)}")
             if found.worst is not None:
-                lines += _worst_lines(found, self.atol, self.rtol)
+                lines.append(_worst_line(found.worst, self.atol, self.rtol))
             if not found.ok:
                 lines += _mistake_lines(found.mistakes)
         if self.directional:
@@ -97,8 +102,7 @@ class Report:
     def _verdict(self, found: InputCheck, unit: str) -> str:
         if found.problem:
             return found.problem
-        checked = found.entries - found.kinks - found.unmeasured
-        counted = f"{DIRECTIONS} random directions" if self.directional else f"{checked} {unit}"
+        counted = f"{DIRECTIONS} random directions" if self.directional else f"{found.counted} {unit}"
         if found.failing:
             verdict = f"{found.failing} of {counted} wrong"
         else:
@@ -114,21 +118,17 @@ DIRECTIONAL = (
 )
 
 
-def _worst_lines(found: InputCheck, atol: float, rtol: float) -> list[str]:
-    worst = found.worst
-    assert worst is not None
+def _worst_line(worst: Worst, atol: float, rtol: float) -> str:
     at = f"dy{list(worst.output)}/dx{list(worst.index)}" if worst.output else f"dy/dx{list(worst.index)}"
-    allowed = f"{atol:g} + {rtol:g} · |numeric|"
-    apart = abs(worst.analytic - worst.numeric)
-    return [
-        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; the difference is {apart:.3g}, "
-        f"allowed is {allowed}"
-    ]
+    return (
+        f"  worst: {at}: analytic {worst.analytic:.9g}, numeric {worst.numeric:.9g}; the difference is "
+        f"{abs(worst.analytic - worst.numeric):.3g}, allowed is {atol:g} + {rtol:g} · |numeric|"
+    )
 
 
 def _mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:
     if not mistakes:
-        return ["  No known mistake explains these numbers."]
+        return ["  None of the known mistakes explains these numbers."]
     lines = []
     for i, mistake in enumerate(mistakes):
         head = "Likely" if i == 0 else "Or"

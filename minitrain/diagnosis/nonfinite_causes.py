@@ -62,6 +62,10 @@ def _limit(array: Array) -> float:
     return float(np.finfo(array.dtype).max)
 
 
+def _too_large(y: Array) -> str:
+    return f"is beyond the largest number of {y.dtype}, {_limit(y):.2g}"
+
+
 def _finite(*arrays: Any) -> bool:
     return all(bool(np.isfinite(array).all()) for array in arrays)
 
@@ -81,8 +85,6 @@ GROWN = {
     "outside": " Scale the inputs, for example to the range 0 to 1, or to mean 0 and variance 1.",
     "gradient": " Gradients grow so large if the weights have grown (the learning rate is too high), or if inputs or "
     "targets are not scaled. Lower the learning rate, scale the data, or clip the gradients.",
-    "saved": "",
-    "number": "",
 }
 
 
@@ -91,10 +93,8 @@ def _overflow(y: Array, values: Values, what: str) -> str:
     large = sorted((value for value in values.values() if value.largest > 1), key=lambda value: -value.largest)[:3]
     sizes = ", ".join(f"{_called(value)} reaches {value.largest:.3g}" for value in large)
     grown = [value for value in large if value.origin == "parameter" and value.largest > UNUSUAL] or large
-    return (
-        f"overflow: {what} is beyond the largest number of {y.dtype}, {_limit(y):.2g}, although all inputs are "
-        f"finite{': ' if sizes else ''}{sizes}.{GROWN[grown[0].origin] if grown else ''}"
-    )
+    remedy = GROWN.get(grown[0].origin, "") if grown else ""
+    return f"overflow: {what} {_too_large(y)}, although all inputs are finite{': ' if sizes else ''}{sizes}.{remedy}"
 
 
 def _called(value: Value) -> str:
@@ -173,8 +173,8 @@ def _div(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
     if math.isinf(a) and math.isinf(b):
         return f"inf / inf is not defined. Find out where the infinities in {_infinite(v)} come from."
     return (
-        f"overflow: {a:.4g} / {b:.4g} is beyond the largest number of {y.dtype}, {_limit(y):.2g}. The divisor is "
-        "nearly 0: add a small number to it, a / (b + 1e-8)."
+        f"overflow: {a:.4g} / {b:.4g} {_too_large(y)}. The divisor is nearly 0: add a small number to it, "
+        "a / (b + 1e-8)."
     )
 
 
@@ -187,10 +187,7 @@ def _pow(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:
         )
     if a == 0 and b < 0:
         return f"0 to the power of {b:.4g} is 1 / 0. Add a small number to the base: (a + 1e-8) ** b."
-    return (
-        f"overflow: {a:.4g} to the power of {b:.4g} is beyond the largest number of {y.dtype}, {_limit(y):.2g}. Scale "
-        "the base, or use a smaller exponent."
-    )
+    return f"overflow: {a:.4g} to the power of {b:.4g} {_too_large(y)}. Scale the base, or use a smaller exponent."
 
 
 def _sum_of_two(v: Values, options: Any, y: Array, index: tuple[int, ...]) -> str:

@@ -28,8 +28,9 @@ Options = Mapping[str, Any]
 SHAPES: Shapes = ((3, 2), (5,), (1, 4))
 STEPS = 6
 
-# Options that are off by default, and the values that switch them on, to see whether they work.
+# Options that are off, or next to nothing, by default, and values that let one see whether they work.
 SWITCHED_ON = {
+    "eps": 0.01,
     "weight_decay": 0.1,
     "momentum": 0.9,
     "dampening": 0.4,
@@ -52,6 +53,8 @@ class Trajectory:
     lrs, sent: for each step and parameter, the learning rate, and the gradient that backward added to .grad (or None).
     arrived, left: .grad when step() was called, and after it.
     params, states: the parameters after each step, and what the optimizer remembers of each by name.
+    in_float32: whether it remembers in float32 what is float64 here, as minitrain.Tensor(array) would have it: then its
+        steps are right to about six digits only.
     """
 
     options: dict[str, Any]
@@ -62,6 +65,7 @@ class Trajectory:
     left: list[list[Array | None]]
     params: list[list[Array]]
     states: list[list[dict[str, Array]]]
+    in_float32: bool = False
 
 
 def record(
@@ -88,7 +92,7 @@ def record(
     if len(shapes) > 1 and steps > 2:
         sent[2][1] = None
 
-    params = [wrap(array.copy(), requires_grad=True) for array in start]
+    params = [wrap(array.copy()).requires_grad_() for array in start]
     half = (len(params) + 1) // 2
     groups = [{"params": part} for part in (params[:half], params[half:]) if part]
     optimizer = optimizer_class(groups, **(options or {}))
@@ -108,7 +112,10 @@ def record(
         run.lrs.append([rates[0] if i < half else rates[1] for i in range(len(params))])
         run.params.append([param.array.copy() for param in params])
         run.states.append([_remembered(optimizer.state.get(param, {})) for param in params])
-    return run
+    kept = [value for param in params for value in optimizer.state.get(param, {}).values() if isinstance(value, Tensor)]
+    return dataclasses.replace(
+        run, in_float32=any(value.array.dtype == np.float32 and value.array.ndim for value in kept)
+    )
 
 
 def _irregular(rng: np.random.Generator, shape: tuple[int, ...], low: float, high: float) -> Array:
@@ -246,10 +253,10 @@ def check_optimizer(
     options: for both. None: tries the reference's defaults, then each option that is off by default switched on, then
         each pair of them, until a difference is found.
     steps, shapes, seed: as `record` takes them.
-    Returns the report of the first run that differs, preferably one with a known mistake; else of the last run.
+    Returns the report of the first run that differs, else of the last. (What explains a later run alone would mislead.)
     """
     to_try = [options] if options is not None else _revealing(optimizer if isinstance(reference, str) else reference)
-    undiagnosed = report = None
+    report = None
     for tried, chosen in enumerate(to_try, start=1):
         if isinstance(reference, str):
             taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
@@ -259,19 +266,18 @@ def check_optimizer(
             chosen = {**chosen, "lr": right.options["lr"]}
             taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
         report = dataclasses.replace(judge(taken, right), tried=tried)
-        if report.mistakes:
-            return report
-        undiagnosed = undiagnosed or (None if report.ok else report)
+        if not report.ok:
+            break
     if report is None:
         raise ValueError("there are no options that the reference takes")
-    return undiagnosed or report
+    return report
 
 
 def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
     """No options, each option that is off by default switched on, and each pair; without what the reference refuses."""
-    param = wrap(np.zeros(1), requires_grad=True)
+    param = wrap(np.zeros(1)).requires_grad_()
     defaults = reference([param]).defaults
-    off = [name for name in SWITCHED_ON if name in defaults and not defaults[name]]
+    off = [name for name in SWITCHED_ON if name in defaults and (not defaults[name] or name == "eps")]
     for count in range(3):
         for names in itertools.combinations(off, count):
             options = {name: SWITCHED_ON[name] for name in names}
@@ -290,6 +296,8 @@ def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
     _check_same_run(taken, right)
     differences = list(_differences(taken, right))
     wrong = sorted({difference.parameter for difference in differences})
+    everything = range(len(right.start))
+    ratios = [_update_ratios(taken, right, step, everything) for step in range(len(right.sent))]
     return OptimizerReport(
         right.options,
         len(right.sent),
@@ -297,7 +305,7 @@ def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
         differences[0] if differences else None,
         wrong,
         _mistakes(taken, right, wrong) if differences else [],
-        _ratios(taken, right),
+        [(float(step.min()), float(step.max())) if step.size else (1.0, 1.0) for step in ratios],
     )
 
 
@@ -316,12 +324,16 @@ def _check_same_run(taken: Trajectory, right: Trajectory) -> None:
         )
 
 
-def _slack(run: Trajectory, i: int) -> Array:
-    """How far rounding alone may move parameter i at each step: a billionth of the distance that it has moved."""
+def _slack(run: Trajectory, i: int, in_float32: bool) -> Array:
+    """How far rounding alone may move parameter i at each step: a billionth of the distance that it has moved.
+
+    in_float32: the state was; then three millionths.
+    """
     path = np.asarray([run.start[i], *[params[i] for params in run.params]])
     path = np.where(np.isfinite(path), path, 0)
     with np.errstate(all="ignore"):
-        return np.asarray(1e-9 * np.abs(np.diff(path, axis=0)).cumsum(axis=0) + 1e-13 * np.abs(path).max(axis=0))
+        moved = np.abs(np.diff(path, axis=0)).cumsum(axis=0)
+        return np.asarray((3e-6 if in_float32 else 1e-9) * moved + 1e-13 * np.abs(path).max(axis=0))
 
 
 def _apart(a: Array, b: Array, slack: Any) -> Array:
@@ -330,20 +342,20 @@ def _apart(a: Array, b: Array, slack: Any) -> Array:
         return np.asarray(~((np.abs(a - b) <= slack) | (a == b) | (np.isnan(a) & np.isnan(b))))
 
 
-def _state_slack(right: Array) -> Any:
-    finite = np.abs(right[np.isfinite(right)])
-    return 1e-9 * np.abs(right) + 1e-12 * finite.max(initial=0)
+def _state_slack(right: Array, in_float32: bool = False) -> Any:
+    largest = np.abs(right[np.isfinite(right)]).max(initial=0)
+    return 3e-6 * np.abs(right) + 3e-7 * largest if in_float32 else 1e-9 * np.abs(right) + 1e-12 * largest
 
 
 def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Difference]:
     """Where the two differ, in the order of steps, then of parameters, then of what happens in a step."""
-    slacks = [_slack(right, i) for i in range(len(right.start))]
+    slacks = [_slack(right, i, taken.in_float32) for i in range(len(right.start))]
     for step, i in itertools.product(range(len(right.sent)), range(len(right.start))):
         held: list[tuple[str, Array | None, Array | None, Any]] = []
         arrived, expected = taken.arrived[step][i], right.arrived[step][i]
         held.append(("gradient before step()", arrived, expected, 0 if expected is None else _state_slack(expected)))
         for name, remembered in right.states[step][i].items():
-            held.append((name, taken.states[step][i].get(name), remembered, _state_slack(remembered)))
+            held.append((name, taken.states[step][i].get(name), remembered, _state_slack(remembered, taken.in_float32)))
         held.append(("parameter", taken.params[step][i], right.params[step][i], slacks[i][step]))
         held.append(("gradient after step()", taken.left[step][i], arrived, 0))
         for what, a, b, slack in held:
@@ -359,12 +371,6 @@ def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Difference]:
             if apart.any():
                 index = tuple(int(k) for k in np.argwhere(apart)[0])
                 yield Difference(step + 1, i, what, index, float(a[index]), float(b[index]))
-
-
-def _ratios(taken: Trajectory, right: Trajectory) -> list[tuple[float, float]]:
-    everything = range(len(right.start))
-    ratios = [_update_ratios(taken, right, step, everything) for step in range(len(right.sent))]
-    return [(float(step.min()), float(step.max())) if step.size else (1.0, 1.0) for step in ratios]
 
 
 def _mistakes(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
@@ -417,10 +423,8 @@ def _written(taken: Trajectory) -> list[Mistake]:
         changed = _apart(after, before, 0)
         if changed.any():
             index = tuple(int(k) for k in np.argwhere(changed)[0])
-            evidence = (
-                f"in step {step + 1}, .grad of parameter {i} goes from {before[index]:.6g} to {after[index]:.6g}."
-            )
-            return [Mistake("gradient-written", WRITTEN, evidence)]
+            change = f"goes from {before[index]:.6g} to {after[index]:.6g}"
+            return [Mistake("gradient-written", WRITTEN, f"in step {step + 1}, .grad of parameter {i} {change}.")]
     return []
 
 
@@ -431,14 +435,18 @@ def _numbered(parameters: Sequence[int]) -> str:
 
 def _fit(rule: Rule, taken: Trajectory, right: Trajectory, i: int, *wrong: str) -> int:
     """How well the rule with these mistakes fits the steps taken: 0 not, 1 the parameter, 2 its state as well."""
-    slack = _slack(taken, i)
+    slack = _slack(taken, i, taken.in_float32)
     remembered = True
     for step, (param, state) in enumerate(_simulated(rule, right, i, taken.arrived, *wrong)):
         if taken.params[step][i].shape != param.shape or _apart(taken.params[step][i], param, slack[step]).any():
             return 0
         for name, value in state.items():
             kept = taken.states[step][i].get(name)
-            if kept is None or kept.shape != value.shape or _apart(kept, value, _state_slack(value)).any():
+            if (
+                kept is None
+                or kept.shape != value.shape
+                or _apart(kept, value, _state_slack(value, taken.in_float32)).any()
+            ):
                 remembered = False
         if right.states[step][i].keys() & taken.states[step][i].keys() - state.keys():
             remembered = False
@@ -481,14 +489,17 @@ def _name(wrong: str) -> str:
 def _evidence(taken: Trajectory, right: Trajectory, moved: list[int], only_remembered: bool) -> str:
     """For how many steps the formula fits, and how far the steps are from the right ones."""
     what = "what is remembered" if only_remembered else "the steps taken"
-    text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}, to 9 digits"
+    digits = 5 if taken.in_float32 else 9
+    text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}, to {digits} digits"
     for step in range(len(right.sent)):
         ratios = _update_ratios(taken, right, step, moved)
-        if not only_remembered and ratios.size and not np.allclose(ratios, 1, rtol=1e-9, atol=0):
-            text += (
-                f"; in step {step + 1} they are {_range(float(ratios.min()), float(ratios.max()))} times the right ones"
-            )
-            break
+        if (
+            not only_remembered
+            and ratios.size
+            and not np.allclose(ratios, 1, rtol=1e-5 if taken.in_float32 else 1e-9, atol=0)
+        ):
+            span = _range(float(ratios.min()), float(ratios.max()))
+            return f"{text}; in step {step + 1} they are {span} times the right ones."
     return f"{text}."
 
 
@@ -519,29 +530,27 @@ def _by_update(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[M
     if all(not _update(taken, step, i).any() for step in steps for i in wrong):
         return [Mistake("not-updated", MISTAKES["not-updated"], f"{_numbered(wrong)}: every update is 0.")]
     i = wrong[0]
-    step = next((k for k in steps if _apart(taken.params[k][i], right.params[k][i], _slack(right, i)[k]).any()), None)
+    slack = _slack(right, i, taken.in_float32)
+    step = next((k for k in steps if _apart(taken.params[k][i], right.params[k][i], slack[k]).any()), None)
     if step is None or not right.start[i].size:
         return []
     ours, theirs, lr = _update(taken, step, i), _update(right, step, i), right.lrs[step][i]
-    place = f"in step {step + 1}, parameter {i}:"
-    if np.allclose(ours, -theirs, rtol=1e-6, atol=0):
-        return [Mistake("uphill", MISTAKES["uphill"], f"{place} each update is -1 times the right one.")]
-    if np.allclose(ours, theirs / lr, rtol=1e-6, atol=0):
-        return [
-            Mistake(
-                "lr-missing", MISTAKES["lr-missing"], f"{place} each update is 1/lr = {1 / lr:.6g} times the right one."
-            )
-        ]
     before = right.params[step - 1][i] if step else right.start[i]
-    shares = (ours - theirs) / (lr * before)
-    if step and np.allclose(ours, _update(right, step - 1, i), rtol=1e-6, atol=0):
-        return [
-            Mistake("late-gradient", MISTAKES["late-gradient"], f"{place} the update is the one due in step {step}.")
-        ]
-    decay = float(shares.flat[0])
-    if np.allclose(shares, decay, rtol=1e-6, atol=0):
+    decay = (ours - theirs) / (lr * before)
+
+    def equal(a: Array, b: Any) -> bool:
+        return np.allclose(a, b, rtol=1e-6, atol=0)
+
+    if equal(ours, -theirs):
+        name, evidence = "uphill", "each update is -1 times the right one."
+    elif equal(ours, theirs / lr):
+        name, evidence = "lr-missing", f"each update is 1/lr = {1 / lr:.6g} times the right one."
+    elif step and equal(ours, _update(right, step - 1, i)):
+        name, evidence = "late-gradient", f"the update is the one due in step {step}."
+    elif equal(decay, decay.flat[0]):
         due = right.options.get("weight_decay", 0)
-        name = "decay-sign" if due and math.isclose(decay, 2 * due, rel_tol=1e-6) else "decay-missing"
-        evidence = f"{place} each update differs from the right one by {decay:.6g} · lr · the parameter."
-        return [Mistake(name, MISTAKES[name], evidence)]
-    return []
+        name = "decay-sign" if due and math.isclose(decay.flat[0], 2 * due, rel_tol=1e-6) else "decay-missing"
+        evidence = f"each update differs from the right one by {decay.flat[0]:.6g} · lr · the parameter."
+    else:
+        return []
+    return [Mistake(name, MISTAKES[name], f"in step {step + 1}, parameter {i}: {evidence}")]

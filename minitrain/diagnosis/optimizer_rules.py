@@ -151,8 +151,8 @@ def _with_mistakes(rule: Rule, wrong: tuple[str, ...]) -> tuple[Callable[..., An
 
 # --- the mistakes -----------------------------------------------------------------------------------------------------
 
-# Each with what a learner should know of it, and its edits; those apply that fit the rule. What stands behind a / is a
-# variant of the mistake.
+# Each with what a learner should know about it, and its edits, of which those that fit the rule apply. After a / stands
+# the variant of the mistake.
 _WRITTEN = """
 uphill
   The step goes along the gradient, but it must go against it: param -= lr · ..., with a minus.

@@ -11,13 +11,24 @@ import numpy as np
 from minitrain import nn, optim
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.loader import DataLoader
-from minitrain.learn.measurements import Case, Graph, Operation, Updates, Values, frozen, noting, numbers
+from minitrain.learn.measurements import (
+    Case,
+    Graph,
+    Operation,
+    Updates,
+    Values,
+    finite_differences,
+    frozen,
+    noting,
+    numbers,
+)
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import init
 from minitrain.ops import Array, unbroadcast
+from minitrain.random import fork_rng
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
-from minitrain.torchlike.random import Generator, default_generator, manual_seed
+from minitrain.torchlike.random import Generator, manual_seed
 
 NamedValues = Iterator[tuple[str, Any]]
 
@@ -26,21 +37,10 @@ NamedValues = Iterator[tuple[str, Any]]
 x34 = numbers(3, 4, seed=1)
 x234 = numbers(2, 3, 4, seed=2)
 w34, w4, w31 = numbers(3, 4, seed=3), numbers(4, seed=4), numbers(3, 1, seed=5)
-float32 = Case("float32, x (2, 3)", [numbers(2, 3, seed=6).astype(np.float32)], measured=False)
+x23, w23 = numbers(2, 3, seed=6).astype(np.float32), numbers(2, 3, seed=15).astype(np.float32)
+float32 = Case("float32, x (2, 3)", [x23], measured=False)
 empty = Case("no rows, x (0, 4)", [np.zeros((0, 4))], measured=False)
 
-NEG = Operation("Neg", [Case("x (3, 4)", [x34]), float32, empty])
-EXP = Operation("Exp", [Case("x (3, 4)", [x34]), float32, empty])
-RELU = Operation(
-    "ReLU",
-    [
-        Case("x (3, 4)", [x34]),
-        Case("x (2, 3, 4)", [x234]),
-        Case("some x are 0", [np.array([[0.0, 1.5], [-2.0, 0.0], [0.5, -0.0]])], measured=False),
-        float32,
-        empty,
-    ],
-)
 _two_operands = [
     Case("a (3, 4), b (3, 4)", [x34, w34]),
     Case("a (3, 4), b (4,)", [x34, w4]),
@@ -49,26 +49,54 @@ _two_operands = [
     Case("a (4,), which requires no gradient, b (3, 4)", [w4, x34], needs=(False, True)),
     Case("a (3, 4), b = 2.5", [x34, 2.5]),
 ]
-ADD = Operation("Add", _two_operands)
-MUL = Operation("Mul", _two_operands)
-FLATTEN = Operation(
-    "Flatten",
-    [
-        Case("x (2, 3, 4), axes 1 to 2", [x234], {"start_dim": 1, "end_dim": 2}),
-        Case("x (3, 2, 4, 1), axes 0 to 1", [numbers(3, 2, 4, 1, seed=8)], {"start_dim": 0, "end_dim": 1}),
-    ],
-)
 _reductions = [
     Case("x (3, 4), dim 1", [x34], {"dim": (1,), "keepdim": False}),
     Case("x (3, 4), dim 0, keepdim", [x34], {"dim": (0,), "keepdim": True}),
     Case("x (3, 4), both dims", [x34], {"dim": (0, 1), "keepdim": False}),
     Case("x (2, 3, 4), dims 0 and 2", [x234], {"dim": (0, 2), "keepdim": False}),
 ]
-SUM = Operation("Sum", _reductions)
-MEAN = Operation("Mean", _reductions)
-INDEX = Operation(
-    "Index",
-    [
+_large = np.array([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -1002.0]])
+_along = [
+    Case("x (3, 4), dim 1", [x34], {"dim": 1}),
+    Case("x (3, 4), dim 0", [x34], {"dim": 0}),
+    Case("x (2, 3, 4), dim 1", [x234], {"dim": 1}),
+    Case("x from -1000 to 1000, dim 1", [_large], {"dim": 1}, measured=False),
+    Case("float32, x (2, 3), dim 1", [x23], {"dim": 1}, measured=False),
+]
+_weight, _bias = numbers(5, 4, seed=12), numbers(5, seed=13)
+_log_probabilities, _labels = numbers(5, 3, seed=16, low=-3, high=0), np.array([2, 0, 2, 1, 0])
+_two_ignored, _class_weights = np.array([2, -100, 2, 1, -100]), np.array([0.5, 1.0, 2.5])
+
+
+def _nll(label: str, reduction: str, target: Any = _labels, weight: Any = None) -> Case:
+    options = {"ignore_index": -100, "reduction": reduction}
+    return Case(label, [_log_probabilities, target, weight], options, needs=(True, False, False))
+
+
+CASES = {
+    "Neg": [Case("x (3, 4)", [x34]), float32, empty],
+    "Exp": [Case("x (3, 4)", [x34]), float32, empty],
+    "ReLU": [
+        Case("x (3, 4)", [x34]),
+        Case("x (2, 3, 4)", [x234]),
+        Case("some x are 0", [np.array([[0.0, 1.5], [-2.0, 0.0], [0.5, -0.0]])], measured=False),
+        float32,
+        empty,
+    ],
+    "Add": _two_operands,
+    "Mul": _two_operands,
+    "Pow": [
+        Case("a (3, 4) above 0, b (3, 4)", [np.abs(x34) + 0.1, w34]),
+        Case("a (3, 4), b = 2", [x34, 2]),
+        Case("some a are 0, b (3,) above 1", [np.array([0.0, 1.5, 0.0]), np.array([2.0, 3.0, 1.5])], measured=False),
+    ],
+    "Flatten": [
+        Case("x (2, 3, 4), axes 1 to 2", [x234], {"start_dim": 1, "end_dim": 2}),
+        Case("x (3, 2, 4, 1), axes 0 to 1", [numbers(3, 2, 4, 1, seed=8)], {"start_dim": 0, "end_dim": 1}),
+    ],
+    "Sum": _reductions,
+    "Mean": _reductions,
+    "Index": [
         Case("x[1]", [x34], {"index": 1}),
         Case("x[:, 1:3]", [x34], {"index": (slice(None), slice(1, 3))}),
         Case("x[mask]", [x34], {"index": x34 > 0}),
@@ -77,20 +105,13 @@ INDEX = Operation(
             "x[[0, 1, 0], [3, 2, 3]], one element twice", [x34], {"index": (np.array([0, 1, 0]), np.array([3, 2, 3]))}
         ),
     ],
-)
-MATMUL = Operation(
-    "Matmul",
-    [
+    "Matmul": [
         Case("a (3, 4), b (4, 5)", [x34, numbers(4, 5, seed=9)]),
         Case("a (2, 3, 4), b (2, 4, 5)", [x234, numbers(2, 4, 5, seed=10)]),
         Case("a (2, 3, 4), b (4, 5), used for both matrices of a", [x234, numbers(4, 5, seed=9)]),
         Case("b requires no gradient", [x34, numbers(4, 5, seed=9)], needs=(True, False)),
     ],
-)
-_weight, _bias = numbers(5, 4, seed=12), numbers(5, seed=13)
-LINEAR = Operation(
-    "Linear",
-    [
+    "Linear": [
         Case("x (3, 4), weight (5, 4), bias (5,)", [x34, _weight, _bias]),
         Case("x (2, 3, 4), weight (5, 4), bias (5,)", [x234, _weight, _bias]),
         Case("x (1, 4): one sample", [numbers(1, 4, seed=14), _weight, _bias]),
@@ -98,75 +119,34 @@ LINEAR = Operation(
         Case("x requires no gradient, like a batch of data", [x34, _weight, _bias], needs=(False, True, True)),
         Case("weight and bias require no gradient", [x34, _weight, _bias], needs=(True, False, False)),
     ],
-)
-_large = np.array([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -1002.0]])
-_along = [
-    Case("x (3, 4), dim 1", [x34], {"dim": 1}),
-    Case("x (3, 4), dim 0", [x34], {"dim": 0}),
-    Case("x (2, 3, 4), dim 1", [x234], {"dim": 1}),
-    Case("x from -1000 to 1000, dim 1", [_large], {"dim": 1}, measured=False),
-    Case("float32, x (2, 3), dim 1", [numbers(2, 3, seed=6).astype(np.float32)], {"dim": 1}, measured=False),
-]
-SOFTMAX = Operation("Softmax", _along)
-LOG_SOFTMAX = Operation("LogSoftmax", _along)
-MSE = Operation(
-    "MSELoss",
-    [
+    "Softmax": _along,
+    "LogSoftmax": _along,
+    "MSELoss": [
         Case("x (3, 4), mean", [x34, w34], {"reduction": "mean"}),
         Case("x (3, 4), sum", [x34, w34], {"reduction": "sum"}),
         Case("x (3, 4), none", [x34, w34], {"reduction": "none"}),
         Case("the target requires no gradient, mean", [x34, w34], {"reduction": "mean"}, needs=(True, False)),
-        Case(
-            "float32, mean",
-            [numbers(2, 3, seed=6).astype(np.float32), numbers(2, 3, seed=15).astype(np.float32)],
-            {"reduction": "mean"},
-            measured=False,
-        ),
+        Case("float32, mean", [x23, w23], {"reduction": "mean"}, measured=False),
     ],
-)
-_log_probabilities, _labels = numbers(5, 3, seed=16, low=-3, high=0), np.array([2, 0, 2, 1, 0])
-_class_weights = np.array([0.5, 1.0, 2.5])
-
-
-def _nll(label: str, reduction: str, target: Any = _labels, weight: Any = None) -> Case:
-    options = {"ignore_index": -100, "reduction": reduction}
-    return Case(label, [_log_probabilities, target, weight], options, needs=(True, False, False))
-
-
-NLL = Operation(
-    "NLLLoss",
-    [
+    "NLLLoss": [
         _nll("x (5, 3), mean", "mean"),
         _nll("x (5, 3), sum", "sum"),
         _nll("x (5, 3), none", "none"),
-        _nll("two labels are ignored, mean", "mean", np.array([2, -100, 2, 1, -100])),
+        _nll("two labels are ignored, mean", "mean", _two_ignored),
         _nll("each class has a weight, mean", "mean", weight=_class_weights),
-        _nll(
-            "each class has a weight, two labels are ignored, sum",
-            "sum",
-            np.array([2, -100, 2, 1, -100]),
-            _class_weights,
-        ),
+        _nll("each class has a weight, two labels are ignored, sum", "sum", _two_ignored, _class_weights),
     ],
-)
+}
+OPERATIONS = {name: Operation(name, cases) for name, cases in CASES.items()}
 
 
 def _unbroadcast() -> NamedValues:
     for shape, operand in (((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 4), (3, 1)), ((2, 3, 4), (3, 1)), ((2, 3), ())):
-        with noting(f"a gradient {shape} for an operand {operand}"):
-            yield f"a gradient {shape} for an operand {operand}", unbroadcast(frozen(numbers(*shape, seed=17)), operand)
+        with noting(case := f"a gradient {shape} for an operand {operand}"):
+            yield case, unbroadcast(frozen(numbers(*shape, seed=17)), operand)
 
 
 UNBROADCAST = Values(_unbroadcast)
-
-POW = Operation(
-    "Pow",
-    [
-        Case("a (3, 4) above 0, b (3, 4)", [np.abs(x34) + 0.1, w34]),
-        Case("a (3, 4), b = 2", [x34, 2]),
-        Case("some a are 0, b (3,) above 1", [np.array([0.0, 1.5, 0.0]), np.array([2.0, 3.0, 1.5])], measured=False),
-    ],
-)
 
 # --- graphs: functions of Tensors, minitrain's or torch's -------------------------------------------------------------
 
@@ -199,10 +179,8 @@ def _no_strangers() -> NamedValues:
     (a + b).sum().backward()
     grads = [numbers() if leaf.grad is None else leaf.grad.array for leaf in (a, b)]
     yield "after (a + b).sum().backward(): whether a.grad can be written", grads[0].flags.writeable
-    yield (
-        "after (a + b).sum().backward(): whether b.grad has memory of its own",
-        not np.may_share_memory(grads[0], grads[1]),
-    )
+    own = not np.may_share_memory(grads[0], grads[1])
+    yield "after (a + b).sum().backward(): whether b.grad has memory of its own", own
 
 
 OWN_GRADIENTS = Values(_no_strangers)
@@ -255,49 +233,32 @@ ZERO_GRAD = Values(_zero_grad)
 # --- random draws -----------------------------------------------------------------------------------------------------
 
 
-def drawn_weight() -> Tensor:
-    """An empty weight (out, in), to be initialised."""
-    return wrap(np.empty((40, 60), np.float32))
-
-
-def _generator() -> Generator:
-    return Generator().manual_seed(5)
-
-
-def _kaiming_uniform() -> NamedValues:
-    for options in ({}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}):
-        weight = drawn_weight()
-        result = init.kaiming_uniform_(weight, **options, generator=_generator())
-        yield f"the largest absolute value, with options {options}", np.abs(weight.array).max()
-        yield f"the weight (40, 60), with {options}", weight.array
-        yield "whether the Tensor itself is returned", result is weight
-
-
-def _xavier_uniform() -> NamedValues:
-    for options in ({}, {"gain": 5 / 3}):
-        weight = drawn_weight()
-        result = init.xavier_uniform_(weight, **options, generator=_generator())
+def _initialised(initialise: Any, *several_options: dict[str, Any]) -> NamedValues:
+    for options in several_options:
+        weight = wrap(np.empty((40, 60), np.float32))
+        result = initialise(weight, **options, generator=Generator().manual_seed(5))
         yield f"the largest absolute value, with options {options}", np.abs(weight.array).max()
         yield f"the weight (40, 60), with {options}", weight.array
         yield "whether the Tensor itself is returned", result is weight
 
 
 def _reset_parameters() -> NamedValues:
-    state = default_generator.get_state()
-    try:
+    with fork_rng():
         for in_features, out_features in ((60, 40), (3, 2)):
             manual_seed(5)
             layer = nn.Linear(in_features, out_features)
             yield f"the weight of Linear({in_features}, {out_features})", layer.weight.array
             yield f"the bias of Linear({in_features}, {out_features})", layer.bias.array
-        manual_seed(5)
         nn.Linear(3, 2, bias=False)
-    finally:
-        default_generator.set_state(state)
 
 
-KAIMING_UNIFORM = Values(_kaiming_uniform, lambda twins: twins.kaiming_uniform())
-XAVIER_UNIFORM = Values(_xavier_uniform, lambda twins: twins.xavier_uniform())
+KAIMING_UNIFORM = Values(
+    lambda: _initialised(init.kaiming_uniform_, {}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}),
+    lambda twins: twins.kaiming_uniform(),
+)
+XAVIER_UNIFORM = Values(
+    lambda: _initialised(init.xavier_uniform_, {}, {"gain": 5 / 3}), lambda twins: twins.xavier_uniform()
+)
 RESET_PARAMETERS = Values(_reset_parameters, lambda twins: twins.reset_parameters())
 
 # --- loops ------------------------------------------------------------------------------------------------------------
@@ -376,17 +337,9 @@ TEST_LOOP = Values(_test_loop)
 # --- numeric gradients ------------------------------------------------------------------------------------------------
 
 
-def _moved(function: Any, x: Tensor) -> Any:
-    """gradcheck's measurement of a function of one Tensor."""
-    from minitrain.diagnosis.checked_function import as_problem
-    from minitrain.diagnosis.finite_differences import _Measured
-
-    return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
-
-
 def _around() -> NamedValues:
     x = wrap(numbers(3, 4, seed=25))
-    measured = _moved(lambda x: x.exp(), x)
+    measured = finite_differences(lambda x: x.exp(), x)
     for what, value in zip(("moved up", "moved down"), measured.around(x.array.flat, 5, 0.25), strict=False):
         yield f"exp x with x[1, 1] {what} by 0.25", value
     yield "the distance, with a step of 0.25", measured.around(x.array.flat, 5, 0.25)[2]
@@ -398,7 +351,7 @@ def _around() -> NamedValues:
         return x
 
     start = x.array.copy()
-    measured = _moved(breaks, x)
+    measured = finite_differences(breaks, x)
     with contextlib.suppress(ArithmeticError):
         measured.around(x.array.flat, 0, 0.25)
     yield "x after value() raised (restore it with try/finally)", x.array.copy()
@@ -407,7 +360,7 @@ def _around() -> NamedValues:
 def _measured() -> NamedValues:
     for label, function in _JACOBIANS.items():
         x = wrap(x34.copy())
-        yield f"dy/dx of {label}, as measured", _moved(function, x).jacobian(x.array)
+        yield f"dy/dx of {label}, as measured", finite_differences(function, x).jacobian(x.array)
 
 
 def _by_torch(twins: Any) -> Iterator[tuple[str, Array]]:

@@ -101,15 +101,11 @@ def described(error: BaseException) -> dict[str, Any]:
         message = str(error)[:1000]
     except Exception:
         message = ""
-    frames = [
-        [frame.f_code.co_filename, line, frame.f_code.co_name]
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if line is not None
-    ]
+    frames = traceback.extract_tb(error.__traceback__, limit=-200)
     return {
         "type": type(error).__name__,
         "message": message,
-        "frames": frames[-200:],
+        "frames": [[frame.filename, frame.lineno, frame.name] for frame in frames if frame.lineno is not None],
         "notes": [str(note) for note in getattr(error, "__notes__", [])],
         "function": str(getattr(error, "function", "")),
     }

@@ -12,15 +12,16 @@ import math
 import os
 import sys
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from minitrain.learn.child_process import Child, TorchValues
+from minitrain.learn.child_process import Child, torch_values
 from minitrain.learn.compare_values import CLOSE, CLOSE_TO_TORCH, difference
 from minitrain.learn.exercises import Exercise
 from minitrain.learn.explain_errors import LearnerFile, place
-from minitrain.learn.screen import ASCII, BLOCKS, plot, wrapped
+from minitrain.learn.screen import ASCII, BLOCKS, is_encodable, plot, wrapped
 from minitrain.learn.splice import SpliceError, splice
 from minitrain.ops import Array
 
@@ -42,12 +43,11 @@ class Stage:
 
 
 def check(
-    exercise: Exercise, path: str | os.PathLike[str], *, torch: bool | None = None, limit: float = LIMIT
+    exercise: Exercise, path: str | os.PathLike[str], *, torch: bool = True, limit: float = LIMIT
 ) -> Iterator[Stage]:
     """Check a learner's file, stage by stage; the first stage that fails is the last one.
 
-    torch: whether to compare with torch. None: if torch is installed. True: fail if it is not.
-    limit: the time limit of each stage, in seconds.
+    torch: whether to compare with torch, if it is installed. limit: the time limit of each stage, in seconds.
     Never raises, whatever the file contains, and even if it does not exist.
     """
     path = Path(path)
@@ -60,24 +60,22 @@ def check(
         return
     yield Stage("file", True, f"{piece.name} of this file replaces the one in {piece.module}")
 
-    file = LearnerFile(path, source, piece, limit)
-    with contextlib.ExitStack() as running:
-        child = running.enter_context(Child(exercise, piece, code, ["values", "training"], limit))
-        torch_values = None
-        if torch is not False and (torch or find_spec("torch") is not None):
-            torch_values = running.enter_context(TorchValues(exercise))
-        stage = _values(exercise, child, file)
-        yield stage
-        if not stage.passed:
-            return
-        if torch_values is None:
-            yield Stage("torch", True, "skipped: " + ("not asked for" if torch is False else "torch is not installed"))
-        else:
-            stage = _against_torch(exercise, child.arrays, torch_values, required=bool(torch))
+    theirs: Any = contextlib.nullcontext("torch is not installed" if torch else "not asked for")
+    if torch and find_spec("torch") is not None:
+        theirs = torch_values(exercise)
+    with Child(exercise, piece, code, ["values", "training"], limit) as child, theirs as expected:
+        for stage in _stages(exercise, child, LearnerFile(path, source, piece, limit), expected):
             yield stage
             if not stage.passed:
                 return
-        yield _training(exercise, child, file)
+
+
+def _stages(
+    exercise: Exercise, child: Child, file: LearnerFile, theirs: Callable[[], dict[str, Array] | str] | str
+) -> Iterator[Stage]:
+    yield _values(exercise, child, file)
+    yield _against_torch(child.arrays, theirs if isinstance(theirs, str) else theirs())
+    yield _training(exercise, child, file)
 
 
 def _read(path: Path) -> str:
@@ -130,11 +128,10 @@ def _values(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
     return Stage(name, True, "\n".join(right) + child.printed())
 
 
-def _against_torch(exercise: Exercise, arrays: Mapping[str, Array], theirs: TorchValues, *, required: bool) -> Stage:
-    """Compare the results with torch's."""
-    expected = theirs.arrays()
+def _against_torch(arrays: Mapping[str, Array], expected: Mapping[str, Array] | str) -> Stage:
+    """Compare the results with torch's; a text says why there are none."""
     if isinstance(expected, str):
-        return Stage("torch", not required, wrapped(expected if required else f"skipped: {expected}"))
+        return Stage("torch", True, wrapped(f"skipped: {expected}"))
     if not expected:
         return Stage("torch", True, "skipped: torch has no counterpart of this piece")
     wrong = difference(arrays, expected, CLOSE_TO_TORCH, "torch has")
@@ -152,7 +149,7 @@ def _training(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
     yours: list[float] = answer["losses"]
     finite = [loss for loss in library + yours if math.isfinite(loss)]
     low, high = min(finite), max(finite)
-    blocks = BLOCKS if _encodable(BLOCKS) else ASCII
+    blocks = BLOCKS if is_encodable(BLOCKS, sys.stdout.encoding) else ASCII
     curves = [
         f"{title}\n{plot(losses, low, high, width=60, height=4, blocks=blocks)}"
         for title, losses in ((f"the loss with your {file.piece.name}", yours), ("with the library's", library))
@@ -177,11 +174,3 @@ def _training(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
         )
         return Stage("training", True, "\n".join([*curves, verdict]) + child.printed())
     return Stage("training", False, "\n".join([*curves, wrapped(verdict)]) + child.printed())
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,7 @@ class Child:
         request = (str(PACKAGE), piece.module, str(piece.path), list(code), exercise.name, list(stages), limit)
         for task in (self._read_answers, self._read_errors):
             threading.Thread(target=task, daemon=True).start()
-        with (
-            contextlib.suppress(OSError),
-            self._stream("stdin") as stdin,
-        ):  # answer() reports a process that died
+        with contextlib.suppress(OSError), self._stream("stdin") as stdin:  # answer() reports a process that died
             stdin.write(marshal.dumps(request))
 
     def __enter__(self) -> Child:
@@ -107,8 +104,8 @@ class Child:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(timeout=1)
                 answer |= {"status": self.end(), "errors": self._errors.decode("utf-8", "replace")}
-            if "labels" in answer:
-                self.arrays = unpacked(answer["labels"], data)
+            if data:
+                self.arrays = unpacked(data)
             return answer
 
     def printed(self) -> str:
@@ -123,33 +120,26 @@ class Child:
 _TORCHS: dict[str, dict[str, Array] | str] = {}
 
 
-class TorchValues:
-    """torch's values for an exercise, computed in a separate process; a context manager that ends the process."""
+@contextlib.contextmanager
+def torch_values(exercise: Exercise) -> Iterator[Callable[[], dict[str, Array] | str]]:
+    """Compute torch's values for an exercise in a separate process.
 
-    def __init__(self, exercise: Exercise) -> None:
-        self._name = exercise.name
-        self._child = None
-        if exercise.name not in _TORCHS:
-            self._child = Child(exercise, exercise.piece, [], ["torch"], TORCH_LIMIT)
+    Yields a function that waits for them. It returns the values by label, or a text that says why there are none.
+    """
+    name = exercise.name
+    if name in _TORCHS:
+        yield lambda: _TORCHS[name]
+        return
 
-    def __enter__(self) -> TorchValues:
-        return self
+    def wait() -> dict[str, Array] | str:
+        answer = child.answer()
+        if "died" in answer:
+            return f"torch's process ended with status {answer['status']}: {answer['died']}"
+        if "error" in answer:
+            _TORCHS[name] = "torch cannot be used: {type}: {message}".format(**answer["error"])
+        else:
+            _TORCHS[name] = child.arrays
+        return _TORCHS[name]
 
-    def __exit__(self, *exception: object) -> None:
-        if self._child is not None:
-            self._child.end()
-
-    def arrays(self) -> dict[str, Array] | str:
-        """The values by label; if there are none, the reason as a text."""
-        if self._child is not None:
-            answer = self._child.answer()
-            if "labels" in answer:
-                _TORCHS[self._name] = self._child.arrays
-            elif "error" in answer:
-                error = answer["error"]
-                _TORCHS[self._name] = f"torch cannot be used: {error['type']}: {error['message']}"
-            else:
-                return f"torch's process ended with status {answer['status']}: {answer['died']}"
-            self._child.end()
-            self._child = None
-        return _TORCHS[self._name]
+    with Child(exercise, exercise.piece, [], ["torch"], TORCH_LIMIT) as child:
+        yield wait

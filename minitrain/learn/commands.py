@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minitrain.learn.screen import Colour, Screen
-from minitrain.learn.workspace import LearnUsageError, Standing, Workspace, find, is_found_here, start
+from minitrain.learn.workspace import COMMANDS, LearnUsageError, Standing, Workspace, find, is_found_here, start
 
 if TYPE_CHECKING:
     from minitrain.learn.checking import Stage
@@ -18,18 +18,6 @@ Check = Callable[["Exercise", Path], Iterator["Stage"]]  # checking.check, or it
 
 WIDTH = 79
 _COLOURS: dict[str, Colour] = {"done": "green", "tried": "yellow", "new": "dim"}
-
-COMMANDS = {
-    "start [DIR]": "make the exercise files",
-    "list": "all exercises, and your progress",
-    "next": "which file to open next",
-    "watch [NAME]": "check on every save, then show the next",
-    "check [NAME]": "check one exercise now",
-    "hint NAME": "one more hint",
-    "solution NAME": "the library's own body, once yours has passed",
-    "reset NAME": "start one again; your file is kept",
-    "zoo [NAME]": "known mistakes, and how each is diagnosed",
-}
 
 
 def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
@@ -46,9 +34,7 @@ def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen:
         "You write the body. The check runs it in place of the library's, and says what\n"
         "is wrong with it.\n"
     )
-    for command, what in COMMANDS.items():
-        screen.print(f"  minitrain learn {command:<15}{what}")
-    screen.print()
+    screen.print(textwrap.indent(COMMANDS, "  "))
     if workspace is None:
         screen.print("Start with: minitrain learn start")
         return
@@ -150,8 +136,12 @@ def _describe(workspace: Workspace, exercise: Exercise, screen: Screen, first: s
     passed = sum(standings[other.name].status == "done" for other in of_track)
     tried = "; you have tried this one" if standings[exercise.name].status == "tried" else ""
     screen.print(f"{first}{screen.paint(exercise.name, 'bold')} (about {exercise.minutes} minutes)")
-    told = {"title": exercise.title, "track": f"{exercise.track}, {passed} of {len(of_track)} done{tried}"}
-    for label, text in {**told, "why": exercise.why}.items():
+    lines = {
+        "title": exercise.title,
+        "track": f"{exercise.track}, {passed} of {len(of_track)} done{tried}",
+        "why": exercise.why,
+    }
+    for label, text in lines.items():
         screen.print(textwrap.fill(text, WIDTH, initial_indent=f"  {label:<7}", subsequent_indent=" " * 9))
 
 
@@ -181,24 +171,20 @@ def check_named(workspace: Workspace, name: str | None, screen: Screen, check: C
 
 def check_all(workspace: Workspace, screen: Screen, check: Check) -> bool:
     """Check every exercise whose file has been changed; returns whether all of those passed."""
-    failed, unwritten = [], 0
+    all_passed, unwritten = True, 0
     for exercise in workspace.exercises.values():
         content = workspace.content(exercise)
         if content is None or workspace.is_stub(exercise):
             unwritten += 1
             continue
-        passed = False
-        for stage in check(exercise, workspace.file(exercise)):
-            passed = stage.passed
-            if not passed:
-                break
+        passed = all(stage.passed for stage in check(exercise, workspace.file(exercise)))
         workspace.record(exercise, content, passed)
         screen.print(f"  {_verdict(passed, screen)}  {exercise.name}")
-        failed += [] if passed else [exercise.name]
+        all_passed = all_passed and passed
     done = sum(standing.status == "done" for standing in workspace.standings().values())
     rest = f"; {unwritten} not written yet, so not checked" if unwritten else ""
     screen.print(f"{done} of {len(workspace.exercises)} done{rest}")
-    return not failed
+    return all_passed
 
 
 def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen: Screen, check: Check) -> bool:

@@ -75,7 +75,7 @@ class LearnerFile:
                 f"{what}\nThe library raised this in {file}, line {line}, in {name}, using your piece's results."
             )
         line, name = lines[-1]
-        if kind == "NotImplementedError" and "raise NotImplementedError" in self._line(line):
+        if kind == "NotImplementedError" and "raise NotImplementedError" in _line(self.source, line):
             text = "This is still to be written. Replace that line with your code; the docstring says what to write."
             return place(self.path, line, self.source) + wrapped(text)
         text = case + place(self.path, line, self.source, name) + wrapped(f"{kind}: {message}" if message else kind)
@@ -83,7 +83,7 @@ class LearnerFile:
         if callers:
             text += f"\n(called from line {', '.join(callers[-3:])})"
         for known, part, code, explanation in EXPLANATIONS:
-            if kind == known and part in message and code in self._line(line):
+            if kind == known and part in message and code in _line(self.source, line):
                 return f"{text}\n{wrapped(explanation)}"
         return text
 
@@ -109,10 +109,6 @@ class LearnerFile:
         errors = answer.get("errors", "").strip()
         return where + wrapped(text + (f"\n{errors}" if errors else ""))
 
-    def _line(self, number: int) -> str:
-        lines = self.source.splitlines()
-        return lines[number - 1] if 0 < number <= len(lines) else ""
-
     def _where_it_returns(self, function: str) -> int | None:
         """The line of the function's return; if it has none or several, the line of its def."""
         holder, _, name = function.rpartition(".")
@@ -130,6 +126,10 @@ def place(path: Path, line: int | None, source: str, name: str = "") -> str:
     """A place in the learner's file: its name, the line number, and the line's text."""
     if line is None:
         return f"{path.name}:\n"
-    lines = source.splitlines()
-    text = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    text = _line(source, line).strip()
     return f"{path.name}, line {line}{f', in {name}' if name else ''}:\n" + (f"    {text}\n" if text else "")
+
+
+def _line(source: str, number: int) -> str:
+    lines = source.splitlines()
+    return lines[number - 1] if 0 < number <= len(lines) else ""

@@ -6,15 +6,21 @@ checking.py compares the results.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from minitrain import ops, optim
+from minitrain.diagnosis.checked_function import as_problem
+from minitrain.diagnosis.finite_differences import _Measured
+from minitrain.diagnosis.gradcheck import check_gradients
+from minitrain.diagnosis.gradcheck_report import GradcheckError
+from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.ops import Array, Context, Function
 from minitrain.tensor import Tensor, wrap
 
@@ -37,17 +43,20 @@ class Found(NamedTuple):
     measured: int = 0
 
 
-class Probe(Protocol):
+class Probe(abc.ABC):
     """A computation that uses a piece of the library."""
 
     kind: ClassVar[Literal["gradcheck", "updates", "values"]]
 
+    @abc.abstractmethod
     def arrays(self) -> Named:
         """Pairs of a label ("case\\nwhat", or "what") and an array. Exceptions get the case as a note."""
 
     def report(self) -> Found:
         """What is wrong or right according to a measurement or a formula, without the library's piece."""
+        return Found()
 
+    @abc.abstractmethod
     def twin(self, twins: Any) -> Named:
         """torch's values for some of the arrays; twins is the module with_torch.exercise_references."""
 
@@ -70,31 +79,33 @@ def frozen(array: Any) -> Any:
 def as_array(value: Any, what: str, function: str) -> Array:
     """What a function returned, as an array; raises ContractError if it is not an array."""
     if value is None:
-        raise ContractError(f"{function} returned None for {what}. Is a return missing?", function)
-    if isinstance(value, Tensor):
-        raise ContractError(
-            f"{function} returned a Tensor for {what}; expected an array. A Tensor's array is .array.", function
-        )
-    if not isinstance(value, np.ndarray | np.generic | int | float):
-        raise ContractError(f"{function} returned a {type(value).__name__} for {what}; expected an array.", function)
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise ContractError(f"{function} returned {what} with dtype {array.dtype}; expected real numbers.", function)
-    return array
+        problem = f"None for {what}. Is a return missing?"
+    elif isinstance(value, Tensor):
+        problem = f"a Tensor for {what}; expected an array. A Tensor's array is .array."
+    elif not isinstance(value, np.ndarray | np.generic | int | float):
+        problem = f"a {type(value).__name__} for {what}; expected an array."
+    elif (array := np.asarray(value)).dtype.kind not in "fiub":
+        problem = f"{what} with dtype {array.dtype}; expected real numbers."
+    else:
+        return array
+    raise ContractError(f"{function} returned {problem}", function)
 
 
-def _measured(label: str, function: Any, inputs: Sequence[Any], **how: Any) -> tuple[str | None, int]:
-    """Run gradcheck: its report if it fails (else None), and how many entries it measured."""
-    from minitrain.autograd import GradcheckError, check_gradients
-
+def _gradcheck(label: str, function: Any, inputs: Sequence[Any], **how: Any) -> Found:
+    """gradcheck's report if it fails, or else how many derivatives it measured."""
     with noting(label):
         try:
             report = check_gradients(function, list(inputs), **how)
         except GradcheckError as error:
-            return f"Case: {label}\n{error}", 0
+            return Found(f"Case: {label}\n{error}")
     if not report.ok:
-        return f"Case: {label}\n{report}", 0
-    return None, sum(found.entries for found in report.inputs)
+        return Found(f"Case: {label}\n{report}")
+    return Found(measured=sum(found.entries for found in report.inputs))
+
+
+def finite_differences(function: Any, x: Tensor) -> _Measured:
+    """gradcheck's measurement of a function of one Tensor."""
+    return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
 
 
 @contextlib.contextmanager
@@ -132,10 +143,10 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True)
-class Operation:
+class Operation(Probe):
     """forward and backward of an operation of ops/, by its name, in several cases."""
 
-    kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "gradcheck"
+    kind = "gradcheck"
     name: str
     cases: Sequence[Case]
 
@@ -144,64 +155,65 @@ class Operation:
         operation: type[Function] = getattr(ops, self.name)
         return operation
 
+    @property
+    def _input_names(self) -> list[str]:
+        return _parameters(self._operation.forward)[1 : 1 + len(self.cases[0].inputs)]  # without ctx and options
+
     def arrays(self) -> Named:
         """The result and the gradients of each case. All inputs are read-only."""
-        operation = self._operation
-        names = list(inspect.signature(operation.forward).parameters)[1:]
+        forward, backward = f"{self.name}.forward", f"{self.name}.backward"
         for case in self.cases:
             with noting(case.label):
                 ctx = Context(case.needed())
-                forward, backward = f"{self.name}.forward", f"{self.name}.backward"
-                result = operation.forward(ctx, *map(frozen, case.inputs), **case.options)
-                y = as_array(result, "y", forward)
+                y = as_array(self._operation.forward(ctx, *map(frozen, case.inputs), **case.options), "y", forward)
                 yield f"{case.label}\ny", y.copy()
                 for saved in (y, *ctx.saved_arrays):
                     if isinstance(saved, np.ndarray):
                         saved.flags.writeable = False
-                gradients = operation.backward(ctx, frozen(_grad_of(y)))
-                if len(case.inputs) == 1 and not isinstance(gradients, tuple):
-                    gradients = (gradients,)
-                if not isinstance(gradients, tuple) or len(gradients) != len(case.inputs):
-                    returned = f"a {type(gradients).__name__}."
-                    if isinstance(gradients, tuple):
-                        returned = f"{len(gradients)} of them."
-                    if gradients is None:
-                        returned = "None. Is a return missing?"
-                    raise ContractError(
-                        f"{backward} must return a tuple with a gradient for each input ({', '.join(names)}), or None "
-                        f"for an input that requires none; it returned {returned}",
-                        backward,
-                    )
-                for name, needed, grad in zip(names, case.needed(), gradients, strict=False):
-                    if needed and grad is None and len(case.inputs) > 1:
+                gradients = self._one_for_each_input(self._operation.backward(ctx, frozen(_grad_of(y))))
+                for name, needed, grad in zip(self._input_names, case.needed(), gradients, strict=True):
+                    if needed and grad is None and len(gradients) > 1:
                         raise ContractError(
                             f"{backward} returned None for {name}, which requires a gradient.", backward
                         )
                     if needed:
                         yield f"{case.label}\ndL/d{name}", as_array(grad, f"dL/d{name}", backward).copy()
 
+    def _one_for_each_input(self, returned: Any) -> tuple[Any, ...]:
+        """What backward returned, as a tuple."""
+        names, backward = self._input_names, f"{self.name}.backward"
+        if len(names) == 1 and not isinstance(returned, tuple):
+            return (returned,)
+        if isinstance(returned, tuple) and len(returned) == len(names):
+            return returned
+        if isinstance(returned, tuple):
+            found = f"{len(returned)} of them."
+        else:
+            found = "None. Is a return missing?" if returned is None else f"a {type(returned).__name__}."
+        raise ContractError(
+            f"{backward} must return a tuple with a gradient for each input ({', '.join(names)}), or None for an input "
+            f"that requires none; it returned {found}",
+            backward,
+        )
+
     def report(self) -> Found:
         """gradcheck's report on the first case that fails."""
-        entries = 0
-        measured = [case for case in self.cases if case.measured]
-        for case in measured:
-            options, needs = case.options, case.needed()
-            wrong, counted = _measured(
-                case.label, self._operation, case.inputs, options=options, needs_input_grad=needs
-            )
-            if wrong is not None:
-                return Found(wrong)
-            entries += counted
-        return Found(measured=entries)
+        measured = 0
+        for case in self.cases:
+            if case.measured:
+                how = {"options": case.options, "needs_input_grad": case.needed()}
+                found = _gradcheck(case.label, self._operation, case.inputs, **how)
+                if found.wrong is not None:
+                    return found
+                measured += found.measured
+        return Found(measured=measured)
 
     def twin(self, twins: Any) -> Named:
         """torch's result and gradients."""
-        names = list(inspect.signature(self._operation.forward).parameters)[1:]
         for case in self.cases:
-            needed = case.needed()
-            y, gradients = twins.operation(self.name, case.inputs, case.options, needed, _grad_of)
+            y, gradients = twins.operation(self.name, case.inputs, case.options, case.needed(), _grad_of)
             yield f"{case.label}\ny", y
-            for name, grad in zip(names, gradients, strict=False):
+            for name, grad in zip(self._input_names, gradients, strict=True):
                 if grad is not None:
                     yield f"{case.label}\ndL/d{name}", grad
 
@@ -211,34 +223,39 @@ def _grad_of(y: Array) -> Array:
     return numbers(*y.shape, seed=7).astype(y.dtype)
 
 
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
 # --- a graph ----------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
-class Graph:
+class Graph(Probe):
     """A function of Tensors, minitrain's or torch's, and backward through its graph.
 
     passes: how often to run the function and its backward without clearing the gradients.
     """
 
-    kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "gradcheck"
+    kind = "gradcheck"
     label: str
     function: Callable[..., Any]
     inputs: Sequence[Array]
     passes: int = 1
     measured: bool = True
 
+    def _leaves(self) -> list[Tensor]:
+        return [wrap(x.copy()).requires_grad_() for x in self.inputs]
+
     def arrays(self) -> Named:
         """The result, and each leaf's .grad."""
         with noting(self.label):
-            leaves = [wrap(x.copy()) for x in self.inputs]
-            for leaf in leaves:
-                leaf.requires_grad = True
+            leaves = self._leaves()
             for _ in range(self.passes):
                 y = self.function(*leaves)
                 y.backward(wrap(_grad_of(y.array)))
             yield f"{self.label}\ny", y.array.copy()
-            for name, leaf in zip(_names(self.function), leaves, strict=True):
+            for name, leaf in zip(_parameters(self.function), leaves, strict=True):
                 if leaf.grad is None:
                     raise ContractError(f"{name}.grad is None after backward: no gradient arrived at {name}", "")
                 if not isinstance(leaf.grad, Tensor):
@@ -248,36 +265,28 @@ class Graph:
 
     def report(self) -> Found:
         """gradcheck's report."""
-        if not self.measured:
-            return Found()
-        leaves = [wrap(x.copy()).requires_grad_() for x in self.inputs]
-        wrong, entries = _measured(self.label, self.function, leaves)
-        return Found(wrong, measured=entries)
+        return _gradcheck(self.label, self.function, self._leaves()) if self.measured else Found()
 
     def twin(self, twins: Any) -> Named:
         """torch's result and gradients."""
         y, gradients = twins.graph(self.function, self.inputs, self.passes, _grad_of)
         yield f"{self.label}\ny", y
-        for name, grad in zip(_names(self.function), gradients, strict=True):
+        for name, grad in zip(_parameters(self.function), gradients, strict=True):
             yield f"{self.label}\ndL/d{name}", grad
-
-
-def _names(function: Callable[..., Any]) -> list[str]:
-    return list(inspect.signature(function).parameters)
 
 
 # --- an optimizer -----------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
-class Updates:
+class Updates(Probe):
     """Several steps of an optimizer, by its name in minitrain.optim, with each of several sets of options.
 
     rule: the formula that the steps must follow. The learning rate is halved before the last two steps. The gradients
     are read-only.
     """
 
-    kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "updates"
+    kind = "updates"
     name: str
     rule: Literal["sgd", "rmsprop", "adam"]
     options: Sequence[dict[str, Any]]
@@ -287,19 +296,17 @@ class Updates:
         """The parameter after each step."""
         for options in self.options:
             with noting(_said(options)):
-                param = wrap(start_of_updates())
+                param = wrap(_start())
                 optimizer = getattr(optim, self.name)([param], **options)
                 for step in range(self.steps):
                     if step == self.steps - 2:
                         optimizer.param_groups[0]["lr"] *= 0.5
-                    param.grad = wrap(frozen(gradient_of_step(step)))
+                    param.grad = wrap(frozen(_gradient(step)))
                     optimizer.step()
                     yield f"{_said(options)}\nthe parameter after step {step + 1}", param.array.copy()
 
     def report(self) -> Found:
         """check_optimizer's report on the first options that fail."""
-        from minitrain.diagnosis.optimcheck import check_optimizer
-
         for options in self.options:
             with noting(_said(options)):
                 report = check_optimizer(getattr(optim, self.name), self.rule, options=options)
@@ -310,17 +317,17 @@ class Updates:
     def twin(self, twins: Any) -> Named:
         """torch's steps."""
         for options in self.options:
-            gradients = [gradient_of_step(step) for step in range(self.steps)]
-            for step, param in enumerate(twins.updates(self.name, options, start_of_updates(), gradients)):
+            gradients = [_gradient(step) for step in range(self.steps)]
+            for step, param in enumerate(twins.updates(self.name, options, _start(), gradients)):
                 yield f"{_said(options)}\nthe parameter after step {step + 1}", param
 
 
-def start_of_updates() -> Array:
+def _start() -> Array:
     """The parameter's initial values."""
     return numbers(3, 4, seed=11)
 
 
-def gradient_of_step(step: int) -> Array:
+def _gradient(step: int) -> Array:
     """The gradient in a step, counted from 0. Its values are large and small, so that eps matters."""
     return np.asarray(numbers(3, 4, seed=20 + step) * np.array([1.0, 0.1, 1e-3, 3.0]))
 
@@ -333,13 +340,13 @@ def _said(options: dict[str, Any]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Values:
+class Values(Probe):
     """The results of any function: pairs of a name and an array or a number.
 
     torchs: gives torch's values for some of the names; called with the module with_torch.exercise_references.
     """
 
-    kind: ClassVar[Literal["gradcheck", "updates", "values"]] = "values"
+    kind = "values"
     function: Callable[[], Iterator[tuple[str, Any]]]
     torchs: Callable[[Any], Named] | None = None
 
@@ -348,11 +355,6 @@ class Values:
         for name, value in self.function():
             yield name, np.array(value)
 
-    def report(self) -> Found:
-        """No finding: these values can only be compared with the library's."""
-        return Found()
-
     def twin(self, twins: Any) -> Named:
         """torch's values."""
-        if self.torchs is not None:
-            yield from self.torchs(twins)
+        return self.torchs(twins) if self.torchs is not None else iter(())

@@ -44,11 +44,18 @@ class Screen:
 
     def _encodable(self, text: str) -> str:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        try:
-            text.encode(encoding)
-        except UnicodeEncodeError:
-            return text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
-        return text
+        if is_encodable(text, encoding):
+            return text
+        return text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def is_encodable(text: str, encoding: str | None) -> bool:
+    """Whether a stream with this encoding can write the text."""
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 BLOCKS = " ▁▂▃▄▅▆▇█"

@@ -14,12 +14,14 @@ import contextlib
 import copy
 import dataclasses
 import difflib
+import itertools
 import sys
 import textwrap
 import types
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 WIDTH = 120
 LEARNERS = 1_000_000  # added to the learner's line numbers while they are compiled together with the library's
@@ -30,7 +32,7 @@ MOVED = {  # modules that learners' files of earlier versions import from
     "minitrain.random": "minitrain.torchlike.random",
     "minitrain.training.loops": "minitrain.loops",
 }
-NO_LONGER_THERE = {"Tensor": "minitrain.tensor"}  # names that their modules had, so that such files did not import them
+NO_LONGER_THERE = {"Tensor": "minitrain.tensor"}  # names that such files use without an import: their module had them
 
 
 class SpliceError(Exception):
@@ -104,11 +106,7 @@ def _methods(holder: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str)
 
 
 # --- the learner's file -----------------------------------------------------------------------------------------------
@@ -149,7 +147,8 @@ def learner_file(
                 parts.append(written)
             elif given is None or name in given:
                 margin = " " * method.col_offset
-                parts.append([f"{margin}# Given, as it is in {piece.module}.", *_lines_of(method, lines)])
+                whole = lines[_start(method) - 1 : method.end_lineno]
+                parts.append([f"{margin}# Given, as it is in {piece.module}.", *whole])
         return "\n\n".join("\n".join(part) for part in parts)
 
     text = with_lines(textwrap.indent(body.rstrip(), indent).split("\n"))
@@ -170,14 +169,14 @@ def body_of(piece: Piece, gap: tuple[str, str] | None = None) -> str:
 
 def _gap(lines: list[str], function: ast.FunctionDef, gap: tuple[str, str] | None) -> tuple[int, int]:
     """The range of the learner's lines, counted from 0: the first, and the one after the last."""
-    start, end = _signature_end(function), function.end_lineno or 0
-    while not lines[start].strip() or lines[start].strip().startswith("#"):
-        start += 1
+    end = function.end_lineno or 0
+    statements = function.body[1:] if _is_docstring(function.body[0]) else function.body
+    start = statements[0].lineno - 1 if statements else end
     if gap is None:
         return start, end
     first, last = (_line_of(text, lines, function, start) for text in gap)
-    statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node.lineno == last + 1]
-    return first, statements[0].end_lineno or last + 1
+    ends = [node.end_lineno for node in ast.walk(function) if isinstance(node, ast.stmt) and node.lineno == last + 1]
+    return first, ends[0] or last + 1
 
 
 def _line_of(beginning: str, lines: list[str], function: ast.FunctionDef, start: int) -> int:
@@ -187,21 +186,9 @@ def _line_of(beginning: str, lines: list[str], function: ast.FunctionDef, start:
     return found[0]
 
 
-def _signature_end(function: ast.FunctionDef) -> int:
-    """The line number of the docstring's end, or of the signature's end if there is no docstring."""
-    if _is_docstring(function.body[0]):
-        return function.body[0].end_lineno or 0
-    parts = [part for part in (*ast.walk(function.args), function.returns) if isinstance(part, ast.expr | ast.arg)]
-    return max([function.lineno, *[part.end_lineno or 0 for part in parts]])
-
-
 def _start(function: ast.FunctionDef) -> int:
     """The line number of the function's first line, including decorators."""
     return min([function.lineno, *[decorator.lineno for decorator in function.decorator_list]])
-
-
-def _lines_of(function: ast.FunctionDef, lines: list[str]) -> list[str]:
-    return lines[_start(function) - 1 : function.end_lineno]
 
 
 def _names(text: str) -> set[str]:
@@ -210,32 +197,37 @@ def _names(text: str) -> set[str]:
 
 def _imports(tree: ast.Module, piece: Piece, names: set[str]) -> str:
     """The import lines that the file needs: each name from where the module imports it, or from the module itself."""
-    plain: list[str] = []
-    by_module: dict[str, list[str]] = {}
+    needed: list[ast.Import | ast.ImportFrom] = []
     for statement in tree.body:
-        if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                if (alias.asname or alias.name.partition(".")[0]) in names | {"np"}:  # NumPy is always of use
-                    plain.append(ast.unparse(ast.Import([alias])))
-        elif isinstance(statement, ast.ImportFrom) and statement.module and statement.module != "__future__":
-            found = [ast.unparse(alias) for alias in statement.names if (alias.asname or alias.name) in names]
-            by_module.setdefault(statement.module, []).extend(found)
-    own = (names & _defined(tree).keys()) - {piece.name, piece.class_name}
-    by_module.setdefault(piece.module, []).extend(own)
-    groups: dict[int, list[str]] = {0: [], 1: [], 2: []}  # the standard library, NumPy, minitrain
-    for line in plain:
-        groups[_group(line.split()[1], piece)].append(line)
-    for module, found in sorted(by_module.items()):
-        if found:
-            groups[_group(module, piece)].append(_import_line(module, sorted(found, key=_import_order)))
-    return "\n\n".join("\n".join(group) for group in groups.values() if group)
+        if isinstance(statement, ast.Import | ast.ImportFrom) and _module(statement) != "__future__":
+            used = [alias for alias in statement.names if _bound(alias) in names | {"np"}]  # NumPy is always of use
+            if used:
+                needed.append(copy.copy(statement))
+                needed[-1].names = used
+    own = sorted((names & _defined(tree).keys()) - {piece.name, piece.class_name}, key=_import_order)
+    if own:
+        needed.append(ast.ImportFrom(piece.module, [ast.alias(name) for name in own], 0))
+
+    def group(statement: ast.Import | ast.ImportFrom) -> int:  # the standard library, NumPy, minitrain
+        root = _root(_module(statement))
+        return 2 if root == _root(piece.module) else 0 if root in sys.stdlib_module_names else 1
+
+    needed.sort(key=lambda x: (group(x), isinstance(x, ast.ImportFrom), _module(x)))
+    return "\n\n".join("\n".join(map(_import_line, some)) for _, some in itertools.groupby(needed, group))
 
 
-def _group(module: str, piece: Piece) -> int:
-    root = module.partition(".")[0]
-    if root == piece.module.partition(".")[0]:
-        return 2
-    return 0 if root in sys.stdlib_module_names else 1
+def _module(statement: ast.Import | ast.ImportFrom) -> str:
+    """The module that a statement imports, or imports from."""
+    return (statement.module or "") if isinstance(statement, ast.ImportFrom) else statement.names[0].name
+
+
+def _root(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _bound(alias: ast.alias) -> str:
+    """The name that an import binds."""
+    return alias.asname or _root(alias.name)
 
 
 def _import_order(name: str) -> tuple[int, str]:
@@ -244,11 +236,12 @@ def _import_order(name: str) -> tuple[int, str]:
     return (0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2), name
 
 
-def _import_line(module: str, names: list[str]) -> str:
-    line = f"from {module} import {', '.join(names)}"
+def _import_line(statement: ast.stmt) -> str:
+    line = ast.unparse(statement)
     if len(line) <= WIDTH:
         return line
-    return "\n".join([f"from {module} import (", *[f"    {name}," for name in names], ")"])
+    module, _, names = line.partition(" import ")
+    return f"{module} import (\n    " + names.replace(", ", ",\n    ") + ",\n)"
 
 
 def _defined(tree: ast.Module) -> dict[str, ast.stmt]:
@@ -275,16 +268,15 @@ def splice(piece: Piece, source: str, filename: str) -> list[types.CodeType]:
     """
     tree = _parse(source, filename)
     library = ast.parse(piece.source)
-    holder, _ = _find(library, piece)
+    holder: Any = _find(library, piece)[0]
     theirs = _learners_piece(tree, piece)
-    if isinstance(holder, ast.ClassDef) and isinstance(theirs, ast.ClassDef):
+    if isinstance(theirs, ast.ClassDef):
         _drop_outdated_methods(theirs, holder, tree, library, piece)
-    before, after = _rest(tree, theirs, library, piece)
-    if isinstance(holder, ast.ClassDef) and isinstance(theirs, ast.ClassDef):
-        new: ast.stmt = _merged(holder, theirs, piece)
+        new: ast.stmt = _merged(holder, theirs)
     else:
-        _check_signature(_find(library, piece)[1], theirs, piece)
+        _check_signature(holder, theirs)
         new = _moved(theirs)
+    before, after = _rest(tree, theirs, library, piece)
     place = library.body.index(holder)
     future = [x for x in library.body if isinstance(x, ast.ImportFrom) and x.module == "__future__"]
     return [
@@ -314,44 +306,46 @@ def _parse(source: str, filename: str) -> ast.Module:
         raise SpliceError(f"this is not Python: {error or 'it is nested too deeply'}") from None
 
 
-def _only(found: Sequence[ast.stmt], what: str, piece: Piece, others: Collection[str], holder: ast.stmt | None) -> None:
-    """Raise SpliceError unless there is exactly one definition."""
+def _learners_piece(tree: ast.Module, piece: Piece) -> ast.FunctionDef | ast.ClassDef:
+    """The learner's function, or the class with the learner's method."""
+    if not piece.class_name:
+        return _function(_only(tree.body, f"function {piece.name}", piece), piece)
+    holder = _only(tree.body, f"class {piece.class_name}", piece)
+    if not isinstance(holder, ast.ClassDef):
+        raise SpliceError(f"{piece.class_name} must be a class", holder.lineno)
+    _function(_only(holder.body, f"method {piece.name}", piece, holder.lineno), piece)
+    return holder
+
+
+def _only(body: Sequence[ast.stmt], what: str, piece: Piece, line: int | None = None) -> ast.stmt:
+    """The only definition of what in the body. Raises SpliceError if it is missing, or defined twice."""
+    name = what.split()[-1].rpartition(".")[2]
+    definitions = [x for x in body if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    found = [x for x in definitions if x.name == name]
     if len(found) > 1:
         raise SpliceError(
-            f"{what} is defined a second time; the first is in line {found[0].lineno}. Keep one of them.",
+            f"the {what} is defined a second time; the first is in line {found[0].lineno}. Keep one of them.",
             found[1].lineno,
         )
     if not found:
-        name = what.split()[-1].rpartition(".")[2]
-        near = difflib.get_close_matches(name.lower(), [other.lower() for other in others], 1)
-        hint = "".join(f" There is {other}: did you mean that?" for other in others if [other.lower()] == near)
+        near = difflib.get_close_matches(name.lower(), [x.name.lower() for x in definitions], 1)
+        alike = [x.name for x in definitions if [x.name.lower()] == near]
         raise SpliceError(
-            f"{what} is missing. The check needs it to replace the one in {piece.module}.{hint} "
-            "`minitrain learn reset NAME` makes a new file and keeps yours.",
-            None if holder is None else holder.lineno,
+            f"the {what} is missing. The check needs it to replace the one in {piece.module}."
+            + "".join(f" There is {other}: did you mean that?" for other in alike)
+            + " `minitrain learn reset NAME` makes a new file and keeps yours.",
+            line,
         )
+    return found[0]
 
 
-def _learners_piece(tree: ast.Module, piece: Piece) -> ast.FunctionDef | ast.ClassDef:
-    definitions = [x for x in tree.body if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    names = [x.name for x in definitions]
-    if not piece.class_name:
-        functions = [x for x in definitions if x.name == piece.name]
-        _only(functions, f"the function {piece.name}", piece, names, None)
-        if not isinstance(functions[0], ast.FunctionDef):
-            raise SpliceError(f"{piece.name} must be a plain function: def {piece.name}(...)", functions[0].lineno)
-        return functions[0]
-    holders = [x for x in definitions if x.name == piece.class_name]
-    _only(holders, f"the class {piece.class_name}", piece, names, None)
-    holder = holders[0]
-    if not isinstance(holder, ast.ClassDef):
-        raise SpliceError(f"{piece.class_name} must be a class", holder.lineno)
-    methods = [x for x in holder.body if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef)]
-    found = [x for x in methods if x.name == piece.function_name]
-    _only(found, f"the method {piece.name}", piece, [x.name for x in methods], holder)
-    if not isinstance(found[0], ast.FunctionDef):
-        raise SpliceError(f"{piece.name} must be a plain function, without async", found[0].lineno)
-    return holder
+def _function(statement: ast.stmt, piece: Piece) -> ast.FunctionDef:
+    if not isinstance(statement, ast.FunctionDef):
+        other = "class" if isinstance(statement, ast.ClassDef) else "async def"
+        raise SpliceError(
+            f"{piece.name} must be a plain function: def {piece.function_name}(...), not {other}", statement.lineno
+        )
+    return statement
 
 
 def _rest(
@@ -376,15 +370,11 @@ def _rest(
     for statement in tree.body:
         if statement is theirs:
             rest = after
-        elif isinstance(statement, ast.ImportFrom) and _root(statement.module) == _root(piece.module):
+        elif isinstance(statement, ast.ImportFrom) and _root(_module(statement)) == _root(piece.module):
             rest += _imported(statement, library, piece, used)
         elif not (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
             rest.append(statement)
     return before, after
-
-
-def _root(module: str | None) -> str:
-    return (module or "").partition(".")[0]
 
 
 def _used_names(statements: Sequence[ast.stmt], theirs: ast.stmt) -> set[str]:
@@ -399,7 +389,7 @@ def _used_names(statements: Sequence[ast.stmt], theirs: ast.stmt) -> set[str]:
 def _names_there(module: ast.Module) -> set[str]:
     """The names that a module defines or imports."""
     imports = [x for x in module.body if isinstance(x, ast.Import | ast.ImportFrom)]
-    return {alias.asname or alias.name.partition(".")[0] for x in imports for alias in x.names} | set(_defined(module))
+    return {_bound(alias) for x in imports for alias in x.names} | set(_defined(module))
 
 
 def _holds(module: str, piece: Piece) -> bool:
@@ -427,52 +417,43 @@ def _imported(statement: ast.ImportFrom, library: ast.Module, piece: Piece, used
     helper `_f` may be called `f` now.
     """
     there = _names_there(library)
-    module = MOVED.get(statement.module or "", statement.module or "")
+    module = MOVED.get(_module(statement), _module(statement))
     is_own = module == piece.module
     result: list[ast.stmt] = []
     for alias in statement.names:
-        name, original = alias.asname or alias.name, alias.name
-        if original not in there and original.lstrip("_") in there:
-            original = original.lstrip("_")
-        new: ast.stmt | None = None
+        name = alias.asname or alias.name
+        original = alias.name if alias.name in there else alias.name.lstrip("_")
         if _holds(module, piece) and (original in there or (is_own and name == "*")):
             if name != original:
-                new = ast.Assign([ast.Name(name, ast.Store())], ast.Name(original, ast.Load()))
-        elif name not in used and name != "*":
-            continue
-        elif is_own:
-            raise SpliceError(f"{piece.module} has no {alias.name} to import", statement.lineno)
-        else:
-            new = ast.ImportFrom(module, [alias], statement.level)
-        if new is not None:
-            result.append(ast.fix_missing_locations(ast.copy_location(new, statement)))
-    return result
+                result.append(ast.Assign([ast.Name(name, ast.Store())], ast.Name(original, ast.Load())))
+        elif name in used or name == "*":
+            if is_own:
+                raise SpliceError(f"{piece.module} has no {alias.name} to import", statement.lineno)
+            result.append(ast.ImportFrom(module, [alias], statement.level))
+    return [ast.fix_missing_locations(ast.copy_location(new, statement)) for new in result]
 
 
-def _merged(holder: ast.ClassDef, theirs: ast.ClassDef, piece: Piece) -> ast.ClassDef:
+def _merged(holder: ast.ClassDef, theirs: ast.ClassDef) -> ast.ClassDef:
     """The library's class with the learner's methods in place of its own, plus whatever else the learner added."""
     own, new = _methods(holder), _methods(theirs)
-    body: list[ast.stmt] = []
+    merged = copy.copy(holder)
+    merged.body = []
     for statement in holder.body:
         if isinstance(statement, ast.FunctionDef) and statement is own[statement.name] and statement.name in new:
-            _check_signature(statement, new[statement.name], piece)
-            body.append(_moved(new[statement.name]))
+            _check_signature(statement, new[statement.name])
+            merged.body.append(_moved(new[statement.name]))
         else:
-            body.append(statement)
+            merged.body.append(statement)
     known = {ast.dump(x) for x in holder.body}
     for statement in theirs.body:
         replaces = isinstance(statement, ast.FunctionDef) and statement.name in own
         if not replaces and not _is_docstring(statement) and ast.dump(statement) not in known:
-            body.append(_moved(statement))
-    merged = copy.copy(holder)
-    merged.body = body
+            merged.body.append(_moved(statement))
     return merged
 
 
-def _check_signature(own: ast.FunctionDef, theirs: ast.stmt, piece: Piece) -> None:
+def _check_signature(own: ast.FunctionDef, theirs: ast.FunctionDef) -> None:
     """Raise SpliceError unless the learner's function has the library's parameters and decorators."""
-    if not isinstance(theirs, ast.FunctionDef):
-        raise SpliceError(f"{piece.name} must be a plain function: def {own.name}(...)", theirs.lineno)
     expected, found = _parameters(own), _parameters(theirs)
     if found != expected:
         raise SpliceError(

@@ -82,26 +82,22 @@ def watch(
     due = not workspace.is_stub(current)
     try:
         while True:
-            if due:
-                saves.see(current.name)
-                content = workspace.content(current)
-                if content is not None and _check(workspace, current, content, screen, check):
-                    screen.print()
-                    following = show_next(workspace, screen, after=current)
-                    if following is None:
-                        return
-                    current = following
-                    due = not workspace.is_stub(current)
-                    continue
-            current = _next_save(workspace, current, saves, screen, sleep)
-            due = True
+            if not due:
+                current = _next_save(workspace, current, saves, screen, sleep)
+            due = False
+            saves.see(current.name)
+            content = workspace.content(current)
+            if content is None:
+                continue
+            screen.print("\n" + screen.paint(f"--- {time.strftime('%H:%M:%S')} ".ljust(WIDTH, "-"), "dim"))
+            if check_once(workspace, current, content, screen, check):
+                screen.print()
+                following = show_next(workspace, screen, after=current)
+                if following is None:
+                    return
+                current, due = following, not workspace.is_stub(following)
     except KeyboardInterrupt:
         screen.print("\nStopped watching. Your progress is saved: minitrain learn list")
-
-
-def _check(workspace: Workspace, exercise: Exercise, content: bytes, screen: Screen, check: Check) -> bool:
-    screen.print("\n" + screen.paint(f"--- {time.strftime('%H:%M:%S')} ".ljust(WIDTH, "-"), "dim"))
-    return check_once(workspace, exercise, content, screen, check)
 
 
 def _next_save(

@@ -19,6 +19,7 @@ import itertools
 import json
 import os
 import re
+import textwrap
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,6 +36,17 @@ PROGRESS = ".minitrain-learn.json"
 FORMAT, EARLIER = "minitrain learn 2", "minitrain learn 1"
 FOLDER = "minitrain-exercises"  # the default folder
 LARGEST = 2**20  # bytes of a progress file; with all exercises done it has 10 kB
+COMMANDS = """\
+minitrain learn start [DIR]     make the exercise files
+minitrain learn list            all exercises, and your progress
+minitrain learn next            which file to open next
+minitrain learn watch [NAME]    check on every save, then show the next
+minitrain learn check [NAME]    check one exercise now
+minitrain learn hint NAME       one more hint
+minitrain learn solution NAME   the library's body, once yours has passed
+minitrain learn reset NAME      start one again; your file is kept
+minitrain learn zoo [NAME]      known mistakes, and how each is diagnosed
+"""
 
 Status = Literal["new", "tried", "done"]
 
@@ -333,13 +345,7 @@ How to start:
 
 You can do them in any order: save any file, and it is checked.
 
-    minitrain learn list            all exercises, and your progress
-    minitrain learn next            which file to open next
-    minitrain learn check NAME      check one exercise now
-    minitrain learn hint NAME       one more hint
-    minitrain learn solution NAME   the library's body, once yours has passed
-    minitrain learn reset NAME      start one again; your file is kept
-
+{textwrap.indent(COMMANDS, "    ")}
 Your progress is saved in {PROGRESS}.
 """
 
@@ -396,11 +402,8 @@ def _write_new(path: Path, text: str) -> bool:
 
 def _first_free(path: Path) -> Path:
     """The first free path name.kept-N.py beside name.py, counted from 1."""
-    for number in itertools.count(1):
-        kept = path.with_name(f"{path.stem}.kept-{number}{path.suffix}")
-        if not os.path.lexists(kept):
-            return kept
-    raise AssertionError("there is no last number")
+    numbered = (path.with_name(f"{path.stem}.kept-{number}{path.suffix}") for number in itertools.count(1))
+    return next(kept for kept in numbered if not os.path.lexists(kept))
 
 
 def _plain(name: str) -> str:

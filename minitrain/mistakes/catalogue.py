@@ -6,17 +6,14 @@ the exercises' wrong solutions and the bugs that learners hunt.
 
 from __future__ import annotations
 
-from minitrain.mistakes import checks, gradients, optimizers, values
+from minitrain.mistakes import arithmetic, checks, layers, optimizers, shapes, tape, training
 from minitrain.mistakes.specimen import VALUES, Specimen, specimens
 
-_TEXTS = (
-    *(gradients.ARITHMETIC, gradients.REDUCTIONS_AND_SHAPES, gradients.MATRICES, gradients.LOSSES, gradients.TAPE),
-    *(optimizers.SHARED, optimizers.SGD, optimizers.RMSPROP, optimizers.ADAM),
-    checks.CHECKS,
-    *(values.FORWARD_PASSES, values.GRADIENTS, values.TRAINING),
-)
-
-CATALOGUE: dict[str, Specimen] = {specimen.name: specimen for text in _TEXTS for specimen in specimens(text)}
+CATALOGUE: dict[str, Specimen] = {
+    specimen.name: specimen
+    for module in (arithmetic, shapes, layers, tape, optimizers, checks, training)
+    for specimen in specimens(module.MISTAKES)
+}
 
 # The zoo: the mistakes that a check of a gradient or an optimizer can name.
 SPECIMENS: dict[str, Specimen] = {name: each for name, each in CATALOGUE.items() if each.mistake != VALUES}

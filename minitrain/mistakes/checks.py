@@ -1,4 +1,4 @@
-"""Gradient checks that are right, written as a beginner writes them, and the mistakes that make them useless."""
+"""Mistakes in gradient checks: in two that a beginner would write, right as they stand here, and in gradcheck's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_ramps() -> tuple[Array, Array]:
     return (x > 0).astype(x.dtype), numeric
 
 
-CHECKS = """
+MISTAKES = """
 mistakes.checks.check_cubes
 
 numeric-in-float32: rounding
@@ -47,10 +47,38 @@ mistakes.checks.check_ramps
 
 numeric-across-kinks: kinks
   numeric = (f(x + eps) - f(x - eps)) / 2 eps, where the kink of f lies between the two.
-  f(x) = Σ max(x, 0), and some x are exactly 0, as pixels and the outputs of another ReLU are. There the slope is 0 on
-  one side and 1 on the other, so the difference gives 1/2. The analytic gradient, 0, is torch's. Only the point is
-  wrong.
+  f(x) = Σ max(x, 0), and some x are exactly 0, as pixels often are. There the slope is 0 on one side and 1 on the
+  other, so the difference gives 1/2. The analytic gradient, 0, is torch's. Only the point is wrong.
 - eps = 1e-6
 + x[0, 1] = x[2, 0] = x[3, 2] = 0
 + eps = 1e-6
+
+diagnosis.finite_differences._Measured.around
+
+around-moves-one-way: values
+  both values at before + step.
+  The difference between two equal values is 0, and so is every derivative that is measured with it.
+- before - step  =>  before + step
+around-does-not-restore: values
+  flat[j] stays where it was moved to.
+  Each further derivative is then measured at another point, a little farther away each time.
+- finally:
+-     flat[j] = before
++ finally:
++     pass
+around-distance-doubled: values
+  the distance is 2 · (before + step).
+  The distance lies between the two moved numbers. This is a multiple of one of them.
+- high - low  =>  2 * high
+
+diagnosis.finite_differences._Measured.jacobian
+
+jacobian-one-sided-distance: values
+  dy/dx = (up - down) / (distance / 2).
+  up and down are one whole distance apart, from -step to +step. Divided by half of it, each derivative is doubled.
+- /= distance  =>  /= distance / 2
+jacobian-sign: values
+  dy/dx = (down - up) / distance.
+  A derivative is positive where y grows with x. The difference is reversed, and with it every sign.
+- np.subtract(up, down  =>  np.subtract(down, up
 """

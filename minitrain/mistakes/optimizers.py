@@ -1,13 +1,12 @@
-"""Mistakes in optimizers, as edits of the library's source; specimen.py explains the form."""
+"""Mistakes in optimizers, as edits of the library's source (the form: specimen.py)."""
 
-SHARED = """
+MISTAKES = """
 optim.Optimizer.zero_grad
 
 zero-grad-does-nothing: gradients-not-zeroed
   grad = None, where param.grad = None is meant.
-  A name in a function is bound to something else, and the parameter keeps its gradient. backward adds the next gradient
-  to it. The first step is right. From the second on, each step follows the sum of all gradients so far, like a momentum
-  of 1 that never forgets.
+  The assignment binds a name, and the parameter keeps its gradient. backward adds the next one to it. From the second
+  step on, each step follows the sum of all gradients so far, like a momentum of 1.
 - param.grad = None  =>  grad = None
 - param.grad.detach().zero_()  =>  grad = param.grad.detach() * 0
 zero-grad-returns-too-early: gradients-not-zeroed
@@ -17,6 +16,14 @@ zero-grad-returns-too-early: gradients-not-zeroed
 - param.grad.detach().zero_()
 + param.grad.detach().zero_()
 +         return
+zero-grad-zeroes-a-copy: values
+  param.grad stays, with set_to_none=False.
+  clone() makes a new Tensor, and nothing is written. zero_() writes 0 into the gradient that the parameter has.
+- .zero_()  =>  .clone()
+zero-grad-always-sets-none: values
+  param.grad = None, also with set_to_none=False.
+  A gradient of 0 is not the same as no gradient: a step with momentum still moves a parameter whose gradient is 0.
+- if set_to_none  =>  if True
 
 optim.Optimizer.step
 
@@ -30,30 +37,24 @@ step-one-late: late-gradient
 +             late[param] = grad
 step-returns-too-early: not-updated
   update the first parameter that has a gradient, and no other.
-  `return loss` stands inside the loop instead of after it. One parameter learns, and the loss falls a little. The
-  others stay as they were.
-- self.state[param] = state
-+ self.state[param] = state
+  `return loss` stands inside the loop instead of after it. One parameter learns, and the others stay as they were.
+- param._version.number += 1
++ param._version.number += 1
 +             return loss
 step-ignores-the-groups: lr-not-followed
   update with self.defaults, where the options of the parameter's group are needed.
-  A schedule changes param_groups[i]["lr"]. With the defaults every step has the first learning rate, whatever the
-  schedule sets, and all groups have the same.
+  A schedule changes param_groups[i]["lr"]. With the defaults, every step and every group has the first learning rate.
 - state, options)  =>  state, self.defaults)
-"""
 
-SGD = """
 optim.SGD.update
 
 sgd-uphill: uphill
   param += lr · buf.
-  The gradient points to where the loss grows, so the step must go the other way. With a plus the loss rises in every
-  step, faster with a larger lr.
+  The gradient points to where the loss grows. With a plus the loss rises in every step, faster with a larger lr.
 - param -= lr * grad  =>  param += lr * grad
 sgd-lr-forgotten: lr-missing
   param -= buf.
-  The gradient gives the direction, and the learning rate how far to go. Without it each step is 1/lr times too large,
-  and the loss jumps to nan or never falls.
+  The learning rate says how far to go. Without it each step is 1/lr times too large, and the loss rises or becomes nan.
 - param -= lr * grad  =>  param -= grad
 sgd-rebinds-the-parameter: not-updated
   param = param - lr · buf.
@@ -62,13 +63,11 @@ sgd-rebinds-the-parameter: not-updated
 - param -= lr * grad  =>  param = param - lr * grad
 sgd-decay-forgotten: decay-missing
   g = grad, whatever weight_decay is.
-  Nothing pulls the weights towards 0. Training looks the same at first. Large weights that fit the noise, which the
-  decay should prevent, come late.
+  Nothing pulls the weights towards 0. Training looks the same at first, and the overfitting comes late.
 - grad = grad + weight_decay * param  =>  pass
 sgd-decay-sign: decay-sign
   g = grad - weight_decay · param.
-  The penalty weight_decay / 2 · param² has the gradient +weight_decay · param. With a minus the weights are rewarded
-  for being large, and grow without end.
+  The penalty weight_decay / 2 · param² has the gradient weight_decay · param. With a minus, weights grow without end.
 - grad + weight_decay * param  =>  grad - weight_decay * param
 sgd-decay-decoupled: decay-decoupled
   g = grad;  param -= lr · weight_decay · param + lr · buf.
@@ -82,8 +81,7 @@ sgd-decay-written-into-the-gradient: gradient-written
 - grad = grad + weight_decay * param  =>  grad += weight_decay * param
 sgd-momentum-of-the-first-gradient: stale-momentum
   buf = the first g, forever.
-  The buffer is filled in the first step and never updated. Every step follows the first batch's gradient, wherever the
-  parameters are by then.
+  The buffer is filled in the first step and never updated. Every step follows the first batch's gradient.
 - buf *= momentum  =>  if first:
 - buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad  =>      buf += grad
 sgd-momentum-not-kept: stale-momentum
@@ -93,36 +91,37 @@ sgd-momentum-not-kept: stale-momentum
 - buf *= momentum  =>  buf = momentum * buf
 sgd-momentum-averaged: momentum-averaged
   buf = momentum · buf + (1 - momentum) · g, from buf = 0.
-  An average, where torch's SGD has a sum, momentum · buf + g. Both are called momentum. With 0.9 the steps of an
-  average are ten times smaller in the long run.
+  torch's SGD has a sum, momentum · buf + g. With 0.9 the steps of an average are ten times smaller in the long run.
 - buf += grad if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad
 + buf += (1 - momentum) * grad
 sgd-momentum-unused: momentum-missing
   param -= lr · g, whatever momentum is.
-  The buffer is updated as it should be, and then the gradient is used in its place. In narrow valleys it zigzags as
-  plain SGD does.
+  The buffer is updated, but the step uses the gradient itself. In narrow valleys it zigzags as plain SGD does.
 - grad = grad + momentum * buf if options["nesterov"] else buf  =>  pass
 sgd-nesterov-forgotten: nesterov-missing
   param -= lr · buf, also with nesterov.
-  Nesterov's step looks ahead: g + momentum · buf, with the buffer that already contains g. Here nesterov=True changes
-  nothing.
+  Nesterov's step looks ahead: g + momentum · buf, with the new buffer. Here nesterov=True changes nothing.
 - grad + momentum * buf if options["nesterov"] else buf  =>  buf
 sgd-first-gradient-dampened: dampened-first
   buf = momentum · buf + (1 - dampening) · g, also at the first step.
-  In torch the first buffer is g itself, undampened. Dampening begins with the second step. What is missing at the first
-  step stays missing from the buffer, though less and less.
+  In torch the first buffer is g itself, and dampening begins with the second step. Here the buffer starts too small.
 - if first or options  =>  if options
 sgd-lr-inside-the-momentum: lr-inside-momentum
   buf = momentum · buf + (1 - dampening) · lr · g;  param -= buf.
-  This is the paper's form, and the same as long as lr stays. When a schedule lowers lr, torch's form slows down at
-  once. Here the gradients in the buffer keep the old rate.
+  The paper's form. When a schedule lowers lr, torch's form slows down at once. Here old gradients keep the old rate.
 - if momentum != 0:
 + grad = lr * grad
 + if momentum != 0:
 - param -= lr * grad  =>  param -= grad
-"""
+sgd-nesterov-undamped: values
+  param -= lr · (g + buf), with nesterov.
+  The look ahead is momentum · buf. Without the factor each step is too long, and training may overshoot.
+- grad + momentum * buf if  =>  grad + buf if
+sgd-nesterov-always: values
+  param -= lr · (g + momentum · buf), also without nesterov.
+  The option has no effect: plain momentum should step by lr · buf, without looking ahead.
+- if options["nesterov"]  =>  if True
 
-RMSPROP = """
 optim.RMSprop.update
 
 rmsprop-eps-inside-the-root: eps-inside-root
@@ -133,19 +132,16 @@ rmsprop-eps-inside-the-root: eps-inside-root
 - np.sqrt(square_avg) + eps  =>  np.sqrt(square_avg + eps)
 rmsprop-square-forgotten: square-missing
   square_avg = alpha · square_avg + (1 - alpha) · g.
-  This is the mean of the gradients, where the mean of their squares is needed. Where it is negative its root is nan,
-  and a nan in a parameter never goes away.
+  This is the mean of the gradients, not of their squares. Where it is negative its root is nan, which stays.
 - square_avg += (1 - alpha) * grad * grad  =>  square_avg += (1 - alpha) * grad
 rmsprop-root-forgotten: root-missing
   avg = square_avg + eps.
-  The step is divided by the mean square instead of its root. So a smaller gradient makes a larger step: a hundredth of
-  the gradient makes a step a hundred times as large.
+  The mean square divides the step, not its root. So a hundredth of the gradient makes a step a hundred times as large.
 - np.sqrt(square_avg - grad_avg * grad_avg)  =>  (square_avg - grad_avg * grad_avg)
 - np.sqrt(square_avg)  =>  square_avg
 rmsprop-alpha-on-the-wrong-term: betas-swapped
   square_avg = (1 - alpha) · square_avg + alpha · g².
-  alpha is the share of the old average that is kept. On the wrong term, the average forgets all but the last gradient,
-  and every step is about lr · sign(g).
+  alpha is the share of the old average that is kept. Here nearly all is forgotten, so each step is about lr · sign(g).
 - options["alpha"]  =>  1 - options["alpha"]
 rmsprop-decay-forgotten: decay-missing
   g = grad, whatever weight_decay is.
@@ -157,29 +153,27 @@ rmsprop-momentum-unused: momentum-missing
 - buf = momentum_buffer  =>  pass
 rmsprop-step-not-counted: step-not-counted
   step = 0, forever.
-  Nothing in RMSprop depends on the number of steps, so the parameters are right. But torch counts them, and a
-  checkpoint that says 0 after an epoch misleads whoever reads it.
+  The parameters are right, since RMSprop does not use the count. But torch counts, and a checkpoint here says 0.
 - step += 1  =>  step + 1
-"""
+rmsprop-adds-the-squared-mean: values
+  avg = √(square_avg + grad_avg²) + eps, with centered.
+  A variance is the mean square minus the square of the mean. With a plus, steady gradients make smaller steps.
+- - grad_avg * grad_avg  =>  + grad_avg * grad_avg
 
-ADAM = """
 optim.Adam.update
 
 adam-uphill: uphill
   param += lr / bias_correction1 · exp_avg / denom.
-  Adam's steps have about the size lr, whatever the gradient is. Uphill it climbs steadily, and the loss rises from the
-  first step on.
+  Adam's steps have about the size lr, whatever the gradient is. Uphill, the loss rises from the first step on.
 - param -= lr /  =>  param += lr /
 adam-lr-forgotten: lr-missing
   param -= 1 / bias_correction1 · exp_avg / denom.
-  exp_avg / denom is about 1 in size, whatever the gradient is. Without lr each weight moves by 1 in every step, a
-  thousand times the default.
+  exp_avg / denom is about 1 in size. Without lr each weight moves by 1 in every step, a thousand times the default.
 - lr / bias_correction1  =>  1 / bias_correction1
 adam-uncorrected: bias-correction-missing
   param -= lr · exp_avg / (√exp_avg_sq + eps).
-  Both averages start at 0 and need about 1 / (1 - beta) steps to forget it: 10 and 1000. Uncorrected, the first one is
-  ten times too small at the first step, and the root of the second one thirty times. So the first steps are three times
-  too large.
+  Both averages start at 0 and need about 1 / (1 - beta) steps to forget it: 10 and 1000. In the first step, exp_avg is
+  ten times too small and the root of exp_avg_sq thirty times. So the step is three times too large.
 - bias_correction1 = 1 - beta1 ** step.item()
 - bias_correction2 = 1 - beta2 ** step.item()
 - denom = np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps
@@ -187,8 +181,7 @@ adam-uncorrected: bias-correction-missing
 - lr / bias_correction1 * exp_avg  =>  lr * exp_avg
 adam-first-average-uncorrected: bias-correction-missing
   param -= lr · exp_avg / denom.
-  exp_avg starts at 0 and is ten times too small at the first step. bias_correction1 undoes that. Without it Adam starts
-  slowly, and is right after some twenty steps.
+  exp_avg starts at 0 and is ten times too small at the first step. So Adam starts slowly, for some twenty steps.
 - lr / bias_correction1 * exp_avg  =>  lr * exp_avg
 adam-second-average-uncorrected: bias-correction-missing
   denom = √exp_avg_sq + eps.
@@ -197,8 +190,7 @@ adam-second-average-uncorrected: bias-correction-missing
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)  =>  np.sqrt(exp_avg_sq)
 adam-eps-inside-the-root: eps-inside-root
   denom = √(exp_avg_sq / bias_correction2 + eps).
-  The paper and torch add eps after the root. Under the root, 1e-8 acts like 1e-4: where gradients are smaller than
-  that, steps are far smaller than Adam's.
+  The paper and torch add eps after the root. Under it, 1e-8 acts like 1e-4, so small gradients make far smaller steps.
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps  =>  np.sqrt(exp_avg_sq / bias_correction2 + eps)
 adam-eps-uncorrected: eps-uncorrected
   param -= lr · √bias_correction2 / bias_correction1 · exp_avg / (√exp_avg_sq + eps).
@@ -207,8 +199,7 @@ adam-eps-uncorrected: eps-uncorrected
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2) + eps  =>  (np.sqrt(exp_avg_sq) + eps) / math.sqrt(bias_correction2)
 adam-betas-swapped: betas-swapped
   exp_avg with beta2, exp_avg_sq with beta1.
-  With beta2, beta1 = options["betas"] the direction is averaged over a thousand steps and the size over ten. It still
-  goes downhill, but sluggishly, and turns too late.
+  The direction is averaged over a thousand steps and the size over ten. It descends sluggishly, and turns too late.
 - beta1, beta2 = options  =>  beta2, beta1 = options
 adam-step-not-counted: step-not-counted
   step = 0 + 1, in every step.
@@ -217,13 +208,11 @@ adam-step-not-counted: step-not-counted
 - step += 1  =>  step = step + 1
 adam-square-forgotten: square-missing
   exp_avg_sq = beta2 · exp_avg_sq + (1 - beta2) · g.
-  This is the mean of the gradients, where the mean of their squares is needed. Its root is nan wherever it is negative,
-  and a nan in a parameter never goes away.
+  This is the mean of the gradients, not of their squares. Where it is negative its root is nan, which stays.
 - exp_avg_sq += (1 - beta2) * grad * grad  =>  exp_avg_sq += (1 - beta2) * grad
 adam-root-forgotten: root-missing
   denom = exp_avg_sq / bias_correction2 + eps.
-  Adam's step is about lr, since numerator and denominator have the same size. Without the root the denominator is the
-  square of that size, and small gradients make gigantic steps.
+  Adam's step is about lr, a ratio of two equal sizes. Here one is squared, and small gradients make gigantic steps.
 - np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)  =>  exp_avg_sq / bias_correction2
 adam-momentum-unused: momentum-missing
   param -= lr · g / denom.
@@ -243,8 +232,7 @@ adam-decay-decoupled: decay-decoupled
 - if weight_decay != 0 and options["decoupled_weight_decay"]:  =>  if weight_decay != 0:
 adam-decay-coupled: decay-coupled
   g = grad + weight_decay · param, for AdamW as for Adam.
-  In the gradient, the decay is divided by the root of the averaged squares like everything else. So weights with large
-  gradients hardly decay. The W in AdamW stands for avoiding this.
+  The root of the averaged squares divides the decay, too. So weights with large gradients hardly decay, unlike AdamW's.
 - if weight_decay != 0 and options["decoupled_weight_decay"]:  =>  if False:
 adam-decay-sign: decay-sign
   param *= 1 + lr · weight_decay for AdamW, g = grad - weight_decay · param for Adam.
@@ -257,7 +245,6 @@ adam-decay-forgotten: decay-missing
 - options["weight_decay"]  =>  0
 adam-decay-without-lr: lr-missing
   param -= weight_decay · param for AdamW.
-  torch multiplies AdamW's decay by lr (the paper does not). Without it, at an lr of 1e-3, the decay is a thousand times
-  too strong, and the weights vanish after some hundred steps.
+  torch multiplies AdamW's decay by lr (the paper does not). At lr 1e-3, this decay is a thousand times too strong.
 - 1 - lr * weight_decay  =>  1 - weight_decay
 """

@@ -9,6 +9,9 @@ its own name and its mistake's, then the wrong formula, an explanation, and the 
       dL/dx = dL/dy where x <= 0, else 0.
       The gradient passes where the input was negative, and stops elsewhere.
     - y <= 0  =>  y > 0
+
+No check of a gradient or an optimizer can name a mistake in a forward pass, an initialization or a loop, or one that
+shows only in a case that the checks' examples do not contain. Its mistake is always called "values".
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any
 
 from minitrain.diagnosis.source_edit import Edit, body_of, edited, entries, with_body
 
-VALUES = "values"  # the mistake of a specimen that no check of a gradient or an optimizer can name
+VALUES = "values"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,9 @@ class Example(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
 
 
+MakeExample = Callable[[np.random.Generator], Example]
+
+
 def sizes(rng: np.random.Generator, count: int) -> list[int]:
     """Different sizes, none of them 1 or 2, so that a factor of N, C or 2 can be recognized by its value."""
     return [int(size) for size in rng.permutation([3, 4, 5, 6])[:count]]
@@ -40,27 +43,25 @@ def values(rng: np.random.Generator, *shape: int) -> Array:
     return np.asarray(rng.uniform(0.3, 2, shape) * rng.choice([-1.0, 1.0], shape))
 
 
-def _one(rng: np.random.Generator) -> Example:
-    return Example([values(rng, *sizes(rng, 2))])
+def _arrays(*shapes: str, **options: Any) -> MakeExample:
+    """Makes an example with arrays of these shapes: "nc" is (n, c). A letter has the same size everywhere."""
+    letters = list(dict.fromkeys("".join(shapes)))
+
+    def make(rng: np.random.Generator) -> Example:
+        size = dict(zip(letters, sizes(rng, len(letters)), strict=True))
+        return Example([values(rng, *[size[letter] for letter in shape]) for shape in shapes], options)
+
+    return make
 
 
-def _positive(rng: np.random.Generator) -> Example:
-    return Example([np.abs(values(rng, *sizes(rng, 2)))])
+def _positive(first: str, *others: str) -> MakeExample:
+    """Like _arrays, but the first array is positive."""
 
+    def make(rng: np.random.Generator) -> Example:
+        x, *rest = _arrays(first, *others)(rng).inputs
+        return Example([np.abs(x), *rest])
 
-def _two(rng: np.random.Generator) -> Example:
-    n, c = sizes(rng, 2)
-    return Example([values(rng, n, c), values(rng, c)])
-
-
-def _two_of_one_shape(rng: np.random.Generator) -> Example:
-    n, c = sizes(rng, 2)
-    return Example([values(rng, n, c), values(rng, n, c)])
-
-
-def _power(rng: np.random.Generator) -> Example:
-    a, b = _two(rng).inputs
-    return Example([np.abs(a), b])
+    return make
 
 
 def _power_of_zero(rng: np.random.Generator) -> Example:
@@ -68,26 +69,9 @@ def _power_of_zero(rng: np.random.Generator) -> Example:
     return Example([rng.integers(0, 3, (n, c)), np.abs(values(rng, c))])
 
 
-def _clamp(rng: np.random.Generator) -> Example:
-    return Example(_one(rng).inputs, {"min": -1.0, "max": 0.8})
-
-
 def _where(rng: np.random.Generator) -> Example:
-    a, b = _two(rng).inputs
+    a, b = _arrays("nc", "c")(rng).inputs
     return Example([rng.random(a.shape) < 0.5, a, b])
-
-
-def _reduction(rng: np.random.Generator) -> Example:
-    return Example(_one(rng).inputs, {"dim": (0,), "keepdim": False})
-
-
-def _max(rng: np.random.Generator) -> Example:
-    return Example(_one(rng).inputs, {"dim": (0, 1), "keepdim": False})
-
-
-def _variance(rng: np.random.Generator) -> Example:
-    inputs, options = _reduction(rng)
-    return Example(inputs, {**options, "correction": 1})
 
 
 def _reshape(rng: np.random.Generator) -> Example:
@@ -95,67 +79,9 @@ def _reshape(rng: np.random.Generator) -> Example:
     return Example([values(rng, n, c)], {"shape": (c, n)})
 
 
-def _flatten(rng: np.random.Generator) -> Example:
-    return Example([values(rng, *sizes(rng, 3))], {"start_dim": 1, "end_dim": 2})
-
-
-def _transpose(rng: np.random.Generator) -> Example:
-    return Example(_one(rng).inputs, {"dim0": 0, "dim1": 1})
-
-
-def _permute(rng: np.random.Generator) -> Example:
-    return Example([values(rng, *sizes(rng, 3))], {"dims": (1, 2, 0)})
-
-
 def _expand(rng: np.random.Generator) -> Example:
     n, c = sizes(rng, 2)
     return Example([values(rng, c)], {"shape": (n, c)})
-
-
-def _index(rng: np.random.Generator) -> Example:
-    n, c = sizes(rng, 2)
-    return Example([values(rng, n, c)], {"index": (np.array([1, 0, 1, 2, 1]),)})
-
-
-def _index_put(rng: np.random.Generator) -> Example:
-    n, c = sizes(rng, 2)
-    return Example([values(rng, n, c), values(rng, c)], {"index": (np.array([2, 0]),)})
-
-
-def _view_put(rng: np.random.Generator) -> Example:
-    n, c = sizes(rng, 2)
-    return Example([values(rng, n, c), values(rng, c)], {"view": lambda array: array[1]})
-
-
-def _cat(rng: np.random.Generator) -> Example:
-    return Example(_two_of_one_shape(rng).inputs, {"dim": 0})
-
-
-def _clone(rng: np.random.Generator) -> Example:
-    return Example(_one(rng).inputs, {"order": "K"})
-
-
-def _to_copy(rng: np.random.Generator) -> Example:
-    return Example(_one(rng).inputs, {"dtype": np.dtype(np.float64)})
-
-
-def _matmul(rng: np.random.Generator) -> Example:
-    n, k, m = sizes(rng, 3)
-    return Example([values(rng, n, k), values(rng, k, m)])
-
-
-def _matmul_of_a_stack(rng: np.random.Generator) -> Example:
-    stack, n, k, m = sizes(rng, 4)
-    return Example([values(rng, stack, n, k), values(rng, k, m)])
-
-
-def _linear(rng: np.random.Generator) -> Example:
-    n, inputs, outputs = sizes(rng, 3)
-    return Example([values(rng, n, inputs), values(rng, outputs, inputs), values(rng, outputs)])
-
-
-def _along(rng: np.random.Generator) -> Example:
-    return Example(_one(rng).inputs, {"dim": 1})
 
 
 def _nll(rng: np.random.Generator) -> Example:
@@ -164,43 +90,39 @@ def _nll(rng: np.random.Generator) -> Example:
     return Example([values(rng, n, c), target, None], {"ignore_index": -100, "reduction": "mean"})
 
 
-def _mse(rng: np.random.Generator) -> Example:
-    return Example(_two_of_one_shape(rng).inputs, {"reduction": "mean"})
-
-
-EXAMPLES: dict[str, Callable[[np.random.Generator], Example]] = {
-    **dict.fromkeys(["Add", "Sub", "Mul", "Div", "Maximum", "Minimum"], _two),
-    **dict.fromkeys(["Neg", "Exp", "Abs", "Tanh", "Sigmoid", "ReLU"], _one),
-    **dict.fromkeys(["Log", "Sqrt"], _positive),
-    **dict.fromkeys(["Sum", "Mean", "Amax"], _reduction),
-    **dict.fromkeys(["Softmax", "LogSoftmax"], _along),
-    "Max": _max,
-    "Var": _variance,
-    "Pow": _power,
-    "Clamp": _clamp,
+EXAMPLES: dict[str, MakeExample] = {
+    **dict.fromkeys(["Add", "Sub", "Mul", "Div", "Maximum", "Minimum"], _arrays("nc", "c")),
+    **dict.fromkeys(["Neg", "Exp", "Abs", "Tanh", "Sigmoid", "ReLU"], _arrays("nc")),
+    **dict.fromkeys(["Log", "Sqrt"], _positive("nc")),
+    **dict.fromkeys(["Sum", "Mean", "Amax"], _arrays("nc", dim=(0,), keepdim=False)),
+    **dict.fromkeys(["Softmax", "LogSoftmax"], _arrays("nc", dim=1)),
+    "Max": _arrays("nc", dim=(0, 1), keepdim=False),
+    "Var": _arrays("nc", dim=(0,), keepdim=False, correction=1),
+    "Pow": _positive("nc", "c"),
+    "Clamp": _arrays("nc", min=-1.0, max=0.8),
     "Where": _where,
     "Reshape": _reshape,
-    "Flatten": _flatten,
-    "Transpose": _transpose,
-    "Permute": _permute,
+    "Flatten": _arrays("nhw", start_dim=1, end_dim=2),
+    "Transpose": _arrays("nc", dim0=0, dim1=1),
+    "Permute": _arrays("nhw", dims=(1, 2, 0)),
     "Expand": _expand,
-    "Index": _index,
-    "IndexPut": _index_put,
-    "ViewPut": _view_put,
-    "Cat": _cat,
-    "Clone": _clone,
-    "ToCopy": _to_copy,
-    "Matmul": _matmul,
-    "Linear": _linear,
+    "Index": _arrays("nc", index=(np.array([1, 0, 1, 2, 1]),)),
+    "IndexPut": _arrays("nc", "c", index=(np.array([2, 0]),)),
+    "ViewPut": _arrays("nc", "c", view=lambda array: array[1]),
+    "Cat": _arrays("nc", "nc", dim=0),
+    "Clone": _arrays("nc", order="K"),
+    "ToCopy": _arrays("nc", dtype=np.dtype(np.float64)),
+    "Matmul": _arrays("nk", "km"),
+    "Linear": _arrays("ni", "oi", "o"),
     "NLLLoss": _nll,
-    "MSELoss": _mse,
+    "MSELoss": _arrays("nc", "nc", reduction="mean"),
 }
 
 # Specimens that do not show on their operation's usual example.
 ON_ANOTHER = {
-    "div-returns-in-the-wrong-order": _two_of_one_shape,
+    "div-returns-in-the-wrong-order": _arrays("nc", "nc"),
     "pow-of-zero": _power_of_zero,
-    "matmul-of-the-first-matrix-only": _matmul_of_a_stack,
+    "matmul-of-the-first-matrix-only": _arrays("snk", "km"),
 }
 
 
@@ -225,24 +147,19 @@ class Finding:
         return bool(self.mistakes) and self.mistakes[0].name == self.specimen.mistake
 
 
-def examine(specimen: Specimen) -> list[Mistake]:
-    """Put the specimen into its operation, optimizer or tape, check that, and return the mistakes, likeliest first."""
-    return find(specimen).mistakes
-
-
 def find(specimen: Specimen, seed: int = 0) -> Finding:
-    """Like examine, with the full report. seed: of the example's values.
+    """Put the specimen into its operation, optimizer or tape, and check that. seed: of the example's values.
 
     Raises ValueError for a specimen that no check can name.
     """
     if specimen.mistake == VALUES:
         raise ValueError(f"no check can name {specimen.name}: only a comparison with the right values finds it")
-    room, _, place = specimen.of.partition(".")
+    room, name, *_ = specimen.of.split(".")
     if room == "mistakes":
         return _of_a_check(specimen)
     if room == "optim":
-        return _of_an_optimizer(specimen, place, seed)
-    report = _of_the_tape(specimen, seed) if room == "tape" else _of_an_operation(specimen, place, seed)
+        return _of_an_optimizer(specimen, name, seed)
+    report = _of_the_tape(specimen, seed) if room == "tape" else _of_an_operation(specimen, name, seed)
     mistakes = [mistake for found in report.inputs for mistake in found.mistakes]
     return Finding(specimen, not report.ok, list({mistake.name: mistake for mistake in mistakes}.values()), str(report))
 
@@ -254,8 +171,7 @@ def faulty(right: type[Any], specimen: Specimen) -> type[Any]:
     return type(right.__name__, (right,), {method: staticmethod(specimen.function) if static else specimen.function})
 
 
-def _of_an_operation(specimen: Specimen, place: str, seed: int) -> Any:
-    name = place.partition(".")[0]
+def _of_an_operation(specimen: Specimen, name: str, seed: int) -> Any:
     wrong = faulty(getattr(ops, name), specimen)
     rng = np.random.default_rng(seed)
     if specimen.mistake == "one-hot-missing":
@@ -270,7 +186,7 @@ def _of_cross_entropy(log_softmax: type[Function], rng: np.random.Generator) -> 
     def cross_entropy(scores: Tensor) -> Tensor:
         return apply(ops.NLLLoss, apply(log_softmax, scores, dim=1), wrap(target), weight, **options)
 
-    return check_gradients(cross_entropy, wrap(x, requires_grad=True))
+    return check_gradients(cross_entropy, wrap(x).requires_grad_())
 
 
 def _of_the_tape(specimen: Specimen, seed: int) -> Any:
@@ -293,12 +209,11 @@ def _of_the_tape(specimen: Specimen, seed: int) -> Any:
         result._grad_fn, result._requires_grad = y.grad_fn, y.requires_grad
         return result
 
-    a, b = _two_of_one_shape(np.random.default_rng(seed)).inputs
-    return check_gradients(function, (wrap(a, requires_grad=True), wrap(b, requires_grad=True)), seed=seed)
+    a, b = _arrays("nc", "nc")(np.random.default_rng(seed)).inputs
+    return check_gradients(function, (wrap(a).requires_grad_(), wrap(b).requires_grad_()), seed=seed)
 
 
-def _of_an_optimizer(specimen: Specimen, place: str, seed: int) -> Finding:
-    name = place.partition(".")[0]
+def _of_an_optimizer(specimen: Specimen, name: str, seed: int) -> Finding:
     right = optim.SGD if name == "Optimizer" else getattr(optim, name)
     report = check_optimizer(faulty(right, specimen), right, seed=seed)
     return Finding(specimen, not report.ok, report.mistakes, str(report))
@@ -306,7 +221,7 @@ def _of_an_optimizer(specimen: Specimen, place: str, seed: int) -> Finding:
 
 def _of_a_check(specimen: Specimen) -> Finding:
     analytic, numeric = specimen.function()
-    mistakes = autopsy(analytic, numeric, dtype=numeric.dtype)
+    mistakes = autopsy(analytic, numeric)
     return Finding(specimen, bool(mistakes), mistakes, "\n".join(map(str, mistakes)))
 
 
@@ -335,16 +250,15 @@ def table(specimens: Iterable[Specimen] = SPECIMENS.values()) -> Iterator[str]:
 
 
 def describe(name: str) -> str:
-    """description() of the specimen with this name. Raises LookupError, with similar names, for an unknown name."""
+    """A specimen's wrong formula, its explanation, the edit and the check's report.
+
+    Raises LookupError, with similar names, for an unknown name.
+    """
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.4)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise LookupError(f"there is no {name!r} in the zoo{meant} (minitrain learn zoo lists all)")
-    return description(CATALOGUE[name])
-
-
-def description(specimen: Specimen) -> str:
-    """The wrong formula, the explanation, the edit and the check's report."""
+    specimen = CATALOGUE[name]
     text = textwrap.fill(specimen.explanation, 100, initial_indent="  ", subsequent_indent="  ")
     where = "" if specimen.of.startswith("mistakes") else f" in {specimen.of}"
     edit = [

@@ -1,6 +1,8 @@
 """Models: Module and Parameter, layers, losses, their functions and their initialisation."""
 
-from minitrain.nn import functional, init, utils
+from typing import Any
+
+from minitrain.nn import functional, further, init, utils
 from minitrain.nn.activation import (
     CELU,
     ELU,
@@ -43,15 +45,17 @@ from minitrain.nn.more_losses import (
     HuberLoss,
     KLDivLoss,
     L1Loss,
-    MarginRankingLoss,
     SmoothL1Loss,
 )
 from minitrain.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from minitrain.nn.parameter import Parameter
 from minitrain.nn.shapes import CosineSimilarity, Dropout1d, Dropout2d, Identity, Unflatten, ZeroPad2d
-from minitrain.torchlike.not_offered import module_getattr
 
-__getattr__ = module_getattr(__name__)
+
+def __getattr__(name: str) -> Any:
+    """Layers that few programs use are imported with the first use."""
+    return further.layer(__name__, name)
+
 
 __all__ = [
     "CELU",
@@ -92,7 +96,6 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
-    "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
     "Mish",
@@ -121,4 +124,5 @@ __all__ = [
     "functional",
     "init",
     "utils",
+    *further.layers(),
 ]

@@ -26,17 +26,26 @@ def check_tensors(name: str, **arguments: Any) -> None:
             )
 
 
-def refuse_deprecated(size_average: Any, reduce: Any) -> None:
-    """Raise ValueError for torch's long deprecated arguments."""
-    if size_average is not None or reduce is not None:
-        raise ValueError("size_average and reduce, long deprecated in torch, are not offered; use reduction=...")
+def reduction_of(size_average: Any, reduce: Any, reduction: Any) -> Any:
+    """The reduction; or, with torch's warning, the one that its old arguments mean, which are True unless given."""
+    if size_average is None and reduce is None:
+        return reduction
+    total = "mean" if size_average is None or size_average else "sum"
+    meant = total if reduce is None or reduce else "none"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.", stacklevel=4
+    )
+    return meant
 
 
-def check_reduction(reduction: str, size_average: Any = None, reduce: Any = None) -> None:
-    """Raise ValueError for a reduction that does not exist, and for torch's long deprecated arguments."""
-    refuse_deprecated(size_average, reduce)
+def check_reduction(reduction: Any, size_average: Any = None, reduce: Any = None) -> Any:
+    """The reduction that these arguments mean. Raises ValueError if it does not exist."""
+    if size_average is None and reduce is None and reduction in REDUCTIONS:
+        return reduction
+    reduction = reduction_of(size_average, reduce, reduction)
     if reduction not in REDUCTIONS:
         raise ValueError(f"{reduction} is not a valid value for reduction; expected 'none', 'mean' or 'sum'")
+    return reduction
 
 
 def check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -86,9 +95,12 @@ def check_nll_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_
     RuntimeError or ValueError for shapes and dtypes, IndexError for a label out of range.
     """
     check_tensors("nll_loss", input=input, target=target)
+    _check_labels(input, target, weight, ignore_index)
+
+
+def _check_labels(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> None:
     x, labels = input.array, target.array
-    usual = x.ndim == 2 and x.dtype.kind == "f" and labels.dtype == LONG and labels.shape == x.shape[:1]
-    if not usual or weight is not None:
+    if weight is not None or x.ndim != 2 or x.dtype.kind != "f" or labels.dtype != LONG or labels.shape != x.shape[:1]:
         _explain_nll_loss(input, target, weight)
     bad = labels.astype(np.uint64) >= x.shape[min(x.ndim - 1, 1)]  # a negative number is a large one there
     if bad.any():
@@ -131,12 +143,17 @@ def _explain_labels(labels: Array, bad: Array, classes: int, ignore_index: int) 
         )
 
 
-def check_cross_entropy(input: Tensor, target: Tensor, label_smoothing: float) -> None:
-    """Raise unless there is an axis of classes and the label smoothing is a share; nll_loss checks the rest."""
+def check_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float
+) -> bool:
+    """Whether target holds labels, not probabilities. Raises as check_nll_loss does, and for a bad label_smoothing."""
     check_tensors("cross_entropy", input=input, target=target)
-    x, t = input.array, target.array
-    if label_smoothing or x.ndim == 0 or x.dtype.kind != "f" or t.shape == x.shape:
+    if label_smoothing or input.array.ndim != 2 or input.array.dtype.kind != "f" or target.array.ndim != 1:
         _explain_cross_entropy(input, target, label_smoothing)
+    if target.array.shape == input.array.shape and target.array.dtype.kind == "f":
+        return False
+    _check_labels(input, target, weight, ignore_index)
+    return True
 
 
 def _explain_cross_entropy(input: Tensor, target: Tensor, label_smoothing: float) -> None:

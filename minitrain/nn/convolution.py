@@ -20,8 +20,8 @@ Size = int | Sequence[int]
 Pair = tuple[int, int]
 
 
-def _pair(value: Size, name: str) -> Pair:
-    numbers = (value, value) if isinstance(value, int) else tuple(value)
+def _pair(value: Size | str, name: str) -> Pair:
+    numbers: tuple[Any, ...] = (value, value) if isinstance(value, int) else tuple(value)
     if len(numbers) == 1:
         numbers = (numbers[0], numbers[0])
     if len(numbers) != 2 or not all(isinstance(number, int) for number in numbers):
@@ -245,9 +245,14 @@ def _stacked(parts: list[Tensor], dim: int) -> Tensor:
 
 
 class _Conv(Module):
-    """What Conv1d and Conv2d share: weight (O, C / groups, *kernel) and bias (O,), torch's bits after manual_seed."""
+    """What convolutions share: weight (O, C / groups, *kernel) and bias (O,), torch's bits after manual_seed.
+
+    transposed: weight is (C, O / groups, *kernel).
+    """
 
     axes: ClassVar[int]
+    transposed: ClassVar[bool] = False
+    output_padding: Pair = (0, 0)  # of transposed ones
 
     def __init__(
         self,
@@ -278,8 +283,8 @@ class _Conv(Module):
         self.padding = padding if isinstance(padding, str) else self._sizes(padding, "padding")
         self.padding_mode = padding_mode
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = Parameter(wrap(np.empty(shape, float_type)))
+        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        self.weight = Parameter(wrap(np.empty((first, second // groups, *self.kernel_size), float_type)))
         self.bias: Parameter | None
         if bias:
             self.bias = Parameter(wrap(np.empty(out_channels, float_type)))
@@ -305,6 +310,8 @@ class _Conv(Module):
             text += f", padding={self.padding}"
         if self.dilation != (1,) * self.axes:
             text += f", dilation={self.dilation}"
+        if any(self.output_padding):
+            text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"
         return text if self.bias is not None else text + ", bias=False"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.nn import checks, further
-from minitrain.nn.soft_targets import cross_entropy_of_probabilities, smoothed
+from minitrain.nn.soft_targets import cross_entropy_of_soft_targets
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
@@ -72,13 +72,13 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 def mse_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     weight: None = None,
 ) -> Tensor:
     """(input - target)² of each element, their mean over all elements, or their sum."""
-    checks.check_reduction(reduction, size_average, reduce)
+    reduction = checks.check_reduction(reduction, size_average, reduce)
     input, target = checks.check_mse_loss(input, target)
     return apply(ops.MSELoss, input, target, reduction=reduction)
 
@@ -87,9 +87,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """-w[t] · input[t] for each label t, their weighted mean Σ / Σ w[t], or their sum.
@@ -99,7 +99,7 @@ def nll_loss(
     weight: of each class, (C,).
     Raises RuntimeError or ValueError for shapes and dtypes, IndexError for a label out of range.
     """
-    checks.check_reduction(reduction, size_average, reduce)
+    reduction = checks.check_reduction(reduction, size_average, reduce)
     checks.check_nll_loss(input, target, weight, ignore_index)
     return apply(ops.NLLLoss, input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
@@ -108,9 +108,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -120,19 +120,16 @@ def cross_entropy(
     target: classes as for nll_loss, or probabilities of input's own shape.
     label_smoothing: from 0 to 1, the share of each target that is spread evenly over all classes.
     """
-    checks.check_reduction(reduction, size_average, reduce)
-    checks.check_cross_entropy(input, target, label_smoothing)
+    reduction = checks.check_reduction(reduction, size_average, reduce)
+    labels = checks.check_cross_entropy(input, target, weight, ignore_index, label_smoothing)
     log_probs = apply(ops.LogSoftmax, input, dim=min(input.array.ndim - 1, 1))
-    if target.array.shape == input.array.shape and target.array.dtype.kind == "f":
-        return cross_entropy_of_probabilities(log_probs, target, weight, ignore_index, reduction, label_smoothing)
-    loss = nll_loss(log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
-    if label_smoothing:
-        loss = smoothed(loss, label_smoothing, log_probs, target, weight, ignore_index, reduction)
-    return loss
+    if label_smoothing or not labels:
+        return cross_entropy_of_soft_targets(log_probs, target, weight, ignore_index, reduction, label_smoothing)
+    return apply(ops.NLLLoss, log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
 def __getattr__(name: str) -> Any:
-    """torch.nn.functional's other functions stand beside their layers."""
+    """torch.nn.functional's other functions are defined in the files of their layers."""
     return further.function(__name__, name)
 
 

@@ -7,7 +7,9 @@ bit for bit (see minitrain.torchlike.random).
 from __future__ import annotations
 
 import math
-from typing import Literal
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,6 +48,28 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
         return tensor.normal_(mean, std, generator=generator)
 
 
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """From the normal distribution; what lies outside [a, b] is drawn again.
+
+    Not offered are bounds that few draws meet: less than 30 %.
+    """
+    below_a, below_b = (math.erf((bound - mean) / std / math.sqrt(2)) / 2 for bound in (a, b))
+    if below_b - below_a <= 0.3:
+        raise NotImplementedError(f"trunc_normal_ with mean {mean} and std {std} rarely draws from {a} to {b}; clamp.")
+    normal_(tensor, mean, std, generator)
+    with no_grad():
+        while (outside := (tensor < a) | (tensor > b)).any():
+            tensor.copy_(normal_(tensor.clone(), mean, std, generator).where(outside, tensor))
+    return tensor
+
+
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """val everywhere."""
     with no_grad():
@@ -68,6 +92,21 @@ def eye_(tensor: Tensor) -> Tensor:
         raise ValueError(f"Only tensors with 2 dimensions are supported, but this has {tensor.ndim}")
     with no_grad():
         return tensor.copy_(wrap(np.eye(*tensor.shape, dtype=tensor.dtype)))
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """gain · Q of a normal matrix's QR decomposition, its rows or columns orthonormal; more axes count as columns.
+
+    Source: Saxe, McClelland, Ganguli (2013).
+    """
+    if tensor.ndim < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    rows = tensor.shape[0]
+    normal = normal_(wrap(np.empty((rows, tensor.numel() // rows), tensor.dtype)), generator=generator).array
+    q, r = np.linalg.qr(normal.T if rows < normal.shape[1] else normal)
+    q = q * np.sign(np.diag(r))  # which makes Q unique
+    with no_grad():
+        return tensor.copy_(wrap(gain * (q.T if rows < normal.shape[1] else q)).reshape(tensor.shape))
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:
@@ -127,3 +166,21 @@ def kaiming_normal_(
     if 0 in tensor.shape:
         return tensor
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def _deprecated(name: str) -> Callable[..., Tensor]:
+    """torch's old name, without the underscore at the end: it warns, and does the same."""
+
+    def function(*args: Any, **options: Any) -> Tensor:
+        warnings.warn(f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.", FutureWarning, stacklevel=2)
+        result: Tensor = globals()[f"{name}_"](*args, **options)
+        return result
+
+    function.__name__, function.__doc__ = name, f"The old name of {name}_."
+    return function
+
+
+uniform, normal, constant, eye = (_deprecated(name) for name in ("uniform", "normal", "constant", "eye"))
+xavier_uniform, xavier_normal = _deprecated("xavier_uniform"), _deprecated("xavier_normal")
+kaiming_uniform, kaiming_normal = _deprecated("kaiming_uniform"), _deprecated("kaiming_normal")
+orthogonal = _deprecated("orthogonal")

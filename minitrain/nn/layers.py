@@ -27,8 +27,8 @@ class Linear(Module):
     in_features, out_features: the sizes of x's and y's last axis.
     bias: whether there is a b.
     Shapes: x (..., in_features) -> y (..., out_features).
-    Attributes: weight (out_features, in_features) and bias (out_features,), both drawn evenly from
-    ±1/√in_features, weight first: torch's bits after the same manual_seed.
+    Attributes: weight (out_features, in_features) and bias (out_features,), both drawn uniformly from
+    [-1/√in_features, 1/√in_features], the weight first: after the same manual_seed they are torch's, bit for bit.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
+        """Draw weight and bias again."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # with this a, the bound is 1/√in_features
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_features) if self.in_features else 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minitrain.nn import functional as F
-from minitrain.nn.checks import refuse_deprecated
+from minitrain.nn.checks import reduction_of
 from minitrain.nn.module import Module
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor
@@ -14,10 +12,11 @@ from minitrain.tensor import Tensor
 class _Loss(Module):
     """What losses share: the reduction of the losses of all samples to one number."""
 
-    def __init__(self, size_average: Any, reduce: Any, reduction: Reduction) -> None:
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean"
+    ) -> None:
         super().__init__()
-        refuse_deprecated(size_average, reduce)
-        self.reduction = reduction
+        self.reduction: Reduction = reduction_of(size_average, reduce, reduction)
 
 
 class MSELoss(_Loss):
@@ -26,7 +25,9 @@ class MSELoss(_Loss):
     Shapes: input and target the same; the result is 0-d, or the input's shape for "none".
     """
 
-    def __init__(self, size_average: None = None, reduce: None = None, reduction: Reduction = "mean") -> None:
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean"
+    ) -> None:
         super().__init__(size_average, reduce, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -44,9 +45,9 @@ class NLLLoss(_Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: None = None,
+        reduce: bool | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -69,9 +70,9 @@ class CrossEntropyLoss(_Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: None = None,
+        reduce: bool | None = None,
         reduction: Reduction = "mean",
         label_smoothing: float = 0.0,
     ) -> None:

@@ -25,6 +25,25 @@ class Module(ModuleState):
     parameters() walks over all of them, for an optimizer to update.
     """
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A registered name keeps its kind until a Parameter or a Module replaces it.
+        if isinstance(value, Parameter) or name in self.__dict__.get("_parameters", {}):
+            self._make_way(name, "_parameters")
+            self.register_parameter(name, value)
+        elif isinstance(value, Module) or name in self.__dict__.get("_modules", {}):
+            self._make_way(name, "_modules")
+            self.register_module(name, value)
+        elif name in self.__dict__.get("_buffers", {}):
+            self.register_buffer(name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if name in (registered := self.__dict__.get(kind, {})):  # before super().__init__() there are none
+                return registered[name]
+        return self._explain_missing(name)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the Module computes; every subclass has its own."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
@@ -53,7 +72,7 @@ class Module(ModuleState):
         if not isinstance(mode, bool):
             raise ValueError(f"training mode is expected to be boolean, but got {mode!r}")
         self.training = mode
-        for child in self.children():
+        for child in [module for module in self._modules.values() if module is not None]:
             child.train(mode)
         return self
 

@@ -37,21 +37,23 @@ class ModuleState(ModuleTree):
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got {target}")
         if dtype is None and not any(isinstance(arg, Tensor | np.dtype | type) for arg in args):
             return self
-        for param in self.parameters():
+        for _, param in self.named_parameters():
             for part in (param, param._grad):
                 if part is not None:
                     part.array = part.detach().to(target).array
         for module in self.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_floating_point():
-                    module._buffers[name] = buffer.to(
-                        target
-                    )  # a new Tensor: whoever gave the buffer keeps it as it was
+                    module._buffers[name] = buffer.to(target)  # a new Tensor: the one that was given stays as it was
         return self
 
     def float(self) -> Self:
         """Make all Parameters and buffers float32."""
         return self.to(as_dtype(np.float32))
+
+    def half(self) -> Self:
+        """Make all Parameters and buffers float16."""
+        return self.to(as_dtype(np.float16))
 
     def double(self) -> Self:
         """Make all Parameters and buffers float64."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor
 from minitrain.torchlike.hooks import RemovableHandle
-from minitrain.torchlike.not_offered import advice, check_keywords
+from minitrain.torchlike.not_offered import ChecksKeywords, advice
 
 if TYPE_CHECKING:
     from minitrain.nn.module import Module
 
 
-class ModuleTree:
+class ModuleTree(ChecksKeywords):
     """A node of the tree: its Parameters, buffers and Modules, kept apart in the order of their assignment."""
 
     training: bool
@@ -31,31 +31,14 @@ class ModuleTree:
             object.__setattr__(self, name, {})
         object.__setattr__(self, "_not_saved", set())
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # What a name was registered as it stays, until a Parameter or a Module takes its place.
-        if isinstance(value, Parameter) or name in self.__dict__.get("_parameters", {}):
-            self._make_way(name, "_parameters")
-            self.register_parameter(name, value)
-        elif isinstance(value, ModuleTree) or name in self.__dict__.get("_modules", {}):
-            self._make_way(name, "_modules")
-            self.register_module(name, value)
-        elif name in self.__dict__.get("_buffers", {}):
-            self.register_buffer(name, value)
-        else:
-            object.__setattr__(self, name, value)
-
     def _make_way(self, name: str, kind: str) -> None:
         """Forget what stands under this name as another kind of attribute."""
         for other in {"_parameters", "_buffers", "_modules"} - {kind}:
             self.__dict__.get(other, {}).pop(name, None)
         self.__dict__.pop(name, None)
 
-    def __getattr__(self, name: str) -> Any:
-        attributes = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            if kind in attributes and name in attributes[kind]:  # before super().__init__() no kind is there
-                return attributes[kind][name]
-        told = advice(f"nn.Module.{name}") if name in ("cuda", "half", "bfloat16") else ""
+    def _explain_missing(self, name: str) -> NoReturn:
+        told = advice(f"nn.Module.{name}")
         hint = f": minitrain does not offer it: {told}" if told else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
@@ -105,11 +88,6 @@ class ModuleTree:
         self._register("_modules", name, module)
 
     add_module = register_module
-
-    def __new__(cls, *args: Any, **options: Any) -> Self:
-        if options and cls.__module__.startswith("minitrain."):
-            check_keywords(cls.__init__, f"{cls.__name__}.__init__", options)
-        return super().__new__(cls)
 
     def _prepared(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments of forward, as the hooks before it leave them."""

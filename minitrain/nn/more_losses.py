@@ -7,8 +7,8 @@ import warnings
 from typing import Any
 
 from minitrain import ops
-from minitrain.nn.checks import check_reduction, check_tensors, refuse_deprecated, warn_of_broadcast
-from minitrain.nn.module import Module
+from minitrain.nn.checks import check_reduction, check_tensors, reduction_of, warn_of_broadcast
+from minitrain.nn.loss import _Loss
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply
 from minitrain.torchlike.tensor_base import result_type
@@ -28,13 +28,13 @@ def _in_one_dtype(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 def l1_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
     """|input - target|, their mean over all elements, or their sum."""
-    check_reduction(reduction, size_average, reduce)
+    reduction = check_reduction(reduction, size_average, reduce)
     check_tensors("l1_loss", input=input, target=target)
     warn_of_broadcast("l1_loss", input, target)
     losses = (input - target).abs()
@@ -44,13 +44,13 @@ def l1_loss(
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     beta: float = 1.0,
 ) -> Tensor:
     """d² / 2beta where |d| < beta, else |d| - beta / 2, d = input - target."""
-    check_reduction(reduction, size_average, reduce)
+    reduction = check_reduction(reduction, size_average, reduce)
     check_tensors("smooth_l1_loss", input=input, target=target)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
@@ -75,12 +75,12 @@ def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """-(t · ln p + (1 - t) · ln(1 - p)) of probabilities p. Raises RuntimeError for a p outside of 0 to 1."""
-    check_reduction(reduction, size_average, reduce)
+    reduction = check_reduction(reduction, size_average, reduce)
     _check_pair("binary_cross_entropy", input, target)
     if ((input.array < 0) | (input.array > 1)).any():
         raise RuntimeError(
@@ -95,13 +95,13 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """binary_cross_entropy of sigmoid(input), computed such that nothing overflows. pos_weight: of the targets 1."""
-    check_reduction(reduction, size_average, reduce)
+    reduction = check_reduction(reduction, size_average, reduce)
     check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
     if input.is_floating_point() and target.is_floating_point():
         input = input.to(target.dtype)  # as torch, which multiplies in the target's place
@@ -127,14 +127,15 @@ def _check_pair(name: str, input: Tensor, target: Tensor) -> None:
 def kl_div(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
-    reduction: str = "mean",
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: Any = "mean",
     log_target: bool = False,
 ) -> Tensor:
     """t · (ln t - input) of log-probabilities input; reduction also "batchmean", the sum divided by the rows."""
+    reduction = reduction_of(size_average, reduce, reduction)
     if reduction != "batchmean":
-        check_reduction(reduction, size_average, reduce)
+        check_reduction(reduction)
     check_tensors("kl_div", input=input, target=target)
     if not input.is_floating_point() or not target.is_floating_point():
         raise RuntimeError("kl_div: Integral inputs not supported. Call .float() first.")
@@ -150,45 +151,55 @@ def kl_div(
     return _reduced(losses, reduction)
 
 
-def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Reduction = "mean"
-) -> Tensor:
-    """max(0, -target · (input1 - input2) + margin)."""
-    check_reduction(reduction)
-    return _reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
-
-
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Reduction = "mean") -> Tensor:
-    """input where target is 1, max(0, margin - input) where it is -1."""
-    check_reduction(reduction)
-    return _reduced(input.where(target == 1, (margin - input).clamp(min=0)), reduction)
-
-
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
     log_input: bool = True,
     full: bool = False,
+    size_average: bool | None = None,
     eps: float = 1e-8,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """exp(input) - target · input, or input - target · ln(input + eps) without log_input.
 
-    full adds Stirling's approximation of ln(target!), target · ln target - target + ln(2π · target) / 2, above 1.
+    full: adds Stirling's approximation of ln(target!), which does not depend on the input, where target > 1.
     """
-    check_reduction(reduction)
+    reduction = check_reduction(reduction, size_average, reduce)
+    check_tensors("poisson_nll_loss", input=input, target=target)
     losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
-        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
-        losses = losses + stirling.masked_fill(target <= 1, 0)
+        large = target.where(target > 1, 1.0)
+        stirling = large * large.log() - large + 0.5 * (2 * math.pi * large).log()
+        losses = losses + stirling.where(target > 1, 0.0)
     return _reduced(losses, reduction)
 
 
-class _Loss(Module):
-    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
-        super().__init__()
-        refuse_deprecated(size_average, reduce)
-        self.reduction: Any = reduction
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """½ · (ln var + (input - target)² / var), var at least eps. full: adds ½ ln 2π.
+
+    var: a number, in input's shape, or with its last axis 1 or missing. Raises ValueError for another, or below 0.
+    """
+    check_reduction(reduction)
+    check_tensors("gaussian_nll_loss", input=input, target=target)
+    variance = input.new_full((), var) if not isinstance(var, Tensor) else var
+    if (variance.array < 0).any():
+        raise ValueError("var has negative entry/entries")
+    if isinstance(var, Tensor) and variance.shape == input.shape[:-1] and input.ndim:
+        variance = variance.unsqueeze(-1)
+    elif isinstance(var, Tensor) and variance.shape not in (input.shape, (*input.shape[:-1], 1)):
+        raise ValueError(f"var is of incorrect size: got {list(var.shape)} for an input of {list(input.shape)}")
+    # The gradient passes where var is below eps, too.
+    variance = variance + (variance.detach().clamp(min=eps) - variance.detach())
+    losses = 0.5 * (variance.log() + (input - target) ** 2 / variance)
+    return _reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
 class L1Loss(_Loss):
@@ -203,7 +214,7 @@ class SmoothL1Loss(_Loss):
     """d² / 2beta where |d| < beta, else |d| - beta / 2, d = input - target."""
 
     def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Any = "mean", beta: float = 1.0
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.beta = beta
@@ -216,7 +227,7 @@ class SmoothL1Loss(_Loss):
 class HuberLoss(_Loss):
     """d² / 2 where |d| < delta, else delta · (|d| - delta / 2), d = input - target."""
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+    def __init__(self, reduction: Any = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
 
@@ -229,7 +240,11 @@ class BCELoss(_Loss):
     """Binary cross-entropy of probabilities. weight: of each element, or of each of the last axis."""
 
     def __init__(
-        self, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: Any = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
@@ -245,9 +260,9 @@ class BCEWithLogitsLoss(BCELoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: Any = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
@@ -264,7 +279,11 @@ class KLDivLoss(_Loss):
     """t · (ln t - input), the Kullback-Leibler divergence; "batchmean" is its mathematical definition."""
 
     def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: Any = "mean",
+        log_target: bool = False,
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
@@ -274,15 +293,34 @@ class KLDivLoss(_Loss):
         return kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
 
 
-class MarginRankingLoss(_Loss):
-    """max(0, -target · (input1 - input2) + margin)."""
+class PoissonNLLLoss(_Loss):
+    """exp(input) - target · input: the negative log-likelihood of counts, but for a constant."""
 
     def __init__(
-        self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        size_average: bool | None = None,
+        eps: float = 1e-8,
+        reduce: bool | None = None,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
-        self.margin = margin
+        self.log_input, self.full, self.eps = log_input, full, eps
 
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        """The loss of two scores, of which target says which should be larger."""
-        return margin_ranking_loss(input1, input2, target, self.margin, self.reduction)
+    def forward(self, log_input: Tensor, target: Tensor) -> Tensor:
+        """The loss of the logarithms of expected counts (or of the counts) against counts."""
+        options = {"log_input": self.log_input, "full": self.full}
+        return poisson_nll_loss(log_input, target, **options, eps=self.eps, reduction=self.reduction)
+
+
+class GaussianNLLLoss(_Loss):
+    """½ · (ln var + (input - target)² / var): the negative log-likelihood of a normal distribution."""
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.full, self.eps = full, eps
+
+    def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:
+        """The loss of expected values and their variances against observed values."""
+        return gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -106,9 +106,13 @@ class Dropout2d(Dropout):
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """input with a border of value: pad is (left, right) of the last axis, then (top, bottom), and so on."""
+    """input with a border: pad is (left, right) of the last axis, then (top, bottom), and so on.
+
+    mode: "constant", of value; "reflect" mirrors the input at its edge, "replicate" repeats the edge, "circular" begins
+    again at the other side.
+    """
     if mode != "constant":
-        raise NotImplementedError(f"pad(mode={mode!r}) is not offered; pad with a constant.")
+        return _padded_with_itself(input, pad, mode)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise RuntimeError(f"Padding length should be an even number up to {2 * input.ndim}, but got {len(pad)}")
     shape, inside = list(input.array.shape), [slice(None)] * input.ndim
@@ -124,16 +128,40 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     return result
 
 
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # with NumPy's names
+
+
+def _padded_with_itself(input: Tensor, pad: Sequence[int], mode: str) -> Tensor:
+    """A border of input's own values: along each axis, the places to take them from."""
+    if mode not in MODES:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}; expected constant, {', '.join(MODES)}.")
+    if len(pad) % 2 or len(pad) // 2 not in (input.ndim - 1, input.ndim - 2):
+        raise NotImplementedError(f"{mode} padding pads all axes after the channels, but got {pad} for {input.ndim}D")
+    for i in range(len(pad) // 2):
+        axis, border = input.ndim - 1 - i, (pad[2 * i], pad[2 * i + 1])
+        size = input.array.shape[axis]
+        most = {"reflect": size - 1, "circular": size}.get(mode, max(border))
+        if min(border) < 0 or max(border) > most:
+            raise RuntimeError(f"Padding size should be less than the input's, {size}, but got {border} ({mode})")
+        numpys: Any = MODES[mode]
+        input = input.index_select(axis, wrap(np.pad(np.arange(size), border, mode=numpys)))
+    return input
+
+
 class ZeroPad2d(Module):
     """A border of zeros: padding is one number or (left, right, top, bottom)."""
 
+    mode: ClassVar[str] = "constant"
+    value: float | None = None
+    axes: ClassVar[int] = 2
+
     def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
-        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        self.padding = (padding,) * 2 * self.axes if isinstance(padding, int) else tuple(padding)
 
     def forward(self, input: Tensor) -> Tensor:
         """The larger input."""
-        return pad(input, self.padding)
+        return pad(input, self.padding, self.mode, self.value)
 
     def extra_repr(self) -> str:
         """The padding."""
@@ -168,3 +196,68 @@ class CosineSimilarity(Module):
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         """The similarity along dim."""
         return cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """(Σ |x1 - x2 + eps|ᵖ)^(1/p) along the last axis."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim)
+
+
+class PairwiseDistance(Module):
+    """The distance of two vectors along the last axis, by the p-norm."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The distances."""
+        return pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+
+
+class ZeroPad1d(ZeroPad2d):
+    """A border of zeros: padding is one number or (left, right)."""
+
+    axes = 1
+
+
+class ConstantPad2d(ZeroPad2d):
+    """A border of value."""
+
+    def __init__(self, padding: int | Sequence[int], value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def extra_repr(self) -> str:
+        """The border and its value."""
+        return f"padding={self.padding}, value={self.value}"
+
+
+class ConstantPad1d(ConstantPad2d):
+    """A border of value for sequences."""
+
+    axes = 1
+
+
+class ReflectionPad2d(ZeroPad2d):
+    """A border that mirrors the input at its edge."""
+
+    mode = "reflect"
+
+
+class ReflectionPad1d(ReflectionPad2d):
+    """A border that mirrors a sequence at its ends."""
+
+    axes = 1
+
+
+class ReplicationPad2d(ZeroPad2d):
+    """A border that repeats the input's edge."""
+
+    mode = "replicate"
+
+
+class ReplicationPad1d(ReplicationPad2d):
+    """A border that repeats a sequence's ends."""
+
+    axes = 1

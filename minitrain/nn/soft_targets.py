@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from minitrain import ops
 from minitrain.nn.checks import check_weight
 from minitrain.ops import Reduction
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, apply
 
 
 def class_axis(input: Tensor) -> int:
@@ -25,18 +26,23 @@ def _reduced(losses: Tensor, reduction: Literal["none", "mean", "sum"], count: T
     return losses.sum() if reduction == "sum" else losses.sum() / count
 
 
-def smoothed(
-    loss: Tensor,
-    share: float,
+def cross_entropy_of_soft_targets(
     log_probs: Tensor,
     target: Tensor,
     weight: Tensor | None,
     ignore_index: int,
     reduction: Reduction,
+    label_smoothing: float,
 ) -> Tensor:
-    """The loss of labels whose share is spread evenly over all classes: (1 - share) · loss + share · the mean loss."""
+    """The loss of probabilities, or of labels of which a share is spread evenly over all classes.
+
+    Of labels it is (1 - label_smoothing) · nll_loss + label_smoothing · the mean of the losses of all classes.
+    """
+    if target.shape == log_probs.shape and target.is_floating_point():
+        return _loss_of_probabilities(log_probs, target, weight, ignore_index, reduction, label_smoothing)
+    loss = apply(ops.NLLLoss, log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
     of_all = _loss_of_all_classes(log_probs, target, weight, ignore_index, reduction)
-    return (1 - share) * loss + of_all * (share / log_probs.shape[class_axis(log_probs)])
+    return (1 - label_smoothing) * loss + of_all * (label_smoothing / log_probs.shape[class_axis(log_probs)])
 
 
 def _loss_of_all_classes(
@@ -51,7 +57,7 @@ def _loss_of_all_classes(
     return _reduced(losses, reduction, weight[target.long()[kept]].sum())
 
 
-def cross_entropy_of_probabilities(
+def _loss_of_probabilities(
     log_probs: Tensor,
     target: Tensor,
     weight: Tensor | None,

@@ -219,14 +219,14 @@ class ReLU(Function):
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
-        y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype))  # NumPy takes the larger of two rows faster than of x and 0
+        y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype))  # a row of zeros is faster than the number 0
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         (y,) = ctx.saved_arrays
-        return zeroed(grad_y, y <= 0)  # which is false for nan: its gradient passes, as torch has it
+        return zeroed(grad_y, y <= 0)  # np.where(mask, 0, grad_y); the gradient of a nan passes, as in torch
 
 
 class Clamp(Function):

@@ -41,7 +41,12 @@ class Context:
 
 
 class Function:
-    """An operation: forward and backward on arrays. Subclasses give both as static methods."""
+    """An operation on arrays, as two static methods.
+
+    forward(ctx, *inputs) returns the result y. backward(ctx, grad_y) receives dL/dy, where L is the loss, a single
+    number: dL/dy has y's shape and says how much L changes with each element of y. It returns dL/d(input) for each
+    input, by the chain rule. So an operation need not know anything about the rest of the model.
+    """
 
     forward: ClassVar[Callable[..., Any]]
     backward: ClassVar[Callable[..., Any]]

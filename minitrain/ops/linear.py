@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from minitrain import layout
+from minitrain.layout import as_rows, pairwise_sum, product, transposed_product
 from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
 
 
@@ -40,11 +38,6 @@ class Matmul(Function):
         return grad_a, grad_b
 
 
-def _rows(x: Array) -> Array:
-    """x (..., K) as a matrix (N, K): one large product is faster than many small ones."""
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
 class Linear(Function):
     """y = x Wᵀ + b;  dL/dx = dL/dy W,  dL/dW = dL/dyᵀ x,  dL/db = Σ dL/dy over the batch."""
 
@@ -54,7 +47,7 @@ class Linear(Function):
         needs_x, needs_weight, _ = ctx.needs_input_grad
         ctx.shape = x.shape
         ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None)
-        y = _rows(x) @ weight.T
+        y = as_rows(x) @ weight.T
         if bias is not None:
             y += bias
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
@@ -63,12 +56,8 @@ class Linear(Function):
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         x, weight = ctx.saved_arrays
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        grad_rows = _rows(grad_y)  # (N, out)
-        grad_x = grad_weight = grad_bias = None
-        if needs_x:
-            grad_x = layout.product(grad_rows, weight).reshape(ctx.shape)  # dL/dy W
-        if needs_weight:
-            grad_weight = layout.transposed_product(grad_rows, _rows(x))  # dL/dyᵀ x
-        if needs_bias:
-            grad_bias = layout.pairwise_sum(grad_rows, (0,))
+        grad_rows = as_rows(grad_y)  # (N, out)
+        grad_x = product(grad_rows, weight).reshape(ctx.shape) if needs_x else None  # dL/dy W
+        grad_weight = transposed_product(grad_rows, as_rows(x)) if needs_weight else None  # dL/dyᵀ x
+        grad_bias = pairwise_sum(grad_rows, (0,)) if needs_bias else None  # Σ dL/dy
         return grad_x, grad_weight, grad_bias

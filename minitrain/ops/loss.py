@@ -1,4 +1,8 @@
-"""Softmax and the losses: LogSoftmax followed by NLLLoss is cross-entropy; MSELoss is the mean squared error."""
+"""Softmax and the losses: LogSoftmax followed by NLLLoss is cross-entropy; MSELoss is the mean squared error.
+
+In cross-entropy's mean the two backwards together give dL/d(logits) = (softmax - 1 at the label) / N, which is why the
+two are used as one: how far each probability is from what it should be.
+"""
 
 from __future__ import annotations
 
@@ -45,21 +49,22 @@ class LogSoftmax(Function):
 
 
 class NLLLoss(Function):
-    """y_i = -w[t_i] · x[i, t_i], their sum, or Σ y_i / Σ w[t_i] (mean);  dL/dx[i, t_i] = -w[t_i] · dL/dy_i, else 0."""
+    """y = Σ -w[t_i] · x[i, t_i] / n;  dL/dx[i, t_i] = -w[t_i] · dL/dy / n, else 0.
+
+    n = Σ w[t_i] for the mean, 1 for the sum. With "none" nothing is summed: y_i and dL/dy_i, with n = 1.
+    """
 
     @staticmethod
     def forward(
         ctx: Context, x: Array, target: Array, weight: Array | None, *, ignore_index: int, reduction: Reduction
     ) -> Array:
         # x: log-probabilities (N, C, d1, ...) or (C,); target: classes (N, d1, ...) or (); weight (C,) or None
-        # rows: one row of x for each label; kept: the numbers of those that count
+        # rows: one row of x for each label; kept: the positions of the labels that are not ignore_index
         class_dim = 0 if x.ndim == 1 else 1
         rows = x if x.ndim == 2 else np.moveaxis(x, class_dim, -1).reshape(target.size, x.shape[class_dim])
-        labels = target.reshape(-1)
-        kept = np.flatnonzero(labels != ignore_index)
-        labels = labels[kept]
-        w = 1 if weight is None else weight[labels]
-        total = kept.size if weight is None else np.sum(w)
+        kept = np.flatnonzero(target != ignore_index)
+        labels = target.reshape(-1)[kept]
+        w, total = (1, kept.size) if weight is None else (weight[labels], np.sum(weight[labels]))
         losses = -w * rows[kept, labels]
         ctx.shape, ctx.class_dim, ctx.target_shape, ctx.reduction = x.shape, class_dim, target.shape, reduction
         ctx.save_for_backward(kept, labels, w, total)
@@ -76,12 +81,11 @@ class NLLLoss(Function):
             grad_y = grad_y / total
         elif ctx.reduction == "none":
             grad_y = grad_y.reshape(-1)[kept]
-        classes = ctx.shape[ctx.class_dim]
-        grad_rows = np.zeros((math.prod(ctx.target_shape), classes), grad_y.dtype)
+        grad_rows = np.zeros((math.prod(ctx.target_shape), ctx.shape[ctx.class_dim]), grad_y.dtype)
         grad_rows[kept, labels] = -w * grad_y
         if len(ctx.shape) == 2:
             return grad_rows, None, None
-        return np.moveaxis(grad_rows.reshape(*ctx.target_shape, classes), -1, ctx.class_dim), None, None
+        return np.moveaxis(grad_rows.reshape(*ctx.target_shape, grad_rows.shape[1]), -1, ctx.class_dim), None, None
 
 
 class MSELoss(Function):

@@ -122,7 +122,7 @@ class IndexPut(Function):
             grad_x[ctx.index] = 0
         if needs_v:
             grad_v = np.asarray(grad_y[ctx.index])
-            axes = ctx.shape_v[max(len(ctx.shape_v) - grad_v.ndim, 0) :]  # v may have further ones in front
+            axes = ctx.shape_v[max(len(ctx.shape_v) - grad_v.ndim, 0) :]  # v may have more axes, of size 1, in front
             grad_v = unbroadcast(grad_v, axes).reshape(ctx.shape_v)
         return grad_x, grad_v
 

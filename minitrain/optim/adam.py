@@ -32,8 +32,8 @@ class Adam(Optimizer):
     divided by √bias_correction2.) Amsgrad takes the maximum before the correction, and its paper has no correction.
     Weight decay is not in the paper.
 
-    Raises TypeError for an lr, beta, eps or weight_decay that is no number, ValueError for a negative one, a nan, or
-    a beta from 1 up; and whatever Optimizer raises.
+    Raises TypeError if lr, a beta, eps or weight_decay is not a number, ValueError if one is negative or nan, or a
+    beta is 1 or more; and the errors of Optimizer.
     """
 
     def __init__(
@@ -94,13 +94,12 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with a weight decay of its own, which neither average sees and no denominator divides.
+    """Adam with decoupled weight decay: it is applied to the parameter directly, not added to the gradient.
 
         param -= lr · weight_decay · param,  then Adam's step with the bare gradient
 
-    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2. As torch's:
-    the decay is multiplied by lr, where the paper has a schedule's factor only, so a weight_decay of the paper is one
-    of weight_decay / lr here.
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2. As in
+    torch, the decay is multiplied by lr. In the paper it is not: divide the paper's value by lr.
     """
 
     def __init__(

@@ -9,7 +9,6 @@ import numpy as np
 
 from minitrain.ops import Array
 from minitrain.optim.param_groups import ParamGroups, State
-from minitrain.tensor import increment_version
 
 
 class Optimizer(ParamGroups):
@@ -50,14 +49,11 @@ class Optimizer(ParamGroups):
             for group in self.param_groups:
                 # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
                 options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
-                grads = [(param, grad) for param in group["params"] if (grad := param.grad) is not None]
-                for param, grad in grads:
-                    state = self.state.get(param) or {}
+                for param, grad in [(p, p.grad) for p in group["params"] if p.grad is not None]:
+                    state = self.state.get(param, {})
                     self.update(param.array, grad.array, state, options)
-                    if state:
-                        self.state[param] = state
-                for param, _ in grads:
-                    increment_version(param)
+                    self.state |= {param: state} if state else {}
+                    param._version.number += 1  # it was written: a backward that still needs the old values raises
         self._after_step()
         return loss
 

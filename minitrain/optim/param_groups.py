@@ -15,6 +15,7 @@ from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 from minitrain.torchlike.hooks import RemovableHandle
+from minitrain.torchlike.not_offered import unknown_keyword
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 State = dict[str, Tensor]
@@ -41,12 +42,12 @@ LABELS = {
 class ParamGroups:
     """Groups of parameters with their options, and a state for each parameter."""
 
-    _opt_called = False  # whether step() was called: schedulers warn if not
+    _opt_called: bool  # whether step() was called since a scheduler was made, which sets this
 
     def __init__(self, params: Params, defaults: dict[str, Any], **switches: bool | None) -> None:
         self.defaults = _offered({**defaults, **switches})
         for name in self.defaults.keys() - defaults.keys():
-            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
+            raise unknown_keyword(f"{type(self).__name__}.__init__", name, ["params", *defaults])
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an ordered iterable of Tensors or dicts, but got "
@@ -70,7 +71,7 @@ class ParamGroups:
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
         if isinstance(params, set):
-            raise TypeError("optimizer parameters need an order, which a set has not; use a list instead.")
+            raise TypeError("optimizer parameters need to be in an order, and a set has none; pass a list.")
         params = [params] if isinstance(params, Tensor) else list(params)
         names = [param[0] for param in params if isinstance(param, tuple)]
         if names and len(names) < len(params):
@@ -84,7 +85,7 @@ class ParamGroups:
                     "model.parameters()."
                 )
             if not param.is_leaf:
-                raise ValueError("can't optimize a non-leaf Tensor: an operation made it; optimize what it was made of")
+                raise ValueError("can't optimize a non-leaf Tensor: it is the result of an operation; pass its leaves.")
         if len(set(params)) < len(params):
             warnings.warn("a parameter group has a parameter twice: each step will update it twice.", stacklevel=2)
         group = {**param_group, "params": params}
@@ -115,7 +116,7 @@ class ParamGroups:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another optimizer was: this class's or torch's, over parameters of the same shapes and order.
+        """Continue where another optimizer stopped, this class's or torch's, with parameters of the same shapes.
 
         Values are copied, each into the memory order and dtype of its parameter. Raises ValueError for other numbers
         of groups or parameters, or other shapes, and NotImplementedError for a switch of torch's that is on.
@@ -176,10 +177,7 @@ class ParamGroups:
         """Call the pre-step hooks, then the closure with gradients on, and return the closure's result."""
         for hook in tuple(self._pre_hooks.values()):
             hook(self, (), {} if closure is None else {"closure": closure})
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = None if closure is None else enable_grad()(closure)()
         if anomaly_mode.watcher is not None:
             anomaly_mode.watcher.before_step(self)
         return loss
@@ -188,7 +186,6 @@ class ParamGroups:
         """Report the step to anomaly detection, to schedulers and to the post-step hooks."""
         if anomaly_mode.watcher is not None:
             anomaly_mode.watcher.after_step(self)
-        self._opt_called = True
         for hook in tuple(self._post_hooks.values()):
             hook(self, (), {})
 

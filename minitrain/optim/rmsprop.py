@@ -23,11 +23,11 @@ class RMSprop(Optimizer):
 
     Source: Tieleman and Hinton, "Lecture 6.5: rmsprop", Coursera, 2012; centered: Graves, "Generating Sequences With
     Recurrent Neural Networks", arXiv:1308.0850, 2013. As torch's: eps is added to the root, where Graves and
-    TensorFlow add it under the root, and the rate is outside of buf. All averages start at 0 and are not corrected
-    for it, so that the first step is about lr / √(1 - alpha), ten times lr by default.
+    TensorFlow add it under the root, and lr is outside of buf. The averages start at 0, without a correction, so the
+    first step is about lr / √(1 - alpha): ten times lr by default.
 
-    Raises TypeError for an lr, alpha, eps, weight_decay or momentum that is no number, ValueError for a negative one
-    or a nan; and whatever Optimizer raises.
+    Raises TypeError if lr, alpha, eps, weight_decay or momentum is not a number, ValueError if one is negative or nan;
+    and the errors of Optimizer.
     """
 
     def __init__(

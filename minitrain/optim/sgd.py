@@ -17,12 +17,12 @@ class SGD(Optimizer):
         param -= lr · buf                                 (nesterov: lr · (g + momentum · buf); no momentum: lr · g)
 
     Source: Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning",
-    ICML 2013. As torch's, not as theirs: they have the rate inside, buf = momentum · buf - lr · g and param += buf,
-    where a change of lr acts on later gradients only; here it acts at once on all that the buffer has gathered.
-    Dampening does not act on the first gradient.
+    ICML 2013. As in torch, lr multiplies the whole buffer, so a change of lr takes effect at once. In the paper lr is
+    inside, buf = momentum · buf - lr · g and param += buf, so it takes effect for later gradients only. Dampening does
+    not act on the first gradient.
 
-    Raises TypeError for an lr, momentum or weight_decay that is no number, ValueError for a negative one or a nan,
-    and for nesterov without momentum or with dampening; and whatever Optimizer raises.
+    Raises TypeError if lr, momentum or weight_decay is not a number, ValueError if one is negative or nan, and for
+    nesterov without momentum or with dampening; and the errors of Optimizer.
     """
 
     def __init__(

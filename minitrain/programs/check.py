@@ -13,6 +13,7 @@ from typing import Any
 
 from minitrain.programs.finder import ROOTS, minitrain_name
 from minitrain.programs.run import ProgramError, read_source
+from minitrain.torchlike.device import _Absent
 from minitrain.torchlike.not_offered import ADVICE, check_keywords, explanation
 
 
@@ -116,8 +117,8 @@ class _Finder(ast.NodeVisitor):
                 text = explanation(minitrain_name(shown).removeprefix("minitrain."), offered)
                 self.missing.append(Missing(line, shown, text))
                 return
-            if not isinstance(part, ModuleType):
-                return  # attributes of classes and values are not followed
+            if not isinstance(part, ModuleType) or isinstance(part, _Absent):
+                return  # attributes of classes and values are not followed, nor what programs ask a GPU if it is there
 
 
 def _bound_otherwise(tree: ast.AST) -> Iterator[str]:

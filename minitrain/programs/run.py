@@ -25,7 +25,12 @@ class ProgramError(ConfigError):
 
 
 def read_source(path: Path) -> bytes:
-    """The program's source. Raises ProgramError with the reason if it cannot be read."""
+    """The program's source. Raises ProgramError with the reason if it cannot be read, or is a notebook."""
+    if path.suffix == ".ipynb":
+        raise ProgramError(
+            f"{path} is a notebook: put `import minitrain.as_torch` into its first cell and run it in Jupyter, or "
+            "convert it to a program with `jupyter nbconvert --to script`"
+        )
     try:
         return path.read_bytes()
     except IsADirectoryError:
@@ -47,16 +52,18 @@ def run(path: Path, arguments: Sequence[str], *, on: str = "minitrain") -> int:
         sys.meta_path.insert(0, _TorchvisionMender())
     sys.argv = [str(path), *arguments]
     sys.path[0:1] = [str(path.resolve().parent)]
-    main = types.ModuleType("__main__")
-    vars(main).update(__file__=str(path), __builtins__=__builtins__)
+    main, file = types.ModuleType("__main__"), os.path.abspath(path)
+    vars(main).update(__file__=file, __builtins__=__builtins__)
     sys.modules["__main__"] = main
     end_at_once()  # SIGTERM and SIGHUP, as for any program of Python's
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), vars(main))
+        exec(compile(source, file, "exec", dont_inherit=True), vars(main))
     except SystemExit as stop:
         return _status(stop.code)
     except BaseException as error:
+        if on == "minitrain" and "unexpected keyword" in str(error) and "minitrain" not in str(error):
+            _explain_keyword(error, path)
         _print_error(error)
         if isinstance(error, KeyboardInterrupt):
             _end_by_interrupt()
@@ -69,6 +76,17 @@ def _status(code: Any) -> int:
         return code or 0
     print(code, file=sys.stderr)
     return 1
+
+
+def _explain_keyword(error: BaseException, path: Path) -> None:
+    """Add what the check of the program says about the line in which a keyword was not known."""
+    from minitrain.programs.check import check  # which imports this file
+
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    if frame.f_code.co_filename == os.path.abspath(path):
+        for missing in check(path):
+            if line == missing.line:
+                error.add_note(missing.text)
 
 
 def _print_error(error: BaseException) -> None:

@@ -30,6 +30,7 @@ class Backend:
     """A framework and its device: it builds the model, loss and optimizer of a run, and trains its epochs."""
 
     writes = True  # if several processes train together, only one prints and writes
+    optim: Any = optim
     part_of_batch = ""  # the part of each batch that this process computes, in words; "" for all of it
 
     def versions(self) -> dict[str, str | int]:
@@ -58,7 +59,7 @@ class Backend:
 
     def scheduler(self, config: Config, optimizer: Any, batches: int) -> Any:
         """The configured scheduler of the learning rate, or None. batches: of an epoch."""
-        return make_scheduler(config, optimizer, batches)
+        return make_scheduler(config, optimizer, batches, self.optim.lr_scheduler)
 
     def train(
         self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0
@@ -105,4 +106,4 @@ class Backend:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
-        """Release what is not memory."""
+        """Release connections to other processes."""

@@ -12,16 +12,14 @@ import numpy as np
 
 from minitrain import nn
 from minitrain.autograd import check_gradients
-from minitrain.data.loader import DataLoader
-from minitrain.data.transforms import ToTensor
 from minitrain.diagnosis.gradcheck_report import Report
-from minitrain.runs.config import DATASETS, Config, ConfigError
+from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.eps_sweep import Sweep
 from minitrain.runs.gradient_table import EPS, Checked
-from minitrain.runs.model import build_model
+from minitrain.runs.messages import counted
+from minitrain.runs.model import load_data, numpy_side
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
-from minitrain.torchlike.random import manual_seed
 
 # The gradients of a mean loss are small: torch's atol of 1e-5 would hide wrong ones.
 ATOL, RTOL = 1e-8, 1e-4
@@ -40,13 +38,8 @@ def subject(config: Config, plant: Callable[[Any, Any, Any], Any] | None = None)
     plant: puts a fault into (model, loss, None), as those of `minitrain compare` do.
     Raises DataError if there is no data.
     """
-    dataset: Any = DATASETS[config.dataset]
-    data = dataset(root=config.data_dir, train=True, download=True, transform=ToTensor())
-    sample, _ = data[0]
-    manual_seed(config.seed)
-    model = build_model(nn, sample.numel(), config.hidden, len(data.classes)).double()
-    X, y = next(iter(DataLoader(data, batch_size=config.batch_size, shuffle=config.shuffle)))
-    loss_fn: Any = nn.CrossEntropyLoss()
+    (model, loss_fn, _), batches = numpy_side(config, load_data(config), "float64")
+    X, y = next(batches)
     if plant is not None:
         (model, loss_fn, _), _ = plant(model, loss_fn, None)
     return model, loss_fn, (X.double(), y)
@@ -90,12 +83,7 @@ def check_model(
         warnings.filterwarnings("ignore", "(?s).*nothing was checked", UserWarning)  # the table reports it
         report = check_gradients(model, batch, loss_fn=loss_fn, eps=eps, fast_mode=directional, **limits)
         layers = [] if report.ok else _check_layers(model, loss_fn, batch, {"eps": EPS, **limits})
-    return Checked(report, f"on {_samples(batch)} of {config.dataset}, in float64", eps, layers)
-
-
-def _samples(batch: tuple[Tensor, Tensor]) -> str:
-    count = len(batch[1])
-    return f"{count} sample{'' if count == 1 else 's'}"
+    return Checked(report, f"on {counted(len(batch[1]), 'sample')} of {config.dataset}, in float64", eps, layers)
 
 
 def _check_layers(
@@ -155,7 +143,7 @@ def sweep_eps(config: Config, plant: Callable[[Any, Any, Any], Any] | None = Non
             errors.append(_relative_error(numeric, analytic))
             smooth.append(_relative_error(numeric[clean], analytic[clean]))
             crossing.append(int((~clean).sum()))
-    where = f"{len(entries)} entries, {_samples((X, y))} of {config.dataset}"
+    where = f"{len(entries)} entries, {counted(len(y), 'sample')} of {config.dataset}"
     return Sweep(SWEPT, errors, smooth, crossing, where)
 
 

@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"its format is {found!r}, but this minitrain reads {FORMAT}")
         places = {name: Place(*state["lines"][name]) for name in LINES}
         if any(type(number) is not int or number < 0 for place in places.values() for number in place):
-            raise ValueError(f"its lengths of the tables are not numbers of bytes: {shown(state['lines'])}")
+            raise ValueError(f"its table lengths are not numbers of bytes: {shown(state['lines'])}")
         _check_position(state["position"])
         return Checkpoint(path, config_of(state["config"], path), state, places)
     except OSError as error:

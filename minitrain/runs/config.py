@@ -12,18 +12,8 @@ from minitrain.data.datasets import FILES, Digits, FashionMNIST
 
 DATASETS = {"fashion-mnist": FashionMNIST, "digits": Digits}
 SHAPES = {"fashion-mnist": FILES[0][0].shape[1:], "digits": DIGITS_FILE.shape[1:]}  # (H, W) of an image
-# As both frameworks call them.
-OPTIMIZERS = {
-    "sgd": "SGD",
-    "rmsprop": "RMSprop",
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "adagrad": "Adagrad",
-    "adadelta": "Adadelta",
-    "adamax": "Adamax",
-    "nadam": "NAdam",
-    "radam": "RAdam",
-}
+_CLASSES = ("SGD", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam")  # in both frameworks
+OPTIMIZERS = {name.lower(): name for name in _CLASSES}
 WITH_MOMENTUM = ("sgd", "rmsprop")
 # The settings of schedulers, with those that use them. Old runs lack them, and have their defaults.
 SCHEDULER_SETTINGS = {

@@ -167,7 +167,7 @@ class RunDirectory:
         self._held[CONFIG] = None
 
     def set_aside(self, name: str) -> Path | None:
-        """Rename a damaged file to steps.damaged-1.csv or the like, and return that path; None if there is no file."""
+        """Rename a damaged file, for example to steps.damaged-1.csv. Returns the new path; None if there is no file."""
         path = self.path / name
         if not os.path.lexists(path):
             return None

@@ -16,11 +16,6 @@ def wrap(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH)
 
 
-def _counted(found: InputCheck) -> int:
-    """The number of entries that were measured: without those at a kink or hidden by rounding."""
-    return found.entries - found.kinks - found.unmeasured
-
-
 @dataclasses.dataclass(frozen=True)
 class Checked:
     """The report on every parameter. str() of it is the table.
@@ -38,7 +33,7 @@ class Checked:
     @property
     def unchecked(self) -> list[str]:
         """The parameters without any entry that could be checked."""
-        return [found.name for found in self.report.inputs if found.entries and not _counted(found)]
+        return [found.name for found in self.report.inputs if found.entries and not found.counted]
 
     @property
     def ok(self) -> bool:
@@ -75,7 +70,7 @@ class Checked:
         if not wrong and self.unchecked:
             return f"Nothing is known about {', '.join(self.unchecked)} {self.where}: choose an eps near {EPS:g}."
         if not wrong:
-            count, counted = sum(f.entries for f in found), sum(map(_counted, found))
+            count, counted = sum(f.entries for f in found), sum(f.counted for f in found)
             if counted < count:
                 return f"All gradients that could be checked are right: {counted:,} of {count:,} {self.where}."
             return f"All gradients are right: {count:,} parameters {self.where}."
@@ -104,12 +99,11 @@ def _table(report: Report) -> list[str]:
         largest = found.largest
         if found.worst is not None:
             largest = max(largest, abs(found.worst.analytic - found.worst.numeric))
-        checked = _counted(found)
-        verdict = "right" if checked else "NOT CHECKED"
+        verdict = "right" if found.counted else "NOT CHECKED"
         if not found.ok:
             verdict = f"WRONG{f': {found.mistakes[0].name}' if found.mistakes else ''}"
-        count = str(DIRECTIONS) if report.directional else f"{checked:,}"
-        error = f"{largest:.1e}" if checked else "-"
+        count = str(DIRECTIONS) if report.directional else f"{found.counted:,}"
+        error = f"{largest:.1e}" if found.counted else "-"
         shape = " x ".join(map(str, found.shape))
         rows.append([found.name, shape, count, f"{found.kinks:,}", f"{found.failing:,}", error, verdict])
     if report.directional:

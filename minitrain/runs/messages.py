@@ -20,6 +20,11 @@ def one_line(text: str) -> str:
     return " ".join(filter(None, map(str.strip, text.splitlines())))
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: '1 step', '1,500 steps'."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def _wrapped(line: str, width: int) -> str:
     if line.startswith(" "):
         return line

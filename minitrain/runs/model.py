@@ -1,9 +1,20 @@
-"""The built-in model: the tutorial's network, with layers of any size, written once for both frameworks."""
+"""The built-in model, the tutorial's network with layers of any size for either framework, and what it trains with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
+
+from minitrain import nn as minitrain_nn
+from minitrain.data.loader import DataLoader
+from minitrain.data.transforms import ToTensor
+from minitrain.runs.backend import make_optimizer
+from minitrain.runs.config import DATASETS, Config
+from minitrain.tensor import Tensor
+from minitrain.torchlike.random import manual_seed
 
 
 def build_model(nn: Any, in_features: int, hidden: Sequence[int], out_features: int) -> Any:
@@ -27,3 +38,23 @@ def build_model(nn: Any, in_features: int, hidden: Sequence[int], out_features: 
             return self.linear_relu_stack(self.flatten(x))
 
     return NeuralNetwork()
+
+
+def configured_model(config: Config, nn: Any) -> Any:
+    """The model of this configuration, from minitrain.nn or torch.nn."""
+    return build_model(nn, config.sizes[0], config.hidden, config.sizes[-1])
+
+
+def load_data(config: Config, *, train: bool = True) -> Any:
+    """The configured data set, downloaded if missing. Raises DataError without it."""
+    dataset: Any = DATASETS[config.dataset]
+    return dataset(root=config.data_dir, train=train, download=True, transform=ToTensor())
+
+
+def numpy_side(config: Config, data: Any, dtype: str) -> tuple[tuple[Any, Any, Any], Iterator[tuple[Tensor, Tensor]]]:
+    """The model, loss and optimizer that `minitrain train` would train, in dtype, and its batches without end."""
+    manual_seed(config.seed)
+    model = configured_model(config, minitrain_nn).to(np.dtype(dtype))
+    loader = DataLoader(data, batch_size=config.batch_size, shuffle=config.shuffle)
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    return (model, minitrain_nn.CrossEntropyLoss(), make_optimizer(config, model)), batches

@@ -65,35 +65,24 @@ class Explainer:
             text += f", the last ones before this {', '.join(f'{loss:.6g}' for loss in losses[1:])}"
         largest = max(np.abs(array).max(initial=0, where=~np.isnan(array)) for array in weights.values())
         if max(losses) > GROWN * max(losses[0], 1) or largest > UNUSUAL:
-            text += f"; the largest weight is now {largest:.3g}. They have grown: {self._too_high()}"
+            reason, remedy = self.too_high()
+            text += f"; the largest weight is now {largest:.3g}. They have grown: {reason}. Try {remedy}"
         return f"{text}."
 
-    def _too_high(self) -> str:
-        """The setting that makes losses and weights grow, and what to try."""
+    def too_high(self) -> tuple[str, str]:
+        """What makes losses and weights grow, and the option to try."""
         config = self.config
         if config.momentum >= 1:
             reason = f"a momentum of {config.momentum:g} keeps every step as long as the one before, or longer"
-        elif self._decays_too_much():
+            return reason, "--momentum 0.9"
+        if config.optimizer == "sgd" and config.lr * config.weight_decay > 2:
             reason = (
                 f"a learning rate of {config.lr:g} times a weight decay of {config.weight_decay:g} is above 2, so each "
                 "step flips the sign of the weights and makes them larger"
             )
-        else:
-            reason = f"the learning rate, {config.lr:g}, is too high"
-        return f"{reason}. Try {self.remedy()}"
-
-    def remedy(self) -> str:
-        """The option to try if losses have grown."""
-        config = self.config
-        if config.momentum >= 1:
-            return "--momentum 0.9"
-        if self._decays_too_much():
-            return f"--lr {0.1 / config.weight_decay:g}"
+            return reason, f"--lr {0.1 / config.weight_decay:g}"
         usual = default_config(config.dataset).lr if config.optimizer == "sgd" else 1e-3
-        return f"--lr {min(usual, config.lr / 10):g}"
-
-    def _decays_too_much(self) -> bool:
-        return self.config.optimizer == "sgd" and self.config.lr * self.config.weight_decay > 2
+        return f"the learning rate, {config.lr:g}, is too high", f"--lr {min(usual, config.lr / 10):g}"
 
     def _bad_weights(self, weights: dict[str, Array], losses: Sequence[float]) -> str:
         """The parameters that were nan or infinite before the batch; "" if there are none."""

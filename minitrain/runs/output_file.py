@@ -10,8 +10,10 @@ from minitrain.runs.config import ConfigError
 from minitrain.runs.run_files import check_not_of_a_run
 
 
-def check_writable(path: str, option: str) -> None:
-    """Raise ConfigError if no file can be written at path, the value of this option."""
+def check_writable(path: str | None, option: str) -> None:
+    """Raise ConfigError if no file can be written at path, the value of this option; None if it is not given."""
+    if path is None:
+        return
     file = Path(path)
     if not path or file.is_dir():
         raise ConfigError(f"{option} must name a file, but got {path!r}")
@@ -32,7 +34,7 @@ def check_plot(path: str) -> None:
         raise ConfigError(f"the plot is a PNG file, but its name is {path!r}; end it in .png")
 
 
-def write_json(path: str, figures: dict[str, Any]) -> None:
-    """Write the figures as indented JSON."""
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(json.dumps(figures, indent=1) + "\n")
+def write_json(path: str | None, figures: dict[str, Any]) -> None:
+    """Write the figures as indented JSON, if a path is given."""
+    if path is not None:
+        Path(path).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -13,13 +13,7 @@ import numpy.typing as npt
 
 from minitrain.runs.config import ConfigError
 
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "GIF",
-    "BMP",
-    "WEBP",
-)  # pure data, read by Pillow without other programs
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # pure data, read by Pillow without other programs
 MAX_PIXELS = 25_000_000  # of 4 bytes each, 100 MB; a file of a few bytes may decode to any number
 BRIGHT = 128  # a border at least this bright means that a picture is dark on white
 FLAT = 32  # a picture whose brightness varies less shows nothing; in training images it varies by over 200
@@ -84,7 +78,9 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int], invert: b
     if invert:
         gray = ImageOps.invert(gray)
     scaled = _scaled(gray, shape)
-    return Picture(_centred(scaled, shape), notes + _doubts(scaled, invert))
+    room = [whole - part for whole, part in zip(shape, scaled.shape, strict=True)]
+    centred = np.pad(scaled, [(free // 2, free - free // 2) for free in room])
+    return Picture(centred, notes + _doubts(scaled, invert))
 
 
 def _grayscale(image: Any, background: int) -> Any:
@@ -110,12 +106,6 @@ def _scaled(gray: Any, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     factor = min(shape[1] / gray.width, shape[0] / gray.height)
     size = max(1, round(gray.width * factor)), max(1, round(gray.height * factor))
     return np.array(gray.resize(size, Image.Resampling.BOX))
-
-
-def _centred(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """In the middle of a black image of this shape."""
-    room = [whole - part for whole, part in zip(shape, pixels.shape, strict=True)]
-    return np.pad(pixels, [(free // 2, free - free // 2) for free in room])
 
 
 def _doubts(pixels: npt.NDArray[np.uint8], inverted: bool) -> list[str]:

@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from minitrain.data.transforms import ToTensor
 from minitrain.runs.backend import Backend
-from minitrain.runs.config import DATASETS, Config
-from minitrain.runs.model import build_model
+from minitrain.runs.config import Config
+from minitrain.runs.model import configured_model, load_data
 from minitrain.runs.recorder import Stoppable
 from minitrain.runs.schedule import Schedule
 from minitrain.tensor import wrap
@@ -21,13 +20,9 @@ class Training:
 
     def __init__(self, config: Config, backend: Backend) -> None:
         self.config, self.backend = config, backend
-        dataset: Any = DATASETS[config.dataset]
         with backend.loading():
-            training_data, test_data = (
-                dataset(root=config.data_dir, train=part, download=True, transform=ToTensor()) for part in (True, False)
-            )
+            training_data, test_data = load_data(config), load_data(config, train=False)
         self.samples = len(training_data)
-        self._in_features, self._classes = training_data[0][0].numel(), len(training_data.classes)
         manual_seed(config.seed)
         self.model = backend.model(self.build)
         self.train_dataloader = backend.dataloader(training_data, config.batch_size, config.shuffle)
@@ -39,7 +34,7 @@ class Training:
 
     def build(self, nn: Any) -> Any:
         """The model, built from a framework's nn."""
-        return build_model(nn, self._in_features, self.config.hidden, self._classes)
+        return configured_model(self.config, nn)
 
     def state(self, *, again: bool = False) -> dict[str, Any]:
         """All that is needed to resume from here; again: with the last batch drawn again."""

@@ -155,7 +155,7 @@ class Recorder(Stoppable):
         super().begin_epoch(epoch, epochs)
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """Explain a nan or infinite loss, while the weights are those that gave it; then save the state and stop."""
+        """Explain a nan or infinite loss while the weights are still those that gave it; save the state and stop."""
         value = loss.item()
         if math.isfinite(value):
             return
@@ -230,7 +230,7 @@ class Recorder(Stoppable):
             f"state in {last}; resuming it gives this loss again."
         )
         if earlier:
-            command = f"{resume_command(earlier[-1])} --override {self._explainer.remedy()}"
+            command = f"{resume_command(earlier[-1])} --override {self._explainer.too_high()[1]}"
             stopped.add_note(f"To return to the checkpoint before it:\n    {command}")
         stopped.add_note(f"To continue anyway:\n    {resume_command(path)} --on-nan continue")
         return stopped

@@ -1,16 +1,11 @@
-"""The command that resumes a run, also under torchrun, and the run that an earlier attempt of torchrun's began."""
+"""The command that resumes a run, also under torchrun."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
 from pathlib import Path
-
-from minitrain.runs.config import ConfigError
-from minitrain.runs.config_file import read_sessions
-from minitrain.runs.run_files import RunError
 
 
 def resume_command(run: Path) -> str:
@@ -31,12 +26,3 @@ def launch() -> str | None:
     # torchelastic_*/<id>_*/attempt_<n>/<process>/error.json
     errors = os.environ.get("TORCHELASTIC_ERROR_FILE")
     return None if errors is None else str(Path(errors).parents[2])
-
-
-def of_launch(launch: str, out: str | os.PathLike[str] | None, dataset: str) -> Path | None:
-    """The run that an earlier attempt of this launch began, in out or in runs/; None if no run qualifies."""
-    for path in [Path(out)] if out is not None else sorted(Path("runs").glob(f"{dataset}-*")):
-        with contextlib.suppress(RunError, ConfigError):
-            if any(session.get("launch") == launch for session in read_sessions(path)):
-                return path
-    return None

@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from minitrain.optim import lr_scheduler
 from minitrain.runs.config import Config
 
 # What a scheduler's steps change; all else comes from the configuration.
 PROGRESS = ("last_epoch", "_step_count", "best", "num_bad_epochs")
 
 
-def make_scheduler(config: Config, optimizer: Any, batches: int, lr_scheduler: Any = lr_scheduler) -> Any:
+def make_scheduler(config: Config, optimizer: Any, batches: int, lr_scheduler: Any) -> Any:
     """The configured scheduler, or None. batches: of an epoch. lr_scheduler: minitrain's module, or torch's."""
     if config.scheduler == "step":
         return lr_scheduler.StepLR(optimizer, config.step_size, config.gamma)
@@ -23,7 +22,7 @@ def make_scheduler(config: Config, optimizer: Any, batches: int, lr_scheduler: A
     if config.scheduler == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
     if config.scheduler == "onecycle":
-        # The rate only: a momentum that the user has chosen, also one of 0, stays.
+        # Only the rate: the user's momentum stays, even if it is 0.
         return lr_scheduler.OneCycleLR(optimizer, config.lr, config.epochs * batches, cycle_momentum=False)
     if config.scheduler == "plateau":
         return lr_scheduler.ReduceLROnPlateau(optimizer, factor=config.gamma, patience=config.patience)

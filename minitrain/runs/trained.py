@@ -13,7 +13,7 @@ from minitrain.files import shown
 from minitrain.runs.checkpoints import read_last_good
 from minitrain.runs.config import DATASETS, SHAPES, Config
 from minitrain.runs.config_file import read_config
-from minitrain.runs.model import build_model
+from minitrain.runs.model import configured_model
 from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run_files import WEIGHTS, RunError, check_run
 from minitrain.serialization import load
@@ -50,8 +50,8 @@ def load_trained(run: str | os.PathLike[str]) -> Trained:
         wanted = f"{expected:,}" if expected < 10**18 else "over 10**18"
         raise RunError(f"{where} has {found:,} weights, but {configured} needs {wanted}")
     generator_state = default_generator.get_state()
-    model = build_model(nn, config.sizes[0], config.hidden, config.sizes[-1])
-    default_generator.set_state(generator_state)  # drawing initial weights shall not change the user's random stream
+    model = configured_model(config, nn)
+    default_generator.set_state(generator_state)  # drawing initial weights must not change the user's random stream
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for name, tensor in state.items():
         if own.get(name) != tuple(tensor.shape):

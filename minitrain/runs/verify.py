@@ -21,8 +21,9 @@ from minitrain.runs.config_file import read_sessions
 from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupts
 from minitrain.runs.line_file import Place
+from minitrain.runs.messages import counted
 from minitrain.runs.recipe import BEGINNING, Training
-from minitrain.runs.recorder import Stoppable
+from minitrain.runs.recorder import Silent
 from minitrain.runs.resume import check_fits, training_from
 from minitrain.runs.run_files import RunError, check_run
 from minitrain.tensor import Tensor
@@ -54,15 +55,15 @@ class Verification:
         return not any(first for _, first in self.lines.values()) and not any(other for other, _ in self.parts.values())
 
     def __str__(self) -> str:
-        lines = [f"{self.stretch}, {_count(self.updates, 'update')}:"]
+        lines = [f"{self.stretch}, {counted(self.updates, 'update')}:"]
         for name, (count, first) in self.lines.items():
-            result = " are the same"
+            result = f" {_are(count)} the same"
             if first:
                 result = f", first difference:\n    {first[0]}, as recorded\n    {first[1]}, as now"
-            lines += [f"  {name:<12} {_count(count, 'line')}{result}"] if count or first else []
+            lines += [f"  {name:<12} {counted(count, 'line')}{result}"] if count or first else []
         for name, (other, count) in self.parts.items():
-            result = f", {other} of them differ" if other else " are the same"
-            lines += [f"  {name:<12} {_count(count, 'array')}{result}"] if count else []
+            result = f", {other} of them differ" if other else f" {_are(count)} the same"
+            lines += [f"  {name:<12} {counted(count, 'array')}{result}"] if count else []
         lines.append("The same bits." if self.ok else "Not the same bits.")
         if self.environment:
             lines += ["Changed since the run was recorded:", *(f"  {difference}" for difference in self.environment)]
@@ -129,10 +130,14 @@ def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None) -> V
     watcher = _Watcher(begin, end, training.state)
     with contextlib.suppress(_Reached):
         training.run(watcher, begin)
+    lines: dict[str, tuple[int, tuple[str, str] | None]] = {}
+    for name, rows in stretch.lines.items():
+        pairs = itertools.zip_longest(rows, watcher.lines[name], fillvalue="(none)")
+        lines[name] = len(rows), next(((then, now) for then, now in pairs if then != now), None)
     return Verification(
         stretch=f"Repeated from {_words(begin)} to {_words(end)}",
         updates=end["updates"] - begin["updates"],
-        lines={name: (len(rows), _first_difference(rows, watcher.lines[name])) for name, rows in stretch.lines.items()},
+        lines=lines,
         parts={name: _compared(stretch.end.state[name], watcher.state[name]) for name in _PARTS},
         environment=differences(stretch.environment, describe(backend.versions())),
     )
@@ -142,7 +147,7 @@ class _Reached(Exception):  # noqa: N818 (it is not an error)
     """The end of the stretch."""
 
 
-class _Watcher(Stoppable):
+class _Watcher(Silent):
     """Collects what a run would write, and the state at the end of the stretch."""
 
     def __init__(self, begin: Mapping[str, Any], end: Mapping[str, Any], state: Callable[[], dict[str, Any]]) -> None:
@@ -150,13 +155,6 @@ class _Watcher(Stoppable):
         self.lines: dict[str, list[str]] = {"steps.csv": [], "epochs.csv": []}
         self.state: dict[str, Any] = {}
         self._updates, self._end, self._state = begin["updates"], end, state
-
-    def line(self, text: str) -> None:
-        """Print nothing."""
-
-    def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Remember the epoch."""
-        self.epoch = epoch
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
         """Stop if the stretch ends before an epoch's first batch."""
@@ -192,8 +190,8 @@ class _Watcher(Stoppable):
             raise _Reached
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _position(checkpoint: Checkpoint | None) -> Mapping[str, Any]:
@@ -220,12 +218,6 @@ def _last_rows(path: Path, place: Place, count: int) -> list[str]:
     if not 0 <= count <= len(rows):
         raise RunError(f"{path} was damaged and started again after the part to verify; leave out --from-start")
     return rows[len(rows) - count :]
-
-
-def _first_difference(recorded: list[str], now: list[str]) -> tuple[str, str] | None:
-    """The first rows that differ."""
-    pairs = itertools.zip_longest(recorded, now, fillvalue="(none)")
-    return next(((was, is_) for was, is_ in pairs if was != is_), None)
 
 
 def _compared(recorded: Any, now: Any) -> tuple[int, int]:

@@ -16,7 +16,7 @@ Scalar = bool | int | float
 # --- dtypes -----------------------------------------------------------------------------------------------------------
 
 BOOL, UINT8, INT8, INT16 = (np.dtype(name) for name in ("bool", "uint8", "int8", "int16"))
-INT, LONG, FLOAT, DOUBLE = (np.dtype(name) for name in ("int32", "int64", "float32", "float64"))
+INT, LONG, HALF, FLOAT, DOUBLE = (np.dtype(name) for name in ("int32", "int64", "float16", "float32", "float64"))
 
 TYPE_NAMES = {
     BOOL: "BoolTensor",
@@ -25,6 +25,7 @@ TYPE_NAMES = {
     INT16: "ShortTensor",
     INT: "IntTensor",
     LONG: "LongTensor",
+    HALF: "HalfTensor",
     FLOAT: "FloatTensor",
     DOUBLE: "DoubleTensor",
 }
@@ -148,12 +149,16 @@ def check_broadcast(*shapes: tuple[int, ...]) -> None:
 
 def as_axis(dim: Any, ndim: int) -> int:
     """dim as an axis from 0 up. Raises IndexError, in torch's words, if there is no such axis."""
-    if isinstance(dim, bool) or getattr(dim, "ndim", 0) > 0:
-        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
-    dim, size = operator.index(dim), max(ndim, 1)  # a 0-d tensor lets itself be addressed as if it had one axis
+    dim, size = (dim if type(dim) is int else _as_int(dim)), max(ndim, 1)  # a 0-d tensor counts as having one axis
     if not -size <= dim < size:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})")
     return int(dim % size)
+
+
+def _as_int(dim: Any) -> int:
+    if isinstance(dim, bool) or getattr(dim, "ndim", 0) > 0:
+        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+    return operator.index(dim)
 
 
 def as_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import MutableSequence
+from types import ModuleType
 from typing import Any, Self
 
 from minitrain.torchlike.not_offered import explanation
@@ -39,14 +42,19 @@ class device:  # noqa: N801, torch's name
         return hash("cpu")
 
 
-class _Absent:
-    """An accelerator's namespace, for programs that ask whether it is there, or seed it in any case."""
+class _Absent(ModuleType):
+    """An accelerator's module, for programs that ask whether it is there, or seed it in any case."""
+
+    __path__: MutableSequence[str] = []  # noqa: RUF012 # `import torch.backends.cudnn` finds it below torch.backends
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        super().__init__(f"minitrain.{name}", type(self).__doc__)
+        sys.modules[self.__name__] = self
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(explanation(f"{self._name}.{name}"))
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(explanation(f"{self.__name__.removeprefix('minitrain.')}.{name}"))
 
     @staticmethod
     def is_available() -> bool:
@@ -80,12 +88,8 @@ class _Cudnn(_Absent):
     enabled, benchmark, deterministic = True, False, False
 
 
-class backends:  # noqa: N801, torch's name
-    """torch.backends, as far as programs ask it which accelerators are there."""
-
-    cuda, cudnn, mps = _Absent("backends.cuda"), _Cudnn("backends.cudnn"), _Absent("backends.mps")
-
-
+backends = _Absent("backends")
+vars(backends).update(cuda=_Absent("backends.cuda"), cudnn=_Cudnn("backends.cudnn"), mps=_Absent("backends.mps"))
 accelerator, cuda, mps, xpu = _Absent("accelerator"), _Absent("cuda"), _Absent("mps"), _Absent("xpu")
 CPU = device("cpu")
 Device = device  # where an argument has the name of the class

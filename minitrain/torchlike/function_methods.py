@@ -71,6 +71,11 @@ class FunctionMethods(ElementwiseMethods):
         """The inverse of tanh; nan outside [-1, 1]."""
         return self._of_floats(ops.Atanh)
 
+    def logit(self, eps: float | None = None) -> Tensor:
+        """ln(x / (1 - x)), the inverse of sigmoid; eps: x is first clamped to eps and 1 - eps."""
+        x = self._self() if eps is None else self._self().clamp(eps, 1 - eps)
+        return (x / (1 - x)).log()
+
     def sinc(self) -> Tensor:
         """sin(πx) / πx, and 1 at 0."""
         return self._of_floats(ops.Sinc)

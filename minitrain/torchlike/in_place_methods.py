@@ -27,8 +27,8 @@ class InPlaceMethods(ComparisonMethods):
         """Whether an in-place operation is to be recorded. Raises RuntimeError where it must not happen at all."""
         if not self.array.flags.writeable:
             raise RuntimeError(
-                "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, or it wraps a "
-                "read-only array. clone() it first."
+                "this Tensor's memory cannot be written: elements of an expanded Tensor share a place, it is "
+                "a weight's view(), which is a copy here, or it wraps a read-only array. clone() it first."
             )
         if self._inference and not grad_mode.inference:
             raise RuntimeError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from minitrain.ops import Array
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import BOOL, INT8, INT16, UINT8, as_axis, as_new_shape
 from minitrain.torchlike.in_place_forms import InPlaceForms
@@ -15,6 +16,13 @@ from minitrain.torchlike.shape_methods import ShapeMethods
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
+
+
+def _memory(array: Array) -> Array:
+    """The array whose memory this one is a view of, or the array itself."""
+    while isinstance(array.base, np.ndarray) and array.base.dtype == array.dtype:
+        array = array.base
+    return array
 
 
 class MetadataMethods(InPlaceForms, ShapeMethods):
@@ -81,6 +89,17 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
         if not self.array.size:  # NumPy's are 0
             strides = [math.prod(max(size, 1) for size in self.array.shape[axis + 1 :]) for axis in range(self.ndim)]
         return tuple(strides) if dim is None else strides[as_axis(dim, self.array.ndim)]
+
+    is_cpu = True
+    is_cuda = is_mps = is_xpu = is_meta = is_sparse = is_quantized = False
+
+    def get_device(self) -> int:
+        """-1, the CPU."""
+        return -1
+
+    def storage_offset(self) -> int:
+        """How many elements after the beginning of its memory the first element lies."""
+        return (self.array.ctypes.data - _memory(self.array).ctypes.data) // self.array.itemsize
 
     def is_nonzero(self) -> bool:
         """Whether the only element is not 0. Raises RuntimeError if there are more, or none."""

@@ -18,6 +18,12 @@ def numpy_names(method: Method) -> Method:
     def call(*args: Any, **options: Any) -> Any:
         if options:
             options = {NUMPY_NAMES.get(name, name): value for name, value in options.items()}
-        return method(*args, **options)
+        try:
+            return method(*args, **options)
+        except TypeError as error:
+            from minitrain.torchlike.not_offered import explain_keyword  # which imports this file
+
+            explain_keyword(error, method)
+            raise
 
     return call  # type: ignore[return-value]

@@ -39,7 +39,7 @@ class NodeBase(Context):
 
     function: type[Function]
     next_functions: tuple[tuple[Any, int], ...]
-    _versions: Sequence[tuple[Version, int, int]] = ()
+    _versions: Sequence[tuple[Version, int, int]] = ()  # of what was saved: the version, its number, the input's
     _freed = False
     _retain_for: weakref.ref[Variable] | None = None  # the result, if retain_grad() was called on it
     _hooks: GradientHooks | None = None  # what register_hook hung on the result
@@ -52,16 +52,14 @@ class NodeBase(Context):
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 
-    def guard(self, tensors: Sequence[Variable | None], result: Variable) -> None:
+    def guard(self, inputs: Sequence[Any], result: Variable) -> None:
         """Note the versions of those inputs, and of the result, that forward saved: backward needs these values."""
-        saved = {*map(id, self._saved)}
-        versions = []
-        for place, known in enumerate((result, *tensors)):
-            if known is not None and id(known.array) in saved:
-                versions.append((known._version, known._version.number, place))
-                if known._inference:
+        saved, self._versions = {*map(id, self._saved)}, []
+        for place, x in enumerate((result, *inputs)):
+            if id(getattr(x, "array", self)) in saved:
+                self._versions.append((x._version, x._version.number, place))
+                if x._inference:
                     raise RuntimeError(INFERENCE)
-        self._versions = versions
 
     @property
     def saved_arrays(self) -> tuple[Any, ...]:

@@ -6,11 +6,12 @@ import difflib
 import dis
 import importlib.abc
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, Self
 
 from minitrain.torchlike.names import NUMPY_NAMES
 
@@ -46,33 +47,49 @@ ADVICE: dict[str, str] = {
         ),
         ATTENTION,
     ),
-    **dict.fromkeys(("nn.Conv3d", "nn.MaxPool3d", "nn.BatchNorm3d"), "use the 2d layer, or torch."),
     **dict.fromkeys(
-        ("nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.functional.conv_transpose2d"),
-        "transposed convolutions are out of scope; use torch.",
+        ("nn.Conv3d", "nn.MaxPool3d", "nn.BatchNorm3d", "nn.ConvTranspose3d"), "use the 2d layer, or torch."
+    ),
+    **dict.fromkeys(
+        ("nn.ConvTranspose1d", "nn.functional.conv_transpose1d"),
+        "use the 2d one on an image of one row, x.unsqueeze(2).",
     ),
     "nn.functional.gumbel_softmax": "add Gumbel noise -log(-log(rand)) to the logits and take softmax.",
     **dict.fromkeys(("nn.DataParallel", "nn.parallel", "distributed", "multiprocessing"), PROCESSES),
     "optim.LBFGS": "use Adam or SGD.",
     **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.Adafactor"), "use Adam."),
     "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",
-    **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends.cudnn", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
-    **dict.fromkeys(("Tensor.pin_memory", "Tensor.is_cuda"), DEVICES),
+    **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
+    "Tensor.pin_memory": DEVICES,
+    **dict.fromkeys(
+        ("Tensor.storage", "Tensor.untyped_storage"), "x.numpy() shares the memory; see x.stride(), x.storage_offset()."
+    ),
     **dict.fromkeys(("complex64", "complex128", "complex", "view_as_real", "view_as_complex", "fft"), COMPLEX),
     **dict.fromkeys(
-        ("float16", "half", "bfloat16", "Tensor.half", "Tensor.bfloat16", "amp", "autocast"),
-        "NumPy has no fast 16-bit floats; use float32.",
+        ("bfloat16", "Tensor.bfloat16", "nn.Module.bfloat16", "amp", "autocast", "GradScaler"),
+        "NumPy has no bfloat16 and no fast 16-bit floats; use float32.",
     ),
     **dict.fromkeys(("autograd.functional.hessian", "autograd.functional.hvp", "func", "vmap"), SECOND),
-    **dict.fromkeys(("compile", "jit", "fx", "export", "onnx", "quantization", "ao"), COMPILED),
+    **dict.fromkeys(("compile", "jit", "fx", "quantization", "ao", "nn.Module.compile"), COMPILED),
+    **dict.fromkeys(("export", "onnx"), "models are not exported; save a state_dict, which torch can load, too."),
     "hub": PRETRAINED,
     "vision.models": PRETRAINED,
     "utils.tensorboard": "write a CSV file, or use the tensorboard package with your numbers.",
     "profiler": "use Python's cProfile, or python -m benchmarks step.",
     "autograd.profiler": "use Python's cProfile, or python -m benchmarks step.",
-    "sparse": "sparse Tensors are out of scope; use dense ones.",
+    **dict.fromkeys(
+        ("sparse", "sparse_coo_tensor", "sparse_csr_tensor", "Tensor.to_sparse"),
+        "sparse Tensors are out of scope; use dense ones.",
+    ),
+    "optim.swa_utils": "average the state_dicts of several epochs yourself.",
+    "optim.Muon": "use AdamW.",
+    "nn.EmbeddingBag": "use nn.Embedding, and the mean or sum of its rows.",
+    "nn.CTCLoss": "it trains recurrent layers, which are out of scope; use torch.",
     "linalg": "use numpy.linalg on x.numpy(); it has no gradient.",
-    "utils.data.DistributedSampler": PROCESSES,
+    **dict.fromkeys(
+        ("utils.data.DistributedSampler", "utils.data.distributed", "Tensor.share_memory_", "nn.Module.share_memory"),
+        PROCESSES,
+    ),
     "vision.transforms": "offered are crops, flips, rotations, Resize, Pad, Grayscale and the conversions.",
     **dict.fromkeys(("linalg.eig", "linalg.eigvals"), COMPLEX),
     "vision.datasets": "offered are MNIST, KMNIST, FashionMNIST, CIFAR10 and, of its own, Digits.",
@@ -80,8 +97,11 @@ ADVICE: dict[str, str] = {
 
 
 def torch_name(module: str, name: str) -> str:
-    """A name in one of minitrain's modules, as torch calls it: nn.LSTM."""
-    return ".".join([*module.split(".")[1:], name])
+    """A name in one of minitrain's modules, as torch calls it: nn.LSTM. minitrain.data has torchvision's names, too."""
+    dotted = ".".join([*module.split(".")[1:], name])
+    if dotted.startswith("data."):
+        return f"utils.{dotted}" if advice(f"utils.{dotted}") else dotted.replace("data", "vision", 1)
+    return dotted
 
 
 def advice(name: str) -> str:
@@ -133,11 +153,34 @@ def check_keywords(function: Callable[..., Any], called: str, keywords: Iterable
     also = set(_keywords_of_wrappers(function))
     for name in keywords:
         if name not in parameters and name not in also:
-            near = difflib.get_close_matches(name, offered, n=1)
-            hint = f"did you mean {near[0]}=?" if near else f"it takes {', '.join(offered)}."
-            raise TypeError(
-                f"{called}() got an unexpected keyword argument {name!r}: minitrain does not offer it; {hint}"
-            )
+            raise unknown_keyword(called, name, offered) from None
+
+
+def unknown_keyword(called: str, name: str, offered: Sequence[str]) -> TypeError:
+    """The error for a keyword that is not among those offered."""
+    near = difflib.get_close_matches(name, offered, n=1)
+    hint = f"did you mean {near[0]}=?" if near else f"it takes {', '.join(offered)}."
+    return TypeError(f"{called}() got an unexpected keyword argument {name!r}: minitrain does not offer it; {hint}")
+
+
+class ChecksKeywords:
+    """The base of classes whose constructor explains a keyword that it does not take."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Check the keywords of minitrain's own classes."""
+        if options and cls.__module__.startswith("minitrain."):
+            check_keywords(cls.__init__, f"{cls.__name__}.__init__", options)
+        return super().__new__(cls)
+
+
+UNKNOWN = re.compile(r"(?:\w+\.)*(\w+)\(\) got an unexpected keyword argument '(\w+)'$")
+
+
+def explain_keyword(error: TypeError, function: Callable[..., Any]) -> None:
+    """Raise the error that explains it, if Python's error is about a keyword that this function does not take."""
+    found = UNKNOWN.match(str(error))
+    if found is not None and found[1] == function.__name__:
+        check_keywords(function, found[1], [found[2]])
 
 
 def _keywords_of_wrappers(function: Any) -> Iterator[str]:
@@ -160,5 +203,6 @@ class MissingFinder(importlib.abc.MetaPathFinder):
         """None for others' modules."""
         if not fullname.startswith("minitrain."):
             return None
-        text = explanation(fullname.removeprefix("minitrain."))
+        module, _, name = fullname.rpartition(".")
+        text = explanation(torch_name(module, name))
         raise ModuleNotFoundError(f"No module named {fullname!r}: {text}", name=fullname)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from minitrain.torchlike.arguments import as_dtype, category, dtype_name
 from minitrain.torchlike.grad_mode import is_grad_enabled
+from minitrain.torchlike.not_offered import explain_keyword
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
@@ -25,7 +26,11 @@ def takes_out(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(function)
     def with_out(*args: Any, out: Tensor | None = None, **options: Any) -> Tensor:
         if out is None:
-            return function(*args, **options)
+            try:
+                return function(*args, **options)
+            except TypeError as error:
+                explain_keyword(error, function)
+                raise
         if has_dtype:
             dtype = options.get("dtype")
             if dtype is not None and as_dtype(dtype) != out.dtype:

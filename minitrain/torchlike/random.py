@@ -135,15 +135,12 @@ class Generator:
 
     def _words32(self, count: int) -> NDArray[np.uint32]:
         """The stream's next words, shape (count,)."""
-        if count == 0:  # where RandomState.bytes would take one
-            return np.empty(0, np.uint32)
-        self._just_seeded = False
-        return np.frombuffer(self._twister.bytes(4 * count), "<u4")
+        self._just_seeded &= count == 0
+        return np.frombuffer(self._twister.bytes(4 * count) if count else b"", "<u4")  # bytes(0) would take a word
 
     def _words64(self, count: int) -> NDArray[np.uint64]:
         """Pairs of words as one, the first in the high half, shape (count,)."""
-        pairs = self._words32(2 * count).reshape(count, 2)
-        return pairs[:, ::-1].copy().view("<u8").reshape(count)
+        return self._words32(2 * count).reshape(count, 2)[:, ::-1].copy().view("<u8").reshape(count)
 
 
 default_generator = Generator()
@@ -188,7 +185,7 @@ def uniform(
     if not high - low <= largest:
         raise RuntimeError(f"uniform expects high - low <= {largest} ({dtype}), got low={low}, high={high}")
     start, stop = dtype.type(low), dtype.type(high)
-    values = _multiply_add(_unit(count, dtype, generator), stop - start, start)
+    values = multiply_add(_unit(count, dtype, generator), stop - start, start)
     values[values == stop] = start  # rounding can reach the end, which the range leaves out
     return values.reshape(shape)
 
@@ -221,14 +218,14 @@ def normal(
         raise RuntimeError(f"normal expects finite mean and std >= 0.0, but found mean {mean}, std {std} ({dtype})")
     if count < 16 or not blocks:
         standard = _box_muller_one_by_one(count, generator or default_generator)
-        return _multiply_add(standard, np.float64(std), np.float64(mean)).astype(dtype).reshape(shape)
+        return multiply_add(standard, np.float64(std), np.float64(mean)).astype(dtype).reshape(shape)
     units = _unit(count, dtype, generator)
     standard = np.empty(count, dtype)
     whole = count - count % 16
     standard[:whole] = _box_muller_blocks(units[:whole])
     if whole < count:
         standard[-16:] = _box_muller_blocks(_unit(16, dtype, generator))
-    return _multiply_add(standard, dtype.type(std), dtype.type(mean)).reshape(shape)
+    return multiply_add(standard, dtype.type(std), dtype.type(mean)).reshape(shape)
 
 
 def randint(
@@ -453,7 +450,7 @@ def _each(function: Any, x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(list(map(function, x.ravel().tolist()))).reshape(x.shape)
 
 
-def _multiply_add(x: Array, scale: Any, offset: Any) -> Array:
+def multiply_add(x: Array, scale: Any, offset: Any) -> Array:
     """x * scale + offset with one rounding, as the processor's fused multiply-add that torch uses.
 
     x is float32 or float64, |x| < 2**500; scale and offset are NumPy scalars of its dtype. The errors of the

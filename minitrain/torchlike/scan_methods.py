@@ -71,6 +71,10 @@ class ScanMethods(ReductionMethods):
         x = self if self.is_floating_point() else self.float()
         return self._apply(ops.LogSumExp, x, dim=axes, keepdim=as_keepdim(keepdim, "logsumexp"))
 
+    def dist(self, other: Tensor, p: float = 2) -> Tensor:
+        """The p-norm of self - other."""
+        return (self._self() - other).norm(p)
+
     @numpy_names
     def norm(
         self,

@@ -51,6 +51,10 @@ class ConversionMethods(TensorBase):
         """Self as float32."""
         return self.to(FLOAT)
 
+    def half(self) -> Tensor:
+        """Self as float16."""
+        return self.to(np.float16)
+
     def double(self) -> Tensor:
         """Self as float64."""
         return self.to(np.float64)
@@ -83,11 +87,17 @@ class ShapeMethods(ConversionMethods):
             raise RuntimeError(f"shape '{list(sizes)}' is invalid for input of size {self.numel()}") from None
 
     def view(self, *sizes: Any, size: Sequence[int] | None = None, dtype: npt.DTypeLike | None = None) -> Tensor:
-        """reshape that never copies: raises RuntimeError where the memory's order would need it."""
+        """reshape that never copies: raises RuntimeError where the memory's order would need it.
+
+        A weight, which minitrain keeps as (in, out), is copied, since torch would not need to; a write to it raises.
+        """
         if dtype is not None or (len(sizes) == 1 and isinstance(sizes[0], np.dtype)):
             raise NotImplementedError("view(dtype) is not offered; use .to(dtype) to convert the values.")
         result = self.reshape(*(sizes if size is None else (size,)))
         if result.numel() and not np.may_share_memory(result.array, self.array):
+            if self._base is None:  # not a view: the order in memory is minitrain's choice
+                result.array.flags.writeable = False
+                return result
             raise RuntimeError(
                 "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
                 "two contiguous subspaces). Use .reshape(...) instead."

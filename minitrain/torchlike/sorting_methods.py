@@ -61,6 +61,39 @@ class SortingMethods(ScanMethods):
         return self._picked("kthvalue", self._order(axis, False).take([k - 1], axis), axis, keepdim)
 
     @numpy_names
+    def quantile(
+        self, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+    ) -> Tensor:
+        """The value below which the share q lies: between two values, interpolation decides; nan if there is one.
+
+        q: from 0 to 1, a number or a Tensor of them (Q,), which are the result's first axis. dim: None for all values.
+        interpolation: "linear", "lower", "higher", "nearest" or "midpoint".
+        """
+        if self.array.dtype.kind != "f":
+            raise RuntimeError("quantile() input tensor must be either float or double dtype; call .float() first.")
+        shares = np.asarray(q, self.array.dtype)
+        if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
+            raise RuntimeError(f"quantile() q values must be in the range [0, 1], 0D or 1D, but got {q!r}")
+        x = self._self().reshape(-1) if dim is None else self._self()
+        axis = as_axis(0 if dim is None else dim, x.ndim)
+        if x.array.size == 0:
+            raise RuntimeError("quantile() input tensor must be non-empty")
+        rank = np.atleast_1d(shares * (x.array.shape[axis] - 1))
+        below, above = np.floor(rank), np.ceil(rank)
+        choices = {"linear": rank, "lower": below, "higher": above, "nearest": np.rint(rank)}
+        choices["midpoint"] = (below + above) / 2
+        if interpolation not in choices:
+            raise RuntimeError(f"quantile() interpolation must be one of {', '.join(choices)}, but got {interpolation}")
+        share = np.asarray(choices[interpolation] - below, x.array.dtype)
+        values = x.sort(axis)[0].where(~x.isnan().any(axis, True), math.nan).movedim(axis, 0)  # nan anywhere: nan
+        weights = share.reshape(-1, *(1,) * (values.ndim - 1))
+        low, high = values[below.astype(np.int64)], values[above.astype(np.int64)]
+        result: Tensor = low.lerp(high, values._new(np.broadcast_to(weights, low.array.shape)))
+        if keepdim:
+            result = result.unsqueeze(axis + 1) if dim is not None else result.reshape(-1, *(1,) * self.ndim)
+        return result if shares.ndim else result.squeeze(0)
+
+    @numpy_names
     def unique(
         self, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
     ) -> Any:

@@ -28,10 +28,11 @@ from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.grad_mode import enable_grad, grad_mode
 from minitrain.torchlike.hooks import GradientHooks, RemovableHandle
 from minitrain.torchlike.node_base import Version
+from minitrain.torchlike.not_offered import explanation
 from minitrain.torchlike.printing import format_tensor
 
 if TYPE_CHECKING:
-    from minitrain.tape import AccumulateGrad, Node
+    from minitrain.tape import Node
     from minitrain.tensor import Tensor
 
 
@@ -43,18 +44,6 @@ NO_GRAD_VIEW = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled, or its base was written "
     "to since. Take the view and write to the memory both inside no_grad, or both outside."
 )
-
-
-class Frozen:
-    """Stands for a leaf that no longer requires a gradient, in the graphs recorded while it did."""
-
-    array: Array
-    _version: Version
-    _inference = False
-    _hooks: GradientHooks | None = None
-
-    def receive_grad(self, grad: Array, *, owned: bool) -> None:
-        """Drop it."""
 
 
 class TensorBase:
@@ -69,7 +58,7 @@ class TensorBase:
     _grad_fn: Node | None = None
     _grad: Tensor | None = None
     _requires_grad = False
-    _base: Tensor | None = None  # the Tensor whose memory this one is a view of
+    _base: TensorBase | None = None  # the Tensor whose memory this one is a view of
     _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
     _inference = False  # whether it was made in inference_mode
     _reshaped = 0  # how often its shape was changed in place: views from before such a change cannot be taken again
@@ -79,7 +68,6 @@ class TensorBase:
     _recorded_at_version = 0  # the version that the last recorded in-place operation made
     _hooks: GradientHooks | None = None  # a leaf's; those of a result hang on its Node
     _after_grad_hooks: GradientHooks | None = None
-    _accumulator: weakref.ref[AccumulateGrad] | None = None
 
     def _self(self) -> Tensor:
         return self  # type: ignore[return-value]  # every TensorBase is a Tensor
@@ -88,10 +76,8 @@ class TensorBase:
         """Note that this Tensor, the operation's result, is a view of whichever input it shares memory with."""
         for x in inputs:
             if isinstance(x, TensorBase) and np.may_share_memory(self.array, x.array):
-                self._base = x if x._base is None else x._base  # type: ignore[assignment]  # a Tensor
+                self._base, self._born_at_shape = (x, x._reshaped) if x._base is None else (x._base, x._born_at_shape)
                 self._version, self._born_at_version = x._version, x._version.number
-                if shape := x._reshaped if x._base is None else x._born_at_shape:
-                    self._born_at_shape = shape
                 if function not in VIEWS or (x._base is not None and x._view is None):
                     self._refusal = x._refusal or CUSTOM_VIEW
                 else:
@@ -180,7 +166,7 @@ class TensorBase:
         return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
 
     def __len__(self) -> int:
-        if self.ndim == 0:
+        if not self.array.shape:
             raise TypeError("len() of a 0-d tensor")
         return len(self.array)
 
@@ -195,7 +181,10 @@ class TensorBase:
         return self._self()[np.arange(len(self) - 1, -1, -1)]
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: minitrain does not offer it")
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name.startswith("_"):  # NumPy and others ask for many of these
+            raise AttributeError(text)
+        raise AttributeError(f"{text}: {explanation(f'Tensor.{name}', dir(type(self)))}")
 
     def item(self) -> Any:
         """The only element, as a Python number. Raises RuntimeError if there are more, or none."""
@@ -252,8 +241,6 @@ class TensorBase:
         if value and self.array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, but this is {self.dtype}")
         self._requires_grad = value
-        if self._accumulator is not None and (accumulator := self._accumulator()) is not None:
-            accumulator.variable = self if value else Frozen()  # graphs that were recorded before see the change
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Require a gradient, or no longer; returns self."""

@@ -16,7 +16,6 @@ from minitrain.loops import test_loop, train_loop
 from minitrain.optim.param_groups import SWITCHES
 from minitrain.runs.backend import Backend, make_optimizer
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.schedule import make_scheduler
 from minitrain.tensor import Tensor
 from minitrain.with_torch.convert_state import load_optimizer_state, to_minitrain, to_torch
 from minitrain.with_torch.cuda_graph import CapturedLoop
@@ -56,6 +55,8 @@ class TorchBackend(Backend):
     does not have the precision, or if torch.compile has no compiler.
     """
 
+    optim = torch.optim
+
     def __init__(self, config: Config) -> None:
         self.device = find_device(config.device)
         if self.device.type == "cuda":
@@ -68,8 +69,8 @@ class TorchBackend(Backend):
         torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         self._compile, self._bf16 = config.compile, config.precision == "bf16"
         self.processes = Processes.started(self.device)
-        # A captured step makes no update from the first nan or infinite loss on.
-        # Its learning rate is part of it, and what remains of an optimizer's state must be 0 at first.
+        # A captured step stops updating at the first nan or infinite loss, so it cannot continue after one. The graph
+        # contains the learning rate, and assumes that the optimizer's state starts at 0.
         capturable = config.optimizer in ("sgd", "rmsprop", "adam", "adamw") and config.scheduler != "onecycle"
         alone = self.device.type == "cuda" and self.processes.count == 1
         self._captures = alone and config.on_nan == "stop" and capturable
@@ -120,10 +121,6 @@ class TorchBackend(Backend):
         if config.optimizer != "sgd" and self._captures:
             options["capturable"] = True
         return make_optimizer(config, model, torch.optim, **options)
-
-    def scheduler(self, config: Config, optimizer: Any, batches: int) -> Any:
-        """torch's own scheduler, or None."""
-        return make_scheduler(config, optimizer, batches, torch.optim.lr_scheduler)
 
     def train(
         self, dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, observer: Any, first_batch: int = 0

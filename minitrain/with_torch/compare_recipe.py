@@ -5,19 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 
 from minitrain import nn
-from minitrain.data.loader import DataLoader
-from minitrain.data.transforms import ToTensor
 from minitrain.runs.backend import make_optimizer
-from minitrain.runs.config import DATASETS, Config, ConfigError
-from minitrain.runs.model import build_model
-from minitrain.tensor import Tensor
-from minitrain.torchlike.random import manual_seed
+from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.model import configured_model, load_data, numpy_side
 from minitrain.with_torch.compare import compare
 from minitrain.with_torch.comparison import Comparison
 from minitrain.with_torch.difference import Difference, Tolerance
@@ -37,29 +29,13 @@ def describe(config: Config) -> str:
     )
 
 
-def training_data(config: Config) -> Any:
-    """The data set that `minitrain train` would train on, downloaded if missing. Raises DataError without it."""
-    dataset: Any = DATASETS[config.dataset]
-    return dataset(root=config.data_dir, train=True, download=True, transform=ToTensor())
-
-
-def numpy_side(config: Config, data: Any, dtype: str) -> tuple[Triple, Iterator[tuple[Tensor, Tensor]]]:
-    """The model, loss and optimizer that `minitrain train` would train, in dtype, and its batches without end."""
-    manual_seed(config.seed)
-    loader = DataLoader(data, batch_size=config.batch_size, shuffle=config.shuffle)
-    sample, _ = data[0]
-    model = build_model(nn, sample.numel(), config.hidden, len(data.classes)).to(np.dtype(dtype))
-    batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    return (model, nn.CrossEntropyLoss(), make_optimizer(config, model)), batches
-
-
 def torch_twin(config: Config, model: nn.Module, dtype: str, device: str = "cpu") -> Triple:
     """The same on torch, with the weights that minitrain's built-in model has now."""
     import torch
 
     from minitrain.with_torch.convert_state import to_torch
 
-    twin = build_model(torch.nn, config.sizes[0], config.hidden, config.sizes[-1]).to(device, getattr(torch, dtype))
+    twin = configured_model(config, torch.nn).to(device, getattr(torch, dtype))
     twin.load_state_dict(to_torch(model.state_dict()))
     return twin, torch.nn.CrossEntropyLoss(), make_optimizer(config, twin, torch.optim)
 
@@ -85,7 +61,7 @@ def compare_recipe(
         raise ConfigError(f"steps must be at least 1, but got {steps}")
     Tolerance(dtype, rtol, atol)  # checked here, before a long download; and so is torch
     require_torch("minitrain compare")
-    ours, batches = numpy_side(config, training_data(config), dtype)
+    ours, batches = numpy_side(config, load_data(config), dtype)
     theirs, layer = torch_twin(config, ours[0], dtype), ""
     if fault is not None:
         ours, layer = fault.plant(*ours)

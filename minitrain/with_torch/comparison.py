@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minitrain.runs.messages import counted
 from minitrain.with_torch.difference import PHASES, Difference
 from minitrain.with_torch.side import Side
 
@@ -64,8 +65,7 @@ class Comparison:
         allowed = f"{self.atol:g} + {self.rtol:g} · |{self.sides[1]}|"
         first = self.first
         if first is None:
-            many = "1 step" if len(self.steps) == 1 else f"{len(self.steps)} steps"
-            return f"They agree: no difference beyond {allowed} in {many}."
+            return f"They agree: no difference beyond {allowed} in {counted(len(self.steps), 'step')}."
         at = f", index {list(first.index)}" if first.index else ""
         width = max(map(len, self.sides))
         return "\n".join(

@@ -43,7 +43,7 @@ class CapturedLoop:
         return self._model is model and self._loss_fn is loss_fn and self._optimizer is optimizer
 
     def train(self, dataloader: Any, observer: Observer, first_batch: int = 0) -> None:
-        """One pass over the training data. The observer hears about updates late, up to a hundred at a time.
+        """One pass over the training data. The observer is called late, for up to a hundred updates at a time.
 
         Reading a loss before the update would wait for the GPU. So before_update is called only for a batch whose loss
         is nan or infinite, which was not applied. The loop asks the observer in advance after which batch the model

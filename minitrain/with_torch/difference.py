@@ -82,8 +82,8 @@ class Tolerance:
     """What is allowed between two numbers: atol + rtol · |theirs|.
 
     dtype: the coarser of the two sides', in which ulps are counted.
-    rtol, atol: None for what two correct programs stay within over some hundred steps, though they add in another
-        order: 1e-4 and 1e-5 in float32, 1e-10 and 1e-12 in float64. Raises ConfigError for negative or infinite ones.
+    rtol, atol: None for 1e-4 and 1e-5 in float32, 1e-10 and 1e-12 in float64. Two correct programs that add in a
+        different order stay within these for some hundred steps. Raises ConfigError for negative or infinite ones.
     """
 
     def __init__(self, dtype: npt.DTypeLike, rtol: float | None, atol: float | None) -> None:

@@ -136,7 +136,7 @@ class Processes:
         return loss_class() if self.count == 1 else WholeMean(loss_class(reduction="sum"), self)
 
     def observer(self, dataloader: Any, observer: Stoppable) -> Observer:
-        """The observer; with several processes, it hears about whole batches, not about slices."""
+        """The observer; with several processes, it is called for whole batches, not for slices."""
         return observer if self.count == 1 else _WholeBatches(self, dataloader, observer)
 
     def check_same(self, model: torch.nn.Module, *numbers: int) -> None:

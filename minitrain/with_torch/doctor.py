@@ -15,6 +15,7 @@ import numpy as np
 
 from minitrain.data import datasets
 from minitrain.runs.environment import THREADS, numpy_blas
+from minitrain.runs.messages import counted
 from minitrain.with_torch.import_torchvision import import_torchvision
 from minitrain.with_torch.installed import find_compiler
 
@@ -43,9 +44,8 @@ def examine(data_dir: str | None = None) -> Iterator[Finding]:
     """
     yield Finding("minitrain", f"{metadata.version('minitrain')}, in {os.path.dirname(os.path.dirname(__file__))}")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(
-        "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_count(cpus, 'CPU')}"
-    )
+    machine = f"{platform.system()} {platform.machine()}, {counted(cpus or 1, 'CPU')}"
+    yield Finding("Python", f"{platform.python_version()} on {machine}")
     yield _numpy()
     yield _threads()
     if find_spec("torch") is None:
@@ -60,13 +60,9 @@ def examine(data_dir: str | None = None) -> Iterator[Finding]:
     yield _data(data_dir)
 
 
-def _count(number: int | None, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _numpy() -> Finding:
     blas = numpy_blas()
-    threads = f", {_count(blas.threads, 'thread')}" if blas.threads is not None else ""
+    threads = f", {counted(blas.threads, 'thread')}" if blas.threads is not None else ""
     kernels = f", {blas.kernels} kernels" if blas.kernels else ""
     says = f"{np.__version__}; BLAS {blas.name} {blas.version}{kernels}{threads}"
     chosen = os.environ.get("OPENBLAS_CORETYPE")
@@ -93,7 +89,9 @@ def _torch() -> Iterator[Finding]:
     mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
     blas = "MKL" if mkl else "its own or OpenBLAS"
     capability = torch.backends.cpu.get_cpu_capability()
-    says = f"{torch.__version__}; BLAS {blas}, {_count(torch.get_num_threads(), 'thread')}; CPU capability {capability}"
+    says = (
+        f"{torch.__version__}; BLAS {blas}, {counted(torch.get_num_threads(), 'thread')}; CPU capability {capability}"
+    )
     old = capability in ("DEFAULT", "NO AVX")
     yield Finding("torch", says, "without AVX2, torch's random numbers differ from minitrain's" if old else "")
 

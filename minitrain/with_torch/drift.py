@@ -13,9 +13,11 @@ import numpy as np
 
 from minitrain.ops import Array
 from minitrain.runs.config import Config, ConfigError
+from minitrain.runs.messages import counted
+from minitrain.runs.model import load_data, numpy_side
 from minitrain.runs.output_file import check_plot
 from minitrain.tensor import Tensor
-from minitrain.with_torch.compare_recipe import describe, numpy_side, torch_twin, training_data
+from minitrain.with_torch.compare_recipe import describe, torch_twin
 from minitrain.with_torch.comparison import milestones, plain
 from minitrain.with_torch.installed import find_compiler, require_torch
 from minitrain.with_torch.side import Triple, make_side
@@ -40,10 +42,9 @@ class Drift:
     absent: list[str]
 
     def __str__(self) -> str:
-        many = f"{self.steps[-1]} step{'s' * (self.steps[-1] > 1)}"
         return "\n".join(
             [
-                f"Drift from {REFERENCE} over {many}, from the same weights on the same batches:",
+                f"Drift from {REFERENCE} over {counted(self.steps[-1], 'step')}, with the same weights and batches:",
                 self.run,
                 "",
                 f"The loss: |loss - loss64| / |loss64|, where loss64 is the loss of {REFERENCE}",
@@ -83,7 +84,7 @@ class _Run:
     def step(self, X: Tensor, y: Tensor) -> float:
         """One training step; returns the loss."""
         side = self._side
-        with _matmul_precision(self._precision):
+        with contextlib.nullcontext() if self._precision is None else _matmul_precision(self._precision):
             loss = side.loss_fn(self._model(side.own(X)), side.own(y))
             loss.backward()
             side.optimizer.step()
@@ -101,11 +102,8 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _matmul_precision(precision: str | None) -> Iterator[None]:
+def _matmul_precision(precision: str) -> Iterator[None]:
     """Within it, torch's float32_matmul_precision is this one: 'highest' or 'high' (tf32)."""
-    if precision is None:
-        yield
-        return
     import torch
 
     before = torch.get_float32_matmul_precision()
@@ -128,7 +126,7 @@ def measure_drift(config: Config, steps: int = 500) -> Drift:
     require_torch("minitrain compare")
     import torch
 
-    data = training_data(config)
+    data = load_data(config)
     narrow, _ = numpy_side(config, data, "float32")
     wide, batches = numpy_side(config, data, "float64")
     first = narrow[0]

@@ -26,26 +26,10 @@ def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str)
 
 
 # Each takes the inputs and the options of the operation of this name in minitrain.ops.
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    "Add": torch.add,
-    "Sub": torch.sub,
-    "Mul": torch.mul,
-    "Div": torch.div,
-    "Pow": torch.pow,
-    "Neg": torch.neg,
-    "Exp": torch.exp,
-    "Log": torch.log,
-    "Tanh": torch.tanh,
-    "Sigmoid": torch.sigmoid,
-    "ReLU": torch.relu,
-    "Sum": torch.sum,
-    "Mean": torch.mean,
-    "Amax": torch.amax,
-    "Flatten": torch.flatten,
+_LIKEWISE = "Add Sub Mul Div Pow Neg Exp Log Tanh Sigmoid ReLU Sum Mean Amax Flatten Matmul Softmax"  # torch.add, ...
+OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) for name in _LIKEWISE.split()} | {
     "Index": lambda x, *, index: x[_index(index)],
-    "Matmul": torch.matmul,
     "Linear": F.linear,
-    "Softmax": torch.softmax,
     "LogSoftmax": torch.log_softmax,
     "NLLLoss": _nll,
     "MSELoss": F.mse_loss,
@@ -98,17 +82,18 @@ def updates(name: str, options: dict[str, Any], start: Array, gradients: Sequenc
 
 def kaiming_uniform() -> Iterator[tuple[str, Array]]:
     """torch.nn.init's."""
-    for options in ({}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}):
-        weight = torch.empty(40, 60)
-        torch.nn.init.kaiming_uniform_(weight, **options, generator=torch.Generator().manual_seed(5))
-        yield f"the weight (40, 60), with {options}", weight.numpy()
+    choices: list[dict[str, Any]] = [{}, {"a": 5**0.5}, {"mode": "fan_out", "nonlinearity": "relu"}]
+    return _filled(torch.nn.init.kaiming_uniform_, choices)
 
 
 def xavier_uniform() -> Iterator[tuple[str, Array]]:
     """torch.nn.init's."""
-    for options in ({}, {"gain": 5 / 3}):
-        weight = torch.empty(40, 60)
-        torch.nn.init.xavier_uniform_(weight, **options, generator=torch.Generator().manual_seed(5))
+    return _filled(torch.nn.init.xavier_uniform_, [{}, {"gain": 5 / 3}])
+
+
+def _filled(init: Any, choices: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Array]]:
+    for options in choices:
+        weight = init(torch.empty(40, 60), **options, generator=torch.Generator().manual_seed(5))
         yield f"the weight (40, 60), with {options}", weight.numpy()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minitrain.tensor import Tensor, wrap
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 
 def to_unit_range(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -16,7 +17,7 @@ def to_unit_range(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return values
 
 
-class ToTensor:
+class ToTensor(ChecksKeywords):
     """Converts an image to a Tensor of shape (C, H, W).
 
     Takes an ndarray of shape (H, W), which has one channel, or (H, W, C), or a PIL image of mode L or RGB. uint8
@@ -47,7 +48,7 @@ class ToTensor:
         return f"{type(self).__name__}()"
 
 
-class Compose:
+class Compose(ChecksKeywords):
     """Applies several transforms, one after the other."""
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
@@ -62,7 +63,7 @@ class Compose:
         return "\n".join([f"{type(self).__name__}(", *(f"    {each}" for each in self.transforms), ")"])
 
 
-class Lambda:
+class Lambda(ChecksKeywords):
     """Wraps a function as a transform."""
 
     def __init__(self, lambd: Callable[[Any], Any]) -> None:
@@ -77,7 +78,7 @@ class Lambda:
         return f"{type(self).__name__}()"
 
 
-class Normalize:
+class Normalize(ChecksKeywords):
     """(tensor - mean) / std for each channel of a float tensor of shape (..., C, H, W). Use it after ToTensor.
 
     Args:

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 from minitrain.data.transforms import functional
 from minitrain.data.transforms.functional import InterpolationMode, as_mode
 from minitrain.tensor import Tensor
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 
 def two_sizes(size: Any) -> tuple[int, int]:
@@ -20,7 +21,7 @@ def two_sizes(size: Any) -> tuple[int, int]:
     return size[0], size[-1]
 
 
-class Resize:
+class Resize(ChecksKeywords):
     """Resizes an image. Arrays and PIL images get Pillow's pixels, Tensors torch's.
 
     Args:
@@ -56,7 +57,7 @@ class Resize:
         )
 
 
-class CenterCrop:
+class CenterCrop(ChecksKeywords):
     """The middle of an image: (H, W), or one int for both. Padded with 0 where the image is smaller."""
 
     def __init__(self, size: int | Sequence[int]) -> None:
@@ -69,7 +70,7 @@ class CenterCrop:
         return f"{type(self).__name__}(size={self.size})"
 
 
-class Pad:
+class Pad(ChecksKeywords):
     """Adds a border: see functional.pad."""
 
     def __init__(self, padding: int | Sequence[int], fill: Any = 0, padding_mode: str = "constant") -> None:
@@ -94,7 +95,7 @@ class Pad:
         return f"{type(self).__name__}(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
 
 
-class Grayscale:
+class Grayscale(ChecksKeywords):
     """Makes an image gray, with 1 channel or 3 equal ones: see functional.rgb_to_grayscale."""
 
     def __init__(self, num_output_channels: int = 1) -> None:
@@ -107,7 +108,7 @@ class Grayscale:
         return f"{type(self).__name__}(num_output_channels={self.num_output_channels})"
 
 
-class PILToTensor:
+class PILToTensor(ChecksKeywords):
     """Converts an array or PIL image to a Tensor (C, H, W) of the same dtype, not scaled."""
 
     def __call__(self, pic: Any) -> Tensor:
@@ -117,7 +118,7 @@ class PILToTensor:
         return f"{type(self).__name__}()"
 
 
-class ToPILImage:
+class ToPILImage(ChecksKeywords):
     """Converts a Tensor (C, H, W) or an array (H, W[, C]) to a PIL image: see functional.to_pil_image. Needs Pillow."""
 
     def __init__(self, mode: str | None = None) -> None:
@@ -130,7 +131,7 @@ class ToPILImage:
         return f"{type(self).__name__}({'' if self.mode is None else f'mode={self.mode}'})"
 
 
-class ConvertImageDtype:
+class ConvertImageDtype(ChecksKeywords):
     """Converts a Tensor to another dtype, scaled: see functional.convert_image_dtype."""
 
     def __init__(self, dtype: DTypeLike) -> None:

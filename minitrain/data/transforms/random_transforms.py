@@ -12,6 +12,7 @@ from minitrain.data.transforms import functional
 from minitrain.data.transforms.functional import InterpolationMode, as_mode, get_dimensions
 from minitrain.data.transforms.geometry import two_sizes
 from minitrain.torchlike import random
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 
 def chance() -> Any:
@@ -32,7 +33,7 @@ def below(stop: int) -> int:
 # --- flips and colours -----------------------------------------------------------------------------------------
 
 
-class RandomHorizontalFlip:
+class RandomHorizontalFlip(ChecksKeywords):
     """Exchanges left and right, with probability p."""
 
     def __init__(self, p: float = 0.5) -> None:
@@ -66,7 +67,7 @@ class RandomGrayscale(RandomHorizontalFlip):
 # --- crops -----------------------------------------------------------------------------------------------------
 
 
-class RandomCrop:
+class RandomCrop(ChecksKeywords):
     """A part of the given size, from a random place.
 
     Args:
@@ -117,7 +118,7 @@ class RandomCrop:
         return f"{type(self).__name__}(size={self.size}, padding={self.padding})"
 
 
-class RandomResizedCrop:
+class RandomResizedCrop(ChecksKeywords):
     """A part of random size, ratio and place, resized.
 
     Args:
@@ -179,7 +180,7 @@ class RandomResizedCrop:
 # --- rotations (of arrays and PIL images) ----------------------------------------------------------------------
 
 
-class RandomRotation:
+class RandomRotation(ChecksKeywords):
     """Rotates by a random angle: see functional.rotate.
 
     Args:
@@ -217,7 +218,7 @@ class RandomRotation:
         )
 
 
-class RandomAffine:
+class RandomAffine(ChecksKeywords):
     """Rotates, translates, scales and shears at random: see functional.affine.
 
     Args:
@@ -306,7 +307,7 @@ def _ranges(given: Any, name: str, lengths: tuple[int, ...]) -> list[float]:
 # --- which transforms to apply ---------------------------------------------------------------------------------
 
 
-class RandomApply:
+class RandomApply(ChecksKeywords):
     """Applies several transforms, one after the other, with probability p."""
 
     def __init__(self, transforms: Sequence[Any], p: float = 0.5) -> None:
@@ -325,7 +326,7 @@ class RandomApply:
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
-class RandomChoice:
+class RandomChoice(ChecksKeywords):
     """Applies one of the transforms, chosen by Python's random stream, as in torchvision; p are weights."""
 
     def __init__(self, transforms: Sequence[Any], p: Sequence[float] | None = None) -> None:
@@ -344,7 +345,7 @@ class RandomChoice:
         return "\n".join(lines) + f"(p={self.p})"
 
 
-class RandomOrder:
+class RandomOrder(ChecksKeywords):
     """Applies all transforms in an order drawn from Python's random stream, as in torchvision."""
 
     def __init__(self, transforms: Sequence[Any]) -> None:

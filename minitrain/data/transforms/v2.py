@@ -22,6 +22,7 @@ from minitrain.data.transforms.random_transforms import (
     RandomVerticalFlip,
 )
 from minitrain.tensor import Tensor
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 __all__ = [
     "CenterCrop",
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 
-class ToImage:
+class ToImage(ChecksKeywords):
     """Converts an array or PIL image to a Tensor (C, H, W) of the same dtype, not scaled. A Tensor stays as it is."""
 
     def __call__(self, pic: Any) -> Tensor:
@@ -61,7 +62,7 @@ class ToImage:
         return f"{type(self).__name__}()"
 
 
-class ToDtype:
+class ToDtype(ChecksKeywords):
     """Converts a Tensor to another dtype; with `scale` as ConvertImageDtype does."""
 
     def __init__(self, dtype: DTypeLike, scale: bool = False) -> None:

@@ -45,7 +45,6 @@ class Case:
     options: the operation's options, such as dim.
     sizes: other numbers that a mean may divide by, with a description of each.
     at_kink: in numeric's shape, True where the function has a kink.
-    eps, dtype: the step and the float type of the measurement.
     """
 
     analytic: Array
@@ -63,8 +62,6 @@ class Case:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sizes: Mapping[int, str] = dataclasses.field(default_factory=dict)
     at_kink: Array | None = None
-    eps: float | None = None
-    dtype: Any = np.float64
 
     @property
     def known(self) -> dict[str, Array]:

@@ -28,24 +28,18 @@ def kinks(case: Case) -> Mistake | None:
 def rounding(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
     apart, scale = a - n, np.abs(n).max()
-    if case.eps is not None:
-        value = 1.0 if case.y is None or not case.y.size else float(np.abs(case.y).max())
-        noise = 8 * float(np.finfo(case.dtype).eps) * max(value, float(np.finfo(case.dtype).tiny)) / case.eps
-        if np.abs(apart).max() > noise:
-            return None
-        evidence = f"the largest difference is {number(np.abs(apart).max())}; rounding explains {number(noise)}."
-    else:
-        # Rounding errors are small, have both signs, and do not depend on the size of their entry.
-        sizes = np.abs(apart)
-        small = apart.size >= 8 and sizes.max() <= min(20 * np.median(sizes), 0.5 * scale)
-        if not small or not 0.15 <= np.mean(apart > 0) <= 0.85:
-            return None
-        if abs(np.corrcoef(apart.reshape(-1), n.reshape(-1))[0, 1]) > 0.6:
-            return None
-        size = number(np.median(np.abs(apart)) / scale)
-        evidence = f"the differences have both signs, and their median is {size} of the largest entry."
+    # Rounding errors are small, have both signs, and do not depend on the size of their entry.
+    sizes = np.abs(apart)
+    small = apart.size >= 8 and sizes.max() <= min(20 * np.median(sizes), 0.5 * scale)
+    if not small or not 0.15 <= np.mean(apart > 0) <= 0.85:
+        return None
+    if abs(np.corrcoef(apart.reshape(-1), n.reshape(-1))[0, 1]) > 0.6:
+        return None
+    size = number(np.median(sizes) / scale)
     says = (
         "Only rounding: the two gradients agree within the precision of the measurement. Check in float64 (.double()) "
         "with eps about 1e-6. A smaller eps makes rounding errors larger."
     )
-    return Mistake("rounding", says, evidence)
+    return Mistake(
+        "rounding", says, f"the differences have both signs, and their median is {size} of the largest entry."
+    )

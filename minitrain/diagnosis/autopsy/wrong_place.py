@@ -54,21 +54,12 @@ def wrong_place(case: Case) -> Mistake | None:
         ]
     if n.ndim > 1:
         moved.append(("reversed along all axes", np.flip(n)))
-        moved += [
-            (f"axes permuted to {list(axes)}", np.transpose(n, axes))
-            for axes in itertools.permutations(range(n.ndim))
-            if n.transpose(axes).shape == n.shape and axes != tuple(range(n.ndim))
-        ]
-        moved += [
-            ("filled in another order of the axes", np.transpose(n, axes).reshape(n.shape))
-            for axes in itertools.permutations(range(n.ndim))
-            if axes != tuple(range(n.ndim))
-        ]
-        moved += [
-            ("filled in another order of the axes", n.reshape(np.transpose(n, axes).shape).transpose(np.argsort(axes)))
-            for axes in itertools.permutations(range(n.ndim))
-            if axes != tuple(range(n.ndim))
-        ]
+    for axes in [*itertools.permutations(range(n.ndim))][1:]:  # the first is the right order
+        permuted = n.transpose(axes)
+        if permuted.shape == n.shape:
+            moved.append((f"axes permuted to {list(axes)}", permuted))
+        refilled = permuted.reshape(n.shape), n.reshape(permuted.shape).transpose(np.argsort(axes))
+        moved += [("filled in another order of the axes", each) for each in refilled]
     for how, candidate in moved:
         if agree(candidate, a):
             says = f"The values are right, but in the wrong places: {how}. backward must undo forward."

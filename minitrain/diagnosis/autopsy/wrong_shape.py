@@ -59,7 +59,7 @@ def _shape_flat(case: Case) -> Mistake | None:
 
 
 def _shape_any(case: Case) -> Mistake | None:
-    says = "A gradient must have its input's shape: one number for each number of the input."
+    says = "A gradient has its input's shape: one number for each number of the input."
     evidence = f"its shape is {list(case.analytic.shape)}, the input's {list(case.numeric.shape)}."
     return Mistake("wrong-shape", says, evidence)
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
-
-BACKWARD = "Backward passes"
 
 NEEDS = (
     "ctx.needs_input_grad says which inputs require a gradient. Return None for the others; forward did not save what "
     "only they would need."
 )
 
+exercise = functools.partial(Exercise, track="Backward passes")
+
 EXERCISES = (
-    Exercise(
+    exercise(
         name="neg-backward",
-        track=BACKWARD,
         title="Your first backward pass",
         target="ops.Neg.backward",
         minutes=5,
@@ -28,13 +29,11 @@ EXERCISES = (
             "dL/dx = dL/dy · dy/dx, and dy/dx is -1 for every element.",
             "return -grad_y",
         ),
-        probes=(cases.NEG,),
         program=programs.formulas,
         faults=("neg-sign-forgotten", "neg-without-the-chain-rule"),
     ),
-    Exercise(
+    exercise(
         name="exp-backward",
-        track=BACKWARD,
         title="The function that is its own derivative",
         target="ops.Exp.backward",
         minutes=5,
@@ -46,13 +45,11 @@ EXERCISES = (
             "dy/dx = exp x, and that is y.",
             "(y,) = ctx.saved_arrays, and then dL/dy · y.",
         ),
-        probes=(cases.EXP,),
         program=programs.formulas,
         faults=("exp-at-the-output", "exp-without-the-chain-rule", "exp-passes-on"),
     ),
-    Exercise(
+    exercise(
         name="relu-backward",
-        track=BACKWARD,
         title="A gate for gradients",
         target="ops.ReLU.backward",
         minutes=5,
@@ -64,13 +61,10 @@ EXERCISES = (
             "y > 0 exactly where x > 0. There dL/dx = dL/dy; elsewhere it is 0.",
             "grad_y * (y > 0) is right. (The library's zeroed(grad_y, y <= 0) does the same, faster.)",
         ),
-        probes=(cases.RELU,),
-        program=programs.classify,
         faults=("relu-mask-inverted", "relu-passes-at-zero", "relu-mask-of-the-gradient"),
     ),
-    Exercise(
+    exercise(
         name="flatten-backward",
-        track=BACKWARD,
         title="Nothing is computed, but there is a gradient",
         target="ops.Flatten.backward",
         minutes=5,
@@ -82,13 +76,11 @@ EXERCISES = (
             "forward saved x's shape in ctx.shape.",
             "grad_y.reshape(...) takes a shape.",
         ),
-        probes=(cases.FLATTEN,),
         program=programs.by_rows,
         faults=("flatten-in-fortran-order", "flatten-not-undone"),
     ),
-    Exercise(
+    exercise(
         name="sum-backward",
-        track=BACKWARD,
         title="Every term of a sum counts equally",
         target="ops.Sum.backward",
         minutes=10,
@@ -103,13 +95,11 @@ EXERCISES = (
             "np.broadcast_to repeats along axes of size 1.",
             "np.broadcast_to(_expanded(grad_y, ctx), ctx.shape)",
         ),
-        probes=(cases.SUM,),
         program=programs.formulas,
         faults=("sum-without-the-chain-rule", "sum-as-if-a-mean"),
     ),
-    Exercise(
+    exercise(
         name="mean-backward",
-        track=BACKWARD,
         title="The 1/n that is so often forgotten",
         target="ops.Mean.backward",
         minutes=5,
@@ -121,13 +111,11 @@ EXERCISES = (
             "Is n the number of all elements of x, or of those along dim? forward has already computed the right one.",
             "np.broadcast_to(_expanded(grad_y / ctx.n, ctx), ctx.shape)",
         ),
-        probes=(cases.MEAN,),
         program=programs.formulas,
         faults=("mean-as-if-a-sum", "mean-of-all-entries", "mean-multiplies"),
     ),
-    Exercise(
+    exercise(
         name="unbroadcast",
-        track=BACKWARD,
         title="What broadcasting copied, backward adds up",
         target="ops.unbroadcast",
         minutes=15,
@@ -142,7 +130,7 @@ EXERCISES = (
             "added = grad.ndim - len(shape). The axes are range(added), and added + i for each i with shape[i] == 1.",
             "grad.sum(axis=(...), keepdims=True).reshape(shape): the reshape removes the added axes.",
         ),
-        probes=(cases.UNBROADCAST, cases.ADD),
+        probes=(cases.UNBROADCAST, cases.OPERATIONS["Add"]),
         program=programs.formulas,
         faults=(
             "unbroadcast-keeps-repeated-axes",
@@ -151,9 +139,8 @@ EXERCISES = (
             "unbroadcast-takes-the-largest",
         ),
     ),
-    Exercise(
+    exercise(
         name="add-backward",
-        track=BACKWARD,
         title="One gradient for two operands",
         target="ops.Add.backward",
         minutes=5,
@@ -165,13 +152,11 @@ EXERCISES = (
             "shape_a, shape_b = ctx.shapes; needs_a, needs_b = ctx.needs_input_grad",
             "unbroadcast(grad_y, shape_a) if needs_a else None, and the same for b. Return the two as a tuple.",
         ),
-        probes=(cases.ADD,),
         program=programs.formulas,
         faults=("add-negates-b", "add-without-unbroadcast"),
     ),
-    Exercise(
+    exercise(
         name="mul-backward",
-        track=BACKWARD,
         title="Each factor's gradient is the other factor",
         target="ops.Mul.backward",
         minutes=10,
@@ -185,13 +170,11 @@ EXERCISES = (
             "dL/da = unbroadcast(grad_y * b, shape_a), with shape_a, shape_b = ctx.shapes.",
             "unbroadcast(grad_y * b, shape_a) if b is not None else None",
         ),
-        probes=(cases.MUL,),
         program=programs.gated,
         faults=("mul-without-the-chain-rule", "mul-without-unbroadcast"),
     ),
-    Exercise(
+    exercise(
         name="index-backward",
-        track=BACKWARD,
         title="Back to where it came from, twice if needed",
         target="ops.Index.backward",
         minutes=10,
@@ -205,13 +188,11 @@ EXERCISES = (
             "only the last one remains.",
             "NumPy has an unbuffered addition: np.add.at(array, index, values).",
         ),
-        probes=(cases.INDEX,),
         program=programs.formulas,
         faults=("index-overwrites", "index-starts-from-ones"),
     ),
-    Exercise(
+    exercise(
         name="matmul-backward",
-        track=BACKWARD,
         title="The gradients of a matrix product are matrix products",
         target="ops.Matmul.backward",
         minutes=20,
@@ -228,70 +209,60 @@ EXERCISES = (
             "If one matrix was used for a whole stack, its gradient is the sum: unbroadcast(..., shape_b), with "
             "shape_a, shape_b = ctx.shapes.",
         ),
-        probes=(cases.MATMUL,),
         program=programs.formulas,
         faults=("matmul-half-of-a", "matmul-sign-of-b"),
     ),
-    Exercise(
+    exercise(
         name="linear-input-gradient",
-        track=BACKWARD,
         title="A layer's gradient for the layer before it",
         target="ops.Linear.backward",
-        gap=("grad_x = layout", "grad_x = layout"),
+        gap=("grad_x =", "grad_x ="),
         minutes=10,
         why="This gradient continues to the earlier layers. Without it, only the last layer learns.",
-        task="Set grad_x, dL/dx, in x's shape, ctx.shape. grad_rows is dL/dy as a matrix (N, out), and weight is "
-        "(out, in).",
+        task="Set grad_x, dL/dx, in x's shape, ctx.shape; None if needs_x is False. grad_rows is dL/dy as a matrix "
+        "(N, out), and weight is (out, in).",
         hints=(
             "dL/dx must be (N, in). Which product of grad_rows (N, out) and weight (out, in) has that shape?",
             "y = x Wᵀ, so dy/dx is Wᵀ, and backward multiplies by its transpose: dL/dx = dL/dy W.",
-            "grad_x = (grad_rows @ weight).reshape(ctx.shape)",
+            "grad_x = (grad_rows @ weight).reshape(ctx.shape) if needs_x else None",
         ),
-        probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-input-sign", "linear-input-as-rows"),
     ),
-    Exercise(
+    exercise(
         name="linear-weight-gradient",
-        track=BACKWARD,
         title="What the weights learn from",
         target="ops.Linear.backward",
-        gap=("grad_weight = layout", "grad_weight = layout"),
+        gap=("grad_weight =", "grad_weight ="),
         minutes=10,
         why="Each weight connects one input to one output. Its gradient is that input times the gradient of that "
         "output, summed over the batch.",
-        task="Set grad_weight, dL/dW, in the weight's shape (out, in). grad_rows is dL/dy as a matrix (N, out), and "
-        "_rows(x) is x as a matrix (N, in).",
+        task="Set grad_weight, dL/dW, in the weight's shape (out, in); None if needs_weight is False. grad_rows is "
+        "dL/dy as a matrix (N, out), and as_rows(x) is x as a matrix (N, in).",
         hints=(
             "The matrix product already sums over the N samples, if N is the axis that disappears.",
             "(out, N) @ (N, in) is (out, in).",
-            "grad_weight = grad_rows.T @ _rows(x)",
+            "grad_weight = grad_rows.T @ as_rows(x) if needs_weight else None",
         ),
-        probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-weight-averaged", "linear-weight-sign", "linear-weight-transposed"),
     ),
-    Exercise(
+    exercise(
         name="linear-bias-gradient",
-        track=BACKWARD,
         title="What the bias learns from",
         target="ops.Linear.backward",
-        gap=("grad_bias = layout", "grad_bias = layout"),
+        gap=("grad_bias =", "grad_bias ="),
         minutes=5,
         why="The same bias is added to every sample of the batch, so every sample contributes to its gradient.",
-        task="Set grad_bias, dL/db, in the bias's shape (out,). grad_rows is dL/dy as a matrix (N, out).",
+        task="Set grad_bias, dL/db, in the bias's shape (out,); None if needs_bias is False. grad_rows is dL/dy as a "
+        "matrix (N, out).",
         hints=(
             "The bias was broadcast: one row was added to N rows. What does backward do with copies?",
             "Sum over the batch, which is axis 0.",
-            "grad_bias = grad_rows.sum(axis=0)",
+            "grad_bias = grad_rows.sum(axis=0) if needs_bias else None",
         ),
-        probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-bias-averaged", "linear-bias-of-the-first-sample"),
     ),
-    Exercise(
+    exercise(
         name="mse-backward",
-        track=BACKWARD,
         title="The first gradient of the walk back",
         target="ops.MSELoss.backward",
         minutes=10,
@@ -300,17 +271,15 @@ EXERCISES = (
         task="Return dL/dx and dL/dtarget. grad_y is 0-d for the mean and the sum, and has x's shape for none. "
         f"{NEEDS}",
         hints=(
-            "The derivative of (x - t)² by x is 2 (x - t). By t it is the same with the opposite sign.",
+            "The derivative of (x - t)² with respect to x is 2 (x - t). With respect to t it has the opposite sign.",
             "The mean is over all elements, not over the rows: 1/n with n = difference.size.",
             "scale = 2 / difference.size if ctx.reduction == 'mean' else 2; dL/dx = scale * difference * grad_y",
         ),
-        probes=(cases.MSE,),
         program=programs.regress,
         faults=("mse-two-forgotten", "mse-target-sign"),
     ),
-    Exercise(
+    exercise(
         name="softmax-backward",
-        track=BACKWARD,
         title="Every input changes every output",
         target="ops.Softmax.backward",
         minutes=15,
@@ -323,13 +292,11 @@ EXERCISES = (
             "that number?",
             "dL/dx = y · (dL/dy - Σ dL/dy · y), with the sum along ctx.dim, keepdims=True.",
         ),
-        probes=(cases.SOFTMAX,),
         program=programs.gated,
         faults=("softmax-along-the-wrong-axis", "softmax-adds-the-sum"),
     ),
-    Exercise(
+    exercise(
         name="log-softmax-backward",
-        track=BACKWARD,
         title="Probability minus truth",
         target="ops.LogSoftmax.backward",
         minutes=15,
@@ -338,16 +305,13 @@ EXERCISES = (
         task="Return dL/dx. forward saved y, the log-probabilities, and the axis in ctx.dim.",
         hints=(
             "y_i = x_i - ln Σ exp x. x_j appears in y_j directly, and in every y_i of its row through the logarithm.",
-            "The derivative of ln Σ exp x by x_j is exp x_j / Σ exp x. That is the probability, exp y_j.",
+            "The derivative of ln Σ exp x with respect to x_j is exp x_j / Σ exp x. That is the probability, exp y_j.",
             "dL/dx = dL/dy - exp y · Σ dL/dy, with the sum along ctx.dim, keepdims=True.",
         ),
-        probes=(cases.LOG_SOFTMAX,),
-        program=programs.classify,
         faults=("log-softmax-exp-forgotten", "log-softmax-along-the-wrong-axis", "log-softmax-adds-the-sum"),
     ),
-    Exercise(
+    exercise(
         name="nll-backward",
-        track=BACKWARD,
         title="A gradient for one class in each row",
         target="ops.NLLLoss.backward",
         minutes=15,
@@ -363,8 +327,6 @@ EXERCISES = (
             "grad_y[kept] selects the rows that count.",
             "grad_x[kept, labels] = -w * grad_y; return grad_x, None, None",
         ),
-        probes=(cases.NLL,),
-        program=programs.classify,
         faults=("nll-sign", "nll-divided-by-all-rows", "nll-mean-and-sum-exchanged"),
     ),
 )

@@ -6,13 +6,14 @@ import dataclasses
 import functools
 import io
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minitrain.learn import training_runs as programs
+from minitrain.learn.check_inputs import OPERATIONS
 from minitrain.learn.measurements import Probe
 from minitrain.learn.splice import Piece, body_of, find_piece, learner_file
 from minitrain.mistakes.catalogue import CATALOGUE
@@ -30,9 +31,9 @@ class Exercise:
     why: what the piece is good for, in a sentence or two.
     task: what to write; what the check requires beyond the docstring, and what it does not require.
     hints: from a nudge to nearly the answer.
-    probes: what the check computes with the piece, see measurements.py and check_inputs.py.
-    program: the training run at the end of the check.
     faults: wrong solutions: names of mistakes in the catalogue, made in the target. Each must fail the check.
+    probes: what the check computes with the piece, see measurements.py; (): the cases of check_inputs.py for its
+        operation. program: the training run at the end of the check.
     given: the names of the class's other methods to show; None shows all.
     gap: how the learner's first and last statements begin; None: the learner writes the whole body.
     bug: the mistake of the catalogue that the learner's file contains; "": the body is left out.
@@ -47,13 +48,17 @@ class Exercise:
     why: str
     task: str
     hints: tuple[str, ...]
-    probes: tuple[Probe, ...]
-    program: Callable[[], programs.Losses]
     faults: tuple[str, ...]
+    probes: tuple[Probe, ...] = ()
+    program: Callable[[], programs.Losses] = programs.classify
     given: tuple[str, ...] | None = None
     gap: tuple[str, str] | None = None
     bug: str = ""
     script: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.probes:
+            object.__setattr__(self, "probes", (OPERATIONS[self.target.split(".")[1]],))
 
     @functools.cached_property
     def piece(self) -> Piece:
@@ -80,6 +85,7 @@ class Exercise:
         whole: replace the whole body, even where the learner writes only a part of it.
         """
         check = f"Check it: minitrain learn check {self.name}\nStuck?    minitrain learn hint {self.name}"
+        script = textwrap.indent(textwrap.dedent(self.script).strip(), "    ")
         parts = [f"{self.name}: {self.title}", *[textwrap.fill(text, 100) for text in (self.why, self.task)], check]
         return learner_file(
             self.piece,
@@ -87,7 +93,7 @@ class Exercise:
             introduction="\n\n".join(parts),
             given=self.given,
             gap=None if whole else self.gap,
-            program=self.script,
+            program=f'if __name__ == "__main__":\n{script}' if script else "",
         )
 
     def arrays(self) -> dict[str, Array]:
@@ -112,28 +118,26 @@ class Exercise:
         if stage == "torch":
             from minitrain.with_torch import exercise_references as twins
 
-            arrays = {label: array for probe in self.probes for label, array in probe.twin(twins)}
-            return {"labels": list(arrays)}, packed(arrays)
-        arrays = self.arrays()
+            return {}, packed({label: array for probe in self.probes for label, array in probe.twin(twins)})
+        arrays = packed(self.arrays())
         right, measured = [], 0
         for probe in self.probes:
             found = probe.report()
             if found.wrong is not None:
-                return {"labels": list(arrays), "wrong": found.wrong}, packed(arrays)
+                return {"wrong": found.wrong}, arrays
             right += [found.right] if found.right else []
             measured += found.measured
-        answer = {"labels": list(arrays), "wrong": None, "right": "\n".join(right), "measured": measured}
-        return answer, packed(arrays)
+        return {"wrong": None, "right": "\n".join(right), "measured": measured}, arrays
 
 
 def packed(arrays: Mapping[str, Array]) -> bytes:
-    """The arrays in NumPy's file format, without their names."""
+    """The arrays in NumPy's file format."""
     file = io.BytesIO()
-    np.savez(file, *arrays.values())
+    np.savez(file, **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 
-def unpacked(labels: Sequence[str], data: bytes) -> dict[str, Array]:
-    """The arrays that packed() wrote, with their names."""
+def unpacked(data: bytes) -> dict[str, Array]:
+    """The arrays that packed() wrote."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {label: arrays[f"arr_{i}"] for i, label in enumerate(labels)}
+        return dict(arrays)

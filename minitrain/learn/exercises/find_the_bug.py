@@ -3,143 +3,121 @@
 from __future__ import annotations
 
 import functools
-import textwrap
 
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
-BUGS = "Find the bug"
+TASK = (
+    "This piece is complete, but one thing in it is wrong. The formula in its docstring is right. Run the file to see "
+    "what happens, find out why, and repair it."
+)
 
-_REPAIR = "This piece is complete, but one thing in it is wrong. The formula in its docstring is right. "
-
-
-def _program(text: str) -> str:
-    """The code that `python FILE` runs."""
-    return 'if __name__ == "__main__":\n' + textwrap.indent(textwrap.dedent(text).strip(), "    ")
-
+hunt = functools.partial(Exercise, track="Find the bug", task=TASK)
 
 EXERCISES = (
-    Exercise(
+    hunt(
         name="hunt-words",
-        track=BUGS,
         title="A word that learns only half",
         target="ops.Index.backward",
         bug="index-overwrites",
         minutes=10,
         why="Three words are looked up in a table, and two of them are the same. That word should learn twice as much "
         "as the other, but it does not.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "Try gradcheck(Index, [x], options={'index': ...}) with other indices. Which of them are right?",
             "It is wrong only where an index contains a row twice. What does += do then, with an array of indices?",
             "It reads all the places, adds, and writes all of them back: the second addition to a place overwrites the "
             "first. np.add.at adds one after another.",
         ),
-        probes=(cases.INDEX,),
         program=programs.formulas,
         faults=("index-overwrites",),
-        script=_program(
-            """
-            # Each row's gradient should be how often its word occurs: 2, 1 and 0 times.
-            import minitrain as torch
-            from minitrain.autograd import gradcheck
-            from minitrain.tensor import apply
+        script="""
+        # Each row's gradient should be how often its word occurs: 2, 1 and 0 times.
+        import minitrain as torch
+        from minitrain.autograd import gradcheck
+        from minitrain.tensor import apply
 
-            table = torch.zeros(3, 2, requires_grad=True)
-            words = apply(Index, table, index=np.array([0, 1, 0]))
-            words.sum().backward()
-            print(table.grad)
-            print(gradcheck(Index, [np.arange(6.0).reshape(3, 2)], options={"index": 1}))
-            """
-        ),
+        table = torch.zeros(3, 2, requires_grad=True)
+        words = apply(Index, table, index=np.array([0, 1, 0]))
+        words.sum().backward()
+        print(table.grad)
+        print(gradcheck(Index, [np.arange(6.0).reshape(3, 2)], options={"index": 1}))
+        """,
     ),
-    Exercise(
+    hunt(
         name="hunt-rate",
-        track=BUGS,
         title="A good learning rate that does not work",
         target="ops.MSELoss.backward",
         bug="mse-mean-over-the-rows",
         minutes=10,
         why="A small regression with a learning rate that is known to work. But the loss grows.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "gradcheck(MSELoss, [x, target], options={'reduction': 'mean'}) compares it with a measurement. By which "
             "factor is it wrong?",
             "Try arrays of other shapes. Does the factor depend on the rows, or on the columns?",
             "The mean is over all elements. What does len(difference) count?",
         ),
-        probes=(cases.MSE,),
         program=programs.regress,
         faults=("mse-mean-over-the-rows",),
-        script=_program(
-            """
-            # With this learning rate, the loss should fall in every step.
-            import minitrain as torch
-            from minitrain.tensor import apply
+        script="""
+        # With this learning rate, the loss should fall in every step.
+        import minitrain as torch
+        from minitrain.tensor import apply
 
-            torch.manual_seed(0)
-            X, W = torch.randn(20, 4), torch.zeros(4, 5, requires_grad=True)
-            target = X @ torch.randn(4, 5)
-            for step in range(8):
-                loss = apply(MSELoss, X @ W, target, reduction="mean")
-                print(f"step {step}: loss {loss.item():.4f}")
-                loss.backward()
-                with torch.no_grad():
-                    W -= 1.6 * W.grad
-                W.grad = None
-            """
-        ),
+        torch.manual_seed(0)
+        X, W = torch.randn(20, 4), torch.zeros(4, 5, requires_grad=True)
+        target = X @ torch.randn(4, 5)
+        for step in range(8):
+            loss = apply(MSELoss, X @ W, target, reduction="mean")
+            print(f"step {step}: loss {loss.item():.4f}")
+            loss.backward()
+            with torch.no_grad():
+                W -= 1.6 * W.grad
+            W.grad = None
+        """,
     ),
-    Exercise(
+    hunt(
         name="hunt-classifier",
-        track=BUGS,
         title="A classifier that never says no",
         target="ops.LogSoftmax.backward",
         bug="log-softmax-diagonal-only",
         minutes=15,
         why="The scores of all classes grow without limit, and the loss does not improve.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "gradcheck(LogSoftmax, [x], options={'dim': 1}) names the likely mistake. Read the whole line.",
             "Each x changes every y of its row, not only its own. Where in the code do the other elements of the row "
             "appear?",
             "The second term of the formula has a Σ. Along which axis, and with keepdims?",
         ),
-        probes=(cases.LOG_SOFTMAX,),
-        program=programs.classify,
         faults=("log-softmax-diagonal-only",),
-        script=_program(
-            """
-            # The loss starts at ln 10 = 2.30 and should fall below 1.
-            import minitrain as torch
-            from minitrain.data.datasets import Digits
-            from minitrain.tensor import apply
+        script="""
+        # The loss starts at ln 10 = 2.30 and should fall below 1.
+        import minitrain as torch
+        from minitrain.data.datasets import Digits
+        from minitrain.tensor import apply
 
-            digits = Digits()
-            X, y = digits.data[:200].flatten(1).float() / 255, digits.targets[:200]
-            W = torch.zeros(64, 10, requires_grad=True)
-            for step in range(40):
-                scores = X @ W
-                loss = -apply(LogSoftmax, scores, dim=1)[torch.arange(200), y].mean()
-                if step % 5 == 0:
-                    print(f"step {step:2d}: loss {loss.item():.4f}, mean score {scores.mean().item():.4f}")
-                loss.backward()
-                with torch.no_grad():
-                    W -= 0.5 * W.grad
-                W.grad = None
-            """
-        ),
+        digits = Digits()
+        X, y = digits.data[:200].flatten(1).float() / 255, digits.targets[:200]
+        W = torch.zeros(64, 10, requires_grad=True)
+        for step in range(40):
+            scores = X @ W
+            loss = -apply(LogSoftmax, scores, dim=1)[torch.arange(200), y].mean()
+            if step % 5 == 0:
+                print(f"step {step:2d}: loss {loss.item():.4f}, mean score {scores.mean().item():.4f}")
+            loss.backward()
+            with torch.no_grad():
+                W -= 0.5 * W.grad
+            W.grad = None
+        """,
     ),
-    Exercise(
+    hunt(
         name="hunt-shortcut",
-        track=BUGS,
         title="Right in a chain, wrong with a shortcut",
         target="tape.walk_back",
         bug="walk-back-visits-too-early",
         minutes=20,
         why="In a network without shortcuts, this walk gives the right gradients. With 2 h + h, something is missing.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "print_tape(loss) shows where each operation sends its gradient. Which operation receives more than one?",
             "A value that is used twice gets two gradients, and its node must wait for both. Follow the order in which "
@@ -151,68 +129,59 @@ EXERCISES = (
         probes=(*cases.GRAPHS, cases.DEEP),
         program=programs.residual,
         faults=("walk-back-visits-too-early", "walk-back-takes-any-order"),
-        script=_program(
-            """
-            # d/dx of 2 h + h, with h = exp x, is 3 exp x: 8.1548 at 1.
-            import minitrain as torch
-            from minitrain import print_tape
+        script="""
+        # d/dx of 2 h + h, with h = exp x, is 3 exp x: 8.1548 at 1.
+        import minitrain as torch
+        from minitrain import print_tape
 
-            x = torch.tensor(1.0, requires_grad=True)
-            h = x.exp()
-            loss = h * 2 + h
-            print_tape(loss)
-            walk_back(loss._edge(), np.ones((), np.float32), retain_graph=False)
-            print(x.grad)
-            """
-        ),
+        x = torch.tensor(1.0, requires_grad=True)
+        h = x.exp()
+        loss = h * 2 + h
+        print_tape(loss)
+        walk_back(loss._edge(), np.ones((), np.float32), retain_graph=False)
+        print(x.grad)
+        """,
     ),
-    Exercise(
+    hunt(
         name="hunt-bias",
-        track=BUGS,
         title="A bias that learns from one sample",
         target="ops.Add.backward",
         bug="add-of-the-first-copy-only",
         minutes=10,
         why="There is no error, and all shapes are right, but the model hardly learns its bias.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "gradcheck(Add, [a, b]) passes if both arrays have the same shape. Try other shapes.",
             "b was copied to every row. What is the gradient of a value that was copied?",
             "The gradients of all copies add up, but here only one is used. unbroadcast(grad, shape) adds them up.",
         ),
-        probes=(cases.ADD,),
         program=programs.formulas,
         faults=("add-of-the-first-copy-only", "add-without-unbroadcast"),
-        script=_program(
-            """
-            # The bias should become the mean of the data, about [1, -2, 3].
-            import minitrain as torch
-            from minitrain.tensor import apply
+        script="""
+        # The bias should become the mean of the data, about [1, -2, 3].
+        import minitrain as torch
+        from minitrain.tensor import apply
 
-            torch.manual_seed(0)
-            data = torch.randn(50, 3) + torch.tensor([1.0, -2.0, 3.0])
-            bias = torch.zeros(3, requires_grad=True)
-            for step in range(30):
-                error = apply(Add, -data, bias)
-                (error * error).sum().backward()
-                with torch.no_grad():
-                    bias -= 0.01 * bias.grad
-                bias.grad = None
-            print(bias)
-            """
-        ),
+        torch.manual_seed(0)
+        data = torch.randn(50, 3) + torch.tensor([1.0, -2.0, 3.0])
+        bias = torch.zeros(3, requires_grad=True)
+        for step in range(30):
+            error = apply(Add, -data, bias)
+            (error * error).sum().backward()
+            with torch.no_grad():
+                bias -= 0.01 * bias.grad
+            bias.grad = None
+        print(bias)
+        """,
     ),
-    Exercise(
+    hunt(
         name="hunt-first-step",
-        track=BUGS,
         title="An optimizer that starts with a jump",
         target="optim.Adam.update",
         bug="adam-uncorrected",
         given=("__init__",),
         minutes=15,
         why="Adam's first step has the size lr in every coordinate, whatever the gradient is. Here it does not.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it. (amsgrad, maximize and the "
-        "decoupled decay are right, and the check does not use them.)",
+        task=f"{TASK} (amsgrad, maximize and the decoupled decay are right, and the check does not use them.)",
         hints=(
             "Compute the first step by hand, with g = 1: exp_avg is 1 - beta1, and exp_avg_sq is 1 - beta2. How large "
             "is the step?",
@@ -224,32 +193,28 @@ EXERCISES = (
         probes=(cases.ADAM,),
         program=functools.partial(programs.classify, "Adam", lr=0.01),
         faults=("adam-uncorrected", "adam-second-average-uncorrected"),
-        script=_program(
-            """
-            # Every step should have the size 0.1, because the gradient is always the same.
-            import minitrain as torch
+        script="""
+        # Every step should have the size 0.1, because the gradient is always the same.
+        import minitrain as torch
 
-            x = torch.zeros(1, requires_grad=True)
-            optimizer = Adam([x], lr=0.1)
-            for step in range(5):
-                before = x.item()
-                (3 * x).sum().backward()
-                optimizer.step()
-                optimizer.zero_grad()
-                print(f"step {step}: {x.item() - before:.4f}")
-            """
-        ),
+        x = torch.zeros(1, requires_grad=True)
+        optimizer = Adam([x], lr=0.1)
+        for step in range(5):
+            before = x.item()
+            (3 * x).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            print(f"step {step}: {x.item() - before:.4f}")
+        """,
     ),
-    Exercise(
+    hunt(
         name="hunt-memory",
-        track=BUGS,
         title="Some gradients are never cleared",
         target="optim.Optimizer.zero_grad",
         bug="zero-grad-returns-too-early",
         given=(),
         minutes=10,
         why="The weight learns well. The bias moves faster and faster, past every good value and back.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "Print .grad of each parameter after zero_grad().",
             "Which parameters do the loops reach, and which do they miss?",
@@ -258,32 +223,28 @@ EXERCISES = (
         probes=(cases.ZERO_GRAD,),
         program=functools.partial(programs.classify, lr=0.2),
         faults=("zero-grad-returns-too-early",),
-        script=_program(
-            """
-            # Both should be None after zero_grad.
-            import minitrain as torch
-            from minitrain import nn
+        script="""
+        # Both should be None after zero_grad.
+        import minitrain as torch
+        from minitrain import nn
 
-            torch.manual_seed(0)
-            model = nn.Linear(3, 1)
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-            for step in range(3):
-                model(torch.ones(4, 3)).mean().backward()
-                optimizer.step()
-                Optimizer.zero_grad(optimizer)
-                print(f"step {step}: weight.grad {model.weight.grad}, bias.grad {model.bias.grad}")
-            """
-        ),
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for step in range(3):
+            model(torch.ones(4, 3)).mean().backward()
+            optimizer.step()
+            Optimizer.zero_grad(optimizer)
+            print(f"step {step}: weight.grad {model.weight.grad}, bias.grad {model.bias.grad}")
+        """,
     ),
-    Exercise(
+    hunt(
         name="hunt-nan",
-        track=BUGS,
         title="Where does the nan come from?",
         target="ops.Pow.backward",
         bug="pow-of-zero",
         minutes=15,
         why="A curve x^b, whose exponent is learned. It works until one of the data points is at 0.",
-        task=_REPAIR + "Run the file to see what happens, find out why, and repair it.",
         hints=(
             "The program uses detect_anomaly(), which names the operation that produced the first nan, and its inputs.",
             "0^b is 0 for every b above 0. How much does it change when b changes? And what does the code multiply?",
@@ -292,27 +253,24 @@ EXERCISES = (
             "flat = np.logical_and(np.equal(a, 0), b >= 0). Then use np.where(flat, 0, y * np.log(a)) instead of "
             "y * ln a.",
         ),
-        probes=(cases.POW,),
         program=programs.powers,
         faults=("pow-of-zero",),
-        script=_program(
-            """
-            # The exponent should become about 2.
-            import minitrain as torch
-            from minitrain.autograd import detect_anomaly
-            from minitrain.tensor import apply
+        script="""
+        # The exponent should become about 2.
+        import minitrain as torch
+        from minitrain.autograd import detect_anomaly
+        from minitrain.tensor import apply
 
-            x = torch.tensor([0.0, 0.5, 1.0, 1.5])
-            target, exponent = x * x, torch.tensor(1.0, requires_grad=True)
-            with detect_anomaly():
-                for step in range(30):
-                    error = apply(Pow, x, exponent) - target
-                    (error * error).sum().backward()
-                    with torch.no_grad():
-                        exponent -= 0.2 * exponent.grad
-                    exponent.grad = None
-            print(exponent)
-            """
-        ),
+        x = torch.tensor([0.0, 0.5, 1.0, 1.5])
+        target, exponent = x * x, torch.tensor(1.0, requires_grad=True)
+        with detect_anomaly():
+            for step in range(30):
+                error = apply(Pow, x, exponent) - target
+                (error * error).sum().backward()
+                with torch.no_grad():
+                    exponent -= 0.2 * exponent.grad
+                exponent.grad = None
+        print(exponent)
+        """,
     ),
 )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from minitrain.learn import check_inputs as cases
+import functools
+
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
-FORWARD = "Forward passes"
+exercise = functools.partial(Exercise, track="Forward passes")
 
 EXERCISES = (
-    Exercise(
+    exercise(
         name="relu-forward",
-        track=FORWARD,
         title="The ramp that lets a network bend",
         target="ops.ReLU.forward",
         minutes=5,
@@ -24,35 +24,29 @@ EXERCISES = (
             "np.maximum(x, 0) is y. backward below reads one array from ctx.saved_arrays. Which one does it need?",
             "ctx.save_for_backward(y) before `return y`.",
         ),
-        probes=(cases.RELU,),
-        program=programs.classify,
         faults=("relu-takes-the-smaller", "relu-saves-the-negative"),
     ),
-    Exercise(
+    exercise(
         name="linear-forward",
-        track=FORWARD,
         title="A layer: every output listens to every input",
         target="ops.Linear.forward",
         minutes=10,
         why="Nearly all of a network's parameters, and nearly all of its computing time, are in this one product.",
         task="Compute y and save only what backward needs: x if the weight requires a gradient, the weight if x "
         "does, and None in place of an array that is not needed. backward also reads x's shape from ctx.shape. The "
-        "bias may be None. x may have more than two axes: _rows(x) is a matrix with a row for each sample.",
+        "bias may be None. x may have more than two axes: as_rows(x) is a matrix with a row for each sample.",
         hints=(
             "The weight is (out, in): row i belongs to output i. Which way round must it be in x @ ... ?",
-            "weight.T has the shape (in, out), so _rows(x) @ weight.T is (N, out). Broadcasting adds the bias (out,) "
+            "weight.T has the shape (in, out), so as_rows(x) @ weight.T is (N, out). Broadcasting adds the bias (out,) "
             "to each row.",
             "needs_x, needs_weight, _ = ctx.needs_input_grad; "
             "ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None); ctx.shape = x.shape",
             "At the end, give y the axes of x again: y.reshape(*x.shape[:-1], weight.shape[0]).",
         ),
-        probes=(cases.LINEAR,),
-        program=programs.classify,
         faults=("linear-bias-subtracted", "linear-axes-reversed", "linear-bias-not-added"),
     ),
-    Exercise(
+    exercise(
         name="softmax-forward",
-        track=FORWARD,
         title="Scores into probabilities, without overflow",
         target="ops.Softmax.forward",
         minutes=10,
@@ -67,13 +61,11 @@ EXERCISES = (
             "exp = np.exp(x - x.max(axis=dim, keepdims=True)); y = exp / exp.sum(axis=dim, keepdims=True)",
             "backward reads y from ctx.saved_arrays, and ctx.dim.",
         ),
-        probes=(cases.SOFTMAX,),
         program=programs.gated,
         faults=("softmax-overflows", "softmax-sums-over-the-last-axis"),
     ),
-    Exercise(
+    exercise(
         name="log-softmax-forward",
-        track=FORWARD,
         title="The logarithm of a probability, without the probability",
         target="ops.LogSoftmax.forward",
         minutes=10,
@@ -86,13 +78,10 @@ EXERCISES = (
             "least 1.",
             "y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True)). backward reads y and ctx.dim.",
         ),
-        probes=(cases.LOG_SOFTMAX,),
-        program=programs.classify,
         faults=("log-softmax-overflows", "log-softmax-adds-the-logarithm", "log-softmax-saves-its-input"),
     ),
-    Exercise(
+    exercise(
         name="mse-forward",
-        track=FORWARD,
         title="How far off, squared",
         target="ops.MSELoss.forward",
         minutes=5,
@@ -105,19 +94,17 @@ EXERCISES = (
             "np.square(difference), then .sum() or .mean(), depending on the reduction.",
             "ctx.reduction = reduction; ctx.save_for_backward(difference); then one return for each reduction.",
         ),
-        probes=(cases.MSE,),
         program=programs.regress,
         faults=("mse-of-absolute-values", "mse-divided-by-the-rows"),
     ),
-    Exercise(
+    exercise(
         name="nll-forward",
-        track=FORWARD,
         title="The loss of a classifier: how likely was the right class?",
         target="ops.NLLLoss.forward",
         minutes=10,
         why="A row holds a log-probability for every class. The loss looks at only one of them: that of the right "
         "class.",
-        task="kept (K,) holds the indices of the rows that count, labels (K,) their classes. Three lines are missing. "
+        task="kept (K,) holds the indices of the rows that count, labels (K,) their classes. Two lines are missing. "
         "w is the weight of each of these rows (K,), or 1 without class weights (weight is None). total is the sum "
         "of the weights, which the mean divides by. losses is the loss of each row (K,).",
         hints=(
@@ -128,9 +115,7 @@ EXERCISES = (
             "w, total = (1, kept.size) if weight is None else (weight[labels], weight[labels].sum()); "
             "losses = -w * rows[kept, labels]",
         ),
-        gap=("w = 1 if", "losses ="),
-        probes=(cases.NLL,),
-        program=programs.classify,
+        gap=("w, total =", "losses ="),
         faults=("nll-positive", "nll-weight-of-class-0", "nll-counts-ignored-rows"),
     ),
 )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
-NUMERIC = "Numeric gradients"
+exercise = functools.partial(Exercise, track="Numeric gradients")
 
 EXERCISES = (
-    Exercise(
+    exercise(
         name="move-and-look",
-        track=NUMERIC,
         title="A derivative without any calculus",
         target="diagnosis.finite_differences._Measured.around",
         given=("value", "step"),
@@ -30,9 +31,8 @@ EXERCISES = (
         program=programs.by_differences,
         faults=("around-moves-one-way", "around-does-not-restore", "around-distance-doubled"),
     ),
-    Exercise(
+    exercise(
         name="central-differences",
-        track=NUMERIC,
         title="The whole Jacobian, entry by entry",
         target="diagnosis.finite_differences._Measured.jacobian",
         given=("value", "step", "around"),

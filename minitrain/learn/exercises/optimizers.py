@@ -8,8 +8,6 @@ from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
-OPTIMIZERS = "Optimizers"
-
 _STATE = (
     "state keeps values from step to step, under torch's names, as Tensors of the parameter's shape. "
     "_buffer(state, name, param) returns the array of one of them, zeros at first. Write into it."
@@ -17,13 +15,13 @@ _STATE = (
 
 _IN_PLACE = "Write into param (param -= ...), and never into grad."
 
+exercise = functools.partial(Exercise, track="Optimizers", given=())
+
 EXERCISES = (
-    Exercise(
+    exercise(
         name="sgd",
-        track=OPTIMIZERS,
         title="Downhill, one small step",
         target="optim.SGD.update",
-        given=(),
         minutes=10,
         why="All of training is this line, repeated. The other optimizers only choose the step more cleverly.",
         task="Support the options lr and weight_decay. The check does not use momentum, nesterov or maximize. "
@@ -38,12 +36,10 @@ EXERCISES = (
         program=functools.partial(programs.classify, weight_decay=0.01),
         faults=("sgd-uphill", "sgd-rebinds-the-parameter", "sgd-decay-written-into-the-gradient"),
     ),
-    Exercise(
+    exercise(
         name="momentum",
-        track=OPTIMIZERS,
         title="A ball that keeps rolling",
         target="optim.SGD.update",
-        given=(),
         minutes=15,
         why="Steps in the same direction add up, and steps that swing back and forth cancel. That helps most in a "
         "narrow valley.",
@@ -60,12 +56,10 @@ EXERCISES = (
         program=functools.partial(programs.classify, lr=0.1, momentum=0.9),
         faults=("sgd-momentum-not-kept", "sgd-first-gradient-dampened", "sgd-momentum-of-the-first-gradient"),
     ),
-    Exercise(
+    exercise(
         name="nesterov",
-        track=OPTIMIZERS,
         title="A ball that looks ahead",
         target="optim.SGD.update",
-        given=(),
         minutes=10,
         why="The ball will keep rolling anyway, so it is better to use the gradient at the place that it will reach. "
         "In these variables, that is one more term.",
@@ -79,12 +73,10 @@ EXERCISES = (
         program=functools.partial(programs.classify, lr=0.1, momentum=0.9, nesterov=True),
         faults=("sgd-nesterov-undamped", "sgd-nesterov-forgotten", "sgd-nesterov-always"),
     ),
-    Exercise(
+    exercise(
         name="rmsprop",
-        track=OPTIMIZERS,
         title="A step size for each weight",
         target="optim.RMSprop.update",
-        given=(),
         minutes=15,
         why="The step is divided by the usual size of the gradient. So all weights take steps of about the same size, "
         "whether their gradients are large or small.",
@@ -100,12 +92,10 @@ EXERCISES = (
         program=functools.partial(programs.classify, "RMSprop", lr=0.01),
         faults=("rmsprop-eps-inside-the-root", "rmsprop-square-forgotten", "rmsprop-step-not-counted"),
     ),
-    Exercise(
+    exercise(
         name="rmsprop-variants",
-        track=OPTIMIZERS,
         title="The variance instead of the square, and momentum",
         target="optim.RMSprop.update",
-        given=(),
         minutes=15,
         why="The centered form divides the step by how much the gradient varies, not by how large it is. If the "
         "gradient stays the same, the steps become large.",
@@ -121,12 +111,10 @@ EXERCISES = (
         program=functools.partial(programs.classify, "RMSprop", lr=0.005, momentum=0.5, centered=True),
         faults=("rmsprop-adds-the-squared-mean", "rmsprop-momentum-unused"),
     ),
-    Exercise(
+    exercise(
         name="adam",
-        track=OPTIMIZERS,
         title="Two averages that start at zero",
         target="optim.Adam.update",
-        given=(),
         minutes=20,
         why="Adam is RMSprop with momentum, plus a correction, because both averages start at 0. Without the "
         "correction, the first steps are several times too large.",
@@ -149,12 +137,10 @@ EXERCISES = (
             "adam-betas-swapped",
         ),
     ),
-    Exercise(
+    exercise(
         name="adamw",
-        track=OPTIMIZERS,
         title="Weight decay that really decays the weights",
         target="optim.Adam.update",
-        given=(),
         minutes=10,
         why="Adam adds the decay to the gradient, and then divides it by the square root too. So weights with large "
         "gradients hardly decay. AdamW shrinks the parameter itself.",

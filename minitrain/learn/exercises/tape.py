@@ -8,12 +8,11 @@ from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
-TAPE = "The tape"
+exercise = functools.partial(Exercise, track="The tape")
 
 EXERCISES = (
-    Exercise(
+    exercise(
         name="receive-grad",
-        track=TAPE,
         title="Why gradients are added, not set",
         target="tensor.Tensor.receive_grad",
         given=(),
@@ -21,7 +20,7 @@ EXERCISES = (
         why="A second backward adds to the gradient of the first. That lets you split a large batch into small ones, "
         "and it is the reason for zero_grad.",
         task="self._grad is a Tensor, or None before the first gradient. Keep an array of your own: if grad is not "
-        "owned, other code may use it, so copy it. Copying always is fine. (The library also keeps the memory order of "
+        "owned, other code may use it, so copy it. Always copying is fine. (The library also keeps the memory order of "
         "self.array, and counts the change with increment_version. The check does not require that.)",
         hints=(
             "There are two cases: self._grad already holds a gradient, or it is still None.",
@@ -32,9 +31,8 @@ EXERCISES = (
         program=programs.residual,
         faults=("receive-grad-overwrites", "receive-grad-keeps-what-others-own"),
     ),
-    Exercise(
+    exercise(
         name="used-twice",
-        track=TAPE,
         title="A value that is used twice",
         target="tape.walk_back",
         gap=("if edge in pending", "if edge in pending"),
@@ -54,9 +52,8 @@ EXERCISES = (
         program=programs.residual,
         faults=("walk-back-overwrites", "walk-back-adds-in-place"),
     ),
-    Exercise(
+    exercise(
         name="walk-back",
-        track=TAPE,
         title="The walk back: newest operation first",
         target="tape.walk_back",
         minutes=30,
@@ -81,9 +78,8 @@ EXERCISES = (
         program=programs.residual,
         faults=("walk-back-takes-any-order", "walk-back-overwrites", "walk-back-follows-one-path"),
     ),
-    Exercise(
+    exercise(
         name="zero-grad",
-        track=TAPE,
         title="Why zero_grad, and what None is for",
         target="optim.Optimizer.zero_grad",
         given=(),

@@ -9,12 +9,11 @@ from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 from minitrain.nn import init
 
-TRAINING = "Training"
+exercise = functools.partial(Exercise, track="Training")
 
 EXERCISES = (
-    Exercise(
+    exercise(
         name="train-step",
-        track=TRAINING,
         title="Three lines in the right order",
         target="loops.train_loop",
         gap=("loss.backward()", "optimizer.zero_grad()"),
@@ -28,12 +27,10 @@ EXERCISES = (
             "loss.backward(); optimizer.step(); optimizer.zero_grad()",
         ),
         probes=(cases.TRAIN_LOOP,),
-        program=programs.classify,
         faults=("train-loop-without-zero-grad", "train-loop-steps-first"),
     ),
-    Exercise(
+    exercise(
         name="train-loop",
-        track=TRAINING,
         title="The training loop",
         target="loops.train_loop",
         minutes=15,
@@ -49,7 +46,6 @@ EXERCISES = (
             "size is len(dataloader.dataset), current is batch * dataloader.batch_size + len(X).",
         ),
         probes=(cases.TRAIN_LOOP,),
-        program=programs.classify,
         faults=(
             "train-loop-without-step",
             "train-loop-in-evaluation-mode",
@@ -57,9 +53,8 @@ EXERCISES = (
             "train-loop-restarts-its-count",
         ),
     ),
-    Exercise(
+    exercise(
         name="test-loop",
-        track=TRAINING,
         title="How good is it?",
         target="loops.test_loop",
         minutes=10,
@@ -77,9 +72,8 @@ EXERCISES = (
         program=programs.tested,
         faults=("test-loop-takes-the-worst-class", "test-loop-averages-over-samples", "test-loop-in-training-mode"),
     ),
-    Exercise(
+    exercise(
         name="xavier",
-        track=TRAINING,
         title="How large should the initial weights be?",
         target="nn.init.xavier_uniform_",
         minutes=10,
@@ -97,9 +91,8 @@ EXERCISES = (
         program=functools.partial(programs.classify, initialise=init.xavier_uniform_),
         faults=("xavier-without-gain", "xavier-of-fan-in-only", "xavier-positive"),
     ),
-    Exercise(
+    exercise(
         name="kaiming",
-        track=TRAINING,
         title="Initial weights before a ReLU",
         target="nn.init.kaiming_uniform_",
         minutes=10,
@@ -115,12 +108,10 @@ EXERCISES = (
             "generator)",
         ),
         probes=(cases.KAIMING_UNIFORM,),
-        program=programs.classify,
         faults=("kaiming-bound-is-the-deviation", "kaiming-like-xavier", "kaiming-ignores-the-mode"),
     ),
-    Exercise(
+    exercise(
         name="linear-parameters",
-        track=TRAINING,
         title="The initial parameters of a layer",
         target="nn.layers.Linear.reset_parameters",
         given=("__init__",),
@@ -136,7 +127,6 @@ EXERCISES = (
             "bound = 1 / math.sqrt(self.in_features) if self.in_features else 0",
         ),
         probes=(cases.RESET_PARAMETERS,),
-        program=programs.classify,
         faults=("linear-bias-drawn-positive", "linear-weight-drawn-too-wide", "linear-bias-drawn-too-narrow"),
     ),
 )

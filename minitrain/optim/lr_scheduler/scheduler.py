@@ -6,9 +6,14 @@ import warnings
 from typing import Any
 
 from minitrain.optim.optimizer import Optimizer
+from minitrain.torchlike.not_offered import ChecksKeywords
 
 
-class LRScheduler:
+def _note_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    optimizer._opt_called = True
+
+
+class LRScheduler(ChecksKeywords):
     """Sets the learning rate of each group of an optimizer, at its creation and at each step().
 
     last_epoch: the number of steps done, -1 for a new training. To resume one, load both state_dicts instead; a
@@ -35,6 +40,9 @@ class LRScheduler:
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        if not hasattr(optimizer, "_opt_called"):
+            optimizer._opt_called = False  # whether step() was called since
+            optimizer.register_step_post_hook(_note_step)
         self._initial_step()
 
     def _initial_step(self) -> None:
