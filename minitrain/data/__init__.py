@@ -20,6 +20,8 @@ from minitrain.torchlike.not_offered import module_getattr
 
 __getattr__ = module_getattr(__name__)
 
+__version__ = "0.28.0"  # the torchvision whose behaviour this follows
+
 __all__ = [
     "BatchSampler",
     "ChainDataset",
