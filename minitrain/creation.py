@@ -271,7 +271,7 @@ def full_like(
 
 @takes_out
 def arange(
-    start: Scalar,
+    start: Any = None,
     end: Scalar | None = None,
     step: Scalar = 1,
     *,
@@ -280,8 +280,11 @@ def arange(
     requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, ... up to but without end; arange(end) starts at 0. int64 if all are whole numbers."""
+    if start is None and end is None:
+        raise TypeError('arange() missing 1 required positional argument: "end"')
     if end is None:
         start, end = 0, start
+    start = 0 if start is None else start
     start, end, step = (x.item() if isinstance(x, Tensor | np.generic) else x for x in (start, end, step))
     if dtype is not None and as_dtype(dtype).kind != "f":
         start, end, step = int(start), int(end), int(step)  # torch counts in the result's dtype

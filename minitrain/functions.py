@@ -46,6 +46,16 @@ trace tril triu vdot
 """
 
 
+# Those that have no out= in torch, as no in-place function has it.
+WITHOUT_OUT = """
+adjoint allclose argsort argwhere bincount broadcast_to chunk clone corrcoef count_nonzero cov det detach diag_embed
+diagonal dist dsplit equal flatten flip fliplr flipud hsplit index_fill index_put is_complex is_floating_point
+is_nonzero is_same_size is_signed isclose isfinite isinf isnan isreal masked_fill masked_scatter moveaxis movedim narrow
+numel permute positive ravel relu repeat_interleave reshape roll rot90 select split squeeze swapaxes swapdims t
+tensor_split tile trace transpose unbind unflatten unique unique_consecutive unsqueeze vsplit
+"""
+
+
 def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
     method = getattr(Tensor, name)
 
@@ -58,6 +68,8 @@ def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
                     "wrap it in torch.tensor()."
                 )
             input = tensor(input)
+        if out is not None and (name.endswith("_") or name in WITHOUT_OUT.split()):
+            raise TypeError(f"{name}() got an unexpected keyword argument 'out'; write out = {name}(x) instead.")
         try:
             result = method(input, *args, **options)
         except TypeError as error:

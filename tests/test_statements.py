@@ -100,6 +100,18 @@ x.new_tensor(x)
 t.tensor([x[0, 0], 2, t.ones(1)])
 t.tensor([x[0], x[1]])
 x[[[0, 1], [1, 2]]]
+n.nan_to_num().sum(t.tensor([0]))
+w.logit()
+w.logit(eps=0.01)
+i.logit()
+g.broadcast_to(2, 4)
+w.flip(dims=(0, 1))
+x.tile(dims=(2, 1))
+t.arange(end=4)
+t.isnan(x, out=t.empty(0))
+t.clone(x, out=t.empty(0))
+F.cross_entropy(w.double(), y)
+F.max_pool2d(i.reshape(1, 3, 4), 2, padding=1)
 """
 
 SETUP = """

@@ -133,18 +133,18 @@ def kl_div(
     log_target: bool = False,
 ) -> Tensor:
     """t · (ln t - input) of log-probabilities input; reduction also "batchmean", the sum divided by the rows."""
+    if size_average is None and reduce is None and reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
+            "only by the batch size, and aligns with the KL div math definition.",
+            stacklevel=2,
+        )
     reduction = reduction_of(size_average, reduce, reduction)
     if reduction != "batchmean":
         check_reduction(reduction)
     check_tensors("kl_div", input=input, target=target)
     if not input.is_floating_point() or not target.is_floating_point():
         raise RuntimeError("kl_div: Integral inputs not supported. Call .float() first.")
-    if reduction == "mean":
-        warnings.warn(
-            "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
-            "only by the batch size, and aligns with the KL div math definition.",
-            stacklevel=2,
-        )
     losses = target.exp() * (target - input) if log_target else target.xlogy(target) - target * input
     if reduction == "batchmean":
         return losses.sum() / input.shape[0]

@@ -66,8 +66,6 @@ def _loss_of_probabilities(
     label_smoothing: float,
 ) -> Tensor:
     """-Σ_c w[c] · t[c] · log p[c] for each row; the mean is over the rows, whatever the weights."""
-    if target.dtype != log_probs.dtype:
-        raise RuntimeError(f"expected probabilities of the input's dtype {log_probs.dtype}, but got {target.dtype}")
     if ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
     class_dim = class_axis(log_probs)

@@ -112,9 +112,9 @@ class MaxPool2d(Function):
         ctx: Context, x: Array, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil: Pair
     ) -> Array:
         # x (N, C, H, W) -> y (N, C, H', W'); ceil: rows and columns added at the end for windows that reach beyond it
-        whole = np.pad(
-            x, ((0, 0), (0, 0), *((padding[i], padding[i] + ceil[i]) for i in (0, 1))), constant_values=-np.inf
-        )
+        least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        border = ((0, 0), (0, 0), *((padding[i], padding[i] + ceil[i]) for i in (0, 1)))
+        whole = np.pad(x, border, constant_values=least)
         seen = windows(whole, size, stride, dilation)
         flat = seen.reshape(*seen.shape[:4], -1)
         largest = flat.argmax(axis=-1)  # a nan counts as the largest, as in torch

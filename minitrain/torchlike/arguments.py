@@ -163,6 +163,8 @@ def _as_int(dim: Any) -> int:
 
 def as_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """The axes to reduce: all of them for None, () and []."""
+    if getattr(dim, "ndim", 0) == 1:
+        dim = list(dim)  # type: ignore[arg-type]  # a Tensor of axes
     if dim is None or (isinstance(dim, Sequence) and not dim):
         return tuple(range(ndim))
     axes = [as_axis(d, ndim) for d in (dim if isinstance(dim, Sequence) else [dim])]

@@ -174,9 +174,9 @@ class ArrangementMethods(ShapeMethods):
         whole = apart.expand([n for time, size in zip(times, sizes, strict=True) for n in (time, size)])
         return whole.clone(order="C").reshape([time * size for time, size in zip(times, sizes, strict=True)])
 
-    def tile(self, *dims: Any) -> Tensor:
+    def tile(self, *repeats: Any, dims: Sequence[int] | None = None) -> Tensor:
         """repeat, with 1 for axes in front that dims leaves out."""
-        times = as_shape(dims)
+        times = as_shape(repeats if dims is None else (dims,))
         return self.repeat((1,) * (self.array.ndim - len(times)) + times)
 
     @numpy_names
@@ -199,11 +199,11 @@ class ArrangementMethods(ShapeMethods):
 
     # Turns.
 
-    def flip(self, *dims: Any) -> Tensor:
-        """In the opposite order along dims."""
-        if not dims:
+    def flip(self, *axes: Any, dims: Sequence[int] | None = None) -> Tensor:
+        """In the opposite order along dims: flip(0, 1), flip((0, 1)) or flip(dims=(0, 1))."""
+        if not axes and dims is None:
             raise TypeError('flip() missing 1 required positional arguments: "dims"')
-        given = as_shape(dims)
+        given = as_shape(axes if dims is None else (dims,))
         return self._apply(ops.Flip, self, dims=as_axes(given, self.array.ndim) if given else ())
 
     def fliplr(self) -> Tensor:
@@ -291,6 +291,6 @@ class ArrangementMethods(ShapeMethods):
         """All axes made one."""
         return self.reshape(-1)
 
-    def broadcast_to(self, size: Sequence[int]) -> Tensor:
+    def broadcast_to(self, *sizes: Any, size: Sequence[int] | None = None) -> Tensor:
         """expand."""
-        return self.expand(size)
+        return self.expand(*sizes, size=size)

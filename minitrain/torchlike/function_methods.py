@@ -73,8 +73,11 @@ class FunctionMethods(ElementwiseMethods):
 
     def logit(self, eps: float | None = None) -> Tensor:
         """ln(x / (1 - x)), the inverse of sigmoid; eps: x is first clamped to eps and 1 - eps."""
-        x = self._self() if eps is None else self._self().clamp(eps, 1 - eps)
-        return (x / (1 - x)).log()
+        x = self._self() if self.is_floating_point() else self.float()
+        if eps is not None:
+            x = x.clamp(eps, 1 - eps)
+        y: Tensor = x.log() - (-x).log1p()
+        return y * self._where((x >= 0) & (x <= 1), 1.0, math.nan)  # outside the gradient is nan, too, as torch's
 
     def sinc(self) -> Tensor:
         """sin(πx) / πx, and 1 at 0."""
