@@ -46,6 +46,14 @@ class Problem:
         """For each array, its position in inputs."""
         return [*range(len(self.arrays))]
 
+    def saved(self) -> dict[str, Array]:
+        """The arrays that forward left for backward, by name."""
+        return {}
+
+    def returned(self) -> list[str]:
+        """For each array, the dtype of the gradient that backward returned last, if it was not a float."""
+        return [""] * len(self.arrays)
+
     def walks(self, grads: list[Array]) -> list[dict[str, Array]]:
         """For each array, the gradients that right and wrong walks over the tape give, see WALKS."""
         return [{} for _ in self.arrays]
@@ -63,6 +71,7 @@ class _Pair(Problem):
         self.names = [f"input {i}" for i in self._checked]
         self.arrays = [self.inputs[i] for i in self._checked]
         self._context: Any = None
+        self._returned = [""] * len(self._checked)
 
     def _forward(self, context: Context) -> Array:
         y = self._pair.forward(context, *self.inputs, **self.options)
@@ -92,10 +101,20 @@ class _Pair(Problem):
             if gradient is not None and gradient.dtype.kind not in "biuf":
                 kind = type(gradients[i]).__name__
                 raise GradcheckError(f"{self.operation}.backward returned {kind} for input {i}; expected an array.")
-        return arrays
+        whole = [array is not None and array.dtype.kind in "biu" for array in arrays]
+        self._returned = [str(array.dtype) if w else "" for array, w in zip(arrays, whole, strict=True)]
+        return [array.astype(np.float64) if w else array for array, w in zip(arrays, whole, strict=True)]
 
     def places(self) -> list[int]:
         return self._checked
+
+    def returned(self) -> list[str]:
+        return self._returned
+
+    def saved(self) -> dict[str, Array]:
+        named = {f"saved array {i}": z for i, z in enumerate(getattr(self._context, "saved_arrays", ()))}
+        named |= {f"ctx.{name}": z for name, z in vars(self._context).items() if not name.startswith("_")}
+        return {name: z for name, z in named.items() if isinstance(z, np.ndarray)}
 
 
 class _OfTensors(Problem):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy import autopsy
+from minitrain.diagnosis.autopsy import autopsy, fact, together
 from minitrain.diagnosis.checked_function import Problem, as_problem
 from minitrain.diagnosis.directional import check_directions
 from minitrain.diagnosis.entrywise import check_entries, check_sums, or_zeros, random_numbers
@@ -21,6 +21,9 @@ from minitrain.diagnosis.finite_differences import _Measured, restoring
 from minitrain.diagnosis.gradcheck_report import GradcheckError, InputCheck, Report
 from minitrain.ops import Array
 from minitrain.torchlike.grad_mode import no_grad
+
+TWICE = "backward returned two different gradients for one dL/dy"
+LINEAR = "it must be linear in grad_output"
 
 
 def check_gradients(
@@ -129,9 +132,9 @@ def _check_backward(problem: Problem, report: Report, weights: list[Array], nond
             found.problem = f"its gradient has shape {list(gradient.shape)}, but expected {list(array.shape)}"
         elif gradient is not None and second is not None:
             if (np.abs(gradient - second) > nondet_tol).any():
-                found.problem = "backward returned two different gradients for one dL/dy; does it change saved arrays?"
+                found.problem = f"{TWICE}; does it change saved arrays?"
             elif negative is not None and not np.allclose(-negative, gradient, rtol=1e-6, equal_nan=True):
-                found.problem = "backward does not return the negative for -dL/dy; it must be linear in grad_output"
+                found.problem = f"backward does not return the negative for -dL/dy; {LINEAR}"
     return gradients
 
 
@@ -147,6 +150,11 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
     jacobians = [measured.jacobian(array) for array in problem.arrays]
     numerics = [(j @ row).reshape(array.shape) for j, array in zip(jacobians, problem.arrays, strict=True)]
     walks, places = problem.walks(weights), problem.places()
+    saved, returned = problem.saved(), problem.returned()
+    without_grad: list[Array] = []
+    if any(LINEAR in found.problem for found in report.inputs):
+        nothing = problem.backward([np.zeros_like(w) for w in weights])
+        without_grad = [or_zeros(z, a).copy() for z, a in zip(nothing, problem.arrays, strict=True)]
     others: list[Array | None] = [None] * len(problem.inputs)
     for place, right in zip(places, numerics, strict=True):
         others[place] = right
@@ -157,6 +165,12 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
         if len(results) == 1:
             known = {"y": results[0], "grad_output": weights[0], "jacobian": jacobians[i]}
             known["derivative_at"] = _derivative_at(measured, problem.arrays[i], row)
+            known["derivative_with"] = _derivative_with(measured, problem.arrays[i], row)
+            known["local_at"] = _local_at(measured, problem.arrays[i])
+        if LINEAR in found.problem:
+            known["without_grad"] = without_grad[i]
+        elif TWICE in found.problem:
+            continue  # what differs from call to call is no wrong formula
         found.mistakes = autopsy(
             analytics[i],
             numerics[i],
@@ -169,8 +183,15 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
             options=problem.options,
             sizes=problem.sizes,
             at_kink=np.zeros(numerics[i].shape, bool),
+            noise=_noise(measured, problem.arrays[i], results, row),
+            saved=saved,
+            returned=returned[i],
             **known,
         )
+        if not found.mistakes and not found.problem:
+            found.fact = fact(found.analytic, found.numeric)
+    for found, mistakes in zip(report.inputs, together([found.mistakes for found in report.inputs]), strict=True):
+        found.mistakes = mistakes
 
 
 def _derivative_at(measured: _Measured, array: Array, row: Array) -> Callable[[Array], Array]:
@@ -182,6 +203,39 @@ def _derivative_at(measured: _Measured, array: Array, row: Array) -> Callable[[A
             return measured.slopes(array, row, range(array.size)).reshape(array.shape)
 
     return at
+
+
+def _derivative_with(measured: _Measured, array: Array, row: Array) -> Callable[[int, Array], Array | None]:
+    """A function that measures the gradient of row · y with other values of another input; None if they do not fit."""
+
+    def at(which: int, values: Array) -> Array | None:
+        other = measured.problem.inputs[which]
+        if other is array or not other.flags.writeable or other.shape != values.shape:
+            return None
+        with restoring([other]):
+            other[...] = values
+            return measured.slopes(array, row, range(array.size)).reshape(array.shape)
+
+    return at
+
+
+def _local_at(measured: _Measured, array: Array) -> Callable[[Array], Array]:
+    """A function that measures dy/dx of an operation on single numbers at another x, all entries at once."""
+
+    def at(point: Array) -> Array:
+        with restoring([array]):
+            array[...] = point
+            up, down, distance = measured.around(array.flat, slice(None), measured.step(0.0))
+            return np.asarray((up - down) / distance).reshape(array.shape)
+
+    return at
+
+
+def _noise(measured: _Measured, array: Array, results: list[Array], row: Array) -> Array:
+    """The rounding error of a measured gradient: results err by a few of their last digits, divided by the distance."""
+    digits = np.concatenate([8 * np.spacing(np.abs(y)).reshape(-1).astype(np.float64) for y in results])
+    steps = np.array([measured.step(float(x)) for x in array.flat]).reshape(array.shape)
+    return np.asarray(digits @ np.abs(row) / (2 * steps))
 
 
 def gradcheck(

@@ -38,7 +38,7 @@ class InputCheck:
     analytic, numeric: the gradients of Σ grad_output · y, in the input's shape; in fast_mode, of sampled entries only.
     at_kink: which entries are at a kink. excused: which entries disagreed at first, but are not wrong.
     problem: what is wrong apart from the numbers, such as a shape.
-    mistakes: the likely mistakes, the likeliest first.
+    mistakes: the likely mistakes, the likeliest first. fact: what the numbers show, if no known mistake explains them.
     """
 
     name: str
@@ -56,6 +56,7 @@ class InputCheck:
     excused: Array | None = None
     problem: str = ""
     mistakes: list[Mistake] = dataclasses.field(default_factory=list)
+    fact: str = ""
 
     @property
     def counted(self) -> int:
@@ -95,6 +96,8 @@ class Report:
                 lines.append(_worst_line(found.worst, self.atol, self.rtol))
             if not found.ok:
                 lines += _mistake_lines(found.mistakes)
+                if not found.mistakes and found.fact:
+                    lines.append(textwrap.fill(found.fact, 116, initial_indent="  ", subsequent_indent="    "))
         if self.directional:
             lines.append(DIRECTIONAL)
         return "\n".join(lines)

@@ -16,19 +16,30 @@ from minitrain.diagnosis.autopsy import (
     nothing_wrong,
     wrong_derivative,
     wrong_factor,
+    wrong_linearity,
+    wrong_local,
     wrong_mask,
+    wrong_part,
     wrong_path,
     wrong_place,
+    wrong_product,
+    wrong_rest,
     wrong_shape,
+    wrong_steps,
     wrong_sum,
+    wrong_term,
 )
 from minitrain.diagnosis.autopsy.case import Case, Mistake, agree
+from minitrain.diagnosis.autopsy.facts import fact
+from minitrain.diagnosis.autopsy.wrong_steps import together
+from minitrain.diagnosis.autopsy.wrong_twice import behind_a_constant
 from minitrain.ops import Array
 
-__all__ = ["Case", "Mistake", "agree", "autopsy"]
+__all__ = ["Case", "Mistake", "agree", "autopsy", "fact", "together"]
 
 # In the order in which they are tried: the specific ones first.
 HYPOTHESES = (
+    wrong_linearity.not_floats,
     wrong_path.not_finite,
     wrong_path.detached,
     wrong_path.inputs_swapped,
@@ -43,6 +54,7 @@ HYPOTHESES = (
     wrong_sum.wrong_axis,
     wrong_derivative.softmax_at_other_end,
     wrong_sum.overwritten,
+    wrong_steps.one_step,
     wrong_mask.mask_inverted,
     wrong_mask.mask_missing,
     wrong_mask.mask_wrong_side,
@@ -51,16 +63,48 @@ HYPOTHESES = (
     wrong_derivative.other_end,
     wrong_derivative.at_output,
     wrong_derivative.off_diagonal,
+    wrong_term.terms,
+    wrong_part.one_of_each_row,
     wrong_derivative.one_hot,
     wrong_sum.averaged,
     wrong_factor.operand,
+    wrong_local.product_rule,
     wrong_derivative.input_for_result,
     wrong_place.wrong_place,
+    wrong_product.spread_wrongly,
+    wrong_product.inner_transpose,
+    wrong_product.other_input_changed,
     wrong_factor.eps,
     wrong_factor.clipped,
+    wrong_part.one_side,
+    wrong_local.formula,
+    wrong_local.other_point,
     wrong_factor.shifted,
+    wrong_part.row_factors,
+    wrong_rest.multiple,
+    wrong_rest.along_an_axis,
+    wrong_rest.unbalanced,
     nothing_wrong.kinks,
     nothing_wrong.rounding,
+)
+
+# Those that are also tried behind a constant: a sign, a 2, a mean's 1/N.
+BEHIND_A_CONSTANT = (
+    wrong_place.transposed,
+    wrong_place.product_transposed,
+    wrong_sum.one_term,
+    wrong_sum.wrong_axis,
+    wrong_mask.mask_inverted,
+    wrong_mask.mask_missing,
+    wrong_derivative.at_output,
+    wrong_derivative.derivative_missing,
+    wrong_derivative.other_end,
+    wrong_derivative.off_diagonal,
+    wrong_local.product_rule,
+    wrong_term.terms,
+    wrong_product.spread_wrongly,
+    wrong_product.inner_transpose,
+    wrong_place.wrong_place,
 )
 
 
@@ -73,6 +117,9 @@ def autopsy(analytic: Array, numeric: Array, **known: Any) -> list[Mistake]:
     case = Case(np.asarray(analytic), np.asarray(numeric), **known)
     if case.analytic.shape != case.numeric.shape:
         return [found for test in wrong_shape.MISSHAPEN if (found := test(case)) is not None]
+    if case.without_grad is not None:  # what is no multiple of dL/dy has no other reading
+        found = wrong_linearity.not_floats(case) or wrong_linearity.term_without_grad(case)
+        return [found] if found else []
     if not case.numeric.size or not np.isfinite(case.numeric).all() or agree(case.analytic, case.numeric):
         return []
     mistakes: dict[str, Mistake] = {}
@@ -81,4 +128,6 @@ def autopsy(analytic: Array, numeric: Array, **known: Any) -> list[Mistake]:
             mistake = test(case)
             if mistake is not None:
                 mistakes.setdefault(mistake.name, mistake)
+        for mistake in behind_a_constant(case, BEHIND_A_CONSTANT) if not mistakes else ():
+            mistakes.setdefault(mistake.name, mistake)
     return [*mistakes.values()]

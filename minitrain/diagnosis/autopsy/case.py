@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ class Mistake:
         return f"{self.name}: {self.says} Evidence: {self.evidence}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Case:
     """A wrong gradient, and what is known about the operation. Only the two gradients are required.
 
@@ -45,6 +47,12 @@ class Case:
     options: the operation's options, such as dim.
     sizes: other numbers that a mean may divide by, with a description of each.
     at_kink: in numeric's shape, True where the function has a kink.
+    noise: in numeric's shape, the largest error that the measurement of numeric itself can have.
+    saved: the arrays that forward left for backward, by name.
+    local_at: of an operation on single numbers, measures dy/dx at another x, all entries at once.
+    derivative_with: measures dL/dx with another array in place of input i.
+    returned: the dtype that backward returned, if it was not a float.
+    without_grad: what backward returns for dL/dy = 0; given only if backward is not linear in dL/dy.
     """
 
     analytic: Array
@@ -62,6 +70,12 @@ class Case:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sizes: Mapping[int, str] = dataclasses.field(default_factory=dict)
     at_kink: Array | None = None
+    noise: Array | None = None
+    saved: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    local_at: Callable[[Array], Array] | None = None
+    derivative_with: Callable[[int, Array], Array | None] | None = None
+    returned: str = ""
+    without_grad: Array | None = None
 
     @property
     def known(self) -> dict[str, Array]:
@@ -69,6 +83,26 @@ class Case:
         others = {f"input {i}": x for i, x in enumerate(self.inputs) if i != self.which}
         named = {"x": self.x, "y": self.y, **others}
         return {name: z for name, z in named.items() if isinstance(z, np.ndarray) and z.dtype.kind == "f" and z.size}
+
+    @functools.cached_property
+    def at_hand(self) -> dict[str, Array]:
+        """The known arrays and those that forward saved, each once."""
+        named = dict(self.known)
+        for name, z in self.saved.items():
+            if z.dtype.kind == "f" and z.size and not any(z.shape == k.shape and agree(z, k) for k in named.values()):
+                named[name] = z
+        return named
+
+    @functools.cached_property
+    def local(self) -> tuple[Array, Array] | None:
+        """dy/dx as analytic and numeric have it, if each element of y depends only on its own entry of x; else None."""
+        g, jacobian, shape = self.grad_output, self.jacobian, self.numeric.shape
+        if g is None or jacobian is None or g.shape != shape or jacobian.shape != (g.size, g.size) or not g.all():
+            return None
+        beside = np.abs(jacobian - np.diag(np.diag(jacobian))).max(initial=0)
+        if beside > 1e-6 * np.abs(jacobian).max(initial=0):
+            return None
+        return self.analytic / g, self.numeric / g
 
     @property
     def spread(self) -> Array | None:
@@ -138,3 +172,32 @@ def slices(part: Array, of: Array) -> tuple[int, list[int]] | None:
         if some.any() and whole[some].all() and (there.any(axis=1) & ~some).any():
             return axis, [int(i) for i in np.flatnonzero(some)]
     return None
+
+
+def fitted(target: Array, terms: Sequence[Array]) -> Array | None:
+    """The numbers c for which Σ c · term is the target, if there are such numbers, and only one choice of them."""
+    columns = np.stack([np.broadcast_to(term, target.shape).reshape(-1) for term in terms], axis=1)
+    if not np.isfinite(columns).all() or target.size <= len(terms):
+        return None
+    scales = np.linalg.norm(columns, axis=0)
+    if not scales.all():
+        return None
+    found, _, rank, _ = np.linalg.lstsq(columns / scales, target.reshape(-1), rcond=1e-6)
+    if rank < len(terms) or not agree((columns / scales @ found).reshape(target.shape), target):
+        return None
+    return np.asarray(found / scales)
+
+
+def some_axes(ndim: int) -> Iterator[tuple[int, ...]]:
+    """Every choice of one or more axes, the small ones first."""
+    return itertools.chain.from_iterable(itertools.combinations(range(ndim), k) for k in range(1, ndim + 1))
+
+
+def naming(axes: tuple[int, ...]) -> str:
+    """The axes in words."""
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+
+
+def listing(numbers: Sequence[Any], most: int = 4) -> str:
+    """The first few numbers, separated by commas."""
+    return ", ".join(f"{n:.4g}" for n in numbers[:most]) + (", ..." if len(numbers) > most else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, is_zero, number, slices
+from minitrain.ops import Array
 
 
 def kinks(case: Case) -> Mistake | None:
@@ -27,19 +28,34 @@ def kinks(case: Case) -> Mistake | None:
 
 def rounding(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
-    apart, scale = a - n, np.abs(n).max()
-    # Rounding errors are small, have both signs, and do not depend on the size of their entry.
-    sizes = np.abs(apart)
-    small = apart.size >= 8 and sizes.max() <= min(20 * np.median(sizes), 0.5 * scale)
-    if not small or not 0.15 <= np.mean(apart > 0) <= 0.85:
+    apart, scale = np.abs(a - n), float(np.abs(n).max())
+    noise = _step_of_numbers(n) if case.noise is None else case.noise
+    if noise is None or not np.all(apart <= noise):  # a noise of nan explains nothing
         return None
-    if abs(np.corrcoef(apart.reshape(-1), n.reshape(-1))[0, 1]) > 0.6:
+    if case.noise is None and (apart.max() > 0.5 * scale or not 0.1 <= np.mean(a > n) <= 0.9):
         return None
-    size = number(np.median(sizes) / scale)
     says = (
         "Only rounding: the two gradients agree within the precision of the measurement. Check in float64 (.double()) "
         "with eps about 1e-6. A smaller eps makes rounding errors larger."
     )
+    allowed = number(float(np.max(noise)))
     return Mistake(
-        "rounding", says, f"the differences have both signs, and their median is {size} of the largest entry."
+        "rounding", says, f"the largest difference is {number(float(apart.max()))}, the measurement's noise {allowed}."
     )
+
+
+def _step_of_numbers(n: Array) -> Array | None:
+    """The noise of a difference quotient, from its values alone: they are whole multiples of one step, if it is large.
+
+    The two results differ by a few of their last digits, and a quotient is that number of digits divided by 2 eps.
+    """
+    values = np.sort(np.abs(n[np.isfinite(n)]).astype(np.float64))
+    step, most = 0.0, float(values.max(initial=0.0))
+    for value in values:
+        larger, smaller = max(value, step), min(value, step)
+        while smaller > 1e-9 * most:  # Euclid
+            larger, smaller = smaller, larger % smaller
+        step = larger
+    if not values.size or not 1e-5 * most < step < 0.25 * most or len({round(v / step) for v in values}) < 3:
+        return None
+    return np.full(n.shape, 8 * step)

@@ -16,6 +16,8 @@ def derivative_missing(case: Case) -> Mistake | None:
     if spread is None or not agree(spread, case.analytic):
         return None
     says = "dL/dy is passed on unchanged: the operation's own derivative is missing. Multiply by it."
+    if at_output(case) is not None:
+        says += " Or it is taken at the result y, where it happens to be 1, instead of the input x."
     return Mistake("derivative-missing", says, "analytic = dL/dy everywhere.")
 
 

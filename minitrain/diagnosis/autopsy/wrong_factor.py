@@ -22,7 +22,7 @@ def grad_output_missing(case: Case) -> Mistake | None:
     return Mistake("grad-output-missing", says, "it equals the gradient for dL/dy = 1, whatever dL/dy is.")
 
 
-def _sizes(case: Case) -> dict[int, str]:
+def sizes_of(case: Case) -> dict[int, str]:
     """The numbers that a mean may divide by, with a description of each."""
     counted = dict(case.sizes)
     arrays = {"the input": case.numeric, "the result": case.y, "dL/dy": case.grad_output}
@@ -42,9 +42,9 @@ def _sizes(case: Case) -> dict[int, str]:
 
 def mean(case: Case) -> Mistake | None:
     ratio = ratio_of(case)
-    if ratio is None or ratio < 0:
-        return None
-    for size, what in _sizes(case).items():
+    if ratio is None or ratio < 0 or (case.local is not None and case.numeric.size > 1):
+        return None  # an operation on single numbers takes no mean: that a size has the ratio's value is chance
+    for size, what in sizes_of(case).items():
         if size == 2:
             continue  # a factor of 2 more often comes from a square
         if abs(ratio - size) <= CLOSE * size:
@@ -75,17 +75,56 @@ def factor(case: Case) -> Mistake | None:
         -2.0: "and the sign is wrong, too",
         -0.5: "and the sign is wrong, too",
     }
-    hint = next((f": {text}" for value, text in hints.items() if abs(ratio - value) < 1e-3), "")
+    hint = next((f": {text}" for value, text in hints.items() if abs(ratio - value) < 1e-3), "") or _counted(
+        case, ratio
+    )
     says = f"A constant factor is wrong: the gradient is {number(ratio)} times what it should be{hint}."
     return Mistake("factor", says, f"analytic / numeric is {number(ratio)} everywhere.")
+
+
+def _counted(case: Case, ratio: float) -> str:
+    """What a ratio may mean that is a fraction of small numbers."""
+    n = case.numeric
+    sizes = sizes_of(case)
+    for axis in range(n.ndim):
+        others = tuple(i for i in range(n.ndim) if i != axis)
+        kept, count = int((~is_zero(n, n)).any(axis=others).sum()), n.shape[axis]
+        for value, how in ((kept / count, "too small"), (count / kept if kept else 0.0, "too large")):
+            if 0 < kept < count and abs(ratio - value) <= CLOSE * value:
+                return (
+                    f". It is {how} by {kept}/{count}, and only {kept} of {count} indices along axis {axis} have a "
+                    "gradient: a mean over the rows that count divides by their number, without the ignored ones"
+                )
+    for size, what in sizes.items():
+        for value, how in (
+            ((size - 1) / size, "backward divides by N and forward"),
+            (size / (size - 1), "forward divides by N and backward"),
+        ):
+            if case.local is None and size > 2 and abs(ratio - value) <= CLOSE * value:
+                return f". It is {number(value)} = {'(N - 1)/N' if value < 1 else 'N/(N - 1)'} for N = {size}, {what}: {how} by N - 1 (ddof=1, the unbiased variance)"
+    whole = round(ratio)
+    if case.y is not None and case.y.size == 1 and whole > 2 and abs(ratio - whole) <= CLOSE * ratio:
+        for size, what in sizes.items():
+            if size % whole == 0 and size > whole:
+                return (
+                    f". {what[0].upper()}{what[1:]} have {whole} equal parts: are the gradients of {whole} parts, each "
+                    f"with its own mean, added and not averaged (accumulation)? Divide by {whole}"
+                )
+    for q in range(3, 13):
+        if case.local is not None and abs(ratio - (q + 1) / q) <= CLOSE:
+            return (
+                f". It is {q + 1}/{q}, as if one of {q} equal terms is counted more than once: is a value that is used "
+                "twice sent on before all of its uses sent theirs, and then again"
+            )
+    return ""
 
 
 def clipped(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
     low, high = float(a.min()), float(a.max())
     for least, most in ((-high, high), (low, -low), (-math.inf, high), (low, math.inf)):
-        if least >= most or not agree(np.clip(n, least, most), a):
-            continue
+        if least >= most or 0 in (least, most) or not agree(np.clip(n, least, most), a):
+            continue  # a bound of 0 is a mask
         cut = (n < least) | (n > most)
         if cut.sum() >= 2 or (cut.any() and 3 <= n.size <= 4):
             bound = number(most if math.isfinite(most) else least)

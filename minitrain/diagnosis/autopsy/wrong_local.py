@@ -1,0 +1,147 @@
+"""Mistakes in the derivative of an operation on single numbers: another function, another point, one of two terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, fits, number
+from minitrain.ops import Array
+
+# The derivatives that occur, as functions of the input, the result, or what forward saved.
+FORMULAS: dict[str, Callable[[Array], Array]] = {
+    "{}": lambda t: t,
+    "{}²": lambda t: t**2,
+    "{}³": lambda t: t**3,
+    "1 - {}": lambda t: 1 - t,
+    "1 - {}²": lambda t: 1 - t**2,
+    "1 + {}": lambda t: 1 + t,
+    "1 + {}²": lambda t: 1 + t**2,
+    "{} · (1 - {})": lambda t: t * (1 - t),
+    "{} · (1 + {})": lambda t: t * (1 + t),
+    "1 / {}": lambda t: 1 / t,
+    "1 / {}²": lambda t: 1 / t**2,
+    "1 / (1 + {})": lambda t: 1 / (1 + t),
+    "1 / (1 + {})²": lambda t: 1 / (1 + t) ** 2,
+    "1 / (1 + {}²)": lambda t: 1 / (1 + t**2),
+    "1 / (1 + |{}|)": lambda t: 1 / (1 + np.abs(t)),
+    "1 / (1 + |{}|)²": lambda t: 1 / (1 + np.abs(t)) ** 2,
+    "1 / √{}": lambda t: t**-0.5,
+    "1 / √(1 - {}²)": lambda t: (1 - t**2) ** -0.5,
+    "1 / √(1 + {}²)": lambda t: (1 + t**2) ** -0.5,
+    "√{}": np.sqrt,
+    "exp {}": np.exp,
+    "exp -{}": lambda t: np.exp(-t),
+    "exp -{}²": lambda t: np.exp(-(t**2)),
+    "exp -{}²/2": lambda t: np.exp(-(t**2) / 2),
+    "ln {}": np.log,
+    "sin {}": np.sin,
+    "cos {}": np.cos,
+    "1 / cos² {}": lambda t: np.cos(t) ** -2.0,
+    "sigmoid({})": lambda t: 1 / (1 + np.exp(-t)),
+    "sigmoid({}) · (1 - sigmoid({}))": lambda t: np.exp(-t) / (1 + np.exp(-t)) ** 2,
+    "tanh {}": np.tanh,
+    "1 - tanh² {}": lambda t: 1 - np.tanh(t) ** 2,
+    "1 - tanh {}": lambda t: 1 - np.tanh(t),
+    "sign {}": np.sign,
+    "|{}|": np.abs,
+    "({} > 0)": lambda t: (t > 0).astype(float),
+}
+FRONT = {1.0: "", 2.0: "2 · ", 3.0: "3 · ", 0.5: "½ · "}  # a constant that belongs to a formula
+
+
+def formula(case: Case) -> Mistake | None:
+    """The derivative is another function of the input or the result."""
+    if case.local is None or case.numeric.size < 3:
+        return None
+    taken, due = (next(_readings(case, d), "") for d in case.local)
+    if not taken or case.analytic.size < 3 or np.ptp(case.local[0]) == 0:
+        return None
+    needed = f"here {due} belongs" if due else "that is not this operation's derivative"
+    ratio, beside = case.local[0] / case.local[1], ""
+    for name, z in case.known.items():
+        if fits(z, ratio.shape):
+            for sign, turned in ((1, ""), (-1, ", and the sign is wrong")):
+                t = sign * np.broadcast_to(z, ratio.shape)
+                if agree(1 / t, ratio):
+                    beside = f" The factor {name} is missing{turned}."
+                elif agree(t, ratio):
+                    beside = f" The factor {name} is too many{turned}."
+    says = f"The derivative of the operation is wrong: dL/dy is multiplied by {taken}, but {needed}.{beside}"
+    also = f", numeric dL/dy · ({due})" if due else ""
+    return Mistake("wrong-derivative", says, f"analytic is dL/dy · ({taken}) everywhere{also}.")
+
+
+def _readings(case: Case, d: Array) -> Iterator[str]:
+    """The formulas that give these derivatives."""
+    if np.ptp(d) <= 1e-6 * np.abs(d).max():
+        yield number(float(d.flat[0]))
+        return
+    for pattern, of in FORMULAS.items():
+        for name, z in case.at_hand.items():
+            if not fits(z, d.shape):
+                continue
+            with np.errstate(all="ignore"):
+                values = np.asarray(of(np.broadcast_to(z, d.shape)))
+            ratio = float((d * values).sum() / (values * values).sum()) if np.isfinite(values).all() else 0.0
+            front = next((c for c in FRONT if abs(abs(ratio) - c) < 1e-4), None)
+            if front is not None and agree(ratio * values, d):
+                text = pattern.replace("{}", "t") if " " in name else pattern.replace("{}", name)
+                where = f", with t = {name}" if " " in name else ""
+                inner = f"({text})" if ratio < 0 and "{} · " not in pattern and len(pattern) > 3 else text
+                yield f"{'-' if ratio < 0 else ''}{FRONT[front]}{inner}{where}"
+
+
+def other_point(case: Case) -> Mistake | None:
+    """The derivative is right, but taken at a multiple of x or at another array."""
+    x, at = case.x, case.local_at
+    if case.local is None or x is None or at is None or x.size < 3 or not x.any():
+        return None
+    d = case.local[0]
+    if np.ptp(d) <= 1e-6 * np.abs(d).max():
+        return None  # right at many points
+    for name, z in {"-x": -x, "|x|": np.abs(x), "x²": x * x, **case.at_hand}.items():
+        if name not in ("x", "y") and fits(z, x.shape) and agree(at(np.broadcast_to(z, x.shape)), d):
+            says = f"The derivative is taken at another point: at {name} instead of x."
+            return Mistake("wrong-derivative", says, f"dy/dx measured at {name} equals analytic / dL/dy everywhere.")
+
+    def error(log: float) -> float:
+        apart = np.abs(at(x * np.exp(log)) - d)
+        return float(apart.max()) if np.isfinite(apart).all() else np.inf
+
+    grid = np.log(2) * np.linspace(-5, 5, 41)
+    best = int(np.argmin([error(log) for log in grid]))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, 40)]
+    for _ in range(30):  # the golden section
+        third, two = low + 0.382 * (high - low), low + 0.618 * (high - low)
+        low, high = (low, two) if error(third) < error(two) else (third, high)
+    scale = float(np.exp((low + high) / 2))
+    if abs(scale - 1) < 1e-3 or not agree(at(x * scale), d, 3e-4):
+        return None
+    point = f"{number(round(scale, 3))} · x" if scale > 1 else f"x / {number(round(1 / scale, 3))}"
+    says = (
+        f"The derivative is taken at another point: at {point} instead of x. A scale inside the function (f(k · x)) is "
+        "missing in backward, or stands there twice."
+    )
+    return Mistake("wrong-derivative", says, f"dy/dx measured at {point} equals analytic / dL/dy everywhere.")
+
+
+def product_rule(case: Case) -> Mistake | None:
+    """y = x · h(x): the gradient has one of the two terms."""
+    x, y, g = case.x, case.y, case.grad_output
+    if x is None or y is None or g is None or not x.shape == y.shape == g.shape == case.numeric.shape or x.size < 2:
+        return None
+    with np.errstate(all="ignore"):
+        first = g * y / x
+    second = case.numeric - first
+    if not np.isfinite(first).all() or agree(first, case.numeric):
+        return None
+    for term, which in ((first, "second term, x · h'"), (second, "first term, h")):
+        if agree(term, case.analytic):
+            says = (
+                f"One term is missing, by the product rule: y = x · h(x) has the derivative h + x · h', and the "
+                f"{which}, is missing."
+            )
+            return Mistake("term-missing", says, "with h = y / x, the other term alone gives this gradient.")
+    return None

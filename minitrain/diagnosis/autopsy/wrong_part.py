@@ -1,0 +1,125 @@
+"""Mistakes in a part of the gradient: on one side of 0, in some rows, in each row by another factor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, is_zero, listing, number
+from minitrain.ops import Array
+
+
+def differing(case: Case) -> Array:
+    """Where the two gradients differ."""
+    a, n = case.analytic, case.numeric
+    apart = np.abs(a - n) > CLOSE * np.abs(n) + 0.1 * CLOSE * np.abs(n).max(initial=0)
+    return np.asarray(apart)
+
+
+def _sides(case: Case) -> Iterator[tuple[str, Array]]:
+    """The arrays whose sign or size may decide which formula holds."""
+    shape = case.numeric.shape
+    named = {name: z for name, z in case.at_hand.items() if z.shape == shape}
+    if case.x is not None and "x" in named:
+        named |= {f"x - {name}": case.x - z for name, z in named.items() if name.startswith("input")}
+    yield from named.items()
+    yield from ((f"|{name}|", np.abs(z)) for name, z in named.items())
+
+
+def one_side(case: Case) -> Mistake | None:
+    """Right on one side of a point, and wrong on the other."""
+    wrong = differing(case)
+    if wrong.sum() < 2 or (~wrong).sum() < 2 or wrong.size < 5:
+        return None
+    for name, z in _sides(case):
+        for where, above, below in ((">", wrong, ~wrong), ("<", ~wrong, wrong)):
+            low, high = float(z[below].max()), float(z[above].min())
+            if low < high:
+                zero = low <= 0 <= high
+                bound = "0" if zero else f"{number(float(f'{(low + high) / 2:.2g}'))}"
+                return _of_side(case, wrong, f"{name} {where} {bound}", name, zero)
+    return None
+
+
+def _of_side(case: Case, wrong: Array, where: str, name: str, zero: bool) -> Mistake:
+    a, n = case.analytic[wrong], case.numeric[wrong]
+    opposite = where.replace(">", "≤") if ">" in where else where.replace("<", "≥")
+    due = "the function has another formula there, which backward must have, too"
+    ratio = float((a * n).sum() / (n * n).sum()) if n.any() else 0.0
+    if not a.any():
+        what = "there it is 0, but the function is not flat there"
+    elif is_zero(n, case.numeric).all():
+        what = "there it should be 0: the function is flat there"
+    elif agree(ratio * n, a):
+        what = f"there it is {number(ratio)} times what it should be: another slope"
+    elif case.local is not None and np.ptp((d := case.local[0] - case.local[1])[wrong]) <= CLOSE * np.abs(d).max():
+        shift = float(d[wrong][0])
+        what = f"there dy/dx is {number(abs(shift))} too {'large' if shift > 0 else 'small'}: a constant is missing"
+    else:
+        what = "there it is wrong"
+    side = " (the negative side)" if where == "x < 0" else ""
+    says = f"Only one side is wrong: where {where}{side}. It is right where {opposite}; {what}. {due.capitalize()}."
+    exact = "" if zero else ", about"
+    return Mistake("one-side", says, f"{wrong.sum()} of {wrong.size} entries are wrong, all where {where}{exact}.")
+
+
+def one_of_each_row(case: Case) -> Mistake | None:
+    """One entry in each row is right, and all others are 0."""
+    a, n = case.analytic, case.numeric
+    kept = ~is_zero(a, n)
+    if n.ndim < 2 or not (differing(case) == (~kept & ~is_zero(n, n))).all():
+        return None
+    for axis in range(n.ndim):
+        if n.shape[axis] > 2 and (kept.sum(axis=axis) == 1).all() and (~is_zero(n, n)).sum(axis=axis).min() > 1:
+            says = (
+                f"Only one entry in each row (along axis {axis}) gets a gradient, such as the right class; that one is "
+                "right, the others are 0. Through a softmax's sum, each result depends on all inputs of its row: the "
+                "terms off the Jacobian's diagonal, those of the other classes, are missing."
+            )
+            return Mistake("off-diagonal-missing", says, f"{kept.sum()} of {n.size} entries are not 0, and are right.")
+    return None
+
+
+def row_factors(case: Case) -> Mistake | None:
+    """In each row, the gradient is a multiple of the right one; the factors differ."""
+    a, n = case.analytic, case.numeric
+    for axis in range(n.ndim):
+        count = n.shape[axis]
+        ours, right = (np.moveaxis(z, axis, 0).reshape(count, -1) for z in (a, n))
+        if count < 2 or right.shape[1] < 2 or not np.isfinite(ours).all():
+            continue
+        squares = (right * right).sum(axis=1)
+        factors = np.where(squares > 0, (ours * right).sum(axis=1) / np.where(squares > 0, squares, 1), 1.0)
+        constant = factors[:, np.newaxis] * right
+        told = (~is_zero(right, n)).sum(axis=1) >= 2
+        if not agree(constant, ours) or not told.any() or np.ptp(factors[told]) <= CLOSE * np.abs(factors).max():
+            continue
+        off = told & (np.abs(factors - 1) > CLOSE)
+        if off.sum() <= told.sum() / 2:
+            which = [int(i) for i in np.flatnonzero(off)]
+            places = ", ".join(map(str, which[:4])) + (", ..." if len(which) > 4 else "")
+            says = (
+                f"Only index {places} along axis {axis} is wrong: {listing(factors[off])} times what it should be. "
+                "The others are right: is something done twice, or left out, for that index?"
+            )
+            return Mistake("row-factor", says, f"{off.sum()} of {count} indices along axis {axis} are wrong.")
+        named = _weights(case, factors, axis)
+        unit = "row" if axis == 0 else "slice"
+        says = (
+            f"Each {unit} is off by a factor of its own (along axis {axis}): {named or 'a weight for each'} is missing "
+            "or too many, such as the weight of each sample or of its class, or a norm or deviation of that row."
+        )
+        return Mistake("row-factor", says, f"analytic / numeric is {listing(factors)} at index 0, 1, ...")
+    return None
+
+
+def _weights(case: Case, factors: Array, axis: int) -> str:
+    """Which known array has these factors, or is divided by in them."""
+    for name, z in case.at_hand.items():
+        if z.size == len(factors) and z.any():
+            for what, values in ((f"the factor {name}", 1 / z.reshape(-1)), (f"the divisor {name}", z.reshape(-1))):
+                c = float((factors * values).sum() / (values * values).sum())
+                if np.isfinite(c) and agree(c * values, factors):
+                    return what
+    return ""

@@ -1,0 +1,112 @@
+"""Mistakes that only show with the other inputs: spread along another axis, an inner transpose, a turned kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree
+from minitrain.ops import Array
+
+MEASURED = 4096  # the most derivatives to measure again
+
+
+def spread_wrongly(case: Case) -> Mistake | None:
+    """Each entry of x belongs to one element of y, but gets the dL/dy of another one."""
+    g, jacobian, shape = case.grad_output, case.jacobian, case.numeric.shape
+    if g is None or jacobian is None or g.size < 2 or g.ndim >= len(shape) or jacobian.shape[1] != g.size:
+        return None
+    if ((np.abs(jacobian) > 1e-6 * np.abs(jacobian).max()).sum(axis=1) > 1).any():
+        return None
+    local = jacobian.sum(axis=1).reshape(shape)
+    for axis in range(len(shape)):
+        for how, z in (("", g), ("ᵀ", g.T)):
+            try:
+                spread = np.broadcast_to(np.expand_dims(z, axis), shape)
+            except ValueError:
+                continue
+            if agree(local * spread, case.analytic):
+                says = (
+                    f"dL/dy is spread along the wrong axis: as if axis {axis} were the one that was summed. Each entry "
+                    "gets the dL/dy of its own result: give dL/dy the lost axis back at its place (grad_y[:, None])."
+                )
+                where = f"dL/dy{how} repeated along axis {axis}"
+                return Mistake("sum-wrong-axis", says, f"dy/dx times {where} gives this gradient.")
+    return None
+
+
+def inner_transpose(case: Case) -> Mistake | None:
+    """The gradient is Mᵀ Q with another input Q, and M Q belongs there, or the other way round."""
+    a, n = case.analytic, case.numeric
+    if n.ndim != 2:
+        return None
+    for name, q in case.at_hand.items():
+        if q.ndim != 2 or name in ("x", "y") or min(q.shape) < 2:
+            continue
+        # Qᵀ (M Q) is the transpose of Qᵀ (Mᵀ Q), whatever M is.
+        for ours, right, how in ((q.T @ a, q.T @ n, "Mᵀ @ {0}, and M @ {0}"),) if len(q) == len(n) else ():
+            if agree(ours, right.T) and not agree(right, right.T, 1e-2):
+                return _transposed(how.format(name if " " not in name else f"({name})"))
+        if q.shape[1] == n.shape[1] and q.shape[0] != q.shape[1]:
+            continue
+        if q.shape[1] == n.shape[1] and agree(a @ q.T, (n @ q.T).T) and not agree(n @ q.T, (n @ q.T).T, 1e-2):
+            return _transposed(f"({name})ᵀ @ Mᵀ, and ({name})ᵀ @ M")
+    return None
+
+
+def _transposed(how: str) -> Mistake:
+    here, _, due = how.partition(", and ")
+    says = (
+        f"A factor of the product is not transposed as it should be: this gradient is {here}, where {due} belongs, or "
+        "the other way round (M: the gradient of a product in the middle). Equal sizes hide it."
+    )
+    return Mistake("transposed", says, "multiplied by that input's transpose, analytic is the transpose of numeric.")
+
+
+def other_input_changed(case: Case) -> Mistake | None:
+    """The gradient is right for another value of another input."""
+    measure = case.derivative_with
+    if measure is None:
+        return None
+    left = MEASURED // max(case.numeric.size, 1)
+    for i, z in enumerate(case.inputs):
+        if i == case.which or not isinstance(z, np.ndarray) or z.dtype.kind != "f" or z.size < 2:
+            continue
+        for name, what, changed in _changes(z):
+            left -= 1
+            if left < 0:
+                return None
+            if agree(changed, z):
+                continue
+            there = measure(i, changed)
+            if there is not None and agree(there, case.analytic) and not agree(there, case.numeric):
+                says = f"backward uses input {i} {what}, and forward uses it as it is."
+                return Mistake(name, says, f"with input {i} {what}, the measured gradient equals analytic everywhere.")
+    return None
+
+
+def _changes(z: Array) -> Iterator[tuple[str, str, Array]]:
+    """An input as backward may use it wrongly: (mistake, in words, array)."""
+    if z.ndim == 2 and z.shape[0] == z.shape[1]:
+        yield "transposed", "transposed", z.T
+    if z.ndim >= 2:
+        last = z[..., ::-1, ::-1]
+        yield "wrong-place", "reversed along its last two axes (a kernel turned by 180°, flipped)", last
+        if z.ndim >= 4:
+            yield (
+                "transposed",
+                "with its first two axes exchanged",
+                np.swapaxes(z, 0, 1) if z.shape[0] == z.shape[1] else z,
+            )
+            yield (
+                "transposed",
+                "with its last two axes exchanged",
+                np.swapaxes(z, 2, 3) if z.shape[2] == z.shape[3] else z,
+            )
+    for axis in range(z.ndim):
+        yield "wrong-place", f"reversed along axis {axis}", np.flip(z, axis)
+    yield "operand", "without its sign", np.abs(z)
+    yield "operand", "with the opposite sign", -z
+    yield "operand", "squared", z * z
+    yield "operand", "as if it were 1", np.ones_like(z)
