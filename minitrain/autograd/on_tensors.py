@@ -87,7 +87,12 @@ def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tens
         more = made[len(inputs) :]  # torch lets a backward return None for inputs that were not given
         return tuple(made[: len(inputs)] if all(g is None for g in more) else made)
 
-    static = {"forward": staticmethod(forward), "backward": staticmethod(backward), "__doc__": cls.__doc__}
+    static = {
+        "forward": staticmethod(forward),
+        "backward": staticmethod(backward),
+        "__doc__": cls.__doc__,
+        "of_tensors": cls,
+    }
     y = apply(type(cls.__name__, (ops.Function,), static), *inputs, **options)
     return y.detach() if result["constant"] else y
 

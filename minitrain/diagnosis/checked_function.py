@@ -66,15 +66,15 @@ class _Pair(Problem):
         self.operation = getattr(pair, "__name__", type(pair).__name__)
         self.inputs = [np.array(x) if isinstance(x, np.ndarray) else x for x in inputs]
         self.options = options
-        self._pair, self._needs = pair, tuple(needs)
+        self.pair, self._needs = pair, tuple(needs)
         self._checked = [i for i, need in enumerate(needs) if need]
         self.names = [f"input {i}" for i in self._checked]
         self.arrays = [self.inputs[i] for i in self._checked]
-        self._context: Any = None
+        self.context: Any = None
         self._returned = [""] * len(self._checked)
 
     def _forward(self, context: Context) -> Array:
-        y = self._pair.forward(context, *self.inputs, **self.options)
+        y = self.pair.forward(context, *self.inputs, **self.options)
         if isinstance(y, np.ndarray | np.generic | float) and (array := np.asarray(y)).dtype.kind == "f":
             return array
         if isinstance(y, np.ndarray | np.generic | int):
@@ -85,11 +85,11 @@ class _Pair(Problem):
         return [self._forward(Context(self._needs))]
 
     def prepare(self) -> list[Array]:
-        self._context = Context(self._needs)
-        return [self._forward(self._context).copy()]
+        self.context = Context(self._needs)
+        return [self._forward(self.context).copy()]
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
-        gradients = self._pair.backward(self._context, grads[0])
+        gradients = self.pair.backward(self.context, grads[0])
         gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
         if len(gradients) != len(self.inputs):
             raise GradcheckError(
@@ -122,8 +122,8 @@ class _OfTensors(Problem):
 
     def __init__(self, function: Callable[[], Any], operation: str, tensors: Mapping[str, Tensor]) -> None:
         self.operation, self._function = operation, function
-        self.names, self._tensors = list(tensors), list(tensors.values())
-        self.arrays = self.inputs = [tensor.array for tensor in self._tensors]
+        self.names, self.tensors = list(tensors), list(tensors.values())
+        self.arrays = self.inputs = [tensor.array for tensor in self.tensors]
         self.options = {}
         self._outputs: list[Tensor] = []
         self._variables: set[Tensor] = set()
@@ -141,7 +141,7 @@ class _OfTensors(Problem):
     def prepare(self) -> list[Array]:
         with enable_grad():
             self._outputs = self._floating(self._function())
-        self._variables = {*self._tensors, *_leaves([y for y in self._outputs if y.requires_grad])}
+        self._variables = {*self.tensors, *_leaves([y for y in self._outputs if y.requires_grad])}
         return [y.array.copy() for y in self._outputs]
 
     def backward(self, grads: list[Array]) -> list[Array | None]:
@@ -153,7 +153,7 @@ class _OfTensors(Problem):
             for y, grad in zip(self._outputs, grads, strict=True):
                 if y.requires_grad:
                     y.backward(wrap(grad), retain_graph=True)
-            return [None if tensor._grad is None else tensor._grad.array for tensor in self._tensors]
+            return [None if tensor._grad is None else tensor._grad.array for tensor in self.tensors]
         finally:
             for variable, before in kept:
                 variable._grad = before
@@ -166,7 +166,7 @@ class _OfTensors(Problem):
         root = roots[0][0]._edge()
         for what, merge, newest_first in WALKS:
             by_leaf = {leaf.variable: grad for leaf, grad in _walk(root, roots[0][1], merge, newest_first).items()}
-            for tensor, gradients in zip(self._tensors, found, strict=True):
+            for tensor, gradients in zip(self.tensors, found, strict=True):
                 if tensor in by_leaf:
                     gradients[what] = by_leaf[tensor]
         return found

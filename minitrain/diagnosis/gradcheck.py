@@ -19,6 +19,8 @@ from minitrain.diagnosis.directional import check_directions
 from minitrain.diagnosis.entrywise import check_entries, check_sums, or_zeros, random_numbers
 from minitrain.diagnosis.finite_differences import _Measured, restoring
 from minitrain.diagnosis.gradcheck_report import GradcheckError, InputCheck, Report
+from minitrain.diagnosis.network import explain_network
+from minitrain.diagnosis.tape_check import explain_tape
 from minitrain.ops import Array
 from minitrain.torchlike.grad_mode import no_grad
 
@@ -72,11 +74,14 @@ def check_gradients(
         row = np.concatenate([w.reshape(-1) for w in weights])
         if fast_mode:
             check_directions(measured, report, gradients, row, random)
+            explain_tape(problem, report, check_gradients)
             return report
         jacobians = check_entries(measured, report, results, random, independent_rows)
         check_sums(problem, report, row, gradients, jacobians)
         if not report.ok:
             _diagnose(measured, report, weights)
+            explain_network(problem, report, weights)
+            explain_tape(problem, report, check_gradients)
     for found in report.inputs:
         if found.ok and found.entries and not found.counted:
             warnings.warn(

@@ -39,6 +39,7 @@ class InputCheck:
     at_kink: which entries are at a kink. excused: which entries disagreed at first, but are not wrong.
     problem: what is wrong apart from the numbers, such as a shape.
     mistakes: the likely mistakes, the likeliest first. fact: what the numbers show, if no known mistake explains them.
+    explained: a mistake of the whole explains it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class InputCheck:
     problem: str = ""
     mistakes: list[Mistake] = dataclasses.field(default_factory=list)
     fact: str = ""
+    explained: bool = False
 
     @property
     def counted(self) -> int:
@@ -74,6 +76,7 @@ class Report:
     """The result of check_gradients; print() shows it, and ok says whether every gradient is right.
 
     operation: the name of the checked function. directional: whether directions were checked instead of entries.
+    whole: what is wrong in the function as a whole, where it has several steps or layers.
     """
 
     operation: str
@@ -81,6 +84,7 @@ class Report:
     atol: float
     rtol: float
     directional: bool
+    whole: list[Mistake] = dataclasses.field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -89,12 +93,14 @@ class Report:
 
     def __str__(self) -> str:
         lines = []
+        for i, mistake in enumerate(self.whole):
+            lines += _paragraph(mistake, "And" if i else "Likely", "  " if i else "")
         unit = "directions" if self.directional else "entries"
         for found in self.inputs:
             lines.append(f"{self.operation}, {found.name} {list(found.shape)}: {self._verdict(found, unit)}")
             if found.worst is not None:
                 lines.append(_worst_line(found.worst, self.atol, self.rtol))
-            if not found.ok:
+            if not found.ok and not found.explained and (found.mistakes or not self.whole):
                 lines += _mistake_lines(found.mistakes)
                 if not found.mistakes and found.fact:
                     lines.append(textwrap.fill(found.fact, 116, initial_indent="  ", subsequent_indent="    "))
@@ -134,7 +140,11 @@ def _mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:
         return ["  None of the known mistakes explains these numbers."]
     lines = []
     for i, mistake in enumerate(mistakes):
-        head = "Likely" if i == 0 else "Or"
-        text = f"{head}: {mistake.name}. {mistake.says} ({mistake.evidence.rstrip('.')}.)"
-        lines.append(textwrap.fill(text, 116, initial_indent="  ", subsequent_indent="    "))
+        lines += _paragraph(mistake, "Likely" if i == 0 else "Or", "  ")
     return lines
+
+
+def _paragraph(mistake: Mistake, head: str, indent: str) -> list[str]:
+    evidence = f" ({mistake.evidence.rstrip('.')}.)" if mistake.evidence else ""
+    text = f"{head}: {mistake.name}. {mistake.says}{evidence}"
+    return [textwrap.fill(text, 116, initial_indent=indent, subsequent_indent=indent + "  ")]

@@ -1,0 +1,304 @@
+"""Names mistakes in a hand-written backward over several layers, from the gradients of its parameters alone.
+
+The forward is run once more and recorded (traced_array.py), which gives the gradient of every value on the way. Then
+the pattern of right and wrong parameters says where to look: a mistake that spares W3 lies between W3's layer and the
+wrong ones. Each way back that lies there is changed as people change it by mistake, and kept if it gives the wrong
+gradients and leaves the right ones. network_ways.py lists those changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minitrain.diagnosis.autopsy import Mistake, agree
+from minitrain.diagnosis.checked_function import Problem
+from minitrain.diagnosis.gradcheck_report import Report
+from minitrain.diagnosis.network_ways import Back, Change, Net, changes
+from minitrain.diagnosis.traced_array import Graph, trace
+from minitrain.ops import Array, Context
+
+SECONDS = 2.0  # for the search
+
+
+def explain_network(problem: Problem, report: Report, weights: Sequence[Array]) -> None:
+    """Look for mistakes in the whole network of a wrong report, and put them there."""
+    pair = getattr(problem, "pair", None)
+    if pair is None or report.ok:
+        return
+    results = problem.prepare()
+    written = _written(problem, weights)
+    if written:
+        report.whole = [written]
+        for found in report.inputs:
+            if not found.ok:
+                found.problem, found.mistakes = (
+                    "backward writes into what was saved; two different gradients for one dL/dy would follow",
+                    [],
+                )
+                found.worst, found.explained = None, True
+        return
+    given = [None if g is None else np.asarray(g, np.float64) for g in problem.backward([w.copy() for w in weights])]
+    net = None
+    if len(problem.arrays) > 1 and len(results) == 1:
+        net = _net(problem, pair, weights[0])
+    if net is None or len(net.layers) < 2:
+        return
+    wrong = [not found.ok for found in report.inputs]
+    mistakes, explained = _search(net, given, wrong, weights[0])
+    facts = _pattern(net, wrong)
+    if mistakes:
+        first, *others = mistakes
+        mistakes = [dataclasses.replace(first, evidence=f"{facts} {first.evidence}".strip()), *others]
+    elif facts:
+        mistakes = [Mistake("network", facts, "")]
+    report.whole = mistakes
+    for i, found in enumerate(report.inputs):
+        if i in explained:
+            found.explained = True
+
+
+def kept_values(owner: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
+    """Arrays that an object keeps in attributes, dicts, lists and tuples, with the names they have there."""
+    if depth == 0:
+        return
+    parts = owner.items() if isinstance(owner, dict) else vars(owner).items() if hasattr(owner, "__dict__") else ()
+    for name, value in [*parts]:
+        yield from _named(str(name), value, depth)
+
+
+def _named(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, np.ndarray):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            yield from _named(f"{name}[{i}]", part, depth)
+    elif isinstance(value, dict) or (hasattr(value, "__dict__") and not callable(value)):
+        yield from kept_values(value, depth - 1)
+
+
+def _written(problem: Problem, weights: Sequence[Array]) -> Mistake | None:
+    """Whether backward writes into an input, or into an array that forward left for it."""
+    pair, context = problem.pair, problem.context  # type: ignore[attr-defined]
+    arrays = [*zip(parameter_names(pair, problem), problem.arrays, strict=True)]
+    arrays += [*kept_values(context), *kept_values(pair)]
+    before = [(name, array, array.copy()) for name, array in arrays if array.dtype.kind in "biuf"]
+    problem.backward([w.copy() for w in weights])
+    found = [(name, array, old) for name, array, old in before if not np.array_equal(array, old, equal_nan=True)]
+    if not found:
+        return None
+    name, array, old = found[0]
+    apart = np.abs(np.subtract(array, old, dtype=np.float64)).max()
+    for _, changed, was in found:
+        if changed.flags.writeable:
+            changed[...] = was
+    says = f"backward writes into {name} in place, so it changes what was saved by forward. "
+    if any(array is checked for checked in problem.arrays):
+        says += "Update the weights after the whole backward: the way back needs the values that forward used."
+    else:
+        says += (
+            "Work on a copy (x = x + y, not x += y). What is added to in place adds up from call to call: start from "
+            "zeros in each backward."
+        )
+    return Mistake("saved-changed", says, f"after one call of backward, {name} differs by up to {apart:.3g}")
+
+
+def parameter_names(pair: Any, problem: Problem) -> list[str]:
+    """What forward calls the checked inputs; 'input 2' where it takes *inputs."""
+    try:
+        names = [
+            p.name
+            for p in inspect.signature(pair.forward).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ][1:]
+    except (TypeError, ValueError):
+        names = []
+    return [names[i] if i < len(names) else f"input {i}" for i in problem.places()]
+
+
+def _net(problem: Problem, pair: Any, grad: Array) -> Net | None:
+    """The recorded network; None if it cannot be recorded, or if the record gives other gradients than measured."""
+    context = Context((True,) * len(problem.inputs))
+    forward = inspect.unwrap(pair.forward)
+    code = getattr(forward, "__code__", None)
+
+    def kept() -> Iterator[tuple[str, Any]]:
+        yield from kept_values(context)
+        yield from kept_values(pair)
+
+    try:
+        graph = trace(
+            lambda *given: pair.forward(context, *given, **problem.options),
+            code,
+            problem.inputs,
+            problem.places(),
+            kept,
+        )
+        names = parameter_names(pair, problem)
+        for i, name in zip(graph.inputs, names, strict=True):
+            graph.names[i] = name
+        net = Net(graph, names, grad)
+        right = graph.walk(grad, {})
+    except Exception:  # whatever a forward does with an array that it did not expect
+        return None
+    return net if _measures(problem, graph, right, grad) else None
+
+
+def _measures(problem: Problem, graph: Graph, right: Mapping[int, Array], grad: Array) -> bool:
+    """Whether the recorded graph's gradients agree with the function, along a random direction of each input."""
+    random = np.random.RandomState(2)
+    for number, array in zip(graph.inputs, problem.arrays, strict=True):
+        before, direction = array.copy(), random.randn(*array.shape)
+        slopes = []
+        try:
+            for h in (1e-6, -1e-6):
+                array[...] = before + h * direction
+                slopes.append(float((problem.results()[0] * grad).sum()))
+        finally:
+            array[...] = before
+        measured, walked = (slopes[0] - slopes[1]) / 2e-6, float((right.get(number, np.zeros(1)) * direction).sum())
+        if not abs(measured - walked) <= 1e-5 + 1e-3 * abs(measured):
+            return False
+    return True
+
+
+def _search(
+    net: Net, given: Sequence[Array | None], wrong: Sequence[bool], grad: Array
+) -> tuple[list[Mistake], set[int]]:
+    """The changes of the right way back that give these gradients, found one after the other from the loss on.
+
+    Also returns the inputs that they explain.
+    """
+    graph, until = net.graph, time.monotonic() + SECONDS
+    targets = [
+        np.zeros(graph.steps[n].value.shape) if g is None else g for n, g in zip(graph.inputs, given, strict=True)
+    ]
+    changed: dict[int, Back] = {}
+    unmatched = {i for i, is_wrong in enumerate(wrong) if is_wrong}
+    matched = {i for i in range(len(wrong)) if i not in unmatched}
+    found: list[tuple[Change, float, list[int]]] = []
+
+    def fits(grads: Mapping[int, Array], i: int) -> bool:
+        walked = grads.get(graph.inputs[i])
+        return (walked is not None and agree(targets[i], walked)) or (
+            walked is not None and not np.any(targets[i]) and not np.any(walked)
+        )
+
+    while unmatched and len(found) < 8:
+        current = graph.walk(grad, changed)
+        best: tuple[set[int], Change, float, Mapping[int, Back], tuple[int, int, bool]] | None = None
+        for change in changes(net, current, changed, matched, unmatched):
+            if time.monotonic() > until:
+                break
+            touched = change.touched & unmatched
+            if not touched or change.touched & matched or (best and len(touched) < len(best[0])):
+                continue
+            factors = _factors(net, change, changed, current, targets, grad, touched) if change.scaled else [1.0]
+            for k in factors:
+                new = {**changed, **change.changed(k, changed)}
+                try:
+                    grads = graph.walk(grad, new)
+                except ValueError:  # the changed shapes do not fit
+                    continue
+                explains = {i for i in unmatched if fits(grads, i)}
+                telling = not change.scaled or net.telling(k)
+                if not telling and sum(targets[i].size for i in explains) < 4:
+                    continue  # any number fits so few
+                score = len(explains), -len(touched - explains), telling
+                if explains and (best is None or score > best[4]):
+                    best = explains, change, k, new, score
+            if best and best[0] == unmatched and best[4][2]:
+                break
+        if best is None:
+            break
+        explains, change, k, changed = best[0], best[1], best[2], dict(best[3])
+        found.append((change, k, sorted(explains)))
+        unmatched -= explains
+        matched |= explains
+    explained = {i for _, _, those in found for i in those}
+    return _merged(net, found), explained
+
+
+def _merged(net: Net, found: Sequence[tuple[Change, float, list[int]]]) -> list[Mistake]:
+    """The sentences of the changes, one for those of the same kind."""
+    mistakes: dict[str, Mistake] = {}
+    for change, k, those in found:
+        mistake = net.mistake(change, k, those)
+        if mistake.name in mistakes:
+            first = mistakes[mistake.name]
+            head, also, names = first.evidence.rstrip(".").partition(" The same kind of mistake gives ")
+            more = f"{names.rstrip('.')}, " if also else ""
+            named = listing([net.names[i] for i in those])
+            evidence = f"{head}{'' if also else '.'} The same kind of mistake gives {more}{named}."
+            if mistake.says not in first.says and "layer" in mistake.says:
+                first = dataclasses.replace(first, says=f"{first.says} {mistake.says}")
+            mistakes[mistake.name] = dataclasses.replace(first, evidence=evidence)
+        else:
+            mistakes[mistake.name] = mistake
+    return [*mistakes.values()]
+
+
+def _factors(
+    net: Net,
+    change: Change,
+    changed: Mapping[int, Back],
+    current: Mapping[int, Array],
+    targets: Sequence[Array],
+    grad: Array,
+    touched: Iterable[int],
+) -> list[float]:
+    """The factors of a scaled change that one of the inputs wants: the gradient is linear in the factor."""
+    without = net.graph.walk(grad, {**changed, **change.changed(0.0, changed)})
+    found: list[float] = []
+    for i in touched:
+        zeros = np.zeros(targets[i].shape)
+        base = without.get(net.graph.inputs[i], zeros)
+        whole = current.get(net.graph.inputs[i], zeros) - base
+        if targets[i].shape != whole.shape or not whole.any():
+            continue
+        k = float(((targets[i] - base) * whole).sum() / (whole * whole).sum())
+        k = round(k) if abs(k - round(k)) < 1e-5 else k
+        if (k != 1 and agree(base + k * whole, targets[i]) and not any(abs(k - other) < 1e-4 for other in found)) or (
+            k == 0 and not np.any(targets[i]) and not found
+        ):
+            found.append(k)
+    return found
+
+
+def _pattern(net: Net, wrong: Sequence[bool]) -> str:
+    """Which parameters are right and wrong, and where that says to look."""
+    names = net.names
+    rights = [names[i] for i in range(len(wrong)) if not wrong[i]]
+    wrongs = [names[i] for i in range(len(wrong)) if wrong[i]]
+    if not rights:
+        return "Every gradient is wrong: look at the end first, between the loss and the last layer."
+    listed = f"{_are(rights)} right, {_are(wrongs)} wrong."
+    layer = [net.layer_of_input(i) for i in range(len(wrong))]
+    if net.recurrent or not all(layer):
+        return listed
+    last_wrong, first_right = (
+        max(layer[i] for i in range(len(wrong)) if wrong[i]),
+        min((layer[i] for i in range(len(wrong)) if not wrong[i]), default=0),
+    )
+    if first_right > last_wrong:
+        return f"{listed} Look between layer {first_right} and layer {last_wrong}: the gradient is right until there."
+    if len(wrongs) == 1:
+        beside = [names[i] for i in range(len(wrong)) if not wrong[i] and layer[i] == last_wrong]
+        if beside:
+            of_it = f"only {wrongs[0]} is made wrongly of it"
+            return f"{listed} {_are(beside)} right in the same layer, so its delta is: {of_it}."
+    return listed
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{listing(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def listing(names: Sequence[str]) -> str:
+    """'W1, b1 and W2'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
