@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from minitrain.diagnosis.gradcheck_report import GradcheckError
+from minitrain.diagnosis.replay import replay
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
 from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import enable_grad
+
+WORTH_RECORDING = 8  # entries; making and verifying a replay takes as long as moving two or three
 
 
 class Problem:
@@ -33,6 +36,10 @@ class Problem:
     def results(self) -> list[Array]:
         """The results that are floats. The function may reuse their memory."""
         raise NotImplementedError
+
+    def results_after_moving(self, array: Array, step: float) -> Callable[[], list[Array]]:
+        """Like results, but maybe faster: only this array is going to change, by about step."""
+        return self.results
 
     def prepare(self) -> list[Array]:
         """The results again, now recorded for backward."""
@@ -118,6 +125,11 @@ class _OfTensors(Problem):
 
     def results(self) -> list[Array]:
         return [y.array for y in self._floating(self._function())]
+
+    def results_after_moving(self, array: Array, step: float) -> Callable[[], list[Array]]:
+        if array.size < WORTH_RECORDING:
+            return self.results
+        return replay(lambda: self._floating(self._function()), array, step) or self.results
 
     def prepare(self) -> list[Array]:
         with enable_grad():
