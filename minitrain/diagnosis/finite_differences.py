@@ -12,7 +12,7 @@ import numpy as np
 from minitrain.diagnosis.checked_function import Problem
 from minitrain.ops import Array
 
-STEPS = (64.0, 8.0, 1.0, 1 / 8, 1 / 64, 1 / 512)  # multiples of eps, tried if an entry disagrees
+STEPS = tuple(64 / 8**k for k in range(8))  # multiples of eps, tried if an entry disagrees
 
 
 class _Measured:

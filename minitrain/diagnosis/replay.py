@@ -1,7 +1,7 @@
-"""Repeats a function of Tensors as plain calls of its operations' forwards: no Tensors, no tape, only what depends on x.
+"""Repeats a function of Tensors as plain calls of its operations' forwards, without Tensors or a tape.
 
 gradcheck calls the same function thousands of times, and only one number changes. Most of that time is spent outside
-the arithmetic, so the operations are recorded once and repeated on arrays. What a recording cannot see (arithmetic on
+the arithmetic, so the operations are recorded once, and those that depend on the number are repeated on arrays. What a recording cannot see (arithmetic on
 bare arrays, writes in place, a branch on a value) gives other results, so a replay is used only after it gave the
 function's own results, bit for bit, at two other points.
 """
@@ -89,7 +89,7 @@ def _repeated(recording: _Recording, outputs: Sequence[Tensor], array: Array) ->
 
 
 def _same(original: Results, repeated: Results, array: Array, step: float) -> bool:
-    """Whether both give the same bits with every entry moved by about a step, up or down, and with the opposite moves."""
+    """Whether both give the same bits with every entry moved by about a step, and with the opposite moves."""
     before, random = array.copy(), np.random.RandomState(0)
     moves = step * random.uniform(0.5, 1.5, array.shape) * random.choice([-1, 1], array.shape)
     moves *= np.maximum(1, np.abs(before))
