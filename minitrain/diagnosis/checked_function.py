@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from minitrain import ops
 from minitrain.diagnosis.gradcheck_report import GradcheckError
-from minitrain.diagnosis.replay import replay
+from minitrain.diagnosis.replay import inputs_of, replay
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
 from minitrain.tape import AccumulateGrad, Node
@@ -49,6 +50,14 @@ class Problem:
         """The gradient of each array, given the gradients of the results. Can be called repeatedly. May keep grads."""
         raise NotImplementedError
 
+    def with_inputs(self, inputs: Sequence[Any]) -> Problem | None:
+        """The same function of other inputs, if they can be replaced."""
+        return None
+
+    def picked(self) -> list[Array]:
+        """Matrices of which a loss takes minus one number of each row, as NLL does."""
+        return []
+
     def places(self) -> list[int]:
         """For each array, its position in inputs."""
         return [*range(len(self.arrays))]
@@ -70,6 +79,22 @@ class _Pair(Problem):
         self.names = [f"input {i}" for i in self._checked]
         self.arrays = [self.inputs[i] for i in self._checked]
         self._context: Any = None
+
+    def picked(self) -> list[Array]:
+        """A loss that falls with one number of each row, at the same rate everywhere, is minus their sum or mean."""
+        if self.prepare()[0].size != 1 or getattr(self._pair, "__module__", "").startswith("minitrain.ops"):
+            return []
+        gradients = self.backward([np.ones_like(self.prepare()[0])])
+        found = []
+        for array, gradient in zip(self.arrays, gradients, strict=True):
+            if gradient is not None and array.ndim == 2 and array.shape[1] > 1:
+                one_of_each = (np.count_nonzero(gradient, axis=1) == 1).all() and len(array) > 1
+                if one_of_each and np.ptp(gradient.min(axis=1)) < 1e-9 and gradient.min() < 0 == gradient.max():
+                    found.append(array)
+        return found
+
+    def with_inputs(self, inputs: Sequence[Any]) -> Problem:
+        return _Pair(self._pair, inputs, self.options, self._needs)
 
     def _forward(self, context: Context) -> Array:
         y = self._pair.forward(context, *self.inputs, **self.options)
@@ -130,6 +155,10 @@ class _OfTensors(Problem):
         if array.size < WORTH_RECORDING:
             return self.results
         return replay(lambda: self._floating(self._function()), array, step) or self.results
+
+    def picked(self) -> list[Array]:
+        inputs = inputs_of(ops.NLLLoss, self._function)
+        return [scores.array for scores, *_ in inputs if scores.ndim == 2]
 
     def prepare(self) -> list[Array]:
         with enable_grad():

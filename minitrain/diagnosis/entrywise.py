@@ -14,6 +14,8 @@ import numpy as np
 from minitrain.diagnosis.checked_function import Problem
 from minitrain.diagnosis.finite_differences import STEPS, _Measured
 from minitrain.diagnosis.gradcheck_report import InputCheck, Report, Worst
+from minitrain.diagnosis.small_errors import small_errors
+from minitrain.diagnosis.ties import check_ties
 from minitrain.ops import Array
 
 LARGEST = 2**30  # bytes for a Jacobian
@@ -136,7 +138,13 @@ def check_entries(
             jacobian, picks = measured.jacobian(array), [slice(None)] * array.size
         if not found.problem:
             _compare(measured, found, report, expected, jacobian, picks, array, results)
+            if found.ok and not independent_rows:
+                warnings = [*small_errors(measured, report, found, array, expected, jacobian)]
+                found.warned = bool(warnings)
+                report.warnings += warnings
         jacobians.append(jacobian)
+    if not independent_rows:
+        check_ties(measured, report, analytic)
     return jacobians
 
 

@@ -38,6 +38,7 @@ class InputCheck:
     analytic, numeric: the gradients of Σ grad_output · y, in the input's shape; in fast_mode, of sampled entries only.
     at_kink: which entries are at a kink. excused: which entries disagreed at first, but are not wrong.
     problem: what is wrong apart from the numbers, such as a shape.
+    warned: whether errors that pass, because they are within the tolerances, were warned about.
     mistakes: the likely mistakes, the likeliest first.
     """
 
@@ -55,6 +56,7 @@ class InputCheck:
     at_kink: Array | None = None
     excused: Array | None = None
     problem: str = ""
+    warned: bool = False
     mistakes: list[Mistake] = dataclasses.field(default_factory=list)
 
     @property
@@ -73,6 +75,7 @@ class Report:
     """The result of check_gradients; print() shows it, and ok says whether every gradient is right.
 
     operation: the name of the checked function. directional: whether directions were checked instead of entries.
+    warnings: what this check could not see, or passed although it looks wrong.
     """
 
     operation: str
@@ -80,6 +83,7 @@ class Report:
     atol: float
     rtol: float
     directional: bool
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -1,9 +1,9 @@
 """Repeats a function of Tensors as plain calls of its operations' forwards, without Tensors or a tape.
 
 gradcheck calls the same function thousands of times, and only one number changes. Most of that time is spent outside
-the arithmetic, so the operations are recorded once, and those that depend on the number are repeated on arrays. What a recording cannot see (arithmetic on
-bare arrays, writes in place, a branch on a value) gives other results, so a replay is used only after it gave the
-function's own results, bit for bit, at two other points.
+the arithmetic. So the operations are recorded once, and those that depend on the number are repeated on arrays.
+A recording does not see arithmetic on bare arrays, writes in place, or a branch on a value. A replay is therefore used
+only after it gave the function's own results, bit for bit, at two other points.
 """
 
 from __future__ import annotations
@@ -55,6 +55,15 @@ def replay(function: Callable[[], list[Tensor]], array: Array, step: float) -> R
         outputs = function()
     repeated = _repeated(recording, outputs, array)
     return repeated if _same(lambda: [y.array for y in function()], repeated, array, step) else None
+
+
+def inputs_of(operation: type[Function], function: Callable[[], Any]) -> list[Sequence[Any]]:
+    """What function gives to each call of an operation."""
+    if anomaly_mode.watcher is not None:
+        return []
+    with _recording() as recording:
+        function()
+    return [inputs for called, inputs, _, _ in recording.steps if called is operation]
 
 
 def _repeated(recording: _Recording, outputs: Sequence[Tensor], array: Array) -> Results:
