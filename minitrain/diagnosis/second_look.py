@@ -99,20 +99,21 @@ def _by_values(problem: Problem, report: Report, eps: float, random: np.random.R
 
 def _without_influence(problem: Problem, report: Report, random: np.random.RandomState) -> Iterator[str]:
     """Warn about an input that cannot change the result, as the sum of a softmax: a gradient of 0 proves nothing."""
-    before = problem.results()
-    before = [y.copy() for y in before]
+    before = [y.copy() for y in problem.results()]
+    if sum(y.size for y in before) != 1 or not np.isfinite(before[0]).all():
+        return
     for found, array in zip(report.inputs, problem.arrays, strict=True):
         flat = found.numeric is not None and np.abs(found.numeric).max(initial=0) < 1e-9
-        if not flat or array.size < 2 or not all(np.isfinite(y).all() for y in before):
+        if not flat or array.size < 2:
             continue
         with restoring([array]):
             array += random.uniform(-1, 1, array.shape) * (1 + np.abs(array))
-            same = all(np.allclose(y, z, rtol=1e-9, atol=1e-12) for y, z in zip(before, problem.results(), strict=True))
+            same = np.allclose(before[0], problem.results()[0], rtol=1e-9, atol=1e-12)
         if same:
             yield (
-                f"{report.operation}, {found.name}: the result does not depend on it, so the gradient is 0 and a mistake "
-                "cannot be seen. (A sum over a softmax, or over normalised rows, is constant.) Do not sum the results, "
-                "or weight them first."
+                f"{report.operation}, {found.name}: the result does not depend on it, so the gradient is 0 and a "
+                "mistake cannot be seen. (The sum of a softmax, or of normalised rows, is constant.) Check the results "
+                "without summing them."
             )
 
 
@@ -162,7 +163,7 @@ def _wrong(problem: Problem, eps: float, random: np.random.RandomState) -> list[
 def _by_rows(
     problem: Problem, report: Report, rows: int, eps: float, random: np.random.RandomState, says: str
 ) -> Iterator[str]:
-    """Warn if the gradient is wrong with one row more, whichever inputs get it (a bias has none of the batch's rows)."""
+    """Warn if the gradient is wrong with one row more, whichever inputs get it: a bias, say, has no row per sample."""
     candidates = [i for i, x in enumerate(problem.inputs) if isinstance(x, np.ndarray) and x.ndim and len(x) == rows]
     parts = [part for count in range(1, len(candidates) + 1) for part in combinations(candidates, count)]
     wrong: list[int] | None = None
