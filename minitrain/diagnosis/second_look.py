@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def _without_influence(problem: Problem, report: Report, random: np.random.Rando
         return
     for found, array in zip(report.inputs, problem.arrays, strict=True):
         flat = found.numeric is not None and np.abs(found.numeric).max(initial=0) < 1e-9
-        if not flat or array.size < 2:
+        if not flat or array.size < 2 or not found.name.startswith("input"):  # a bias before a BatchNorm has none
             continue
         with restoring([array]):
             array += random.uniform(-1, 1, array.shape) * (1 + np.abs(array))
@@ -148,13 +149,22 @@ def _wrong(problem: Problem, eps: float, random: np.random.RandomState) -> list[
             terms = gradient.reshape(-1) * direction
             apart = np.abs(slopes - terms.sum())
             rounding = np.finfo(array.dtype).eps * (np.abs(row) @ np.abs(measured.value())) / eps
-            if not np.isfinite(slopes).all():
+            if not np.isfinite(slopes).all() or _bent(measured, array, direction, row, np.linalg.norm(terms)):
                 return None
             if apart.min() > WRONG * np.linalg.norm(terms) + 30 * np.ptp(slopes) + 30 * rounding:
                 wrong.append(i)
     except Exception:  # the function does not take such inputs
         return None
     return wrong
+
+
+def _bent(measured: _Measured, array: Array, direction: Array, row: Array, size: Any) -> bool:
+    """Whether there is a kink, where the slopes to the left and to the right differ."""
+    step = STEPS[1] * measured.step(0.0)
+    up, down, _ = measured.around(array.flat, slice(None), step * direction)
+    here = row @ measured.value()
+    left, right = (here - row @ down) / step, (row @ up - here) / step
+    return bool(abs(right - left) > WRONG * max(abs(left), abs(right), size))
 
 
 # --- another number of rows -------------------------------------------------------------------------------------------

@@ -85,7 +85,5 @@ def _report(report: Report, arrays: list[Array], tied: tuple[Entry, ...], added:
             "Equal numbers (a tie, such as equal maxima) share one gradient: give it to one of them, or divide it "
             "by their number."
         )
-        evidence = (
-            f"moved together they change the result by {slope:.6g} per unit, but their gradients add up to {added:.6g}"
-        )
+        evidence = f"moved together they change y by {slope:.6g} per unit, but their gradients add up to {added:.6g}"
         found.mistakes = [Mistake("ties", says, evidence)]
