@@ -113,15 +113,26 @@ class Gradchecks:
         at_rest = [tensor.detach().numpy().copy() for tensor in self.inputs]
         moved = set()
 
+        class Look(self.torch.autograd.Function):  # type: ignore[misc, name-defined]
+            """Adds 0: an operation, because minitrain repeats a function's operations and not its other lines."""
+
+            @staticmethod
+            def forward(ctx: Any, *inputs: Any) -> Any:
+                apart = [
+                    (i, j)
+                    for i, (tensor, array) in enumerate(zip(inputs, at_rest, strict=True))
+                    for j in np.flatnonzero(tensor.detach().numpy() != array)
+                ]
+                if len(apart) == 1:
+                    moved.add(apart[0])
+                return inputs[0].new_zeros(())
+
+            @staticmethod
+            def backward(ctx: Any, grad_y: Any) -> Any:
+                return (None,) * len(at_rest)
+
         def looked_at(*inputs: Any) -> Any:
-            apart = [
-                (i, j)
-                for i, (tensor, array) in enumerate(zip(inputs, at_rest, strict=True))
-                for j in np.flatnonzero(tensor.detach().numpy() != array)
-            ]
-            if len(apart) == 1:
-                moved.add(apart[0])
-            return self.function(*inputs)
+            return self.function(*inputs) + Look.apply(*inputs)
 
         self.gradcheck(looked_at)
         return len(moved)

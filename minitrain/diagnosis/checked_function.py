@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from minitrain import ops
 from minitrain.diagnosis.gradcheck_report import GradcheckError
+from minitrain.diagnosis.replay import inputs_of, replay
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
 from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import enable_grad
+
+WORTH_RECORDING = 8  # entries; making and verifying a replay takes as long as moving two or three
 
 
 class Problem:
@@ -34,6 +38,10 @@ class Problem:
         """The results that are floats. The function may reuse their memory."""
         raise NotImplementedError
 
+    def results_after_moving(self, array: Array, step: float) -> Callable[[], list[Array]]:
+        """Like results, but maybe faster: only this array is going to change, by about step."""
+        return self.results
+
     def prepare(self) -> list[Array]:
         """The results again, now recorded for backward."""
         raise NotImplementedError
@@ -41,6 +49,14 @@ class Problem:
     def backward(self, grads: list[Array]) -> list[Array | None]:
         """The gradient of each array, given the gradients of the results. Can be called repeatedly. May keep grads."""
         raise NotImplementedError
+
+    def with_inputs(self, inputs: Sequence[Any]) -> Problem | None:
+        """The same function of other inputs, if they can be replaced."""
+        return None
+
+    def picked(self) -> list[Array]:
+        """Matrices of which a loss takes minus one number of each row, as NLL does."""
+        return []
 
     def places(self) -> list[int]:
         """For each array, its position in inputs."""
@@ -72,6 +88,23 @@ class _Pair(Problem):
         self.arrays = [self.inputs[i] for i in self._checked]
         self.context: Any = None
         self._returned = [""] * len(self._checked)
+
+    def picked(self) -> list[Array]:
+        """A loss that falls with one number of each row, at the same rate everywhere, is minus their sum or mean."""
+        library = isinstance(self.pair, type) and issubclass(self.pair, ops.NLLLoss)  # right for any numbers
+        if library or self.prepare()[0].size != 1:
+            return []
+        gradients = self.backward([np.ones_like(self.prepare()[0])])
+        found = []
+        for array, gradient in zip(self.arrays, gradients, strict=True):
+            if gradient is not None and array.ndim == 2 and array.shape[1] > 1:
+                one_of_each = (np.count_nonzero(gradient, axis=1) == 1).all() and len(array) > 1
+                if one_of_each and np.ptp(gradient.min(axis=1)) < 1e-9 and gradient.min() < 0 == gradient.max():
+                    found.append(array)
+        return found
+
+    def with_inputs(self, inputs: Sequence[Any]) -> Problem:
+        return _Pair(self.pair, inputs, self.options, self._needs)
 
     def _forward(self, context: Context) -> Array:
         y = self.pair.forward(context, *self.inputs, **self.options)
@@ -112,8 +145,8 @@ class _Pair(Problem):
         return self._returned
 
     def saved(self) -> dict[str, Array]:
-        named = {f"saved array {i}": z for i, z in enumerate(getattr(self._context, "saved_arrays", ()))}
-        named |= {f"ctx.{name}": z for name, z in vars(self._context).items() if not name.startswith("_")}
+        named = {f"saved array {i}": z for i, z in enumerate(getattr(self.context, "saved_arrays", ()))}
+        named |= {f"ctx.{name}": z for name, z in vars(self.context).items() if not name.startswith("_")}
         return {name: z for name, z in named.items() if isinstance(z, np.ndarray)}
 
 
@@ -137,6 +170,15 @@ class _OfTensors(Problem):
 
     def results(self) -> list[Array]:
         return [y.array for y in self._floating(self._function())]
+
+    def results_after_moving(self, array: Array, step: float) -> Callable[[], list[Array]]:
+        if array.size < WORTH_RECORDING:
+            return self.results
+        return replay(lambda: self._floating(self._function()), array, step) or self.results
+
+    def picked(self) -> list[Array]:
+        inputs = inputs_of(ops.NLLLoss, self._function)
+        return [scores.array for scores, *_ in inputs if scores.ndim == 2]
 
     def prepare(self) -> list[Array]:
         with enable_grad():

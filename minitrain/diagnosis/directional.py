@@ -30,9 +30,9 @@ def check_directions(
         for _ in range(DIRECTIONS):
             direction = scale * np.where(random.random_sample(array.size) < 0.5, -1.0, 1.0)
             expected = float(analytic @ direction)
-            errors = [abs(expected - _along(measured, array, direction, 1.0, row))]
+            errors = [abs(expected - along(measured, array, direction, 1.0, row))]
             if errors[0] > allowed:
-                errors += [abs(expected - _along(measured, array, direction, factor, row)) for factor in STEPS]
+                errors += [abs(expected - along(measured, array, direction, factor, row)) for factor in STEPS]
             if min(errors) <= allowed:
                 found.remeasured += len(errors) > 1
                 found.largest = max(found.largest, min(errors))
@@ -49,7 +49,7 @@ def check_directions(
             found.mistakes = autopsy(sampled, numeric, sizes=measured.problem.sizes)
 
 
-def _along(measured: _Measured, array: Array, direction: Array, factor: float, row: Array) -> float:
+def along(measured: _Measured, array: Array, direction: Array, factor: float, row: Array) -> float:
     """The slope of Σ dL/dy · y in a direction, measured with a step of eps · factor."""
     step = measured.step(0.0) * factor
     up, down, _ = measured.around(array.flat, slice(None), step * direction)

@@ -20,6 +20,7 @@ from minitrain.diagnosis.entrywise import check_entries, check_sums, or_zeros, r
 from minitrain.diagnosis.finite_differences import _Measured, restoring
 from minitrain.diagnosis.gradcheck_report import GradcheckError, InputCheck, Report
 from minitrain.diagnosis.network import explain_network
+from minitrain.diagnosis.second_look import hidden_mistakes
 from minitrain.diagnosis.tape_check import explain_tape
 from minitrain.ops import Array
 from minitrain.torchlike.grad_mode import no_grad
@@ -82,6 +83,10 @@ def check_gradients(
             _diagnose(measured, report, weights)
             explain_network(problem, report, weights)
             explain_tape(problem, report, check_gradients)
+        else:
+            report.warnings += hidden_mistakes(problem, report, eps)
+    for warning in report.warnings:
+        warnings.warn(warning, stacklevel=2)
     for found in report.inputs:
         if found.ok and found.entries and not found.counted:
             warnings.warn(
@@ -89,7 +94,7 @@ def check_gradients(
                 "checked. Choose other inputs.",
                 stacklevel=2,
             )
-        elif found.ok and found.numeric is not None and found.analytic is not None:
+        elif found.ok and not found.warned and found.numeric is not None and found.analytic is not None:
             size = max(np.abs(part[np.isfinite(part)]).max(initial=0) for part in (found.numeric, found.analytic))
             if 1e-9 < size < atol and found.largest > rtol * size:
                 warnings.warn(
@@ -164,7 +169,7 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
     for place, right in zip(places, numerics, strict=True):
         others[place] = right
     for i, found in enumerate(report.inputs):
-        if found.ok:
+        if found.ok or found.mistakes:
             continue
         known: dict[str, Any] = {}
         if len(results) == 1:

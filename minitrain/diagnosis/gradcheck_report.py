@@ -38,6 +38,7 @@ class InputCheck:
     analytic, numeric: the gradients of Σ grad_output · y, in the input's shape; in fast_mode, of sampled entries only.
     at_kink: which entries are at a kink. excused: which entries disagreed at first, but are not wrong.
     problem: what is wrong apart from the numbers, such as a shape.
+    warned: whether errors that pass, because they are within the tolerances, were warned about.
     mistakes: the likely mistakes, the likeliest first. fact: what the numbers show, if no known mistake explains them.
     explained: a mistake of the whole explains it.
     """
@@ -56,6 +57,7 @@ class InputCheck:
     at_kink: Array | None = None
     excused: Array | None = None
     problem: str = ""
+    warned: bool = False
     mistakes: list[Mistake] = dataclasses.field(default_factory=list)
     fact: str = ""
     explained: bool = False
@@ -77,6 +79,7 @@ class Report:
 
     operation: the name of the checked function. directional: whether directions were checked instead of entries.
     whole: what is wrong in the function as a whole, where it has several steps or layers.
+    warnings: what this check could not see, or passed although it looks wrong.
     """
 
     operation: str
@@ -85,6 +88,7 @@ class Report:
     rtol: float
     directional: bool
     whole: list[Mistake] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def ok(self) -> bool:
