@@ -16,12 +16,13 @@ import numpy as np
 from minitrain.diagnosis.autopsy import autopsy, fact, together
 from minitrain.diagnosis.checked_function import Problem, as_problem
 from minitrain.diagnosis.directional import check_directions
-from minitrain.diagnosis.entrywise import check_entries, check_sums, or_zeros, random_numbers
+from minitrain.diagnosis.entrywise import analytic_jacobians, check_entries, check_sums, or_zeros, random_numbers
 from minitrain.diagnosis.finite_differences import _Measured, restoring
 from minitrain.diagnosis.gradcheck_report import GradcheckError, InputCheck, Report
 from minitrain.ops import Array
 from minitrain.torchlike.grad_mode import no_grad
 
+MOST_COLUMNS = 512  # results for which backward is called one by one, for the diagnosis
 TWICE = "backward returned two different gradients for one dL/dy"
 LINEAR = "it must be linear in grad_output"
 
@@ -151,6 +152,7 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
     numerics = [(j @ row).reshape(array.shape) for j, array in zip(jacobians, problem.arrays, strict=True)]
     walks, places = problem.walks(weights), problem.places()
     saved, returned = problem.saved(), problem.returned()
+    columns = analytic_jacobians(problem, report, results, random) if row.size <= MOST_COLUMNS else []
     without_grad: list[Array] = []
     if any(LINEAR in found.problem for found in report.inputs):
         nothing = problem.backward([np.zeros_like(w) for w in weights])
@@ -167,6 +169,7 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
             known["derivative_at"] = _derivative_at(measured, problem.arrays[i], row)
             known["derivative_with"] = _derivative_with(measured, problem.arrays[i], row)
             known["local_at"] = _local_at(measured, problem.arrays[i])
+            known["analytic_jacobian"] = columns[i] if columns else None
         if LINEAR in found.problem:
             known["without_grad"] = without_grad[i]
         elif TWICE in found.problem:

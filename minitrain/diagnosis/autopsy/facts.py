@@ -1,4 +1,4 @@
-"""What the numbers show where no known mistake explains them: which entries are wrong, by how much, what that excludes."""
+"""What the numbers show where no known mistake explains them: which entries are wrong, and by how much."""
 
 from __future__ import annotations
 

@@ -96,12 +96,13 @@ def _counted(case: Case, ratio: float) -> str:
                     "gradient: a mean over the rows that count divides by their number, without the ignored ones"
                 )
     for size, what in sizes.items():
-        for value, how in (
-            ((size - 1) / size, "backward divides by N and forward"),
-            (size / (size - 1), "forward divides by N and backward"),
+        for value, fraction, how in (
+            ((size - 1) / size, "(N - 1)/N", "backward divides by N and forward"),
+            (size / (size - 1), "N/(N - 1)", "forward divides by N and backward"),
         ):
             if case.local is None and size > 2 and abs(ratio - value) <= CLOSE * value:
-                return f". It is {number(value)} = {'(N - 1)/N' if value < 1 else 'N/(N - 1)'} for N = {size}, {what}: {how} by N - 1 (ddof=1, the unbiased variance)"
+                by = f"{how} by N - 1 (ddof=1, the unbiased variance)"
+                return f". It is {number(value)} = {fraction} for N = {size}, {what}: {by}"
     whole = round(ratio)
     if case.y is not None and case.y.size == 1 and whole > 2 and abs(ratio - whole) <= CLOSE * ratio:
         for size, what in sizes.items():

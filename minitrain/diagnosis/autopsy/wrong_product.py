@@ -91,21 +91,13 @@ def _changes(z: Array) -> Iterator[tuple[str, str, Array]]:
     if z.ndim == 2 and z.shape[0] == z.shape[1]:
         yield "transposed", "transposed", z.T
     if z.ndim >= 2:
-        last = z[..., ::-1, ::-1]
-        yield "wrong-place", "reversed along its last two axes (a kernel turned by 180°, flipped)", last
-        if z.ndim >= 4:
-            yield (
-                "transposed",
-                "with its first two axes exchanged",
-                np.swapaxes(z, 0, 1) if z.shape[0] == z.shape[1] else z,
-            )
-            yield (
-                "transposed",
-                "with its last two axes exchanged",
-                np.swapaxes(z, 2, 3) if z.shape[2] == z.shape[3] else z,
-            )
+        yield "wrong-place", "reversed along its last two axes (a kernel turned by 180°, flipped)", z[..., ::-1, ::-1]
+    for one, two, which in ((0, 1, "first"), (-2, -1, "last")):
+        if z.ndim >= 3 and z.shape[one] == z.shape[two]:
+            yield "transposed", f"with its {which} two axes exchanged", np.swapaxes(z, one, two)
     for axis in range(z.ndim):
         yield "wrong-place", f"reversed along axis {axis}", np.flip(z, axis)
+    yield "operand", "with its negative numbers set to 0", np.maximum(z, 0)
     yield "operand", "without its sign", np.abs(z)
     yield "operand", "with the opposite sign", -z
     yield "operand", "squared", z * z
