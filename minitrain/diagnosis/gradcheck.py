@@ -192,7 +192,8 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
             **known,
         )
         if not found.mistakes and not found.problem:
-            found.fact = fact(found.analytic, found.numeric)
+            right = [each.name for each in report.inputs if each.ok and each.counted]
+            found.fact = fact(found.analytic, found.numeric, right)
     for found, mistakes in zip(report.inputs, together([found.mistakes for found in report.inputs]), strict=True):
         found.mistakes = mistakes
 

@@ -73,6 +73,7 @@ HYPOTHESES = (
     wrong_derivative.input_for_result,
     wrong_place.wrong_place,
     wrong_product.spread_wrongly,
+    wrong_product.map_not_turned,
     wrong_product.inner_transpose,
     wrong_product.other_input_changed,
     wrong_factor.eps,

@@ -200,4 +200,7 @@ def product_rule(case: Case) -> Mistake | None:
                 f"{which}, is missing."
             )
             return Mistake("term-missing", says, "with h = y / x, the other term alone gives this gradient.")
+    if agree(first + second / x, case.analytic):
+        says = "y = x · h(x) has the derivative h + x · h'. In the second term, the factor x is missing."
+        return Mistake("term-factor", says, "with h = y / x, h + h' gives this gradient.")
     return None

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, number
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, number
 from minitrain.diagnosis.autopsy.wrong_local import FORMULAS
 from minitrain.ops import Array
+
+# The derivatives of activations.
+USUAL = ("1 - {}²", "{} · (1 - {})", "{}", "sigmoid({})", "sigmoid({}) · (1 - sigmoid({}))", "1 - tanh² {}", "1 / {}")
 
 
 def between(case: Case) -> Mistake | None:
@@ -60,23 +63,24 @@ def _nothing_sent(missing: Array) -> Mistake:
 
 def _of_factors(case: Case, factors: Array) -> Mistake | None:
     """Which derivatives, of the result or of what forward saved, have these factors as their ratio."""
-    known = {}
+    known, usual = {}, []
     for name, z in case.at_hand.items():
-        if z.shape == factors.shape and fits(z, factors.shape):
-            for pattern, of in FORMULAS.items():
-                values = np.asarray(of(z))
-                if np.isfinite(values).all() and values.all():
-                    known[pattern.replace("{}", "t" if " " in name else name)] = values
-    for due, values in known.items():
-        if agree(factors * values, np.ones(factors.shape)):
+        for pattern, of in FORMULAS.items() if z.shape == factors.shape else ():
+            values = np.asarray(of(z))
+            if np.isfinite(values).all() and values.all():
+                text = pattern.replace("{}", "t" if " " in name else name)
+                known[text] = values
+                usual += [text] * (pattern in USUAL)
+    for due in usual:
+        if agree(factors * known[due], np.ones(factors.shape)):
             says = (
                 f"The derivative of the activation is missing: between the result and the product, dL/dy is to be "
                 f"multiplied by {due}. The rest is right."
             )
             return Mistake("derivative-missing", says, f"analytic / numeric is 1 / ({due}), for each result its own.")
-    for due, right in known.items():
+    for due in usual:
         for taken, ours in known.items():
-            if agree(factors * right, ours) and not agree(right, ours):
+            if agree(factors * known[due], ours) and not agree(known[due], ours):
                 says = (
                     f"The derivative of the activation is wrong: dL/dy is multiplied by {taken}, and {due} belongs "
                     "there. The product behind it is right."

@@ -37,9 +37,15 @@ def one_side(case: Case) -> Mistake | None:
             low, high = float(z[below].max()), float(z[above].min())
             if low < high:
                 zero = low <= 0 <= high
-                bound = "0" if zero else f"{number(float(f'{(low + high) / 2:.2g}'))}"
+                bound = "0" if zero else number(_between(low, high))
                 return _of_side(case, wrong, f"{name} {where} {bound}", name, zero)
     return None
+
+
+def _between(low: float, high: float) -> float:
+    """The number between the two that has the fewest digits."""
+    middle = (low + high) / 2
+    return next((v for digits in range(6) if low <= (v := round(middle, digits)) <= high), middle)
 
 
 def _of_side(case: Case, wrong: Array, where: str, name: str, zero: bool) -> Mistake:

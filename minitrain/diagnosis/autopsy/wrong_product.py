@@ -36,6 +36,20 @@ def spread_wrongly(case: Case) -> Mistake | None:
     return None
 
 
+def map_not_turned(case: Case) -> Mistake | None:
+    """A linear operation is applied to dL/dy, and not its transpose."""
+    g, jacobian, shape = case.grad_output, case.jacobian, case.numeric.shape
+    if g is None or jacobian is None or g.shape != shape or g.size < 4 or jacobian.shape != (g.size, g.size):
+        return None
+    if not agree((jacobian.T @ g.reshape(-1)).reshape(shape), case.analytic):
+        return None
+    says = (
+        "backward does the same to dL/dy as forward does to x (the same cumulative sum, shift or order). It must go "
+        "the other way: each entry gets dL/dy from the results that it went into."
+    )
+    return Mistake("wrong-place", says, "the Jacobian, where its transpose belongs, times dL/dy gives this gradient.")
+
+
 def inner_transpose(case: Case) -> Mistake | None:
     """The gradient is Mᵀ Q with another input Q, and M Q belongs there, or the other way round."""
     a, n = case.analytic, case.numeric

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, fitted, naming, number, some_axes
+from minitrain.diagnosis.autopsy.case import (
+    CLOSE,
+    Case,
+    Mistake,
+    agree,
+    fits,
+    fitted,
+    naming,
+    number,
+    ratio_of,
+    some_axes,
+)
 from minitrain.ops import Array
 
 
@@ -16,11 +27,14 @@ def multiple(case: Case) -> Mistake | None:
     rest = a - n
     if n.size < 5:
         return None
+    g = case.grad_output
+    one = ", for dL/dy = 1" if g is not None and g.size == 1 else ""
+    scale = float(g.reshape(-1)[0]) if g is not None and g.size == 1 else 1.0  # numbers are told for dL/dy = 1
     for name, z in _arrays(case):
         found = fitted(rest, [z])
         if found is None or fitted(n, [z]) is not None or np.ptp(z) <= CLOSE * np.abs(z).max():
             continue
-        c = float(found[0])
+        c = float(found[0]) / scale
         penalty = ""
         if name in ("x", "sign x"):
             norm = "Σ x²" if name == "x" else "Σ |x|"
@@ -31,17 +45,20 @@ def multiple(case: Case) -> Mistake | None:
             f"term is missing, it is {number(round(-c, 6))} · {name}; if only its sign is wrong, it is "
             f"{number(round(-c / 2, 6))} · {name}."
         )
-        return Mistake("term-missing", says, f"analytic - numeric is {number(round(c, 6))} · {name} everywhere.")
-    for name, z in _arrays(case):
+        return Mistake("term-missing", says, f"analytic - numeric is {number(round(c, 6))} · {name} everywhere{one}.")
+    for name, z in _arrays(case) if ratio_of(case) is None else ():
         if np.ptp(z) <= CLOSE * np.abs(z).max() or name.startswith("sign"):
             continue
         alone, both = fitted(a, [z]), fitted(a, [n, z])
         if alone is not None and fitted(n, [z]) is None:
-            c = float(alone[0])
-            says = f"Only one term is left: the gradient is {number(round(c, 6))} · {name} and nothing else."
+            c = float(alone[0]) / scale
+            says = (
+                f"The gradient is {number(round(c, 6))} · {name} and nothing else: the other terms, or what follows "
+                "from it by the chain rule, are missing."
+            )
             return Mistake("term-missing", says, f"analytic is {number(round(c, 6))} · {name} everywhere.")
         if both is not None and fitted(n, [z]) is None:
-            share, c = map(float, both)
+            share, c = float(both[0]), float(both[1]) / scale
             says = (
                 f"One part is {number(round(share, 6))} times what it should be, and the other part, a multiple of "
                 f"{name}, is not: the constant stands before one term alone. (Of {name}, {number(round(c, 6))} times "
