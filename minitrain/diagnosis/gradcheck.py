@@ -186,7 +186,7 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
             options=problem.options,
             sizes=problem.sizes,
             at_kink=np.zeros(numerics[i].shape, bool),
-            noise=_noise(measured, problem.arrays[i], results, row),
+            noise=measured.noise(problem.arrays[i], row),
             saved=saved,
             returned=returned[i],
             **known,
@@ -233,13 +233,6 @@ def _local_at(measured: _Measured, array: Array) -> Callable[[Array], Array]:
             return np.asarray((up - down) / distance).reshape(array.shape)
 
     return at
-
-
-def _noise(measured: _Measured, array: Array, results: list[Array], row: Array) -> Array:
-    """The rounding error of a measured gradient: results err by a few of their last digits, divided by the distance."""
-    digits = np.concatenate([8 * np.spacing(np.abs(y)).reshape(-1).astype(np.float64) for y in results])
-    steps = np.array([measured.step(float(x)) for x in array.flat]).reshape(array.shape)
-    return np.asarray(digits @ np.abs(row) / (2 * steps))
 
 
 def gradcheck(
