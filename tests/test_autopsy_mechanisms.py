@@ -378,9 +378,26 @@ def test_only_measured_noise_is_called_rounding() -> None:
     assert autopsy(noisy, numeric, noise=np.full(30, 1e-2))[0].name == "rounding"
 
 
+def test_a_step_that_sums_and_overwrites_is_seen() -> None:
+    def forward(ctx: Any, x: Array, w: Array) -> Array:
+        ctx.w, ctx.size = w, x.size
+        return np.array([[x[i : i + 3] @ each for i in range(6)] for each in w])
+
+    def backward(ctx: Any, g: Array) -> tuple[Array, None]:
+        d = np.zeros(ctx.size)
+        for i in range(6):
+            d[i : i + 3] = g[:, i] @ ctx.w
+        return d, None
+
+    name, says = first(forward, backward, normal(8), normal(2, 3, seed=1), needs_input_grad=[True, False])
+    assert (name, "overwritten" in says) == ("path-forgotten", True)
+
+
 def test_a_bound_of_0_is_no_clip() -> None:
     numeric = normal(20)
     assert "clipped" not in {mistake.name for mistake in autopsy(np.minimum(numeric, 0), numeric)}
+    classes = np.where(np.eye(4) == 1, 0.75, -0.25)
+    assert "clipped" not in {mistake.name for mistake in autopsy(np.full((4, 4), -0.25), classes)}
     assert "clipped" in {mistake.name for mistake in autopsy(np.minimum(numeric, 0.3), numeric)}
 
 
