@@ -134,9 +134,8 @@ class _Pair(Problem):
             if gradient is not None and gradient.dtype.kind not in "biuf":
                 kind = type(gradients[i]).__name__
                 raise GradcheckError(f"{self.operation}.backward returned {kind} for input {i}; expected an array.")
-        whole = [array is not None and array.dtype.kind in "biu" for array in arrays]
-        self._returned = [str(array.dtype) if w else "" for array, w in zip(arrays, whole, strict=True)]
-        return [array.astype(np.float64) if w else array for array, w in zip(arrays, whole, strict=True)]
+        self._returned = ["" if z is None or z.dtype.kind == "f" else str(z.dtype) for z in arrays]
+        return [z if z is None or z.dtype.kind == "f" else z.astype(np.float64) for z in arrays]
 
     def places(self) -> list[int]:
         return self._checked

@@ -46,7 +46,8 @@ def check_directions(
             index = tuple(int(i) for i in np.unravel_index(entries[worst], array.shape))
             found.worst = Worst(index, (), float(sampled[worst]), float(numeric[worst]))
             found.analytic, found.numeric = sampled, numeric
-            found.mistakes = autopsy(sampled, numeric, sizes=measured.problem.sizes)
+            noise = measured.noise(array, row).reshape(-1)[entries]
+            found.mistakes = autopsy(sampled, numeric, sizes=measured.problem.sizes, noise=noise)
 
 
 def along(measured: _Measured, array: Array, direction: Array, factor: float, row: Array) -> float:

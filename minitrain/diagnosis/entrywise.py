@@ -108,6 +108,13 @@ def _analytic(
     return [(of_input / scales[:, np.newaxis]).T for of_input in found]
 
 
+def analytic_jacobians(
+    problem: Problem, report: Report, results: list[Array], random: np.random.RandomState
+) -> list[Array]:
+    """dy/dx from backward, for each input (x.size, y.size)."""
+    return _analytic(problem, report, results, range(sum(y.size for y in results)), random)
+
+
 def check_entries(
     measured: _Measured, report: Report, results: list[Array], random: np.random.RandomState, independent_rows: bool
 ) -> list[Array]:

@@ -78,6 +78,12 @@ class _Measured:
             slopes[i] = (row @ up - row @ down) / distance
         return slopes
 
+    def noise(self, array: Array, row: Array) -> Array:
+        """How far rounding can move the measured slopes of row · y: the results err by a few of their last digits."""
+        digits = 8 * np.spacing(np.abs(self.value())).astype(np.float64)
+        steps = np.array([self.step(float(x)) for x in array.flat]).reshape(array.shape)
+        return np.asarray(digits @ np.abs(row) / (2 * steps))
+
 
 @contextlib.contextmanager
 def restoring(arrays: Sequence[Array]) -> Iterator[list[Array]]:

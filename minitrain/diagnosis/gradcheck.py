@@ -16,7 +16,7 @@ import numpy as np
 from minitrain.diagnosis.autopsy import autopsy, fact, together
 from minitrain.diagnosis.checked_function import Problem, as_problem
 from minitrain.diagnosis.directional import check_directions
-from minitrain.diagnosis.entrywise import check_entries, check_sums, or_zeros, random_numbers
+from minitrain.diagnosis.entrywise import analytic_jacobians, check_entries, check_sums, or_zeros, random_numbers
 from minitrain.diagnosis.finite_differences import _Measured, restoring
 from minitrain.diagnosis.gradcheck_report import GradcheckError, InputCheck, Report
 from minitrain.diagnosis.network import explain_network
@@ -25,6 +25,7 @@ from minitrain.diagnosis.tape_check import explain_tape
 from minitrain.ops import Array
 from minitrain.torchlike.grad_mode import no_grad
 
+MOST_COLUMNS = 512  # results for which backward is called one by one, for the diagnosis
 TWICE = "backward returned two different gradients for one dL/dy"
 LINEAR = "it must be linear in grad_output"
 
@@ -161,6 +162,7 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
     numerics = [(j @ row).reshape(array.shape) for j, array in zip(jacobians, problem.arrays, strict=True)]
     walks, places = problem.walks(weights), problem.places()
     saved, returned = problem.saved(), problem.returned()
+    columns = analytic_jacobians(problem, report, results, random) if row.size <= MOST_COLUMNS else []
     without_grad: list[Array] = []
     if any(LINEAR in found.problem for found in report.inputs):
         nothing = problem.backward([np.zeros_like(w) for w in weights])
@@ -177,6 +179,7 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
             known["derivative_at"] = _derivative_at(measured, problem.arrays[i], row)
             known["derivative_with"] = _derivative_with(measured, problem.arrays[i], row)
             known["local_at"] = _local_at(measured, problem.arrays[i])
+            known["analytic_jacobian"] = columns[i] if columns else None
         if LINEAR in found.problem:
             known["without_grad"] = without_grad[i]
         elif TWICE in found.problem:
@@ -193,13 +196,14 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
             options=problem.options,
             sizes=problem.sizes,
             at_kink=np.zeros(numerics[i].shape, bool),
-            noise=_noise(measured, problem.arrays[i], results, row),
+            noise=measured.noise(problem.arrays[i], row),
             saved=saved,
             returned=returned[i],
             **known,
         )
         if not found.mistakes and not found.problem:
-            found.fact = fact(found.analytic, found.numeric)
+            right = [each.name for each in report.inputs if each.ok and each.counted]
+            found.fact = fact(found.analytic, found.numeric, right)
     for found, mistakes in zip(report.inputs, together([found.mistakes for found in report.inputs]), strict=True):
         found.mistakes = mistakes
 
@@ -239,13 +243,6 @@ def _local_at(measured: _Measured, array: Array) -> Callable[[Array], Array]:
             return np.asarray((up - down) / distance).reshape(array.shape)
 
     return at
-
-
-def _noise(measured: _Measured, array: Array, results: list[Array], row: Array) -> Array:
-    """The rounding error of a measured gradient: results err by a few of their last digits, divided by the distance."""
-    digits = np.concatenate([8 * np.spacing(np.abs(y)).reshape(-1).astype(np.float64) for y in results])
-    steps = np.array([measured.step(float(x)) for x in array.flat]).reshape(array.shape)
-    return np.asarray(digits @ np.abs(row) / (2 * steps))
 
 
 def gradcheck(

@@ -51,6 +51,7 @@ class Case:
     saved: the arrays that forward left for backward, by name.
     local_at: of an operation on single numbers, measures dy/dx at another x, all entries at once.
     derivative_with: measures dL/dx with another array in place of input i.
+    analytic_jacobian: dy/dx as backward gives it, like jacobian.
     returned: the dtype that backward returned, if it was not a float.
     without_grad: what backward returns for dL/dy = 0; given only if backward is not linear in dL/dy.
     """
@@ -74,6 +75,7 @@ class Case:
     saved: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     local_at: Callable[[Array], Array] | None = None
     derivative_with: Callable[[int, Array], Array | None] | None = None
+    analytic_jacobian: Array | None = None
     returned: str = ""
     without_grad: Array | None = None
 

@@ -1,6 +1,8 @@
-"""What the numbers show where no known mistake explains them: which entries are wrong, by how much, what that excludes."""
+"""What the numbers show where no known mistake explains them: which entries are wrong, and by how much."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,8 +10,11 @@ from minitrain.diagnosis.autopsy.case import CLOSE, listing, number
 from minitrain.ops import Array
 
 
-def fact(analytic: Array | None, numeric: Array | None) -> str:
-    """A few sentences about two gradients of one shape; empty if they cannot be compared."""
+def fact(analytic: Array | None, numeric: Array | None, right: Sequence[str] = ()) -> str:
+    """A few sentences about two gradients of one shape; empty if they cannot be compared.
+
+    right: the names of the inputs whose gradients are right.
+    """
     if analytic is None or numeric is None or analytic.shape != numeric.shape or not numeric.size:
         return ""
     a, n = np.asarray(analytic, np.float64), np.asarray(numeric, np.float64)
@@ -18,7 +23,11 @@ def fact(analytic: Array | None, numeric: Array | None) -> str:
     wrong = np.abs(a - n) > CLOSE * np.abs(n) + 0.1 * CLOSE * np.abs(n).max()
     if not wrong.any():
         return ""
-    return " ".join(["What the numbers show:", _where(wrong), *_how(a, n, wrong)])
+    beside = ""
+    if right:
+        names = ", ".join(right[:4]) + (", ..." if len(right) > 4 else "")
+        beside = f"Right: {names}. So what reaches these is right; look at what they do not share with this input."
+    return " ".join(["What the numbers show:", _where(wrong), *_how(a, n, wrong), beside]).rstrip()
 
 
 def _where(wrong: Array) -> str:

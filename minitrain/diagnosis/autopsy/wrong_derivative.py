@@ -13,12 +13,20 @@ from minitrain.ops import Array
 
 def derivative_missing(case: Case) -> Mistake | None:
     spread = case.spread
-    if spread is None or not agree(spread, case.analytic):
+    if spread is None or not agree(spread, case.analytic) or _only_moves(case.jacobian):
         return None
     says = "dL/dy is passed on unchanged: the operation's own derivative is missing. Multiply by it."
     if at_output(case) is not None:
         says += " Or it is taken at the result y, where it happens to be 1, instead of the input x."
     return Mistake("derivative-missing", says, "analytic = dL/dy everywhere.")
+
+
+def _only_moves(jacobian: Array | None) -> bool:
+    """Whether the operation only puts each number in another place."""
+    if jacobian is None or jacobian.shape[0] != jacobian.shape[1]:
+        return False
+    ones = np.abs(jacobian - 1) < 1e-6
+    return bool((ones | (np.abs(jacobian) < 1e-6)).all() and (ones.sum(axis=0) == 1).all())
 
 
 # Derivatives as functions of one number t, which is the result (for exp, tanh, sigmoid, sqrt) or the input.

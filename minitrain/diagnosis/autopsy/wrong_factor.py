@@ -78,6 +78,9 @@ def factor(case: Case) -> Mistake | None:
     hint = next((f": {text}" for value, text in hints.items() if abs(ratio - value) < 1e-3), "") or _counted(
         case, ratio
     )
+    if min(abs(ratio - 2), abs(ratio - 0.5)) < 1e-3:
+        two = sizes_of(case).get(2) if case.local is None else None
+        hint += f"; or a mean's 1/N, N = 2, {two}" if two else ""
     says = f"A constant factor is wrong: the gradient is {number(ratio)} times what it should be{hint}."
     return Mistake("factor", says, f"analytic / numeric is {number(ratio)} everywhere.")
 
@@ -90,26 +93,32 @@ def _counted(case: Case, ratio: float) -> str:
         others = tuple(i for i in range(n.ndim) if i != axis)
         kept, count = int((~is_zero(n, n)).any(axis=others).sum()), n.shape[axis]
         for value, how in ((kept / count, "too small"), (count / kept if kept else 0.0, "too large")):
-            if 0 < kept < count and abs(ratio - value) <= CLOSE * value:
+            if case.local is None and 0 < kept < count and abs(ratio - value) <= CLOSE * value:
                 return (
                     f". It is {how} by {kept}/{count}, and only {kept} of {count} indices along axis {axis} have a "
                     "gradient: a mean over the rows that count divides by their number, without the ignored ones"
                 )
     for size, what in sizes.items():
-        for value, how in (
-            ((size - 1) / size, "backward divides by N and forward"),
-            (size / (size - 1), "forward divides by N and backward"),
+        for value, fraction, how in (
+            ((size - 1) / size, "(N - 1)/N", "backward divides by N and forward"),
+            (size / (size - 1), "N/(N - 1)", "forward divides by N and backward"),
         ):
             if case.local is None and size > 2 and abs(ratio - value) <= CLOSE * value:
-                return f". It is {number(value)} = {'(N - 1)/N' if value < 1 else 'N/(N - 1)'} for N = {size}, {what}: {how} by N - 1 (ddof=1, the unbiased variance)"
+                by = f"{how} by N - 1 (ddof=1, the unbiased variance)"
+                return f". It is {number(value)} = {fraction} for N = {size}, {what}: {by}"
+        for value, how in ((-size, "is missing"), (-1 / size, "stands there twice, or is too many")):
+            if size > 2 and case.local is None and abs(ratio - value) <= CLOSE * abs(value):
+                return f". The sign is wrong, and a mean's 1/N {how}, N = {size}, {what}"
     whole = round(ratio)
     if case.y is not None and case.y.size == 1 and whole > 2 and abs(ratio - whole) <= CLOSE * ratio:
         for size, what in sizes.items():
             if size % whole == 0 and size > whole:
-                return (
-                    f". {what[0].upper()}{what[1:]} have {whole} equal parts: are the gradients of {whole} parts, each "
+                parts = (
+                    f"{what[0].upper()}{what[1:]} have {whole} equal parts: are the gradients of {whole} parts, each "
                     f"with its own mean, added and not averaged (accumulation)? Divide by {whole}"
                 )
+                half = f"Are the 1/N of a mean, N = {2 * whole}, and the 2 of a square missing? Or: "
+                return f". {half if 2 * whole in sizes else ''}{parts}"
     for q in range(3, 13):
         if case.local is not None and abs(ratio - (q + 1) / q) <= CLOSE:
             return (
@@ -126,6 +135,8 @@ def clipped(case: Case) -> Mistake | None:
         if least >= most or 0 in (least, most) or not agree(np.clip(n, least, most), a):
             continue  # a bound of 0 is a mask
         cut = (n < least) | (n > most)
+        if ((is_zero(n - least, n) | is_zero(n - most, n)) & ~cut).any():
+            continue  # the bound is a value of its own right: no clip
         if cut.sum() >= 2 or (cut.any() and 3 <= n.size <= 4):
             bound = number(most if math.isfinite(most) else least)
             says = f"The gradient is clipped at {bound}: smaller entries are right, larger ones are cut off."
@@ -167,7 +178,7 @@ def operand(case: Case) -> Mistake | None:
             return _wrong_factor(how, a, factor * n)
     for (p, u), (q, v) in itertools.combinations(powers, 2):
         of_two = p.split(maxsplit=2)[-1].strip("²|√") != q.split(maxsplit=2)[-1].strip("²|√")
-        if of_two and p.split()[0] != q.split()[0] and _explains(u * v, a, n):
+        if of_two and p.split()[0] != q.split()[0] and _explains(u * v, a, n) and _varied(u * v):
             return _wrong_factor(f"{p} and {q}", a, u * v * n)
     # If the input was broadcast, the factor is applied before the sum.
     for how, term in _other_terms(case):
@@ -188,6 +199,11 @@ def _other_terms(case: Case) -> Iterator[tuple[str, Array]]:
             yield from ((f"dL/dy · {name}", g * z), (f"dL/dy / {name}", g / z), (f"-dL/dy · {name}", -g * z))
             if terms is not None and terms.shape == g.shape:
                 yield from ((f"each term multiplied by {name}", terms * z), (f"each term divided by {name}", terms / z))
+
+
+def _varied(factor: Array) -> bool:
+    """Whether a factor has more than two values; of a piecewise linear function, y / x has one on each side."""
+    return len(np.unique(np.round(factor / np.abs(factor).max(), 4))) > 2
 
 
 def _explains(factor: Array, a: Array, n: Array) -> bool:

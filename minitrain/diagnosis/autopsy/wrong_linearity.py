@@ -57,7 +57,7 @@ def term_without_grad(case: Case) -> Mistake | None:
         "dL/dy * 1 - y for dL/dy * (1 - y)?"
     )
     if rest.size > 1 and np.ptp(rest) <= 1e-9 * np.abs(rest).max():
-        says = f"The same number, {number(float(rest.flat[0]))}, is added everywhere, whatever dL/dy is: a term without dL/dy."
+        says = f"The same number, {number(float(rest.flat[0]))}, is added everywhere: a term without dL/dy."
         return Mistake("shifted", says, "for dL/dy = 0 backward should return 0; it returns this number.")
     evidence = f"for dL/dy = 0 backward should return 0; it returns up to {number(float(np.abs(rest).max()))}."
     return Mistake("term-without-grad", says, evidence)

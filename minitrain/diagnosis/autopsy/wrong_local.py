@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, fits, number
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, number
 from minitrain.ops import Array
 
 # The derivatives that occur, as functions of the input, the result, or what forward saved.
@@ -16,6 +16,10 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
     "{}³": lambda t: t**3,
     "1 - {}": lambda t: 1 - t,
     "1 - {}²": lambda t: 1 - t**2,
+    "(1 - {})²": lambda t: (1 - t) ** 2,
+    "(1 + {})²": lambda t: (1 + t) ** 2,
+    "{} · (1 - {})²": lambda t: t * (1 - t) ** 2,
+    "{}² · (1 - {})": lambda t: t**2 * (1 - t),
     "1 + {}": lambda t: 1 + t,
     "1 + {}²": lambda t: 1 + t**2,
     "{} · (1 - {})": lambda t: t * (1 - t),
@@ -127,6 +131,58 @@ def other_point(case: Case) -> Mistake | None:
     return Mistake("wrong-derivative", says, f"dy/dx measured at {point} equals analytic / dL/dy everywhere.")
 
 
+def ratio(case: Case) -> Mistake | None:
+    """The gradient has one factor too many or lacks one, which is a function of an array at hand."""
+    a, n = case.analytic, case.numeric
+    if n.size < 5 or not n.all() or not a.all():
+        return None
+    for values, verb in ((a / n, "too many"), (n / a, "missing")):
+        if np.ptp(values) > CLOSE * np.abs(values).max():
+            for text, alike in _exactly(case, values):
+                turned = "" if alike > 0 else ", and the sign is wrong"
+                says = f"A factor is {verb}: {text}{turned}. Everything else is right."
+                over = "analytic / numeric" if verb == "too many" else "numeric / analytic"
+                return Mistake("operand", says, f"{over} is {'' if alike > 0 else '-'}({text}) everywhere.")
+    return None
+
+
+def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
+    for pattern, of in FORMULAS.items():
+        for name, z in case.at_hand.items():
+            if fits(z, values.shape):
+                t = np.asarray(of(np.broadcast_to(z, values.shape)))
+                for sign in (1, -1):
+                    if agree(sign * t, values):
+                        yield pattern.replace("{}", "t" if " " in name else name), sign
+
+
+def elsewhere(case: Case) -> Mistake | None:
+    """The gradient is that at a multiple of x, for a function of all numbers together."""
+    x, at = case.x, case.derivative_at
+    if x is None or at is None or case.local is not None or not 3 <= x.size <= 200:
+        return None
+    for scale, point in (
+        (2.0, "2 · x"),
+        (0.5, "x / 2"),
+        (-1.0, "-x"),
+        (3.0, "3 · x"),
+        (1 / 3, "x / 3"),
+        (0.1, "x / 10"),
+    ):
+        there = at(scale * x)
+        for factor, more in (
+            (1.0, ""),
+            (scale, f", and the factor {number(scale)} of the chain rule is there too often"),
+        ):
+            if agree(factor * there, case.analytic):
+                says = (
+                    f"The derivative is taken at another point: at {point} instead of x{more}. A scale inside the "
+                    "function (a temperature, f(x / T)) is missing in backward, or stands there twice."
+                )
+                return Mistake("wrong-derivative", says, f"the gradient measured at {point} is this one.")
+    return None
+
+
 def product_rule(case: Case) -> Mistake | None:
     """y = x · h(x): the gradient has one of the two terms."""
     x, y, g = case.x, case.y, case.grad_output
@@ -144,4 +200,7 @@ def product_rule(case: Case) -> Mistake | None:
                 f"{which}, is missing."
             )
             return Mistake("term-missing", says, "with h = y / x, the other term alone gives this gradient.")
+    if agree(first + second / x, case.analytic):
+        says = "y = x · h(x) has the derivative h + x · h'. In the second term, the factor x is missing."
+        return Mistake("term-factor", says, "with h = y / x, h + h' gives this gradient.")
     return None

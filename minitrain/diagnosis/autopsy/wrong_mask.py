@@ -27,8 +27,11 @@ def mask_missing(case: Case) -> Mistake | None:
     if not stopped.any() or not agree(np.where(stopped, n, a), n) or (~stopped & ~is_zero(n, n)).sum() == 0:
         return None
     spread = case.spread
-    if spread is not None and not agree(np.where(stopped, a, 0), np.where(stopped, spread, 0)):
-        return None
+    if spread is not None:
+        passed = spread[stopped]
+        c = float((a[stopped] * passed).sum() / (passed * passed).sum()) if passed.any() else 0.0
+        if not agree(np.where(stopped, a, 0), np.where(stopped, c * spread, 0)):
+            return None
     says = "The mask is missing: the gradient passes everywhere, even where the function is flat and it should be 0."
     where = f"{stopped.sum()} of {n.size} entries are not 0 where numeric is, the first at {first_index(stopped)}"
     return Mistake("mask-missing", says, f"{where}; the others are right.")
@@ -44,6 +47,8 @@ def mask_wrong_side(case: Case) -> Mistake | None:
             candidates |= {name: (z > 0, spread), f"-{name}": (z < 0, spread)}
     for name, (mask, values) in candidates.items():
         masked = np.where(mask, values, 0)
+        if agree(masked, values):
+            continue  # it stops nothing
         if agree(masked, case.analytic) or agree(np.where(mask, case.numeric, 0), case.analytic):
             says = (
                 f"The mask is computed from the wrong array: where {name} > 0. The input decides where the gradient "

@@ -37,9 +37,15 @@ def one_side(case: Case) -> Mistake | None:
             low, high = float(z[below].max()), float(z[above].min())
             if low < high:
                 zero = low <= 0 <= high
-                bound = "0" if zero else f"{number(float(f'{(low + high) / 2:.2g}'))}"
+                bound = "0" if zero else number(_between(low, high))
                 return _of_side(case, wrong, f"{name} {where} {bound}", name, zero)
     return None
+
+
+def _between(low: float, high: float) -> float:
+    """The number between the two that has the fewest digits."""
+    middle = (low + high) / 2
+    return next((v for digits in range(6) if low <= (v := round(middle, digits)) <= high), middle)
 
 
 def _of_side(case: Case, wrong: Array, where: str, name: str, zero: bool) -> Mistake:
@@ -62,6 +68,44 @@ def _of_side(case: Case, wrong: Array, where: str, name: str, zero: bool) -> Mis
     says = f"Only one side is wrong: where {where}{side}. It is right where {opposite}; {what}. {due.capitalize()}."
     exact = "" if zero else ", about"
     return Mistake("one-side", says, f"{wrong.sum()} of {wrong.size} entries are wrong, all where {where}{exact}.")
+
+
+def some_entries(case: Case) -> Mistake | None:
+    """At some entries 0, or off by one factor; the others are right."""
+    a, n = case.analytic, case.numeric
+    wrong = differing(case)
+    if wrong.sum() < 2 or (~wrong & ~is_zero(n, n)).sum() < 2 or is_zero(n[wrong], n).any():
+        return None
+    ours, right = a[wrong], n[wrong]
+    c = float((ours * right).sum() / (right * right).sum())
+    if not agree(c * right, ours):
+        return None
+    what = "it is 0" if abs(c) < CLOSE else f"it is {number(c)} times what it should be"
+    what = "the sign is wrong" if abs(c + 1) < CLOSE else what
+    says = (
+        f"Only some entries are wrong: there {what}, and all others are right. A branch of the function, or a term "
+        "that only some entries have (the other class, the other side of a bound), is not as in forward."
+    )
+    first = ", ".join(str([int(i) for i in index]) for index in np.argwhere(wrong)[:4])
+    return Mistake("part-factor", says, f"{wrong.sum()} of {wrong.size} entries are wrong, the first at {first}.")
+
+
+def other_mask(case: Case) -> Mistake | None:
+    """The values of a mask are right, but another mask is used."""
+    if case.local is None:
+        return None
+    ours, right = case.local
+    some, due = ~is_zero(ours, right), ~is_zero(right, right)
+    if not (some ^ due).sum() >= 2 or not (some & due).any() or some.all() or due.all():
+        return None
+    c = float(right[due][0])
+    if not agree(np.where(due, c, 0), right) or not agree(np.where(some, c, 0), ours):
+        return None
+    says = (
+        "Another mask is used in backward than in forward: the gradient passes at other entries. A random mask "
+        "(dropout) is drawn once, in forward, and kept for backward."
+    )
+    return Mistake("mask-wrong-side", says, f"the masks differ at {(some ^ due).sum()} of {some.size} entries.")
 
 
 def one_of_each_row(case: Case) -> Mistake | None:
@@ -100,7 +144,7 @@ def row_factors(case: Case) -> Mistake | None:
             which = [int(i) for i in np.flatnonzero(off)]
             places = ", ".join(map(str, which[:4])) + (", ..." if len(which) > 4 else "")
             says = (
-                f"Only index {places} along axis {axis} is wrong: {listing(factors[off])} times what it should be. "
+                f"Only index {places} along axis {axis} is wrong: {listing([*factors[off]])} times what it should be. "
                 "The others are right: is something done twice, or left out, for that index?"
             )
             return Mistake("row-factor", says, f"{off.sum()} of {count} indices along axis {axis} are wrong.")
@@ -110,7 +154,7 @@ def row_factors(case: Case) -> Mistake | None:
             f"Each {unit} is off by a factor of its own (along axis {axis}): {named or 'a weight for each'} is missing "
             "or too many, such as the weight of each sample or of its class, or a norm or deviation of that row."
         )
-        return Mistake("row-factor", says, f"analytic / numeric is {listing(factors)} at index 0, 1, ...")
+        return Mistake("row-factor", says, f"analytic / numeric is {listing([*factors])} at index 0, 1, ...")
     return None
 
 
@@ -118,7 +162,9 @@ def _weights(case: Case, factors: Array, axis: int) -> str:
     """Which known array has these factors, or is divided by in them."""
     for name, z in case.at_hand.items():
         if z.size == len(factors) and z.any():
-            for what, values in ((f"the factor {name}", 1 / z.reshape(-1)), (f"the divisor {name}", z.reshape(-1))):
+            z = z.reshape(-1)
+            readings = {f"the factor {name}": 1 / z, f"the divisor {name}": z, f"the divisor exp {name}": np.exp(z)}
+            for what, values in readings.items():
                 c = float((factors * values).sum() / (values * values).sum())
                 if np.isfinite(c) and agree(c * values, factors):
                     return what

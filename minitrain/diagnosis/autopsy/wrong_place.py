@@ -22,7 +22,7 @@ def transposed(case: Case) -> Mistake | None:
 def _products(case: Case) -> Iterator[tuple[str, Array]]:
     """Every product of dL/dy and another input, transposed or not, that has the input's shape."""
     g = case.grad_output
-    for name, other in case.known.items():
+    for name, other in case.at_hand.items():
         if g is None or g.ndim != 2 or other.ndim != 2 or name == "y":
             continue
         left = {"dL/dy": g, "dL/dyᵀ": g.T}

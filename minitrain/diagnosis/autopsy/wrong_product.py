@@ -36,6 +36,20 @@ def spread_wrongly(case: Case) -> Mistake | None:
     return None
 
 
+def map_not_turned(case: Case) -> Mistake | None:
+    """A linear operation is applied to dL/dy, and not its transpose."""
+    g, jacobian, shape = case.grad_output, case.jacobian, case.numeric.shape
+    if g is None or jacobian is None or g.shape != shape or g.size < 4 or jacobian.shape != (g.size, g.size):
+        return None
+    if not agree((jacobian.T @ g.reshape(-1)).reshape(shape), case.analytic):
+        return None
+    says = (
+        "backward does the same to dL/dy as forward does to x (the same cumulative sum, shift or order). It must go "
+        "the other way: each entry gets dL/dy from the results that it went into."
+    )
+    return Mistake("wrong-place", says, "the Jacobian, where its transpose belongs, times dL/dy gives this gradient.")
+
+
 def inner_transpose(case: Case) -> Mistake | None:
     """The gradient is Mᵀ Q with another input Q, and M Q belongs there, or the other way round."""
     a, n = case.analytic, case.numeric
@@ -91,21 +105,13 @@ def _changes(z: Array) -> Iterator[tuple[str, str, Array]]:
     if z.ndim == 2 and z.shape[0] == z.shape[1]:
         yield "transposed", "transposed", z.T
     if z.ndim >= 2:
-        last = z[..., ::-1, ::-1]
-        yield "wrong-place", "reversed along its last two axes (a kernel turned by 180°, flipped)", last
-        if z.ndim >= 4:
-            yield (
-                "transposed",
-                "with its first two axes exchanged",
-                np.swapaxes(z, 0, 1) if z.shape[0] == z.shape[1] else z,
-            )
-            yield (
-                "transposed",
-                "with its last two axes exchanged",
-                np.swapaxes(z, 2, 3) if z.shape[2] == z.shape[3] else z,
-            )
+        yield "wrong-place", "reversed along its last two axes (a kernel turned by 180°, flipped)", z[..., ::-1, ::-1]
+    for one, two, which in ((0, 1, "first"), (-2, -1, "last")):
+        if z.ndim >= 3 and z.shape[one] == z.shape[two]:
+            yield "transposed", f"with its {which} two axes exchanged", np.swapaxes(z, one, two)
     for axis in range(z.ndim):
         yield "wrong-place", f"reversed along axis {axis}", np.flip(z, axis)
+    yield "operand", "with its negative numbers set to 0", np.maximum(z, 0)
     yield "operand", "without its sign", np.abs(z)
     yield "operand", "with the opposite sign", -z
     yield "operand", "squared", z * z

@@ -6,21 +6,35 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, fitted, naming, number, some_axes
+from minitrain.diagnosis.autopsy.case import (
+    CLOSE,
+    Case,
+    Mistake,
+    agree,
+    fits,
+    fitted,
+    naming,
+    number,
+    ratio_of,
+    some_axes,
+)
 from minitrain.ops import Array
 
 
 def multiple(case: Case) -> Mistake | None:
-    """The rest is a constant multiple of one array."""
+    """The rest is a constant multiple of one array; or the gradient is, beside a multiple of the right one."""
     a, n = case.analytic, case.numeric
     rest = a - n
-    if n.size < 3:
+    if n.size < 5:
         return None
+    g = case.grad_output
+    one = ", for dL/dy = 1" if g is not None and g.size == 1 else ""
+    scale = float(g.reshape(-1)[0]) if g is not None and g.size == 1 else 1.0  # numbers are told for dL/dy = 1
     for name, z in _arrays(case):
         found = fitted(rest, [z])
         if found is None or fitted(n, [z]) is not None or np.ptp(z) <= CLOSE * np.abs(z).max():
             continue
-        c = float(found[0])
+        c = float(found[0]) / scale
         penalty = ""
         if name in ("x", "sign x"):
             norm = "Σ x²" if name == "x" else "Σ |x|"
@@ -31,7 +45,27 @@ def multiple(case: Case) -> Mistake | None:
             f"term is missing, it is {number(round(-c, 6))} · {name}; if only its sign is wrong, it is "
             f"{number(round(-c / 2, 6))} · {name}."
         )
-        return Mistake("term-missing", says, f"analytic - numeric is {number(round(c, 6))} · {name} everywhere.")
+        return Mistake("term-missing", says, f"analytic - numeric is {number(round(c, 6))} · {name} everywhere{one}.")
+    for name, z in _arrays(case) if ratio_of(case) is None else ():
+        if np.ptp(z) <= CLOSE * np.abs(z).max() or name.startswith("sign"):
+            continue
+        alone, both = fitted(a, [z]), fitted(a, [n, z])
+        if alone is not None and fitted(n, [z]) is None:
+            c = float(alone[0]) / scale
+            says = (
+                f"The gradient is {number(round(c, 6))} · {name} and nothing else: the other terms, or what follows "
+                "from it by the chain rule, are missing."
+            )
+            return Mistake("term-missing", says, f"analytic is {number(round(c, 6))} · {name} everywhere.")
+        if both is not None and fitted(n, [z]) is None:
+            share, c = float(both[0]), float(both[1]) / scale
+            says = (
+                f"One part is {number(round(share, 6))} times what it should be, and the other part, a multiple of "
+                f"{name}, is not: the constant stands before one term alone. (Of {name}, {number(round(c, 6))} times "
+                "too many are there beside it.)"
+            )
+            evidence = f"analytic is {number(round(share, 6))} · numeric + {number(round(c, 6))} · {name} everywhere."
+            return Mistake("term-factor", says, evidence)
     return None
 
 
@@ -52,7 +86,7 @@ def _arrays(case: Case) -> Iterator[tuple[str, Array]]:
 
 
 def along_an_axis(case: Case) -> Mistake | None:
-    """In each row, the rest is one number, a multiple of an array, or both: a term through a mean, a norm, a variance."""
+    """In each row, the rest is one number, a multiple of an array, or both: a term through a mean, norm or variance."""
     a, n = case.analytic, case.numeric
     rest = a - n
     if n.ndim < 2 or case.jacobian is None:
@@ -71,13 +105,13 @@ def along_an_axis(case: Case) -> Mistake | None:
             )
             return Mistake("term-missing", says, f"analytic - numeric is one number along {where}.")
         for name, z in _arrays(case):
-            if name.startswith("sign") or name.startswith("dL/dy") or np.ptp(z) <= CLOSE * np.abs(z).max():
+            if name.startswith(("sign", "dL/dy")) or np.ptp(z) <= CLOSE * np.abs(z).max():
                 continue
             if count >= 3 and _fits_rows(rest, axes, [z]) and not _fits_rows(n, axes, [z]):
                 what = "x" if name == "x" else name
                 says = (
                     f"A term is missing or wrong that along {where} is a multiple of {what}: the one through a norm, a "
-                    f"variance or a product over {where}. For backward, the norm is no constant."
+                    f"variance or a shared sum over {where}. For backward, that is no constant."
                 )
                 return Mistake("term-missing", says, f"analytic - numeric is a multiple of {what} along {where}.")
             if count >= 4 and _fits_rows(rest, axes, [ones, z]) and not _fits_rows(n, axes, [ones, z]):
@@ -110,7 +144,7 @@ def _fits_rows(rest: Array, axes: tuple[int, ...], terms: list[Array]) -> bool:
 def unbalanced(case: Case) -> Mistake | None:
     """The right gradient adds up to 0 along an axis, and this one does not."""
     a, n, y = case.analytic, case.numeric, case.y
-    if y is None or y.size != 1 or n.ndim < 2:
+    if y is None or n.ndim < 2:
         return None
     for axis in reversed(range(n.ndim)):
         scale = np.abs(n).sum(axis=axis).max()
@@ -119,8 +153,9 @@ def unbalanced(case: Case) -> Mistake | None:
             continue
         says = (
             f"A term is missing or wrong that makes up the balance along axis {axis}: the result does not change if "
-            f"the same is added to all entries along it, so the gradient adds up to 0 there. If axis {axis} has the "
-            "classes: what pushes the other classes down pushes the right class up (a one-hot or its like)."
+            f"the same is added to all entries along it, so the gradient adds up to 0 there. With a softmax on the "
+            "way, the term with the sum over the row (off the Jacobian's diagonal) is missing; in a loss of classes, "
+            "the one-hot of the right class; with a mean that is subtracted, the mean's term."
         )
         sums = number(float(np.abs(a.sum(axis=axis)).max()))
         return Mistake("term-missing", says, f"along axis {axis} numeric adds up to 0, analytic up to {sums}.")

@@ -39,10 +39,11 @@ def _forgotten(what: str, time: str) -> Mistake:
 def _sequences(case: Case) -> Iterator[tuple[Array, str]]:
     """The inputs that are sequences, (time, batch, features), where this gradient is (features, ...)."""
     for i, x in enumerate(case.inputs):
-        if i != case.which and isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.ndim == 3:
-            if case.numeric.ndim == 2 and x.shape[2] in case.numeric.shape:
-                yield x, f"axis 0 of input {i}"
-                yield np.swapaxes(x, 0, 1), f"axis 1 of input {i}"
+        if i == case.which or not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.ndim != 3:
+            continue
+        if case.numeric.ndim == 2 and x.shape[2] in case.numeric.shape:
+            yield x, f"axis 0 of input {i}"
+            yield np.swapaxes(x, 0, 1), f"axis 1 of input {i}"
 
 
 def _made_of(gradient: Array, now: Array) -> bool:

@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, is_zero, slices
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, is_zero, slices, some_axes
 from minitrain.diagnosis.autopsy.wrong_derivative import softmax_formulas
+from minitrain.ops import Array
 
 
 def one_term(case: Case) -> Mistake | None:
@@ -53,25 +54,37 @@ def summed_wrongly(axes: tuple[int, ...]) -> Mistake:
 
 def overwritten(case: Case) -> Mistake | None:
     """Only the last, or the first, of an entry's contributions is kept."""
-    terms = case.terms()
-    if terms is None:
+    terms, y = case.terms(), case.y
+    if terms is None or y is None:
         return None
-    there = terms != 0
-    if not (there.sum(axis=0) > 1).any():
-        return None
-    order = np.arange(len(terms)).reshape(-1, *[1] * case.numeric.ndim)
-    for which, chosen in (
-        ("last", np.where(there, order, -1).max(axis=0)),
-        ("first", np.where(there, order, len(terms)).min(axis=0)),
-    ):
-        kept = np.take_along_axis(terms, np.clip(chosen, 0, len(terms) - 1)[np.newaxis], axis=0)[0]
-        if agree(kept, case.analytic):
+    by_place = terms.reshape(*y.shape, *case.numeric.shape)
+    # The loop may go over some axes of the result alone, with a sum over the others in each step.
+    for summed in ((), *some_axes(y.ndim)) if terms.size < 200_000 else ((),):
+        steps = by_place.sum(axis=summed).reshape(-1, *case.numeric.shape)
+        which = _kept(steps, case.analytic) if len(steps) > 1 else ""
+        if which:
             says = (
                 "A value that is used more than once gets a gradient from each use, and they add up (+=). Here each "
                 f"entry keeps only the {which} one: it is overwritten (=) instead of accumulated."
             )
             return Mistake("path-forgotten", says, f"each entry equals its {which} contribution.")
     return None
+
+
+def _kept(steps: Array, analytic: Array) -> str:
+    """Whether each entry has the last or the first of its contributions that are not 0; "" if neither."""
+    there = steps != 0
+    if not (there.sum(axis=0) > 1).any():
+        return ""
+    order = np.arange(len(steps)).reshape(-1, *[1] * analytic.ndim)
+    for which, chosen in (
+        ("last", np.where(there, order, -1).max(axis=0)),
+        ("first", np.where(there, order, len(steps)).min(axis=0)),
+    ):
+        kept = np.take_along_axis(steps, np.clip(chosen, 0, len(steps) - 1)[np.newaxis], axis=0)[0]
+        if agree(kept, analytic):
+            return which
+    return ""
 
 
 def averaged(case: Case) -> Mistake | None:

@@ -75,7 +75,7 @@ def _read(formula: Formula, found: Mapping[str, float]) -> Mistake:
 
 
 def _formulas(case: Case) -> Iterator[Formula]:
-    for make in (_softmaxes, _normalisations, _cross_entropies):
+    for make in (_softmaxes, _normalisations, _cross_entropies, _soft_targets):
         for formula in make(case):
             if agree(np.asarray(sum(formula.terms.values())), case.numeric):
                 yield formula
@@ -181,9 +181,7 @@ def _normalisation(
     elsewhere: dict[tuple[str, str], Array] = {}
     for other in some_axes(normed.ndim):
         if other != axes:
-            says = (
-                f"The means in backward are over the wrong axis: over {naming(other)}. forward normalises over {where}."
-            )
+            says = f"The means in backward are over the wrong axis, {naming(other)}; forward normalises over {where}."
             elsewhere["sum-wrong-axis", says] = np.asarray(sum(written(d, other)))
     if gamma is not None:
         says = f"The factor {gamma} (gamma) is missing: dL/dy reaches the normalised x multiplied by it."
@@ -234,6 +232,50 @@ def _cross_entropies(case: Case) -> Iterator[Formula]:
         alone = "Without softmax, the logits of the other classes get no gradient."
         missing = {"onehot": ("one-hot-missing", why), "softmax(x)": ("term-missing", alone)}
         yield Formula(text, {"softmax(x)": w * p, "onehot": -w * one}, x.shape[axis], missing, changes)
+
+
+def _soft_targets(case: Case) -> Iterator[Formula]:
+    """(softmax(x) - target) / N, with targets that are probabilities and need not be one-hot."""
+    x, n, g = case.x, case.numeric, case.grad_output
+    if x is None or g is None or g.size != 1 or x.shape != n.shape or x.ndim < 2:
+        return
+    for axis in range(x.ndim):
+        p, count = _softmax(x, axis), x.size // x.shape[axis]
+        for divisor in (count, 1, x.size):
+            w = float(g.reshape(-1)[0]) / divisor
+            target, taken = p - n / w, p - case.analytic / w
+            if target.min() < -1e-6 or not np.allclose(target.sum(axis=axis), 1, atol=1e-6):
+                continue
+            plain = _few_values(target)  # one-hot, perhaps smoothed; another N would mix the probabilities in
+            if not plain and divisor != count:
+                continue
+            text = f"cross-entropy with softmax over axis {axis}, softmax(x) - target"
+            changes = {
+                ("derivative-missing", "This is the derivative of -log p with respect to p, -target / p; softmax's own "
+                 "derivative is missing."): -w * target / p,
+                ("off-diagonal-missing", "Through softmax's sum, each logit changes the probabilities of all classes: "
+                 "the terms off the Jacobian's diagonal are missing."): -w * target * (1 - p),
+                ("softmax-twice", "Softmax is applied twice: softmax of the probabilities stands where the "
+                 "probabilities themselves belong."): w * (_softmax(p, axis) - target),
+            }  # fmt: skip
+            if np.allclose(taken.sum(axis=axis), 1, atol=1e-5) and plain and _few_values(taken):
+                hard = " The ones here are 0 and 1 (one-hot): are forward's smoothed, or mixed?"
+                one_hot = np.allclose(taken.max(axis=axis), 1, atol=1e-5)
+                smooth = not np.allclose(target.max(axis=axis), 1, atol=1e-5)
+                says = (
+                    "The targets in backward are other ones than in forward: another class is taken for the right one, "
+                )
+                says += f"or they are not smoothed in the same way.{hard if one_hot and smooth else ''}"
+                changes["wrong-target", says] = w * (p - taken)
+            why = "The targets, the one-hot of the right class if they are hard, are not subtracted."
+            missing = {"target": ("one-hot-missing", why), "softmax(x)": ("term-missing", "Softmax is not there.")}
+            yield Formula(text, {"softmax(x)": w * p, "target": -w * target}, x.shape[axis], missing, changes)
+            return
+
+
+def _few_values(target: Array) -> bool:
+    """Whether these are targets with a few different values, between 0 and 1."""
+    return bool(target.min() > -1e-6 and len(np.unique(np.round(target, 5) + 0.0)) <= 3)
 
 
 def _softmax(x: Array, axis: int) -> Array:
