@@ -77,7 +77,7 @@ def check_gradients(
         check_sums(problem, report, row, gradients, jacobians)
         if not report.ok:
             _diagnose(measured, report, weights)
-            explain_network(problem, report, weights)
+            explain_network(problem, report, weights, check_gradients)
             explain_tape(problem, report, check_gradients)
     for found in report.inputs:
         if found.ok and found.entries and not found.counted:
