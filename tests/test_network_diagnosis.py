@@ -255,3 +255,190 @@ def test_a_constant_beside_a_right_way_back_is_not_called_a_cut() -> None:
     )
     assert "HalfSine" in said(report)
     assert "cut" not in str(report)
+
+
+# --- other forms of a backward by hand -------------------------------------------------------------------------------
+
+
+class Linear:
+    """A layer that keeps its parameters and their gradients on self."""
+
+    def __init__(self, *shape: int, wrong: bool = False) -> None:
+        self.W, self.b, self.wrong = normal(*shape, seed=7), normal(shape[1], seed=8), wrong
+        self.dW, self.db = np.zeros_like(self.W), np.zeros_like(self.b)
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return np.asarray(x @ self.W + self.b)
+
+    def backward(self, grad: Array) -> Array:
+        self.dW += self.x.T @ grad
+        self.db += grad[0] if self.wrong else grad.sum(axis=0)
+        return np.asarray(grad @ self.W.T)
+
+
+class Tanh:
+    def forward(self, x: Array) -> Array:
+        self.y = np.tanh(x)
+        return self.y
+
+    def backward(self, grad: Array) -> Array:
+        return np.asarray(grad * (1 - self.y**2))
+
+
+class TanhOfInput(Tanh):
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return np.asarray(np.tanh(x))
+
+    def backward(self, grad: Array) -> Array:
+        return np.asarray(grad * (1 - self.x**2))
+
+
+class Stack:
+    """A network that is made of layers."""
+
+    def __init__(self, *layers: Any) -> None:
+        self.layers = layers
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, grad: Array) -> Array:
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+        return grad
+
+
+def test_a_layer_without_ctx_is_checked_with_the_parameters_that_it_keeps() -> None:
+    layer = Linear(3, 4)
+    weight = layer.W
+    report = check_gradients(layer, (normal(5, 3),))
+    assert report.ok
+    assert [found.name for found in report.inputs] == ["input 0", "W", "b"]
+    assert layer.W is weight
+    wrong = check_gradients(Linear(3, 4, wrong=True), (normal(5, 3),))
+    assert [found.ok for found in wrong.inputs] == [True, True, False]
+    assert wrong.inputs[2].mistakes[0].name == "sum-missing"
+    assert gradcheck(Tanh, (normal(5),))
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_of_a_network_of_layers_each_is_checked_by_itself(as_list: bool) -> None:
+    def made(*layers: Any) -> Any:
+        return [*layers] if as_list else Stack(*layers)
+
+    assert gradcheck(made(Linear(3, 4), Tanh(), Linear(4, 2)), (normal(5, 3),))
+    report = check_gradients(made(Linear(3, 4), TanhOfInput(), Linear(4, 2)), (normal(5, 3),))
+    assert "The backward of layers[1] (TanhOfInput) is wrong" in said(report), str(report)
+    assert names(report) == ["at-input"], str(report)
+
+
+def affine(x: Array, w: Array, b: Array) -> Any:
+    return x @ w + b, (x, w)
+
+
+def affine_backward(grad: Array, cache: Any) -> Any:
+    x, w = cache
+    return grad @ w.T, x.T @ grad, grad.sum(axis=0)
+
+
+def test_two_functions_with_a_cache_are_checked() -> None:
+    inputs = normal(5, 3), normal(3, 4, seed=1), normal(4, seed=2)
+    assert gradcheck((affine, affine_backward), inputs)
+
+    def wrong(grad: Array, cache: Any) -> Any:
+        dx, dw, _ = affine_backward(grad, cache)
+        return {"dx": dx, "dw": dw, "db": grad.max(axis=0)}
+
+    report = check_gradients((affine, wrong), inputs)
+    assert [(found.name, found.ok) for found in report.inputs] == [("x", True), ("w", True), ("b", False)]
+
+
+LABELS = np.array([0, 2, 1, 1, 0])
+
+
+class TwoLayerNet:
+    """params, and loss(x, y) that returns the loss and a dict of gradients."""
+
+    def __init__(self, mask: bool = True, penalty: float = 1.0) -> None:
+        self.params = {"W1": normal(3, 4, seed=1), "b1": normal(4, seed=2), "W2": normal(4, 3, seed=3), "b2": normal(3)}
+        self.mask, self.penalty = mask, penalty
+
+    def loss(self, x: Array, y: Array) -> Any:
+        W1, b1, W2, b2 = (self.params[name] for name in ("W1", "b1", "W2", "b2"))
+        hidden = np.maximum(0, x @ W1 + b1)
+        scores = hidden @ W2 + b2
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        loss = -np.log(p[np.arange(5), y]).sum() / 5 + 0.05 * ((W1 * W1).sum() + (W2 * W2).sum())
+        d = p.copy()
+        d[np.arange(5), y] -= 1
+        d /= 5
+        before = d @ W2.T
+        if self.mask:
+            before[hidden <= 0] = 0
+        of_w1 = x.T @ before + self.penalty * 0.1 * W1
+        return loss, {"W1": of_w1, "b1": before.sum(axis=0), "W2": hidden.T @ d + 0.1 * W2, "b2": d.sum(axis=0)}
+
+
+def test_a_model_that_returns_its_loss_and_a_dict_of_gradients_is_checked() -> None:
+    inputs = normal(5, 3), LABELS
+    model = TwoLayerNet()
+    before = dict(model.params)
+    assert gradcheck(model, inputs)
+    assert all(model.params[name] is array for name, array in before.items())
+    assert names(check_gradients(TwoLayerNet(mask=False), inputs)) == ["mask-missing"]
+    report = check_gradients(TwoLayerNet(penalty=0), inputs)
+    assert names(report) == ["path-forgotten"], str(report)
+    assert "penalty of the weights" in said(report)
+    both = check_gradients(TwoLayerNet(mask=False, penalty=0.5), inputs)
+    assert names(both) == ["mask-missing", "factor"], str(both)
+
+
+def test_a_function_that_returns_loss_and_gradients_is_checked() -> None:
+    def loss(w: Array, x: Array, target: Array) -> Any:
+        apart = x @ w - target
+        return (apart**2).mean(), 2 * x.T @ apart / len(apart)
+
+    def of_params(params: dict[str, Array], x: Array) -> Any:
+        return float((x @ params["w"]).sum()), {"grad_w": x.sum(axis=0)}
+
+    inputs = normal(3), normal(5, 3, seed=1), normal(5, seed=2)
+    assert gradcheck(loss, inputs)
+    assert [found.name for found in check_gradients(loss, inputs).inputs] == ["w"]
+    assert gradcheck(of_params, ({"w": normal(3)}, normal(5, 3)))
+    assert not gradcheck(lambda *given: (loss(*given)[0], -loss(*given)[1]), inputs, raise_exception=False)
+
+
+class Takes2:
+    def forward(self, x: Array, y: Array) -> Array:
+        return x * y
+
+    def backward(self) -> Array:
+        return np.ones(3)
+
+
+class ForwardAlone:
+    def forward(self, x: Array) -> Array:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("func", "inputs", "message"),
+    [
+        (Takes2(), (normal(3),), r"forward\(x: .*, y: .*\).* and backward\(\)"),
+        (ForwardAlone(), (normal(3),), "has a forward, but no backward"),
+        (Linear, (normal(3),), r"pass an object, Linear\(...\), not the class"),
+    ],
+)
+def test_a_form_that_is_not_known_gets_the_forms_that_are(func: Any, inputs: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        gradcheck(func, inputs)
+
+
+def test_a_loss_whose_gradient_fits_no_array_is_refused() -> None:
+    with pytest.raises(autograd.GradcheckError, match=r"no gradient that belongs to .* w \[3\]"):
+        gradcheck(lambda w: (w.sum(), np.ones(4)), (normal(3),))

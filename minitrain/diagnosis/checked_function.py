@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minitrain import ops
+from minitrain.diagnosis import forms
 from minitrain.diagnosis.gradcheck_report import GradcheckError
 from minitrain.diagnosis.replay import inputs_of, replay
 from minitrain.nn import Module
@@ -267,6 +268,10 @@ def as_problem(
 ) -> Problem:
     """The Problem for func and inputs. Raises ValueError or TypeError if they cannot be checked."""
     inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    if loss_fn is None and (made := forms.adapted(func, inputs, options)) is not None:
+        problem = _Pair(made, made.inputs, options, needs_input_grad or forms.needs(made))
+        problem.names = [made.names[i] for i in problem.places()]
+        return problem
     if hasattr(func, "forward") and hasattr(func, "backward"):
         floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs]
         needs = floats if needs_input_grad is None else list(needs_input_grad)
@@ -306,8 +311,8 @@ def as_problem(
         *of_model, target = inputs
         return loss_fn(func(*of_model), target)
 
-    problem = _OfTensors(run, name, tensors)
+    of_tensors = _OfTensors(run, name, tensors)
     if isinstance(func, Module):
         batch = next((x for x in inputs if isinstance(x, Tensor) and x.ndim), None)
-        problem.sizes = {} if batch is None else {len(batch): f"the {len(batch)} samples of the batch"}
-    return problem
+        of_tensors.sizes = {} if batch is None else {len(batch): f"the {len(batch)} samples of the batch"}
+    return of_tensors

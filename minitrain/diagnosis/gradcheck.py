@@ -82,7 +82,7 @@ def check_gradients(
         check_sums(problem, report, row, gradients, jacobians)
         if not report.ok:
             _diagnose(measured, report, weights)
-            explain_network(problem, report, weights)
+            explain_network(problem, report, weights, check_gradients)
             explain_tape(problem, report, check_gradients)
         else:
             report.warnings += hidden_mistakes(problem, report, eps)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,16 @@ import numpy as np
 from minitrain.diagnosis.autopsy import Mistake, agree
 from minitrain.diagnosis.checked_function import Problem
 from minitrain.diagnosis.gradcheck_report import Report
-from minitrain.diagnosis.network_ways import Back, Change, Net, changes
-from minitrain.diagnosis.traced_array import Graph, trace
+from minitrain.diagnosis.network_ways import Back, Change, Net, possible_changes
+from minitrain.diagnosis.traced_array import Graph, UntraceableError, trace
 from minitrain.ops import Array, Context
 
 SECONDS = 2.0  # for the search
+BRANCHES = 5  # of the changes that explain a part, how many are followed
 
 
-def explain_network(problem: Problem, report: Report, weights: Sequence[Array]) -> None:
-    """Look for mistakes in the whole network of a wrong report, and put them there."""
+def explain_network(problem: Problem, report: Report, weights: Sequence[Array], check: Callable[..., Report]) -> None:
+    """Look for mistakes in the whole network of a wrong report, and put them there. check: check_gradients."""
     pair = getattr(problem, "pair", None)
     if pair is None or report.ok:
         return
@@ -37,30 +38,55 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array]) 
         report.whole = [written]
         for found in report.inputs:
             if not found.ok:
-                found.problem, found.mistakes = (
-                    "backward writes into what was saved; two different gradients for one dL/dy would follow",
-                    [],
+                found.problem = (
+                    "backward writes into what was saved; two different gradients for one dL/dy would follow"
                 )
-                found.worst, found.explained = None, True
+                found.mistakes, found.worst, found.explained = [], None, True
         return
-    given = [None if g is None else np.asarray(g, np.float64) for g in problem.backward([w.copy() for w in weights])]
-    net = None
-    if len(problem.arrays) > 1 and len(results) == 1:
-        net = _net(problem, pair, weights[0])
-    if net is None or len(net.layers) < 2:
+    if _parts(pair, report, check):
         return
     wrong = [not found.ok for found in report.inputs]
-    mistakes, explained = _search(net, given, wrong, weights[0])
-    facts = _pattern(net, wrong)
-    if mistakes:
-        first, *others = mistakes
-        mistakes = [dataclasses.replace(first, evidence=f"{facts} {first.evidence}".strip()), *others]
+    silent = [not found.mistakes and not found.problem for found in report.inputs if not found.ok]
+    net = _net(problem, pair, weights[0]) if len(results) == 1 else None
+    whole = net is not None and len(net.layers) > 1 and len(problem.arrays) > 1
+    if net is None or any(found.problem for found in report.inputs) or not (whole or all(silent)):
+        return
+    given = [None if g is None else np.asarray(g, np.float64) for g in problem.backward([w.copy() for w in weights])]
+    places = frozenset(range(len(wrong)))
+    unmatched = frozenset(i for i in places if wrong[i])
+    try:
+        changes = _Search(net, given, weights[0]).run(unmatched, places - unmatched, {})
+    except (ValueError, IndexError, UntraceableError):  # a way back that a change makes impossible
+        changes = []
+    facts = _pattern(net, wrong) if whole else ""
+    report.whole = _merged(net, changes)
+    if report.whole:
+        first = report.whole[0]
+        report.whole[0] = dataclasses.replace(first, evidence=f"{facts} {first.evidence}".strip())
     elif facts:
-        mistakes = [Mistake("network", facts, "")]
-    report.whole = mistakes
-    for i, found in enumerate(report.inputs):
-        if i in explained:
-            found.explained = True
+        report.whole = [Mistake("network", facts, "")]
+    for i, of_input in enumerate(report.inputs):
+        of_input.explained = any(i in change.explains for change in changes)
+
+
+def _parts(pair: Any, report: Report, check: Callable[..., Report]) -> bool:
+    """Check the layers of a network, where it has such parts, each by itself; whether one of them is wrong."""
+    for path, part, given in pair.parts() if hasattr(pair, "parts") else []:
+        try:
+            of_part = check(part, given)
+        except Exception:  # it cannot be checked by itself
+            continue
+        if not of_part.ok:
+            bad = [found for found in of_part.inputs if not found.ok]
+            causes = [*of_part.whole, *(mistake for found in bad for mistake in found.mistakes[:1])]
+            says = f"The backward of {path} ({type(part).__name__}) is wrong."
+            says += f" {causes[0].says}" if causes else ""
+            evidence = f"checked by itself at the arrays that it got: {bad[0].name} {list(bad[0].shape)} is wrong"
+            evidence += f"; {causes[0].evidence}" if causes else ""
+            report.whole.append(Mistake(causes[0].name if causes else "operation", says, evidence))
+    for found in report.inputs:
+        found.explained = bool(report.whole)
+    return bool(report.whole)
 
 
 def kept_values(owner: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
@@ -86,7 +112,8 @@ def _written(problem: Problem, weights: Sequence[Array]) -> Mistake | None:
     """Whether backward writes into an input, or into an array that forward left for it."""
     pair, context = problem.pair, problem.context  # type: ignore[attr-defined]
     arrays = [*zip(parameter_names(pair, problem), problem.arrays, strict=True)]
-    arrays += [*kept_values(context), *kept_values(pair)]
+    if not hasattr(pair, "kept"):
+        arrays += [*kept_values(context), *kept_values(pair)]
     before = [(name, array, array.copy()) for name, array in arrays if array.dtype.kind in "biuf"]
     problem.backward([w.copy() for w in weights])
     found = [(name, array, old) for name, array, old in before if not np.array_equal(array, old, equal_nan=True)]
@@ -110,6 +137,8 @@ def _written(problem: Problem, weights: Sequence[Array]) -> Mistake | None:
 
 def parameter_names(pair: Any, problem: Problem) -> list[str]:
     """What forward calls the checked inputs; 'input 2' where it takes *inputs."""
+    if hasattr(pair, "names"):
+        return [pair.names[i] for i in problem.places()]
     try:
         names = [
             p.name
@@ -125,11 +154,11 @@ def _net(problem: Problem, pair: Any, grad: Array) -> Net | None:
     """The recorded network; None if it cannot be recorded, or if the record gives other gradients than measured."""
     context = Context((True,) * len(problem.inputs))
     forward = inspect.unwrap(pair.forward)
-    code = getattr(forward, "__code__", None)
+    code = getattr(pair, "code", None) or getattr(forward, "__code__", None)
 
     def kept() -> Iterator[tuple[str, Any]]:
         yield from kept_values(context)
-        yield from kept_values(pair)
+        yield from kept_values(pair.kept() if hasattr(pair, "kept") else pair)
 
     try:
         graph = trace(
@@ -167,68 +196,93 @@ def _measures(problem: Problem, graph: Graph, right: Mapping[int, Array], grad: 
     return True
 
 
-def _search(
-    net: Net, given: Sequence[Array | None], wrong: Sequence[bool], grad: Array
-) -> tuple[list[Mistake], set[int]]:
-    """The changes of the right way back that give these gradients, found one after the other from the loss on.
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """A change that gives some of the wrong gradients. score: how many, how few it leaves, whether its factor tells."""
 
-    Also returns the inputs that they explain.
-    """
-    graph, until = net.graph, time.monotonic() + SECONDS
-    targets = [
-        np.zeros(graph.steps[n].value.shape) if g is None else g for n, g in zip(graph.inputs, given, strict=True)
-    ]
-    changed: dict[int, Back] = {}
-    unmatched = {i for i, is_wrong in enumerate(wrong) if is_wrong}
-    matched = {i for i in range(len(wrong)) if i not in unmatched}
-    found: list[tuple[Change, float, list[int]]] = []
+    change: Change
+    k: float
+    explains: frozenset[int]
+    score: tuple[int, int, bool]
 
-    def fits(grads: Mapping[int, Array], i: int) -> bool:
-        walked = grads.get(graph.inputs[i])
-        return (walked is not None and agree(targets[i], walked)) or (
-            walked is not None and not np.any(targets[i]) and not np.any(walked)
-        )
 
-    while unmatched and len(found) < 8:
-        current = graph.walk(grad, changed)
-        best: tuple[set[int], Change, float, Mapping[int, Back], tuple[int, int, bool]] | None = None
-        for change in changes(net, current, changed, matched, unmatched):
-            if time.monotonic() > until:
+class _Search:
+    """Looks for the changes of the right way back that give these gradients, from the loss on."""
+
+    def __init__(self, net: Net, given: Sequence[Array | None], grad: Array) -> None:
+        self._net, self._grad, self._until = net, grad, time.monotonic() + SECONDS
+        shapes = [net.graph.steps[n].value.shape for n in net.graph.inputs]
+        self._targets = [np.zeros(shape) if g is None else g for shape, g in zip(shapes, given, strict=True)]
+
+    def run(self, unmatched: frozenset[int], matched: frozenset[int], changed: Mapping[int, Back]) -> list[_Found]:
+        """The changes that explain the most of the unmatched inputs; of as many, the fewest."""
+        found = sorted(self._single(unmatched, matched, changed), key=lambda f: f.score, reverse=True)
+        best: list[_Found] = []
+        for first in found[:BRANCHES]:
+            rest = unmatched - first.explains
+            after = {**changed, **first.change.changed(first.k, changed)}
+            whole = [first, *(self.run(rest, matched | first.explains, after) if rest else [])]
+            explained = frozenset[int]().union(*(f.explains for f in whole))
+            before = frozenset[int]().union(*(f.explains for f in best))
+            if (len(explained), -len(whole)) > (len(before), -len(best)):
+                best = whole
+            if explained == unmatched and (len(whole) == 1 or time.monotonic() > self._until):
                 break
+        return best
+
+    def _single(self, unmatched: frozenset[int], matched: frozenset[int], changed: Mapping[int, Back]) -> list[_Found]:
+        net, graph, found = self._net, self._net.graph, []
+        current = graph.walk(self._grad, changed)
+        for change in possible_changes(net, current, changed, set(matched), set(unmatched)):
             touched = change.touched & unmatched
-            if not touched or change.touched & matched or (best and len(touched) < len(best[0])):
+            if time.monotonic() > self._until:
+                break
+            if not touched or change.touched & matched:
                 continue
-            factors = _factors(net, change, changed, current, targets, grad, touched) if change.scaled else [1.0]
-            for k in factors:
-                new = {**changed, **change.changed(k, changed)}
+            for k in self._factors(change, changed, current, touched) if change.scaled else [1.0]:
                 try:
-                    grads = graph.walk(grad, new)
+                    grads = graph.walk(self._grad, {**changed, **change.changed(k, changed)})
                 except ValueError:  # the changed shapes do not fit
                     continue
-                explains = {i for i in unmatched if fits(grads, i)}
+                explains = frozenset(i for i in unmatched if self._fits(grads.get(graph.inputs[i]), i))
                 telling = not change.scaled or net.telling(k)
-                if not telling and sum(targets[i].size for i in explains) < 4:
+                if not explains or (not telling and sum(self._targets[i].size for i in explains) < 4):
                     continue  # any number fits so few
-                score = len(explains), -len(touched - explains), telling
-                if explains and (best is None or score > best[4]):
-                    best = explains, change, k, new, score
-            if best and best[0] == unmatched and best[4][2]:
-                break
-        if best is None:
-            break
-        explains, change, k, changed = best[0], best[1], best[2], dict(best[3])
-        found.append((change, k, sorted(explains)))
-        unmatched -= explains
-        matched |= explains
-    explained = {i for _, _, those in found for i in those}
-    return _merged(net, found), explained
+                found.append(_Found(change, k, explains, (len(explains), -len(touched - explains), telling)))
+                if explains == unmatched and telling:
+                    return found
+        return found
+
+    def _fits(self, walked: Array | None, i: int) -> bool:
+        if walked is None:
+            return False
+        return agree(self._targets[i], walked) or not (np.any(self._targets[i]) or np.any(walked))
+
+    def _factors(
+        self, change: Change, changed: Mapping[int, Back], current: Mapping[int, Array], touched: Iterable[int]
+    ) -> list[float]:
+        """The factors of a scaled change that one of the inputs wants: the gradient is linear in the factor."""
+        without = self._net.graph.walk(self._grad, {**changed, **change.changed(0.0, changed)})
+        found: list[float] = []
+        for i in touched:
+            target, number = self._targets[i], self._net.graph.inputs[i]
+            base = without.get(number, np.zeros(target.shape))
+            whole = current.get(number, np.zeros(target.shape)) - base
+            if target.shape != whole.shape or not whole.any():
+                continue
+            k = float(((target - base) * whole).sum() / (whole * whole).sum())
+            k = round(k) if abs(k - round(k)) < 1e-5 else k
+            if k != 1 and self._fits(base + k * whole, i) and not any(abs(k - other) < 1e-4 for other in found):
+                found.append(k)
+        return found
 
 
-def _merged(net: Net, found: Sequence[tuple[Change, float, list[int]]]) -> list[Mistake]:
+def _merged(net: Net, found: Sequence[_Found]) -> list[Mistake]:
     """The sentences of the changes, one for those of the same kind."""
     mistakes: dict[str, Mistake] = {}
-    for change, k, those in found:
-        mistake = net.mistake(change, k, those)
+    for one in found:
+        those = sorted(one.explains)
+        mistake = net.mistake(one.change, one.k, those)
         if mistake.name in mistakes:
             first = mistakes[mistake.name]
             head, also, names = first.evidence.rstrip(".").partition(" The same kind of mistake gives ")
@@ -241,33 +295,6 @@ def _merged(net: Net, found: Sequence[tuple[Change, float, list[int]]]) -> list[
         else:
             mistakes[mistake.name] = mistake
     return [*mistakes.values()]
-
-
-def _factors(
-    net: Net,
-    change: Change,
-    changed: Mapping[int, Back],
-    current: Mapping[int, Array],
-    targets: Sequence[Array],
-    grad: Array,
-    touched: Iterable[int],
-) -> list[float]:
-    """The factors of a scaled change that one of the inputs wants: the gradient is linear in the factor."""
-    without = net.graph.walk(grad, {**changed, **change.changed(0.0, changed)})
-    found: list[float] = []
-    for i in touched:
-        zeros = np.zeros(targets[i].shape)
-        base = without.get(net.graph.inputs[i], zeros)
-        whole = current.get(net.graph.inputs[i], zeros) - base
-        if targets[i].shape != whole.shape or not whole.any():
-            continue
-        k = float(((targets[i] - base) * whole).sum() / (whole * whole).sum())
-        k = round(k) if abs(k - round(k)) < 1e-5 else k
-        if (k != 1 and agree(base + k * whole, targets[i]) and not any(abs(k - other) < 1e-4 for other in found)) or (
-            k == 0 and not np.any(targets[i]) and not found
-        ):
-            found.append(k)
-    return found
 
 
 def _pattern(net: Net, wrong: Sequence[bool]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import linecache
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ Sent = list[tuple[int, Array]]
 Back = Callable[[Array], Sent]
 Alternative = Callable[[Array], Array | None]
 
+_HERE = os.path.dirname(__file__) + os.sep
 FORMULAS = LOCAL | {"1 - t": lambda t: 1 - t, "1 + t²": lambda t: 1 + t * t, "t²": lambda t: t * t}
 
 
@@ -34,6 +36,7 @@ class Change:
     touched: frozenset[int]
     changed: Callable[[float, Mapping[int, Back]], dict[int, Back]]
     scaled: bool = False
+    missing: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Way:
     name: str
     says: str
     back: Alternative | None
+    missing: str = ""
 
 
 class Net:
@@ -87,10 +91,17 @@ class Net:
         for number in graph.used:
             step = graph.steps[number]
             places.setdefault((step.lines, step.name) if step.run is not None else number, []).append(number)
+        self.fan_out: dict[int, int] = {}
+        for number in graph.used:
+            for i in {*graph.steps[number].arguments}:
+                self.fan_out[i] = self.fan_out.get(i, 0) + 1
         self._turn = {n: (at[0], turn) for at in places.values() for turn, n in enumerate(at)}
         self.segments = self._segments()
         self.batch, self.outputs = 0, 0
         of_layers = [graph.steps[n].value.shape for n in self.layers]
+        first = graph.steps[graph.inputs[0]].value
+        if not of_layers and first.ndim > 1:
+            self.batch = len(first)
         for axis in (-1, 0):  # samples are rows, or columns
             if (
                 of_layers
@@ -125,9 +136,16 @@ class Net:
         if len(operands) == 2 and step.name in SIGNS and all(operands):
             return f"{operands[0]} {SIGNS[step.name]} {operands[1]}"
         parameter = self.parameter(number)
-        return (
-            f"the result of {step.name}" if parameter is None else f"{self.graph.names[parameter]} (after {step.name})"
-        )
+        if parameter is not None:
+            return f"{self.graph.names[parameter]} (after {step.name})"
+        if step.name == "[...]" and len(operands) == 1 and operands[0]:
+            return f"{operands[0]}[...]"
+        return RESULTS.get(step.name, f"the result of {step.name}")
+
+    def gradient(self, number: int) -> str:
+        """'dL/dz2'; 'the gradient of a1 @ w2' where a value has no name."""
+        name = self.name(number)
+        return f"dL/d{name}" if name.isidentifier() else f"the gradient of {name}"
 
     def where(self, number: int) -> str:
         """'in layer 2 (line 57, `a2 = act(z2)`)'."""
@@ -135,7 +153,10 @@ class Net:
         place = "" if self.recurrent or not self._layer.get(number) else f"in layer {self._layer[number]}"
         if not step.lines:
             return place
-        filename, line = step.lines[0]
+        own = [line for line in step.lines if not line[0].startswith(_HERE)]
+        if not own:
+            return place
+        filename, line = own[0]
         source = linecache.getline(filename, line).strip()
         quoted = f"line {line}, `{source}`" if source and len(source) < 80 else f"line {line}"
         return f"{place} ({quoted})" if place else f"at {quoted}"
@@ -212,10 +233,8 @@ class Net:
 
     def _scaled(self, change: Change, k: float) -> tuple[str, str]:
         if k == 0:
-            return (
-                "path-forgotten",
-                f"{change.says} is missing: it is not added. Every use of a value sends a gradient.",
-            )
+            says = change.missing or f"{change.says} is missing: it is not added."
+            return "path-forgotten", f"{says} Every use of a value sends a gradient."
         sign = "has the wrong sign, and is" if k < 0 else "is"
         size = abs(k)
         if abs(size - 1) < 1e-4:
@@ -231,12 +250,13 @@ class Net:
         return "factor", f"{change.says} {sign} {times}."
 
 
+RESULTS = {"var": "the variance", "mean": "the mean", "std": "the standard deviation", "sum": "a sum"}
 SIGNS = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 SHAPES = ("transpose", "reshape", "ravel", "flatten", "squeeze", "expand_dims", "swapaxes", "broadcast_to")
 PRODUCTS = ("matmul", "dot", "einsum", "tensordot", "inner", "vecdot", "matvec", "vecmat", "convolve", "correlate")
 
 
-def changes(
+def possible_changes(
     net: Net, grads: Mapping[int, Array], changed: Mapping[int, Back], matched: set[int], unmatched: set[int]
 ) -> Iterator[Change]:
     """The changes to try, the likeliest first. grads: the gradients of all values, as the way back is so far."""
@@ -252,7 +272,8 @@ def _possible(net: Net, grads: Mapping[int, Array], matched: set[int], unmatched
 
     yield from _scales(net, useful)
     yield from _of_segments(net, useful)
-    yield from _of_edges(net, grads, useful)
+    of_edges = [*_of_edges(net, grads, useful)]
+    yield from sorted(of_edges, key=lambda change: change.name == "wrong-delta")
 
 
 def _sent(net: Net, number: int, before: Mapping[int, Back]) -> Back:
@@ -297,6 +318,8 @@ def _of_segments(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
         for name, says, other in _slopes(net, segment, slope, u, v):
             if np.allclose(other, slope, rtol=1e-5, atol=1e-8) or not np.isfinite(other).all():
                 continue
+            if net.parameter(segment.u) is not None and _proportional(other, slope):
+                continue  # a factor
 
             def jumped(
                 k: float, before: Mapping[int, Back], other: Array = other, s: Segment = segment
@@ -310,6 +333,7 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
     """What people take for an activation's derivative."""
     graph = net.graph
     zu, av, where, function = net.name(segment.u), net.name(segment.v), net.where(segment.v), net.function(segment)
+    what = f"the activation ({function})" if net.parameter(segment.u) is None else function
     mask = bool(np.all((slope < 1e-6) | (np.abs(slope - 1) < 1e-6)))
     if mask:
         says = (
@@ -321,16 +345,13 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
         yield "mask-inverted", says, 1 - slope
     else:
         says = (
-            f"The derivative of the activation ({function}) is missing {where}: the gradient of {av} is passed on as "
+            f"The derivative of {what} is missing {where}: the gradient of {av} is passed on as "
             f"that of {zu}. Multiply by the derivative."
         )
         yield "derivative-missing", says, np.ones_like(v)
-        says = (
-            f"The derivative of the activation ({function}) is taken at {av} {where}, which is already activated; it "
-            f"belongs at {zu}."
-        )
+        says = f"The derivative of {what} is taken at {av} {where}, which is already activated; it belongs at {zu}."
         yield "at-output", says, net.slope(segment, v)
-        yield "derivative-twice", f"The derivative of the activation ({function}) is applied twice {where}.", slope**2
+        yield "derivative-twice", f"The derivative of {what} is applied twice {where}.", slope**2
         due = [
             f"{text.replace('t', name)}"
             for text, local in FORMULAS.items()
@@ -342,7 +363,7 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
             for name, t in ((av, v), (zu, u)):
                 taken = text.replace("exp t", f"exp {name}").replace("sign t", f"sign {name}")
                 taken = taken if taken != text else text.replace("t", name)
-                says = f"The derivative of the activation ({function}) is wrong {where}: {taken} is taken{wanted}."
+                says = f"The derivative of {what} is wrong {where}: {taken} is taken{wanted}."
                 yield "wrong-derivative", says, np.asarray(local(t))
     for number in reversed(graph.used):
         t = graph.steps[number].value
@@ -357,10 +378,7 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
                 )
                 yield "mask-wrong-side", says, (part > 0).astype(float)
         elif t.shape == slope.shape:
-            says = (
-                f"The derivative of the activation ({function}) {where} is taken at {net.name(number)}; it belongs at "
-                f"{zu}."
-            )
+            says = f"The derivative of {what} {where} is taken at {net.name(number)}; it belongs at {zu}."
             yield "operand", says, net.slope(segment, t)
 
 
@@ -375,7 +393,8 @@ def _of_edges(net: Net, grads: Mapping[int, Array], useful: Callable[[int], bool
             continue
         for slot, target in enumerate(step.arguments):
             if useful(target):
-                groups.setdefault((step.lines, step.name, slot, net.parameter(target)), []).append((number, slot))
+                argument = slot if step.arguments.count(target) == 1 else -1  # of x * x, both
+                groups.setdefault((step.lines, step.name, argument, net.parameter(target)), []).append((number, slot))
     for edges in groups.values():  # of one line and one parameter
         options = [{way.key: way for way in _ways(net, grads, *edge)} for edge in edges]
         touched = net.touched(*(graph.steps[n].arguments[k] for n, k in edges))
@@ -416,7 +435,7 @@ def _edge_change(net: Net, edges: Sequence[tuple[int, int]], touched: frozenset[
             found[number] = sent
         return found
 
-    return Change(ways[0].name, ways[0].says, touched, made, scaled=ways[0].back is None)
+    return Change(ways[0].name, ways[0].says, touched, made, ways[0].back is None, ways[0].missing)
 
 
 def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Iterator[Way]:
@@ -427,9 +446,21 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
     of_target = f"The gradient of {net.name(target)}"
     x, where, into = values[slot], net.where(number), net.name(target)
     parameter = net.parameter(target) is not None
-    if parameter or (len(step.arguments) > 1 and len(graph.below[target]) > 1):
+    several = len(net.uses[net.parameter(target) or 0]) > 1 if parameter else net.fan_out.get(target, 0) > 1
+    if several:
+        source = net.name(number)
+        if {*step.arguments} == {target} and step.name in ("multiply", "square", "power", "abs", "absolute"):
+            added = number in grads and np.ptp(grads[number]) < 1e-9
+            source += (
+                ", the penalty of the weights (regularisation)," if added and parameter else ", of a norm or square,"
+            )
+        if step.name == "[...]":
+            source += ", the entries that are picked (such as the right class),"
+        missing = f"One term is missing in the gradient of {into}: what comes from {source} {where} is not added."
+        yield Way("factor", "factor", f"The term of {into}'s gradient that comes from {source} {where}", None, missing)
+    elif parameter or (len(step.arguments) > 1 and len(graph.below[target]) > 1):
         says = f"The gradient of {into}" if parameter else f"The way back to {into} {where}"
-        yield Way("factor", "factor", says, None)
+        yield Way("factor", "factor", says, None, f"{says} is missing: it is not added.")
     if parameter and x.ndim == 2 and x.shape[0] == x.shape[1]:
         says = f"The gradient of {into} is transposed."
         yield Way("transposed", "transposed", says, lambda g: graph.through(number, slot, g).T)
@@ -474,12 +505,14 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
         return
     y = step.value
     for j in reversed(graph.used):
-        if j != number and graph.steps[j].value.shape == y.shape and j in grads:
-            says = f"{of_target} is made of dL/d{net.name(j)} {where}; due is dL/d{net.name(number)}."
+        if j != number and graph.steps[j].value.shape == y.shape and j in grads and number in grads:
+            if _proportional(grads[j], grads[number]):
+                continue  # a factor
+            says = f"{of_target} is made of {net.gradient(j)} {where}; due is {net.gradient(number)}."
             yield Way(f"delta {net.relation(number, j)}", "wrong-delta", says, _of(graph, number, slot, grads[j]))
     for j in reversed(graph.used):
         if j in grads and graph.steps[j].value.shape == y.shape:
-            says = f"{of_target} is made with {net.name(j)} itself {where}; due is dL/d{net.name(number)}, the delta."
+            says = f"{of_target} is made with {net.name(j)} itself {where}; due is {net.gradient(number)}, the delta."
             yield Way(
                 f"value {net.relation(number, j)}", "wrong-delta", says, _of(graph, number, slot, graph.steps[j].value)
             )
@@ -498,6 +531,11 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
             for axis in range(y.ndim):
                 says = f"The gradient of {into} is the delta summed over the wrong axis, {axis}, {where}."
                 yield Way(f"summed {axis}", "sum-wrong-axis", says, _summed(axis, x.shape))
+
+
+def _proportional(a: Array, b: Array) -> bool:
+    size = float((b * b).sum())
+    return size == 0 or bool(np.abs(a - (a * b).sum() / size * b).max() <= 1e-6 * np.abs(a).max())
 
 
 def _at(graph: Graph, number: int, slot: int, k: int, value: Array) -> Alternative:
@@ -520,4 +558,4 @@ def _summed(axis: int, shape: tuple[int, ...]) -> Alternative:
     return summed
 
 
-__all__ = ["Change", "Net", "UntraceableError", "changes"]
+__all__ = ["Change", "Net", "UntraceableError", "possible_changes"]
