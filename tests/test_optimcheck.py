@@ -136,9 +136,15 @@ SHOWN_BY: dict[optimizer_rules.Rule, list[dict[str, Any]]] = {
         {"momentum": 0.9, "weight_decay": 0.1},
         {"momentum": 0.9, "dampening": 0.4},
         {"momentum": 0.9, "nesterov": True},
+        {"maximize": True, "weight_decay": 0.1},
     ],
-    "rmsprop": [{}, {"momentum": 0.9, "weight_decay": 0.1, "centered": True}],
-    "adam": [{}, {"weight_decay": 0.1, "amsgrad": True}, {"weight_decay": 0.1, "decoupled_weight_decay": True}],
+    "rmsprop": [{}, {"momentum": 0.9, "weight_decay": 0.1, "centered": True}, {"alpha": 0.8, "eps": 0.01}],
+    "adam": [
+        {},
+        {"weight_decay": 0.1, "amsgrad": True},
+        {"weight_decay": 0.1, "decoupled_weight_decay": True},
+        {"betas": (0.8, 0.99), "eps": 0.01},
+    ],
 }
 
 

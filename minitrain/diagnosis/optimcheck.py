@@ -40,6 +40,8 @@ SWITCHED_ON = {
     "decoupled_weight_decay": True,
     "maximize": True,
 }
+# Options that are never off, with values that let one see whether they work.
+OTHERWISE = {"betas": (0.8, 0.99), "alpha": 0.9}
 
 
 # --- recording --------------------------------------------------------------------------------------------------------
@@ -156,8 +158,14 @@ def _simulated(
     rule: Rule, run: Trajectory, i: int, grads: Sequence[Sequence[Array | None]], *wrong: str
 ) -> Iterator[tuple[Array, dict[str, Array]]]:
     """Parameter i of the run, and its state, after each step of the rule with these gradients and mistakes."""
-    options = {**run.options, "lr": run.lrs[0][0]}
+    options = {**run.options, "lr": run.lrs[0][0], "counted": _counted(run, i)}
     return simulated(rule, run.start[i], [step[i] for step in grads], [rates[i] for rates in run.lrs], options, *wrong)
+
+
+def _counted(run: Trajectory, i: int) -> list[int]:
+    """For each update of parameter i, how many updates of all parameters there have been, with this one."""
+    order = [j for step in run.sent for j, grad in enumerate(step) if grad is not None or j == i]
+    return [count for count, j in enumerate(order, start=1) if j == i]
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
@@ -278,14 +286,18 @@ def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
     param = wrap(np.zeros(1)).requires_grad_()
     defaults = reference([param]).defaults
     off = [name for name in SWITCHED_ON if name in defaults and (not defaults[name] or name == "eps")]
-    for count in range(3):
-        for names in itertools.combinations(off, count):
-            options = {name: SWITCHED_ON[name] for name in names}
-            try:
-                reference([param], **options)
-            except (TypeError, ValueError):  # nesterov without momentum; decoupled_weight_decay in AdamW
-                continue
-            yield options
+    sets = [
+        {name: SWITCHED_ON[name] for name in names}
+        for count in range(3)
+        for names in itertools.combinations(off, count)
+    ]
+    sets += [{name: value} for name, value in OTHERWISE.items() if name in defaults]
+    for options in sets:
+        try:
+            reference([param], **options)
+        except (TypeError, ValueError):  # nesterov without momentum; decoupled_weight_decay in AdamW
+            continue
+        yield options
 
 
 def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
@@ -457,10 +469,17 @@ def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[in
     """The mistakes with which the rule's formula gives the steps taken; else the first pair that does."""
     only_remembered = all(_fit(rule, taken, right, i) for i in moved)  # the parameters are right
 
+    # Of those that change nothing in this run (a decay's with a weight_decay of 0), no pair can explain more.
+    possible = [wrong for wrong in MISTAKES if has_place(rule, wrong)]
+
+    def changes(wrong: str) -> bool:
+        return not all(_fit(rule, right, right, i, wrong) for i in moved)
+
     def fitting(count: int) -> list[tuple[str, ...]]:
         fits = []
-        for wrong in itertools.combinations(MISTAKES, count):
-            if len({_name(each) for each in wrong}) == count and has_place(rule, *wrong):
+        for wrong in itertools.combinations(possible if count == 1 else filter(changes, possible), count):
+            likely = len({_name(each) for each in wrong}) == count and sum("/" in each for each in wrong) < 2
+            if likely and has_place(rule, *wrong):
                 fit = 2
                 for i in moved:
                     fit = min(fit, _fit(rule, taken, right, i, *wrong))
