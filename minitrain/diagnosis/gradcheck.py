@@ -288,7 +288,8 @@ def gradcheck(
     other steps, loss_fn, options, independent_rows.
     Raises GradcheckError for a wrong gradient; for a function that draws random numbers or writes into its inputs; and
     if forward or backward returns something of a wrong type. Raises ValueError if there is nothing to check, or if the
-    Jacobian is too large. Warns about floats that are not float64.
+    Jacobian is too large. Warns about floats that are not float64, about errors that pass but are far above
+    rounding, and about inputs that hide a mistake.
     """
     report = check_gradients(
         func,
