@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, number
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, number, ratio_of
 from minitrain.ops import Array
 
 # The derivatives that occur, as functions of the input, the result, or what forward saved.
@@ -159,7 +159,7 @@ def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
 def elsewhere(case: Case) -> Mistake | None:
     """The gradient is that at a multiple of x, for a function of all numbers together."""
     x, at = case.x, case.derivative_at
-    if x is None or at is None or case.local is not None or not 3 <= x.size <= 200:
+    if x is None or at is None or case.local is not None or ratio_of(case) is not None or not 3 <= x.size <= 200:
         return None
     for scale, point in (
         (2.0, "2 · x"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, ratio_of
 from minitrain.ops import Array
 
 MEASURED = 4096  # the most derivatives to measure again
@@ -81,7 +81,7 @@ def _transposed(how: str) -> Mistake:
 def other_input_changed(case: Case) -> Mistake | None:
     """The gradient is right for another value of another input."""
     measure = case.derivative_with
-    if measure is None:
+    if measure is None or ratio_of(case) is not None:
         return None
     left = MEASURED // max(case.numeric.size, 1)
     for i, z in enumerate(case.inputs):

@@ -55,9 +55,9 @@ def summed_wrongly(axes: tuple[int, ...]) -> Mistake:
 def overwritten(case: Case) -> Mistake | None:
     """Only the last, or the first, of an entry's contributions is kept."""
     terms, y = case.terms(), case.y
-    if terms is None or y is None:
+    if terms is None or y is None or y.ndim == 0:
         return None
-    by_place = terms.reshape(*y.shape, *case.numeric.shape)
+    by_place = terms.reshape((*y.shape, *case.numeric.shape))
     # The loop may go over some axes of the result alone, with a sum over the others in each step.
     for summed in ((), *some_axes(y.ndim)) if terms.size < 200_000 else ((),):
         steps = by_place.sum(axis=summed).reshape(-1, *case.numeric.shape)
