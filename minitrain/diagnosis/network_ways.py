@@ -307,11 +307,21 @@ def _scales(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
             else f"The gradient of {net.name(number)}, {net.where(number)}, and all before it,"
         )
 
-        def scaled(k: float, before: Mapping[int, Back], number: int = number) -> dict[int, Back]:
-            back = _sent(net, number, before)
-            return {number: lambda g: back(k * g)}
+        yield Change("factor", says, touched, _scaled(net, number), scaled=True)
+    for number in graph.used:  # of an input's paths, the one through a value that has a name
+        inside = graph.steps[number].run is not None and number != graph.result and len(graph.below[number]) == 1
+        if inside and useful(number) and graph.names.get(number, "").isidentifier():
+            path = f"The path through {net.name(number)} {net.where(number)}"
+            missing = f"{path} is missing: that term is not added."
+            yield Change("factor", path, net.touched(number), _scaled(net, number), True, missing, 1)
 
-        yield Change("factor", says, touched, scaled, scaled=True)
+
+def _scaled(net: Net, number: int) -> Callable[[float, Mapping[int, Back]], dict[int, Back]]:
+    def scaled(k: float, before: Mapping[int, Back]) -> dict[int, Back]:
+        back = _sent(net, number, before)
+        return {number: lambda g: back(k * g)}
+
+    return scaled
 
 
 def _of_segments(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
@@ -326,16 +336,17 @@ def _of_segments(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
         options = []
         for segment in segments:
             u, v = graph.steps[segment.u].value, graph.steps[segment.v].value
-            slope, parameter = net.slope(segment, u), net.parameter(segment.u) is not None
+            slope, several = net.slope(segment, u), net.fan_out[segment.u] > 1 or net.parameter(segment.u) is not None
             option = {}
             for key, name, says, other in _slopes(net, segment, slope, u, v):
                 same = np.allclose(other, slope, rtol=1e-5, atol=1e-8)
-                if not same and np.isfinite(other).all() and not (parameter and _proportional(other, slope)):
+                if not same and np.isfinite(other).all() and not (several and _proportional(other, slope)):
                     option[key] = name, says, other
             options.append(option)
         for key, (name, says, _) in options[0].items():
             if all(key in option for option in options):
-                rank = 1 if name in ("operand", "mask-wrong-side") else 0
+                several = several or graph.steps[segments[0].v].name in ("square", "power")
+                rank = 1 if several or name in ("operand", "mask-wrong-side") else 0  # a whole term comes before
                 yield _jump(net, name, says, segments, [option[key][2] for option in options], rank)
         if 1 < len(segments) < 4:
             for segment, option in zip(segments, options, strict=True):
