@@ -442,3 +442,41 @@ def test_a_form_that_is_not_known_gets_the_forms_that_are(func: Any, inputs: Any
 def test_a_loss_whose_gradient_fits_no_array_is_refused() -> None:
     with pytest.raises(autograd.GradcheckError, match=r"no gradient that belongs to .* w \[3\]"):
         gradcheck(lambda w: (w.sum(), np.ones(4)), (normal(3),))
+
+
+# --- several ways through one value
+
+
+def normalized(through_mean: float, through_variance: float) -> Report:
+    weights = normal(6, 3, seed=4)
+
+    def forward(c: Any, x: Array) -> Any:
+        mean = x.mean(axis=0)
+        variance = ((x - mean) ** 2).mean(axis=0)
+        c.rate = 1 / np.sqrt(variance)
+        c.y = (x - mean) * c.rate
+        return (weights * c.y**2 + weights.T.reshape(6, 3) * c.y).sum()
+
+    def backward(c: Any, g: Any) -> Any:
+        dy = g * (2 * weights * c.y + weights.T.reshape(6, 3))
+        apart = c.rate * (dy - through_variance * c.y * (dy * c.y).mean(axis=0))
+        return apart - through_mean * apart.mean(axis=0)
+
+    return report_of(forward, backward, normal(6, 3, seed=2))
+
+
+def test_a_path_through_a_mean_or_a_variance_that_is_missing_is_named() -> None:
+    assert normalized(1, 1).ok
+    one = normalized(1, 0)
+    assert names(one) == ["path-forgotten"], str(one)
+    assert "variance" in said(one)
+    half = normalized(1, 0.5)
+    assert names(half) == ["factor"], str(half)
+    assert "2 times too small" in said(half)
+
+
+@pytest.mark.parametrize("wrong", [lambda c, d2: d2 @ np.tanh(1.1 * c.Z1).T, lambda c, d2: d2 @ (c.A1**3 + 0.1).T])
+def test_an_operand_that_is_no_value_of_the_forward_is_not_guessed(wrong: Callable[..., Any]) -> None:
+    report = two_layers(dw2=wrong)
+    assert names(report) == ["network"], str(report)
+    assert "b2 is right in the same layer, so its delta is" in said(report)

@@ -46,7 +46,8 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array], 
     if _parts(pair, report, check):
         return
     wrong = [not found.ok for found in report.inputs]
-    silent = [not found.mistakes and not found.problem for found in report.inputs if not found.ok]
+    wrongs = [found for found in report.inputs if not found.ok]
+    silent = [not found.problem and {m.name for m in found.mistakes} <= {"rounding"} for found in wrongs]
     net = _net(problem, pair, weights[0]) if len(results) == 1 else None
     whole = net is not None and len(net.layers) > 1 and len(problem.arrays) > 1
     if net is None or any(found.problem for found in report.inputs) or not (whole or all(silent)):

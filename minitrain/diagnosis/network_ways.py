@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import linecache
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ class Change:
     """A mistake on the way back.
 
     touched: the inputs whose gradients it can change. changed(k, before): what the changed steps send back, given how
-    they are changed already; k is the factor of a scaled change, which is fitted.
+    they are changed already; k is the factor of a scaled change, which is fitted. rank: the likeliest have 0.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Change:
     changed: Callable[[float, Mapping[int, Back]], dict[int, Back]]
     scaled: bool = False
     missing: str = ""
+    rank: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Net:
         for number in graph.used:
             step = graph.steps[number]
             places.setdefault((step.lines, step.name) if step.run is not None else number, []).append(number)
+        for at in places.values():  # what a loop's last turn is called, the others are, too
+            named = [graph.names[n] for n in at if graph.names.get(n, "").isidentifier()]
+            for n in at if named else ():
+                if not graph.names.get(n, "").isidentifier():
+                    graph.names[n] = named[-1]
         self.fan_out: dict[int, int] = {}
         for number in graph.used:
             for i in {*graph.steps[number].arguments}:
@@ -156,7 +163,7 @@ class Net:
         own = [line for line in step.lines if not line[0].startswith(_HERE)]
         if not own:
             return place
-        filename, line = own[0]
+        filename, line, _ = own[0]
         source = linecache.getline(filename, line).strip()
         quoted = f"line {line}, `{source}`" if source and len(source) < 80 else f"line {line}"
         return f"{place} ({quoted})" if place else f"at {quoted}"
@@ -250,6 +257,7 @@ class Net:
         return "factor", f"{change.says} {sign} {times}."
 
 
+RANKS = {"operand": 1, "wrong-delta": 2}  # others come before
 RESULTS = {"var": "the variance", "mean": "the mean", "std": "the standard deviation", "sum": "a sum"}
 SIGNS = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 SHAPES = ("transpose", "reshape", "ravel", "flatten", "squeeze", "expand_dims", "swapaxes", "broadcast_to")
@@ -261,8 +269,7 @@ def possible_changes(
 ) -> Iterator[Change]:
     """The changes to try, the likeliest first. grads: the gradients of all values, as the way back is so far."""
     possible = [*_possible(net, grads, matched, unmatched)]
-    yield from (change for change in possible if change.touched >= unmatched)
-    yield from (change for change in possible if not change.touched >= unmatched)
+    yield from sorted(possible, key=lambda change: (change.rank, not change.touched >= unmatched))
 
 
 def _possible(net: Net, grads: Mapping[int, Array], matched: set[int], unmatched: set[int]) -> Iterator[Change]:
@@ -272,8 +279,7 @@ def _possible(net: Net, grads: Mapping[int, Array], matched: set[int], unmatched
 
     yield from _scales(net, useful)
     yield from _of_segments(net, useful)
-    of_edges = [*_of_edges(net, grads, useful)]
-    yield from sorted(of_edges, key=lambda change: change.name == "wrong-delta")
+    yield from _of_edges(net, grads, useful)
 
 
 def _sent(net: Net, number: int, before: Mapping[int, Back]) -> Back:
@@ -301,57 +307,89 @@ def _scales(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
             else f"The gradient of {net.name(number)}, {net.where(number)}, and all before it,"
         )
 
-        def scaled(k: float, before: Mapping[int, Back], number: int = number) -> dict[int, Back]:
-            back = _sent(net, number, before)
-            return {number: lambda g: back(k * g)}
+        yield Change("factor", says, touched, _scaled(net, number), scaled=True)
+    for number in graph.used:  # of an input's paths, the one through a value that has a name
+        inside = graph.steps[number].run is not None and number != graph.result and len(graph.below[number]) == 1
+        if inside and useful(number) and graph.names.get(number, "").isidentifier():
+            path = f"The path through {net.name(number)} {net.where(number)}"
+            missing = f"{path} is missing: that term is not added."
+            yield Change("factor", path, net.touched(number), _scaled(net, number), True, missing, 1)
 
-        yield Change("factor", says, touched, scaled, scaled=True)
+
+def _scaled(net: Net, number: int) -> Callable[[float, Mapping[int, Back]], dict[int, Back]]:
+    def scaled(k: float, before: Mapping[int, Back]) -> dict[int, Back]:
+        back = _sent(net, number, before)
+        return {number: lambda g: back(k * g)}
+
+    return scaled
 
 
 def _of_segments(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
+    """Other derivatives of an activation, or of all activations that one call in a loop makes."""
     graph = net.graph
+    groups: dict[Any, list[Segment]] = {}
     for segment in net.segments:
-        if not useful(segment.u):
-            continue
-        u, v = graph.steps[segment.u].value, graph.steps[segment.v].value
-        slope = net.slope(segment, u)
-        for name, says, other in _slopes(net, segment, slope, u, v):
-            if np.allclose(other, slope, rtol=1e-5, atol=1e-8) or not np.isfinite(other).all():
-                continue
-            if net.parameter(segment.u) is not None and _proportional(other, slope):
-                continue  # a factor
+        if useful(segment.u):
+            step = graph.steps[segment.v]
+            groups.setdefault((step.lines or segment.v, step.name, len(segment.steps)), []).append(segment)
+    for segments in groups.values():
+        options = []
+        for segment in segments:
+            u, v = graph.steps[segment.u].value, graph.steps[segment.v].value
+            slope, several = net.slope(segment, u), net.fan_out[segment.u] > 1 or net.parameter(segment.u) is not None
+            option = {}
+            for key, name, says, other in _slopes(net, segment, slope, u, v):
+                same = np.allclose(other, slope, rtol=1e-5, atol=1e-8)
+                if not same and np.isfinite(other).all() and not (several and _proportional(other, slope)):
+                    option[key] = name, says, other
+            options.append(option)
+        for key, (name, says, _) in options[0].items():
+            if all(key in option for option in options):
+                several = several or graph.steps[segments[0].v].name in ("square", "power")
+                rank = 1 if several or name in ("operand", "mask-wrong-side") else 0  # a whole term comes before
+                yield _jump(net, name, says, segments, [option[key][2] for option in options], rank)
+        if 1 < len(segments) < 4:
+            for segment, option in zip(segments, options, strict=True):
+                for name, says, other in option.values():
+                    yield _jump(net, name, says, [segment], [other], 3)
 
-            def jumped(
-                k: float, before: Mapping[int, Back], other: Array = other, s: Segment = segment
-            ) -> dict[int, Back]:
-                return {s.v: lambda g: [(s.u, g * other)]}
 
-            yield Change(name, says, net.touched(segment.u), jumped)
+def _jump(net: Net, name: str, says: str, segments: Sequence[Segment], slopes: Sequence[Array], rank: int) -> Change:
+    def jumped(k: float, before: Mapping[int, Back]) -> dict[int, Back]:
+        return {s.v: _multiplied(s.u, slope) for s, slope in zip(segments, slopes, strict=True)}
+
+    return Change(name, says, net.touched(*(segment.u for segment in segments)), jumped, rank=rank)
 
 
-def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Iterator[tuple[str, str, Array]]:
+def _multiplied(to: int, slope: Array) -> Back:
+    return lambda g: [(to, g * slope)]
+
+
+def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Iterator[tuple[str, str, str, Array]]:
     """What people take for an activation's derivative."""
     graph = net.graph
     zu, av, where, function = net.name(segment.u), net.name(segment.v), net.where(segment.v), net.function(segment)
     what = f"the activation ({function})" if net.parameter(segment.u) is None else function
+    if net.graph.steps[segment.v].name in ("multiply", "divide") and len(segment.steps) == 1:
+        what = "a multiplication by a constant (a dropout mask, a scale)"
     mask = bool(np.all((slope < 1e-6) | (np.abs(slope - 1) < 1e-6)))
     if mask:
         says = (
             f"The mask of the {function} is missing {where}: the gradient of {av} passes to {zu} everywhere, but "
             f"should pass only where {zu} > 0. Multiply by the mask."
         )
-        yield "mask-missing", says, np.ones_like(v)
+        yield "missing", "mask-missing", says, np.ones_like(v)
         says = f"The mask of the {function} is inverted {where}: the gradient passes where it should stop."
-        yield "mask-inverted", says, 1 - slope
+        yield "inverted", "mask-inverted", says, 1 - slope
     else:
         says = (
             f"The derivative of {what} is missing {where}: the gradient of {av} is passed on as "
             f"that of {zu}. Multiply by the derivative."
         )
-        yield "derivative-missing", says, np.ones_like(v)
+        yield "missing", "derivative-missing", says, np.ones_like(v)
         says = f"The derivative of {what} is taken at {av} {where}, which is already activated; it belongs at {zu}."
-        yield "at-output", says, net.slope(segment, v)
-        yield "derivative-twice", f"The derivative of {what} is applied twice {where}.", slope**2
+        yield "at output", "at-output", says, net.slope(segment, v)
+        yield "twice", "derivative-twice", f"The derivative of {what} is applied twice {where}.", slope**2
         due = [
             f"{text.replace('t', name)}"
             for text, local in FORMULAS.items()
@@ -364,7 +402,7 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
                 taken = text.replace("exp t", f"exp {name}").replace("sign t", f"sign {name}")
                 taken = taken if taken != text else text.replace("t", name)
                 says = f"The derivative of {what} is wrong {where}: {taken} is taken{wanted}."
-                yield "wrong-derivative", says, np.asarray(local(t))
+                yield f"{text} {t is v}", "wrong-derivative", says, np.asarray(local(t))
     for number in reversed(graph.used):
         t = graph.steps[number].value
         if number in (segment.u, segment.v):
@@ -376,10 +414,10 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
                     f"The mask of the {function} {where} is taken from another place: where {net.name(number)} > 0. It "
                     f"should be where {zu} > 0."
                 )
-                yield "mask-wrong-side", says, (part > 0).astype(float)
+                yield f"{net.relation(segment.v, number)}", "mask-wrong-side", says, (part > 0).astype(float)
         elif t.shape == slope.shape:
             says = f"The derivative of {what} {where} is taken at {net.name(number)}; it belongs at {zu}."
-            yield "operand", says, net.slope(segment, t)
+            yield f"{net.relation(segment.v, number)}", "operand", says, net.slope(segment, t)
 
 
 def _of_edges(net: Net, grads: Mapping[int, Array], useful: Callable[[int], bool]) -> Iterator[Change]:
@@ -413,9 +451,30 @@ def _of_edges(net: Net, grads: Mapping[int, Array], useful: Callable[[int], bool
                 dropped = [edge for edge in edges if edge != only]
                 none = Way("", "path-forgotten", says, lambda g: None)
                 yield _edge_change(net, dropped, touched, [none] * len(dropped))
-            for edge, option in zip(edges, options, strict=True):
+            for edge, option in zip(edges, options, strict=True) if len(edges) < 4 else ():
                 for way in option.values():
-                    yield _edge_change(net, [edge], net.touched(graph.steps[edge[0]].arguments[edge[1]]), [way])
+                    alone = _edge_change(net, [edge], net.touched(graph.steps[edge[0]].arguments[edge[1]]), [way])
+                    yield dataclasses.replace(alone, rank=3)
+    yield from _two_terms(net, useful)
+
+
+def _two_terms(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
+    """Two of the terms of a value's gradient are missing, as through the mean and the variance."""
+    graph = net.graph
+    uses: dict[int, list[tuple[int, int]]] = {}
+    for number in graph.used:
+        for slot, target in enumerate(graph.steps[number].arguments):
+            uses.setdefault(target, []).append((number, slot))
+    for target, edges in uses.items():
+        if 3 <= len(edges) <= 5 and useful(target):
+            for pair in itertools.combinations(edges, 2):
+                sources = " and the path through ".join(sorted(net.name(number) for number, _ in pair))
+                says = (
+                    f"Two terms are missing in the gradient of {net.name(target)}: the path through {sources} "
+                    f"({net.where(pair[0][0])}). They are taken for constants, but depend on it."
+                )
+                none = Way("", "path-forgotten", says, lambda g: None)
+                yield dataclasses.replace(_edge_change(net, pair, net.touched(target), [none, none]), rank=1)
 
 
 def _edge_change(net: Net, edges: Sequence[tuple[int, int]], touched: frozenset[int], ways: Sequence[Way]) -> Change:
@@ -435,7 +494,9 @@ def _edge_change(net: Net, edges: Sequence[tuple[int, int]], touched: frozenset[
             found[number] = sent
         return found
 
-    return Change(ways[0].name, ways[0].says, touched, made, ways[0].back is None, ways[0].missing)
+    return Change(
+        ways[0].name, ways[0].says, touched, made, ways[0].back is None, ways[0].missing, RANKS.get(ways[0].name, 0)
+    )
 
 
 def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Iterator[Way]:

@@ -21,7 +21,7 @@ from minitrain.ops import Array, unbroadcast
 LARGEST = 2_000_000  # numbers in the Jacobian of one step
 MOST = 600  # steps
 _NUMPY = os.path.dirname(np.__file__) + os.sep
-Line = tuple[str, int]
+Line = tuple[str, int, int]  # the file, the line, the place in the code
 
 
 class UntraceableError(Exception):
@@ -125,7 +125,7 @@ class Tape:
         while frame is not None and len(found) < 12:
             code = frame.f_code
             if code.co_filename != __file__ and not code.co_filename.startswith(_NUMPY):
-                found.append((code.co_filename, frame.f_lineno))
+                found.append((code.co_filename, frame.f_lineno, frame.f_lasti))
             if code is self._forward:
                 break
             frame = frame.f_back
