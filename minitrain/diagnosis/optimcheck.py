@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
+from minitrain.diagnosis.optimizer_facts import by_memory, by_ratios, changed_gradients, which
 from minitrain.diagnosis.optimizer_rules import MISTAKES, RULES, Rule, has_place, simulated
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
@@ -41,7 +42,7 @@ SWITCHED_ON = {
     "maximize": True,
 }
 # Options that are never off, with values that let one see whether they work.
-OTHERWISE = {"betas": (0.8, 0.99), "alpha": 0.9}
+OTHERWISE: dict[str, Any] = {"betas": (0.8, 0.99), "alpha": 0.9}
 
 
 # --- recording --------------------------------------------------------------------------------------------------------
@@ -164,8 +165,9 @@ def _simulated(
 
 def _counted(run: Trajectory, i: int) -> list[int]:
     """For each update of parameter i, how many updates of all parameters there have been, with this one."""
-    order = [j for step in run.sent for j, grad in enumerate(step) if grad is not None or j == i]
-    return [count for count, j in enumerate(order, start=1) if j == i]
+    order = [j for step in run.sent for j, grad in enumerate(step) if grad is not None]
+    counts = [count for count, j in enumerate(order, start=1) if j == i]
+    return counts + [len(order)] * (len(run.sent) - len(counts))  # a mistake may make more updates
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
@@ -392,9 +394,11 @@ def _mistakes(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mi
     if rule is not None:
         unexplained = [i for i in wrong if _fit(rule, taken, right, i) < 2]
         found += _by_formula(rule, taken, right, unexplained) if unexplained else []
+        found = found or _by_gradients(rule, taken, right)
     elif not found:
         found += _by_update(taken, right, wrong)
-    return found + _written(taken)
+    found += _written(taken)
+    return found or _by_facts(taken, right, wrong)
 
 
 def _not_zeroed(taken: Trajectory) -> list[Mistake]:
@@ -445,11 +449,51 @@ def _numbered(parameters: Sequence[int]) -> str:
     return f"parameter {names[0]}" if len(names) == 1 else f"parameters {', '.join(names[:-1])} and {names[-1]}"
 
 
-def _fit(rule: Rule, taken: Trajectory, right: Trajectory, i: int, *wrong: str) -> int:
-    """How well the rule with these mistakes fits the steps taken: 0 not, 1 the parameter, 2 its state as well."""
+def _by_gradients(rule: Rule, taken: Trajectory, right: Trajectory) -> list[Mistake]:
+    """The change of the gradients with which the right rule gives the steps taken."""
+    everything = range(len(right.start))
+    if all(_fit(rule, taken, right, i) for i in everything):
+        return []
+    seen = []
+    if rule == "sgd":
+        ways = [[_update(taken, k, i) / lr for i, lr in enumerate(lrs)] for k, lrs in enumerate(taken.lrs)]
+        seen += [max(float(np.linalg.norm(way)) for step in ways for way in step)]
+        seen += [max(math.sqrt(sum((way**2).sum() for way in step)) for step in ways)]
+        seen += [max(float(np.abs(way).max(initial=0)) for step in ways for way in step)]
+    for name, says, grads in changed_gradients(taken.arrived, seen):
+        if all(_fit(rule, taken, right, i, grads=grads) for i in everything):
+            return [Mistake(name, says, f"with it {_evidence(taken, right, list(everything), False)}")]
+    return []
+
+
+def _by_facts(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
+    slacks = [_slack(right, i, taken.in_float32) for i in range(len(right.start))]
+
+    def apart(step: int, i: int) -> bool:
+        return bool(_apart(taken.params[step][i], right.params[step][i], slacks[i][step]).any())
+
+    if any(taken.params[k][i].shape != right.params[k][i].shape for k in range(len(right.sent)) for i in wrong):
+        return []
+    moved = [i for i in wrong if any(apart(step, i) for step in range(len(right.sent)))]
+    return by_ratios(taken, right, moved) or by_memory(taken, right, moved, apart) if moved else []
+
+
+def _fit(
+    rule: Rule,
+    taken: Trajectory,
+    right: Trajectory,
+    i: int,
+    *wrong: str,
+    grads: Sequence[Sequence[Array | None]] | None = None,
+) -> int:
+    """How well the rule with these mistakes fits the steps taken: 0 not, 1 the parameter, 2 its state as well.
+
+    grads: what step() makes of the gradients; by default nothing.
+    """
+    grads = taken.arrived if grads is None else grads
     slack = _slack(taken, i, taken.in_float32)
     remembered = True
-    for step, (param, state) in enumerate(_simulated(rule, right, i, taken.arrived, *wrong)):
+    for step, (param, state) in enumerate(_simulated(rule, right, i, grads, *wrong)):
         if taken.params[step][i].shape != param.shape or _apart(taken.params[step][i], param, slack[step]).any():
             return 0
         for name, value in state.items():
@@ -509,7 +553,8 @@ def _evidence(taken: Trajectory, right: Trajectory, moved: list[int], only_remem
     """For how many steps the formula fits, and how far the steps are from the right ones."""
     what = "what is remembered" if only_remembered else "the steps taken"
     digits = 5 if taken.in_float32 else 9
-    text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}, to {digits} digits"
+    text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}{which(moved, right)}, to "
+    text += f"{digits} digits"
     for step in range(len(right.sent)):
         ratios = _update_ratios(taken, right, step, moved)
         if (
