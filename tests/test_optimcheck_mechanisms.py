@@ -138,3 +138,99 @@ def test_one_counter_for_all_parameters_is_named() -> None:
     report = check_optimizer(Counted, "adam", options={})
     assert names(report) == ["bias-correction-step"]
     assert "every parameter" in report.mistakes[0].says
+
+
+# --- optimizers as people write them ----------------------------------------------------------------------------------
+
+
+class WithoutGroups:
+    def __init__(self, params: Any, lr: float = 0.01, weight_decay: float = 0) -> None:
+        self.params, self.lr, self.weight_decay = list(params), lr, weight_decay
+
+    def step(self) -> None:
+        for param in self.params:
+            param.array -= self.lr * (param.grad.array + self.weight_decay * param.array)
+
+    def zero_grad(self) -> None:
+        for param in self.params:
+            param.grad = None
+
+
+class OfDicts:
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
+        self.lr, self.momentum = lr, momentum
+        self.v: Any = None
+
+    def update(self, params: Any, grads: Any) -> None:
+        if self.v is None:
+            self.v = {key: np.zeros_like(value) for key, value in params.items()}
+        for key in params.keys():  # noqa: SIM118
+            self.v[key] = self.momentum * self.v[key] - self.lr * grads[key]
+            params[key] += self.v[key]
+
+
+class OfLists:
+    def __init__(self, learning_rate: float = 0.1) -> None:
+        self.learning_rate = learning_rate
+
+    def step(self, params: Any, grads: Any) -> None:
+        for param, grad in zip(params, grads, strict=True):
+            param -= self.learning_rate * grad
+
+
+def adam_of_a_config(w: Any, dw: Any, config: Any = None) -> Any:
+    config = {} if config is None else config
+    for name, value in {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 0}.items():
+        config.setdefault(name, value)
+    m, v = (config.setdefault(name, np.zeros_like(w)) for name in "mv")
+    config["t"] += 1
+    config["m"] = config["beta1"] * m + (1 - config["beta1"]) * dw
+    config["v"] = config["beta2"] * v + (1 - config["beta2"]) * dw**2
+    m_hat = config["m"] / (1 - config["beta1"] ** config["t"])
+    v_hat = config["v"] / (1 - config["beta2"] ** config["t"])
+    return w - config["learning_rate"] * m_hat / (np.sqrt(v_hat) + config["epsilon"]), config
+
+
+@pytest.mark.parametrize(
+    ("piece", "rule", "reference"),
+    [
+        (WithoutGroups, "sgd", SGD),
+        (OfDicts, "sgd", SGD),
+        (OfLists, "sgd", SGD),
+        (adam_of_a_config, "adam", Adam),
+    ],
+)
+def test_optimizers_without_groups_are_taken(piece: Any, rule: Any, reference: Any) -> None:
+    for options in ({}, None):
+        assert check_optimizer(piece, rule, options=options).ok
+        assert check_optimizer(piece, reference, options=options).ok
+
+
+def test_what_is_wrong_with_a_plain_one_is_named() -> None:
+    class Uphill(OfLists):
+        def step(self, params: Any, grads: Any) -> None:
+            super().step(params, [-grad for grad in grads])
+
+    class Decayed(WithoutGroups):
+        def step(self) -> None:
+            self.weight_decay = -self.weight_decay
+            super().step()
+            self.weight_decay = -self.weight_decay
+
+    def uncorrected(w: Any, dw: Any, config: Any = None) -> Any:
+        _, config = adam_of_a_config(w, dw, config)
+        return w - config["learning_rate"] * config["m"] / (np.sqrt(config["v"]) + config["epsilon"]), config
+
+    assert names(check_optimizer(Uphill, "sgd"))[0] == "uphill"
+    assert names(check_optimizer(Decayed, "sgd"))[0] == "decay-sign"
+    assert names(check_optimizer(uncorrected, "adam"))[0] == "bias-correction-missing"
+
+
+def test_another_form_is_refused_with_those_that_are_wanted() -> None:
+    class ThreeArguments:
+        lr = 0.1
+
+        def step(self, params: Any, grads: Any, more: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="expected in one of these forms"):
+        check_optimizer(ThreeArguments, "sgd")

@@ -20,6 +20,7 @@ import numpy as np
 from minitrain.diagnosis.autopsy import Mistake
 from minitrain.diagnosis.optimizer_facts import by_memory, by_ratios, changed_gradients, which
 from minitrain.diagnosis.optimizer_rules import MISTAKES, RULES, Rule, has_place, simulated
+from minitrain.diagnosis.plain_optimizers import is_plain, plain
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 
@@ -78,6 +79,7 @@ def record(
     steps: int = STEPS,
     shapes: Shapes = SHAPES,
     seed: int = 0,
+    like_plain: bool = False,
 ) -> Trajectory:
     """Run an optimizer in a loop of backward, step and zero_grad, and record what it does.
 
@@ -85,6 +87,8 @@ def record(
     options: for its constructor. shapes: the parameters'.
     The gradients are drawn from the seed and do not depend on the parameters. The second half of the parameters has
     half the learning rate, all rates change halfway, and the second parameter has no gradient in the third step.
+    For an optimizer without groups (see plain_optimizers.py), and with like_plain, none of this: one group, one rate,
+    and always a gradient.
     Raises ValueError for no parameters or no steps, and whatever the optimizer raises.
     """
     if not shapes or steps < 1:
@@ -92,17 +96,22 @@ def record(
     rng = np.random.default_rng(seed)
     start = [_irregular(rng, shape, 0.5, 2) for shape in shapes]
     sent: list[list[Array | None]] = [[_irregular(rng, shape, 10**-2.5, 3) for shape in shapes] for _ in range(steps)]
-    if len(shapes) > 1 and steps > 2:
+    simple = like_plain or is_plain(optimizer_class)
+    if len(shapes) > 1 and steps > 2 and not simple:
         sent[2][1] = None
 
     params = [wrap(array.copy()).requires_grad_() for array in start]
     half = (len(params) + 1) // 2
     groups = [{"params": part} for part in (params[:half], params[half:]) if part]
-    optimizer = optimizer_class(groups, **(options or {}))
+    if is_plain(optimizer_class):
+        optimizer = plain(optimizer_class)(params, **(options or {}))
+    else:
+        optimizer = optimizer_class(params if simple else groups, **(options or {}))
     lr = optimizer.param_groups[0]["lr"]
     run = Trajectory(dict(optimizer.defaults), start, [], sent, [], [], [], [])
     for step in range(steps):
         rates = [lr * share * (1 if step < (steps + 1) // 2 else 0.3) for share in (1, 0.5)]
+        rates = [lr, lr] if simple else rates
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
             group["lr"] = rate
         products = [(p * wrap(grad)).sum() for p, grad in zip(params, sent[step], strict=True) if grad is not None]
@@ -265,12 +274,22 @@ def check_optimizer(
     steps, shapes, seed: as `record` takes them.
     Returns the report of the first run that differs, else of the last. (What explains a later run alone would mislead.)
     """
-    to_try = [options] if options is not None else _revealing(optimizer if isinstance(reference, str) else reference)
+    model = optimizer if isinstance(reference, str) or is_plain(optimizer) else reference
+    to_try = [options] if options is not None else _revealing(plain(model) if is_plain(model) else model)
+    simple = is_plain(optimizer)
     report = None
     for tried, chosen in enumerate(to_try, start=1):
         if isinstance(reference, str):
             taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
             right = formula(reference, taken)
+            if simple:  # what it remembers is its own affair
+                right = dataclasses.replace(right, states=taken.states)
+        elif simple:
+            taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
+            has = reference([wrap(np.zeros(1)).requires_grad_()]).defaults
+            shared = {name: value for name, value in taken.options.items() if name in has}
+            right = record(reference, shared, steps=steps, shapes=shapes, seed=seed, like_plain=True)
+            right = dataclasses.replace(right, states=taken.states)
         else:
             right = record(reference, chosen, steps=steps, shapes=shapes, seed=seed)
             chosen = {**chosen, "lr": right.options["lr"]}
