@@ -234,3 +234,23 @@ def test_another_form_is_refused_with_those_that_are_wanted() -> None:
 
     with pytest.raises(TypeError, match="expected in one of these forms"):
         check_optimizer(ThreeArguments, "sgd")
+
+
+def test_an_eps_that_is_no_option_may_have_any_usual_value() -> None:
+    class RmsProp:
+        def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, power: float = 0.5) -> None:
+            self.lr, self.decay_rate, self.power = lr, decay_rate, power
+            self.h: Any = None
+
+        def update(self, params: Any, grads: Any) -> None:
+            self.h = self.h or {key: np.zeros_like(value) for key, value in params.items()}
+            for key, grad in grads.items():
+                self.h[key] = self.decay_rate * self.h[key] + (1 - self.decay_rate) * grad * grad
+                params[key] -= self.lr * grad / (self.h[key] ** self.power + 1e-7)
+
+    class WithoutRoot(RmsProp):
+        def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
+            super().__init__(lr, decay_rate, power=1)
+
+    assert check_optimizer(RmsProp, "rmsprop", options={}).ok
+    assert names(check_optimizer(WithoutRoot, "rmsprop", options={}))[0] == "root-missing"
