@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
+from minitrain.diagnosis.optimizer_facts import by_memory, by_ratios, changed_gradients, which
 from minitrain.diagnosis.optimizer_rules import MISTAKES, RULES, Rule, has_place, simulated
+from minitrain.diagnosis.plain_optimizers import is_plain, plain
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 
@@ -41,7 +43,7 @@ SWITCHED_ON = {
     "maximize": True,
 }
 # Options that are never off, with values that let one see whether they work.
-OTHERWISE = {"betas": (0.8, 0.99), "alpha": 0.9}
+OTHERWISE: dict[str, Any] = {"betas": (0.8, 0.99), "alpha": 0.9}
 
 
 # --- recording --------------------------------------------------------------------------------------------------------
@@ -77,6 +79,7 @@ def record(
     steps: int = STEPS,
     shapes: Shapes = SHAPES,
     seed: int = 0,
+    like_plain: bool = False,
 ) -> Trajectory:
     """Run an optimizer in a loop of backward, step and zero_grad, and record what it does.
 
@@ -84,6 +87,8 @@ def record(
     options: for its constructor. shapes: the parameters'.
     The gradients are drawn from the seed and do not depend on the parameters. The second half of the parameters has
     half the learning rate, all rates change halfway, and the second parameter has no gradient in the third step.
+    For an optimizer without groups (see plain_optimizers.py), and with like_plain, none of this: one group, one rate,
+    and always a gradient.
     Raises ValueError for no parameters or no steps, and whatever the optimizer raises.
     """
     if not shapes or steps < 1:
@@ -91,17 +96,22 @@ def record(
     rng = np.random.default_rng(seed)
     start = [_irregular(rng, shape, 0.5, 2) for shape in shapes]
     sent: list[list[Array | None]] = [[_irregular(rng, shape, 10**-2.5, 3) for shape in shapes] for _ in range(steps)]
-    if len(shapes) > 1 and steps > 2:
+    simple = like_plain or is_plain(optimizer_class)
+    if len(shapes) > 1 and steps > 2 and not simple:
         sent[2][1] = None
 
     params = [wrap(array.copy()).requires_grad_() for array in start]
     half = (len(params) + 1) // 2
     groups = [{"params": part} for part in (params[:half], params[half:]) if part]
-    optimizer = optimizer_class(groups, **(options or {}))
+    if is_plain(optimizer_class):
+        optimizer = plain(optimizer_class)(params, **(options or {}))
+    else:
+        optimizer = optimizer_class(params if simple else groups, **(options or {}))
     lr = optimizer.param_groups[0]["lr"]
     run = Trajectory(dict(optimizer.defaults), start, [], sent, [], [], [], [])
     for step in range(steps):
         rates = [lr * share * (1 if step < (steps + 1) // 2 else 0.3) for share in (1, 0.5)]
+        rates = [lr, lr] if simple else rates
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
             group["lr"] = rate
         products = [(p * wrap(grad)).sum() for p, grad in zip(params, sent[step], strict=True) if grad is not None]
@@ -164,8 +174,9 @@ def _simulated(
 
 def _counted(run: Trajectory, i: int) -> list[int]:
     """For each update of parameter i, how many updates of all parameters there have been, with this one."""
-    order = [j for step in run.sent for j, grad in enumerate(step) if grad is not None or j == i]
-    return [count for count, j in enumerate(order, start=1) if j == i]
+    order = [j for step in run.sent for j, grad in enumerate(step) if grad is not None]
+    counts = [count for count, j in enumerate(order, start=1) if j == i]
+    return counts + [len(order)] * (len(run.sent) - len(counts))  # a mistake may make more updates
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
@@ -263,12 +274,22 @@ def check_optimizer(
     steps, shapes, seed: as `record` takes them.
     Returns the report of the first run that differs, else of the last. (What explains a later run alone would mislead.)
     """
-    to_try = [options] if options is not None else _revealing(optimizer if isinstance(reference, str) else reference)
+    model = optimizer if isinstance(reference, str) or is_plain(optimizer) else reference
+    to_try = [options] if options is not None else _revealing(plain(model) if is_plain(model) else model)
+    simple = is_plain(optimizer)
     report = None
     for tried, chosen in enumerate(to_try, start=1):
         if isinstance(reference, str):
             taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
             right = formula(reference, taken)
+            if simple:
+                right = _fitted(reference, taken)
+        elif simple:
+            taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
+            has = reference([wrap(np.zeros(1)).requires_grad_()]).defaults
+            shared = {name: value for name, value in taken.options.items() if name in has}
+            right = record(reference, shared, steps=steps, shapes=shapes, seed=seed, like_plain=True)
+            right = dataclasses.replace(right, states=taken.states)
         else:
             right = record(reference, chosen, steps=steps, shapes=shapes, seed=seed)
             chosen = {**chosen, "lr": right.options["lr"]}
@@ -279,6 +300,28 @@ def check_optimizer(
     if report is None:
         raise ValueError("there are no options that the reference takes")
     return report
+
+
+EPS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-10, 1e-12)  # as they stand in people's code
+
+
+def _fitted(rule: Rule, taken: Trajectory) -> Trajectory:
+    """What the formula does where a plain optimizer took these steps, with the eps that fits if none is an option.
+
+    What such an optimizer remembers is its own affair, and so not compared.
+    """
+    unknown = rule != "sgd" and "eps" not in taken.options
+    rights = [
+        dataclasses.replace(
+            formula(
+                rule, dataclasses.replace(taken, options={**taken.options, "eps": eps} if unknown else taken.options)
+            ),
+            states=taken.states,
+        )
+        for eps in (EPS if unknown else EPS[:1])
+    ]
+    agreeing = next((right for right in rights if not any(_differences(taken, right))), None)
+    return agreeing or next((right for right in rights[:-1] if judge(taken, right).mistakes), rights[0])
 
 
 def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
@@ -392,9 +435,11 @@ def _mistakes(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mi
     if rule is not None:
         unexplained = [i for i in wrong if _fit(rule, taken, right, i) < 2]
         found += _by_formula(rule, taken, right, unexplained) if unexplained else []
+        found = found or _by_gradients(rule, taken, right)
     elif not found:
         found += _by_update(taken, right, wrong)
-    return found + _written(taken)
+    found += _written(taken)
+    return found or _by_facts(taken, right, wrong)
 
 
 def _not_zeroed(taken: Trajectory) -> list[Mistake]:
@@ -445,11 +490,51 @@ def _numbered(parameters: Sequence[int]) -> str:
     return f"parameter {names[0]}" if len(names) == 1 else f"parameters {', '.join(names[:-1])} and {names[-1]}"
 
 
-def _fit(rule: Rule, taken: Trajectory, right: Trajectory, i: int, *wrong: str) -> int:
-    """How well the rule with these mistakes fits the steps taken: 0 not, 1 the parameter, 2 its state as well."""
+def _by_gradients(rule: Rule, taken: Trajectory, right: Trajectory) -> list[Mistake]:
+    """The change of the gradients with which the right rule gives the steps taken."""
+    everything = range(len(right.start))
+    if all(_fit(rule, taken, right, i) for i in everything):
+        return []
+    seen = []
+    if rule == "sgd":
+        ways = [[_update(taken, k, i) / lr for i, lr in enumerate(lrs)] for k, lrs in enumerate(taken.lrs)]
+        seen += [max(float(np.linalg.norm(way)) for step in ways for way in step)]
+        seen += [max(math.sqrt(sum((way**2).sum() for way in step)) for step in ways)]
+        seen += [max(float(np.abs(way).max(initial=0)) for step in ways for way in step)]
+    for name, says, grads in changed_gradients(taken.arrived, seen):
+        if all(_fit(rule, taken, right, i, grads=grads) for i in everything):
+            return [Mistake(name, says, f"with it {_evidence(taken, right, list(everything), False)}")]
+    return []
+
+
+def _by_facts(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
+    slacks = [_slack(right, i, taken.in_float32) for i in range(len(right.start))]
+
+    def apart(step: int, i: int) -> bool:
+        return bool(_apart(taken.params[step][i], right.params[step][i], slacks[i][step]).any())
+
+    if any(taken.params[k][i].shape != right.params[k][i].shape for k in range(len(right.sent)) for i in wrong):
+        return []
+    moved = [i for i in wrong if any(apart(step, i) for step in range(len(right.sent)))]
+    return by_ratios(taken, right, moved) or by_memory(taken, right, moved, apart) if moved else []
+
+
+def _fit(
+    rule: Rule,
+    taken: Trajectory,
+    right: Trajectory,
+    i: int,
+    *wrong: str,
+    grads: Sequence[Sequence[Array | None]] | None = None,
+) -> int:
+    """How well the rule with these mistakes fits the steps taken: 0 not, 1 the parameter, 2 its state as well.
+
+    grads: what step() makes of the gradients; by default nothing.
+    """
+    grads = taken.arrived if grads is None else grads
     slack = _slack(taken, i, taken.in_float32)
     remembered = True
-    for step, (param, state) in enumerate(_simulated(rule, right, i, taken.arrived, *wrong)):
+    for step, (param, state) in enumerate(_simulated(rule, right, i, grads, *wrong)):
         if taken.params[step][i].shape != param.shape or _apart(taken.params[step][i], param, slack[step]).any():
             return 0
         for name, value in state.items():
@@ -509,7 +594,8 @@ def _evidence(taken: Trajectory, right: Trajectory, moved: list[int], only_remem
     """For how many steps the formula fits, and how far the steps are from the right ones."""
     what = "what is remembered" if only_remembered else "the steps taken"
     digits = 5 if taken.in_float32 else 9
-    text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}, to {digits} digits"
+    text = f"the formula gives {what} in all {len(right.sent)} steps for {_numbered(moved)}{which(moved, right)}, to "
+    text += f"{digits} digits"
     for step in range(len(right.sent)):
         ratios = _update_ratios(taken, right, step, moved)
         if (

@@ -218,8 +218,7 @@ bias-correction-step/from 0
 - 1 - beta1**t  =>  1 - beta1 ** (t - 1)
 - 1 - beta2**t  =>  1 - beta2 ** (t - 1)
 bias-correction-step/next
-  The corrections are those of the next step: the count in 1 - beta^step is one too large. It must be 1
-  in the first step.
+  The corrections are those of the next step: the count in 1 - beta^step is one too large. It must be 1 at first.
 - 1 - beta1**t  =>  1 - beta1 ** (t + 1)
 - 1 - beta2**t  =>  1 - beta2 ** (t + 1)
 bias-correction-step/every parameter
@@ -409,8 +408,8 @@ late-average/first
   The step uses exp_avg from before this step's gradient was added. Update it first, then use it.
 - state["exp_avg"] = exp_avg  =>  state["exp_avg"], exp_avg = exp_avg, state["exp_avg"]
 late-average/second
-  The step is divided by exp_avg_sq (RMSprop: square_avg) from before this step's gradient. Update it
-  first, then use it.
+  The step is divided by exp_avg_sq (RMSprop: square_avg) from before this step's gradient. Update it first, then use
+  it.
 - state["exp_avg_sq"] = exp_avg_sq  =>  state["exp_avg_sq"], exp_avg_sq = exp_avg_sq, state["exp_avg_sq"]
 - state["square_avg"] = square_avg  =>  state["square_avg"], square_avg = square_avg, state["square_avg"]
 amsgrad-minimum
