@@ -1,8 +1,10 @@
 """gradcheck can be trusted: right functions pass without a warning, and what a check cannot see is warned about."""
 
+import textwrap
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ import minitrain
 from minitrain import nn
 from minitrain.autograd import check_gradients, gradcheck
 from minitrain.diagnosis.replay import replay
+from minitrain.learn.checking import check
+from minitrain.learn.exercises import EXERCISES
 from minitrain.nn import functional as F
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
@@ -344,3 +348,35 @@ def test_a_check_with_its_diagnosis_takes_less_than_a_tenth_of_a_second() -> Non
         assert not check_gradients(wrong, (normal(6, 5), normal(5, 4, seed=1))).ok
         taken.append(time.perf_counter() - began)
     assert min(taken) < 0.1
+
+
+# --- the exercises' checks --------------------------------------------------------------------------------------------
+
+
+def checked(exercise: str, body: str, path: Path) -> str:
+    """What the check says of a body of an exercise, up to the first stage that fails; "" if all pass."""
+    path.write_text(EXERCISES[exercise].with_body(textwrap.dedent(body).strip()))
+    stages = list(check(EXERCISES[exercise], path, torch=False, limit=5.0))
+    return "" if stages[-1].passed else stages[-1].text
+
+
+STACK = """
+waiting = [(root, grad)]
+while waiting:
+    node, grad = waiting.pop()
+    if isinstance(node, AccumulateGrad):
+        node.variable.receive_grad(grad, owned=False)
+        continue
+    for (edge, _), g in zip(node.next_functions, node.input_gradients(grad)):
+        if edge is not None and g is not None:
+            waiting.append((edge, g))
+"""
+
+
+def test_a_walk_over_all_paths_instead_of_all_nodes_does_not_pass(tmp_path: Path) -> None:
+    assert checked("walk-back", STACK, tmp_path / "mine.py")
+
+
+@pytest.mark.parametrize("body", ["pass", "return None, None"])
+def test_a_loop_that_returns_nothing_is_asked_for_its_return(body: str, tmp_path: Path) -> None:
+    assert "Is a return missing?" in " ".join(checked("test-loop", body, tmp_path / "mine.py").split())

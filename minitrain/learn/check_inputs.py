@@ -174,6 +174,30 @@ def _deep(x: Any) -> Any:
 DEEP = Graph("6,000 operations, one after another", _deep, [w4], measured=False)
 
 
+def _doubled(h: Any) -> Any:
+    for _ in range(40):
+        h = h + h
+    return h
+
+
+DOUBLED = Graph("h = h + h, 40 times: 2⁴⁰ paths, but only 40 nodes to visit", _doubled, [w4], measured=False)
+
+
+def _backward_twice() -> NamedValues:
+    y = (wrap(w4.copy()).requires_grad_() * 2.0).exp().sum()
+    y.backward()
+    try:
+        y.backward()
+    except RuntimeError:
+        raised = True
+    else:
+        raised = False
+    yield "whether a second backward through a graph that was not retained raises an error (node.free())", raised
+
+
+FREED = Values(_backward_twice)
+
+
 def _no_strangers() -> NamedValues:
     a, b = wrap(x34.copy()).requires_grad_(), wrap(w34.copy()).requires_grad_()
     (a + b).sum().backward()

@@ -353,7 +353,10 @@ class Values(Probe):
     def arrays(self) -> Named:
         """The arrays."""
         for name, value in self.function():
-            yield name, np.array(value)
+            array = np.array(value)
+            if array.dtype == object:
+                raise ContractError(f"Expected numbers for {name}, but got {value!r}. Is a return missing?", "")
+            yield name, array
 
     def twin(self, twins: Any) -> Named:
         """torch's values."""
