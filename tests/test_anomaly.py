@@ -696,7 +696,10 @@ def test_finite_numbers_go_through_and_come_out_the_same(operation: type[ops.Fun
     assume(all_finite(inputs))
     results = []
     for watched in (False, True):
-        leaves = [wrap(x.copy(), ask) if isinstance(x, np.ndarray) else x for x, ask in zip(inputs, asks, strict=True)]
+        leaves = [
+            wrap(x.copy()).requires_grad_(ask) if isinstance(x, np.ndarray) else x
+            for x, ask in zip(inputs, asks, strict=True)
+        ]
         with np.errstate(all="ignore"), set_detect_anomaly(watched):
             y = apply(operation, *leaves, **options)
             y.sum().backward()
