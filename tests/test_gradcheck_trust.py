@@ -1,7 +1,6 @@
 """gradcheck can be trusted: right functions pass without a warning, and what a check cannot see is warned about."""
 
 import textwrap
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -338,16 +337,6 @@ def test_what_a_recording_cannot_see_is_measured_all_the_same(function: Callable
 def test_a_path_through_a_bare_array_is_still_found() -> None:
     assert not gradcheck(lambda x: x * wrap(x.array * 2), (leaf(12),), raise_exception=False)
     assert not gradcheck(lambda x: x * float(x.array.sum()), (leaf(12),), raise_exception=False)
-
-
-def test_a_check_with_its_diagnosis_takes_less_than_a_tenth_of_a_second() -> None:
-    wrong = keeping(lambda x, w: np.tanh(x @ w), lambda grad_y, x, w: (grad_y @ w.T, x.T @ grad_y))
-    taken = []
-    for _ in range(5):
-        began = time.perf_counter()
-        assert not check_gradients(wrong, (normal(6, 5), normal(5, 4, seed=1))).ok
-        taken.append(time.perf_counter() - began)
-    assert min(taken) < 0.1
 
 
 # --- the exercises' checks --------------------------------------------------------------------------------------------

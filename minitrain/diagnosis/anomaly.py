@@ -61,8 +61,3 @@ class detect_anomaly:  # noqa: N801, torch's name
 
     def __exit__(self, *exception: object) -> None:
         self._switches.pop().__exit__()
-
-
-def is_anomaly_enabled() -> bool:
-    """Whether detection is on in this thread."""
-    return anomaly_mode.watcher is not None

@@ -146,3 +146,8 @@ class _AnomalyMode(threading.local):
 
 
 anomaly_mode = _AnomalyMode()
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly detection is on in this thread."""
+    return anomaly_mode.watcher is not None
