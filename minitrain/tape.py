@@ -25,8 +25,8 @@ _sequence = itertools.count()
 class Node(NodeBase):
     """One operation on the tape. It is also the ctx that its Function's forward fills and its backward reads.
 
-    Its base guards it: `checked` wants a gradient for each input, in the input's shape, and makes it the input's dtype;
-    `saved_arrays` raises if the arrays were freed, or changed in place.
+    Its base guards it: `checked` requires a gradient for each input, in the input's shape, and casts it to the input's
+    dtype; `saved_arrays` raises if the arrays were freed, or changed in place.
 
     function: the operation.
     next_functions: for each input, (edge, 0): where its gradient goes, or None if it requires none. (In torch the 0 is

@@ -339,7 +339,7 @@ INITIALISERS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 
 
 def test_every_initialiser_has_a_case() -> None:
-    elsewhere = {"orthogonal_", "trunc_normal_"}  # test_settings.py: their values are torch's but for rounding
+    elsewhere = {"orthogonal_", "trunc_normal_"}  # test_settings.py: their values are torch's up to rounding
     assert {*INITIALISERS, *elsewhere} == {
         name for name in vars(init) if name.endswith("_") and not name.startswith("_")
     }

@@ -118,7 +118,7 @@ class Net:
                 self.batch, self.outputs = of_layers[-1][axis], of_layers[-1][-1 - axis]
 
     def parameter(self, number: int) -> int | None:
-        """The input that a value is, as it is or in another shape; None if it is none."""
+        """The input that this value is, perhaps in another shape; None for any other value."""
         step = self.graph.steps[number]
         while step.run is not None and step.name in SHAPES and len(step.arguments) == 1:
             (number,) = step.arguments

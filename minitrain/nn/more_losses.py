@@ -294,7 +294,7 @@ class KLDivLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """exp(input) - target · input: the negative log-likelihood of counts, but for a constant."""
+    """exp(input) - target · input: the negative log-likelihood of counts, without a constant."""
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(num: int) -> None:
-    """Nothing, but for a warning: NumPy's matrix library reads its number of threads when the process starts."""
+    """Warns that this changes nothing: NumPy's matrix library reads its number of threads when the process starts."""
     if not isinstance(num, int) or num < 1:
         raise RuntimeError(f"expected a positive number of threads, but got {num!r}")
     if num != get_num_threads():

@@ -29,7 +29,7 @@ def multiple(case: Case) -> Mistake | None:
         return None
     g = case.grad_output
     one = ", for dL/dy = 1" if g is not None and g.size == 1 else ""
-    scale = float(g.reshape(-1)[0]) if g is not None and g.size == 1 else 1.0  # numbers are told for dL/dy = 1
+    scale = float(g.reshape(-1)[0]) if g is not None and g.size == 1 else 1.0  # the numbers shown are for dL/dy = 1
     for name, z in _arrays(case):
         found = fitted(rest, [z])
         if found is None or fitted(n, [z]) is not None or np.ptp(z) <= CLOSE * np.abs(z).max():
