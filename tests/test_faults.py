@@ -16,6 +16,9 @@ import pytest
 
 import minitrain
 from minitrain.runs.checkpoints import checkpoints, read_checkpoint
+from minitrain.runs.resume import plan_resumption
+from minitrain.runs.run import resume as resume_planned
+from minitrain.runs.run_files import RunError
 from tests import harness
 from tests.fault_table import record
 from tests.harness import EPOCHS, EVERY, TRAIN, outcome, paused, resume, run, straight, wait
@@ -341,6 +344,15 @@ def test_of_two_that_go_on_with_one_run_one_wins(folder: Path) -> None:
         assert (status in (1, 2), out, "in use by another process" in err or "is complete" in err) == (True, "", True)
     assert outcome(folder / "run") == straight().outcome
     record("three sessions of one run", 1, 0)
+
+
+def test_a_run_that_another_process_has_completed_since_is_not_resumed_again(folder: Path) -> None:
+    planned = plan_resumption(folder / "run", {})
+    assert run("train", "--resume", "run", cwd=folder).status == 0
+    before = contents(folder / "run")
+    with pytest.raises(RunError, match="is complete: another process has finished it"):
+        resume_planned(planned)
+    assert contents(folder / "run") == before
 
 
 # --- losses that are not finite ---------------------------------------------------------------------------------------

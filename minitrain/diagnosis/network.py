@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from minitrain.diagnosis.network_ways import Back, Change, Net, possible_changes
 from minitrain.diagnosis.traced_array import Graph, UntraceableError, trace
 from minitrain.ops import Array, Context
 
-SECONDS = 2.0  # for the search
+WALKS = 20_000  # ways back that the search tries: one or two seconds' worth, the same on every processor
 BRANCHES = 5  # of the changes that explain a part, how many are followed
 
 
@@ -211,7 +210,7 @@ class _Search:
     """Looks for the changes of the right way back that give these gradients, from the loss on."""
 
     def __init__(self, net: Net, given: Sequence[Array | None], grad: Array) -> None:
-        self._net, self._grad, self._until = net, grad, time.monotonic() + SECONDS
+        self._net, self._grad, self._left = net, grad, WALKS
         shapes = [net.graph.steps[n].value.shape for n in net.graph.inputs]
         self._targets = [np.zeros(shape) if g is None else g for shape, g in zip(shapes, given, strict=True)]
 
@@ -227,7 +226,7 @@ class _Search:
             before = frozenset[int]().union(*(f.explains for f in best))
             if (len(explained), -len(whole)) > (len(before), -len(best)):
                 best = whole
-            if explained == unmatched and (len(whole) == 1 or time.monotonic() > self._until):
+            if explained == unmatched and (len(whole) == 1 or self._left <= 0):
                 break
         return best
 
@@ -236,11 +235,12 @@ class _Search:
         current = graph.walk(self._grad, changed)
         for change in possible_changes(net, current, changed, set(matched), set(unmatched)):
             touched = change.touched & unmatched
-            if time.monotonic() > self._until:
+            if self._left <= 0:
                 break
             if not touched or change.touched & matched:
                 continue
             for k in self._factors(change, changed, current, touched) if change.scaled else [1.0]:
+                self._left -= 1
                 try:
                     grads = graph.walk(self._grad, {**changed, **change.changed(k, changed)})
                 except ValueError:  # the changed shapes do not fit

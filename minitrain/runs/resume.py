@@ -37,8 +37,14 @@ class Resumption:
     checkpoint: Path | None = None
 
     def read(self) -> tuple[Checkpoint | None, list[str]]:
-        """The checkpoint to resume from, as read_last_good returns it."""
-        return _read(self.run, self.checkpoint)
+        """The checkpoint to resume from, as read_last_good returns it.
+
+        Raises RunError if another process has completed the run since this was planned.
+        """
+        last, faults = _read(self.run, self.checkpoint)
+        if last is not None and last.state["position"]["epoch"] > self.config.epochs and _has_weights(self.run):
+            raise RunError(f"{self.run} is complete: another process has finished it")
+        return last, faults
 
 
 def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, override: bool = False) -> Resumption:
