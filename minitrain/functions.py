@@ -56,8 +56,9 @@ tensor_split tile trace transpose unbind unflatten unique unique_consecutive uns
 """
 
 
-def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
-    method = getattr(Tensor, name)
+@functools.cache
+def _function(name: str) -> Callable[..., Any]:
+    method, numbers = getattr(Tensor, name), name in ARITHMETIC.split()
 
     @functools.wraps(method)
     def function(input: Any, *args: Any, out: Tensor | None = None, **options: Any) -> Any:
@@ -80,6 +81,7 @@ def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
     return function
 
 
+@functools.cache
 def _with_mean(name: str) -> Callable[..., Any]:
     @numpy_names
     def function(
@@ -94,6 +96,11 @@ def _with_mean(name: str) -> Callable[..., Any]:
     return function
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {name: _function(name) for name in METHODS.split()}
-FUNCTIONS |= {name: _function(name, numbers=True) for name in ARITHMETIC.split()}
-FUNCTIONS |= {f"{name}_mean": _with_mean(name) for name in ("std", "var")}
+FUNCTIONS = [*METHODS.split(), *ARITHMETIC.split(), "std_mean", "var_mean"]
+
+
+def __getattr__(name: str) -> Any:
+    """torch's function of this name. It is made when it is first asked for: few programs use many of them."""
+    if name not in FUNCTIONS:
+        raise AttributeError(f"there is no function {name!r}")
+    return _with_mean(name.removesuffix("_mean")) if name.endswith("_mean") else _function(name)
