@@ -15,12 +15,17 @@ from minitrain.torchlike.not_offered import torch_names
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x Wᵀ + b. input (..., in), weight (out, in), bias (out,) -> (..., out).
+    """y = x Wᵀ + b. input (..., in), weight (out, in), bias (out,) -> (..., out); or weight (in,), bias () -> (...).
 
     Raises RuntimeError if shapes or dtypes do not fit.
     """
     checks.check_linear(input, weight, bias)
-    return apply(ops.Linear, input, weight, bias)
+    return apply(ops.Linear, input, weight, bias) if weight.array.ndim == 2 else _linear_of_vector(input, weight, bias)
+
+
+def _linear_of_vector(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = input.matmul(weight)
+    return y if bias is None else y + bias
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
