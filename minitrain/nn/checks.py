@@ -49,7 +49,7 @@ def check_reduction(reduction: Any, size_average: Any = None, reduce: Any = None
 
 
 def check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    """Raise TypeError or RuntimeError unless y = x Wᵀ + b exists: x (..., in), W (out, in), b (out,) or W (in,), b ()."""
+    """Raise an error unless y = x Wᵀ + b exists: x (..., in), W (out, in), b (out,) or W (in,), b ()."""
     if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
         x, W = input.array, weight.array
         b_shape, b_dtype = (W.shape[:1], W.dtype) if bias is None else (bias.array.shape, bias.array.dtype)
