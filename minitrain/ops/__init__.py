@@ -59,8 +59,10 @@ if TYPE_CHECKING:
     from minitrain.ops.division import DivRounded, Fmod, Remainder
     from minitrain.ops.erf import Erf, Erfc
     from minitrain.ops.exponential import Exp2, Expm1, Log1P, Log2, Log10, Logaddexp, Logaddexp2, Xlogy
+    from minitrain.ops.gamma import Digamma, Lgamma
     from minitrain.ops.hyperbolic import Acosh, Asinh, Atanh, Cosh, Sinh
     from minitrain.ops.linalg import Det, Einsum, Inv, SingularValues, Solve
+    from minitrain.ops.log_scan import LogCumsumExp
     from minitrain.ops.norm import LogSumExp, Median, Norm
     from minitrain.ops.normalization import Normalize
     from minitrain.ops.powers import Hypot, Reciprocal, Rsqrt
@@ -78,8 +80,10 @@ __getattr__, __dir__ = on_first_use(
         "minitrain.ops.division": "DivRounded Fmod Remainder",
         "minitrain.ops.erf": "Erf Erfc",
         "minitrain.ops.exponential": "Exp2 Expm1 Log1P Log2 Log10 Logaddexp Logaddexp2 Xlogy",
+        "minitrain.ops.gamma": "Digamma Lgamma",
         "minitrain.ops.hyperbolic": "Acosh Asinh Atanh Cosh Sinh",
         "minitrain.ops.linalg": "Det Einsum Inv SingularValues Solve",
+        "minitrain.ops.log_scan": "LogCumsumExp",
         "minitrain.ops.norm": "LogSumExp Median Norm",
         "minitrain.ops.normalization": "Normalize",
         "minitrain.ops.powers": "Hypot Reciprocal Rsqrt",
@@ -118,6 +122,7 @@ __all__ = [
     "Cumsum",
     "Det",
     "Diagonal",
+    "Digamma",
     "Div",
     "DivRounded",
     "Einsum",
@@ -144,11 +149,13 @@ __all__ = [
     "Inv",
     "LeakyReLU",
     "Lerp",
+    "Lgamma",
     "Linear",
     "Log",
     "Log1P",
     "Log2",
     "Log10",
+    "LogCumsumExp",
     "LogSigmoid",
     "LogSoftmax",
     "LogSumExp",
