@@ -71,6 +71,14 @@ class FunctionMethods(ElementwiseMethods):
         """The inverse of tanh; nan outside [-1, 1]."""
         return self._of_floats(ops.Atanh)
 
+    def lgamma(self) -> Tensor:
+        """ln |Γ(x)|: ln (x - 1)! for whole x."""
+        return self._of_floats(ops.Lgamma)
+
+    def digamma(self) -> Tensor:
+        """Γ'(x) / Γ(x), the derivative of lgamma."""
+        return self._of_floats(ops.Digamma)
+
     def logit(self, eps: float | None = None) -> Tensor:
         """ln(x / (1 - x)), the inverse of sigmoid; eps: x is first clamped to eps and 1 - eps."""
         x = self._self() if self.is_floating_point() else self.float()
