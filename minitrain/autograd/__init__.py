@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from minitrain.diagnosis.autopsy import Mistake, autopsy
     from minitrain.diagnosis.gradcheck import check_gradients, gradcheck
     from minitrain.diagnosis.gradcheck_report import GradcheckError
+    from minitrain.diagnosis.loopcheck import check_loop
 
 # The diagnosis is imported when it is first asked for: a training program does not need it.
 _FROM_DIAGNOSIS = {
@@ -26,6 +27,7 @@ _FROM_DIAGNOSIS = {
     "Mistake": "autopsy",
     "autopsy": "autopsy",
     "check_gradients": "gradcheck",
+    "check_loop": "loopcheck",
     "detect_anomaly": "anomaly",
     "gradcheck": "gradcheck",
     "set_detect_anomaly": "anomaly",
@@ -50,6 +52,7 @@ __all__ = [
     "autopsy",
     "backward",
     "check_gradients",
+    "check_loop",
     "detect_anomaly",
     "enable_grad",
     "functional",
