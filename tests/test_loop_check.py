@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from minitrain import nn, optim
 from minitrain.autograd import check_loop
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.loader import DataLoader
+from minitrain.learn.checking import check
+from minitrain.learn.exercises import EXERCISES
 from minitrain.loops import test_loop as the_tutorials_test
 from minitrain.loops import train_loop
 from minitrain.nn import functional as F
@@ -1081,3 +1084,30 @@ def test_what_the_loop_raises_is_raised_and_everything_is_put_back() -> None:
     with pytest.raises(ArithmeticError, match="later"):
         check_loop(loop, loader, model, loss_fn, optimizer)
     np.testing.assert_equal(everything(loader, model, optimizer), before)
+
+
+# --- in the exercises -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("exercise", "body", "says"),
+    [
+        ("train-step", "loss.backward()\noptimizer.step()", "Likely: gradients-not-zeroed:"),
+        ("train-step", "optimizer.step()\nloss.backward()\noptimizer.zero_grad()", "Likely: step-before-backward:"),
+        ("train-step", "optimizer.step()\noptimizer.zero_grad()\nloss.backward()", "Likely: step-before-backward:"),
+        (
+            "train-step",
+            "loss.backward()\noptimizer.zero_grad()\noptimizer.step()",
+            "Likely: gradients-zeroed-too-early:",
+        ),
+        ("train-step", "pass", "Likely: no-backward:"),
+        ("test-loop", "pass", "Is a return missing?"),
+        ("test-loop", "return None, None", "Is a return missing?"),
+    ],
+)
+def test_an_exercise_names_the_mistake(exercise: str, body: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "learners.py"
+    path.write_text(EXERCISES[exercise].with_body(body), encoding="utf-8")
+    last = list(check(EXERCISES[exercise], path, torch=False))[-1]
+    assert not last.passed
+    assert says in last.text.replace("\n", " ")

@@ -147,7 +147,8 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
         training = training or changed or bool(observer.walks or observer.steps)
         run = Run(observer, training, changed, returned, printed.getvalue(), list(observer.optimizers.values()))
         if not mistakes:
-            mistakes = [mistake for test in TESTS for mistake in test(run)]
+            found = [mistake for test in TESTS for mistake in test(run)]
+            mistakes = list({mistake.name: mistake for mistake in reversed(found)}.values())[::-1]
         kind = "training" if training else "test"
         return LoopReport(kind, len(observer.batches), len(observer.walks), len(run.steps), mistakes, [*notes(run)])
 
