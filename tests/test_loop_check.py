@@ -1,6 +1,8 @@
 """check_loop: right loops, in the many ways people write them, are called right; each mistake in one is named."""
 
 import copy
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -739,6 +741,66 @@ def total_loss_differentiated(dataloader, model, loss_fn, optimizer):
         optimizer.step()
 
 
+@wrong("loss-detached")
+def loss_of_the_answers(dataloader, model, optimizer):
+    for X, y in dataloader:
+        answers = model(X).argmax(1).float()
+        loss = F.mse_loss(answers, y.float())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@wrong("training-without-graph")
+def everything_under_no_grad(dataloader, model, loss_fn, optimizer):
+    with torch.no_grad():
+        for X, y in dataloader:
+            optimizer.zero_grad()
+            loss_fn(model(X), y).backward()
+            optimizer.step()
+
+
+@wrong("training-in-evaluation-mode")
+def never_back_in_training_mode(model, train_loader, val_loader, criterion, optimizer, epochs=10):
+    for _ in range(epochs):
+        for X, y in train_loader:
+            optimizer.zero_grad()
+            criterion(model(X), y).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            for X, y in val_loader:
+                criterion(model(X), y).item()
+
+
+@wrong("training-on-test-data")
+def also_trained_on_the_validation_data(model, train_loader, val_loader, criterion, optimizer):
+    for loader in (train_loader, val_loader):
+        for X, y in loader:
+            optimizer.zero_grad()
+            criterion(model(X), y).backward()
+            optimizer.step()
+
+
+@wrong("optimizer-made-again")
+def a_new_optimizer_for_each_batch(dataloader, model, loss_fn):
+    for X, y in dataloader:
+        optimizer = optim.Adam(model.parameters())
+        optimizer.zero_grad()
+        loss_fn(model(X), y).backward()
+        optimizer.step()
+
+
+@wrong("graph-of-earlier-batch")
+def the_sum_is_differentiated_again_and_again(dataloader, model, loss_fn, optimizer):
+    total = 0
+    for X, y in dataloader:
+        total = total + loss_fn(model(X), y)
+        optimizer.zero_grad()
+        total.backward(retain_graph=True)
+        optimizer.step()
+
+
 def parts_of_a_test(dataloader, model, loss_fn, skip=False) -> Iterator[tuple[int, float, int]]:
     """The parts of a right test: correct answers, loss, and size of each batch."""
     model.eval()
@@ -1037,6 +1099,33 @@ def tutorial_without_sizes(dataloader, model, loss_fn, optimizer):
         optimizer.step()
 
 
+def test_scores_behind_a_relu_are_noted() -> None:
+    def loop(dataloader: Any, model: Any, loss_fn: Any, optimizer: Any) -> None:
+        for X, y in dataloader:
+            optimizer.zero_grad()
+            loss_fn(model(X).relu(), y).backward()
+            optimizer.step()
+
+    report = check_loop(loop)
+    assert report.ok
+    assert "leave out a ReLU after the last layer" in " ".join(str(report).split())
+
+
+def test_one_batch_again_and_again() -> None:
+    def loop(dataloader: Any, model: Any, loss_fn: Any, optimizer: Any, clear: bool = False) -> None:
+        X, y = next(iter(dataloader))
+        for _ in range(4):
+            loss_fn(model(X), y).backward()
+            optimizer.step()
+            if clear:
+                optimizer.zero_grad()
+
+    assert check_loop(loop, clear=True).ok
+    (mistake,) = check_loop(loop).mistakes
+    assert mistake.name == "gradients-not-zeroed"
+    assert "used the gradients of 4 backwards" in mistake.evidence
+
+
 def test_a_hidden_state_that_is_not_detached() -> None:
     cell = nn.Linear(5, 3)
     optimizer = optim.SGD(cell.parameters(), lr=0.1)
@@ -1092,15 +1181,15 @@ def test_what_the_loop_raises_is_raised_and_everything_is_put_back() -> None:
 @pytest.mark.parametrize(
     ("exercise", "body", "says"),
     [
-        ("train-step", "loss.backward()\noptimizer.step()", "Likely: gradients-not-zeroed:"),
-        ("train-step", "optimizer.step()\nloss.backward()\noptimizer.zero_grad()", "Likely: step-before-backward:"),
-        ("train-step", "optimizer.step()\noptimizer.zero_grad()\nloss.backward()", "Likely: step-before-backward:"),
+        ("train-step", "loss.backward()\noptimizer.step()", "Likely: gradients-not-zeroed."),
+        ("train-step", "optimizer.step()\nloss.backward()\noptimizer.zero_grad()", "Likely: step-before-backward."),
+        ("train-step", "optimizer.step()\noptimizer.zero_grad()\nloss.backward()", "Likely: step-before-backward."),
         (
             "train-step",
             "loss.backward()\noptimizer.zero_grad()\noptimizer.step()",
-            "Likely: gradients-zeroed-too-early:",
+            "Likely: gradients-zeroed-too-early.",
         ),
-        ("train-step", "pass", "Likely: no-backward:"),
+        ("train-step", "pass", "Likely: no-backward."),
         ("test-loop", "pass", "Is a return missing?"),
         ("test-loop", "return None, None", "Is a return missing?"),
     ],
@@ -1111,3 +1200,10 @@ def test_an_exercise_names_the_mistake(exercise: str, body: str, says: str, tmp_
     last = list(check(EXERCISES[exercise], path, torch=False))[-1]
     assert not last.passed
     assert says in last.text.replace("\n", " ")
+
+
+def test_the_readme_shows_what_its_program_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(torch.__file__).parent.joinpath("diagnosis", "README.md").read_text(encoding="utf-8")
+    (program,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "check_loop(" in block]
+    exec(compile(program, "program.py", "exec", dont_inherit=True), {"__name__": "__main__"})
+    assert textwrap.indent(capsys.readouterr().out, "    ") in page

@@ -11,7 +11,7 @@ import copy
 import inspect
 import itertools
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from minitrain.torchlike.random import Generator
 
 BATCHES, MANY_BATCHES = 5, 65  # observed; if no step comes in so many (gradients may be accumulated)
 BATCH_SIZE, LAST = 6, 4  # of the small problem, and of its last batch
+EPOCHS = 2  # of the small problem, for loops that take a number: the second one begins as the first one ended
 ENOUGH = 4 * MANY_BATCHES  # batches, over all passes; then the run ends
 
 ROLES = {
@@ -159,14 +160,14 @@ def small_arguments(loop: Callable[..., Any], given: Mapping[str, Any], batches:
         "y": y,
         "batch": (X, y),
         "epoch": 0,
-        "epochs": 1,
+        "epochs": EPOCHS,
         "device": "cpu",
         "batch_size": BATCH_SIZE,
         "accumulation_steps": 2,
     }
     arguments = {name: small_loader(batches) if role == "dataloader" else made[role] for name, role in roles.items()}
     if "epochs" in optional and optional["epochs"] not in given:
-        arguments[optional["epochs"]] = 1
+        arguments[optional["epochs"]] = EPOCHS
     return arguments
 
 
@@ -179,7 +180,7 @@ class Objects:
     places: where the loop finds its objects: namespaces (dicts) and cells.
     """
 
-    def __init__(self, loop: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    def __init__(self, loop: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
         self.namespaces: list[tuple[Any, set[str] | None]] = []
         self.cells: list[types.CellType] = []
         owner = getattr(loop, "__self__", None)
@@ -187,7 +188,9 @@ class Objects:
         if owner is not None and not isinstance(owner, types.ModuleType) and hasattr(owner, "__dict__"):
             self.namespaces.append((vars(owner), None))
         self._follow(function, set())
-        found = [*arguments, *[value for _, _, value in self._places()]]
+        named = [*arguments.items(), *[(name, value) for _, name, value in self._places()]]
+        self._names: dict[int, str] = {id(value): name for name, value in reversed(named)}
+        found = [value for _, value in named]
         self.loaders = _each_once(x for x in found if is_loader(x))
         self.optimizers = _each_once(x for x in found if isinstance(x, optim.Optimizer))
         self.schedulers = _each_once(x for x in found if isinstance(x, LRScheduler))
@@ -197,6 +200,10 @@ class Objects:
         below = {id(part) for module in self.modules for part in list(module.modules())[1:]}
         with_parameters = [m for m in self.modules if any(True for _ in m.parameters())]
         self.models = [m for m in with_parameters if id(m) not in below and "Loss" not in type(m).__name__]
+
+    def called(self, thing: Any) -> str:
+        """The name under which the loop knows it."""
+        return self._names.get(id(thing), "")
 
     def _follow(self, function: Any, seen: set[int]) -> None:
         """The global names and the cells that a function's code uses, and the functions that it calls."""

@@ -6,9 +6,10 @@ found, the numbers that a loss was given, the mode that the model was in. Nothin
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,17 @@ STEP_FIRST = (
     "optimizer.step() runs before loss.backward(), so it does not use the gradient of its batch. The order is "
     "loss.backward(), optimizer.step(), optimizer.zero_grad()."
 )
+WITHOUT_GRAPH = (
+    "The model runs without being recorded, so there is nothing to differentiate. Take the forward pass and the loss "
+    "out of no_grad(), and check that the parameters require gradients."
+)
 
 
 class Run:
     """The record of a run, in the form that the tests below read.
 
-    training: whether it was one of a training loop. returned, printed: by the loop. before: the parameters' checksums
-    do not matter here; changed is whether any parameter has another value than before.
+    training: whether it was one of a training loop. changed: whether any parameter has another value than before.
+    returned, printed: by the loop. loaders: what the loop calls its data loaders.
     """
 
     def __init__(
@@ -40,11 +45,10 @@ class Run:
         changed: bool,
         returned: Any,
         printed: str,
-        optimizers: Sequence[Any],
+        loaders: Sequence[str],
     ) -> None:
         self.observed, self.training, self.changed = observed, training, changed
-        self.returned, self.printed = returned, printed
-        self.optimizers = [*optimizers]
+        self.returned, self.printed, self.loaders = returned, printed, loaders
         self.steps = observed.steps or observed.by_hand
         self.updates = [self._update(i) for i in range(len(self.steps))]
         walking = {observed.batches[walk.batch].loader for walk in observed.walks if walk.batch >= 0}
@@ -68,11 +72,11 @@ class Run:
         """'batch 3' of the pass."""
         return f"batch {self.observed.batches[number].number}" if number >= 0 else "the batch"
 
-    def of_walks(self, walks: Iterable[int]) -> str:
+    def of_walks(self, walks: Collection[int]) -> str:
         """'batches 1, 2 and 3': the batches that these backwards ran in."""
         numbers = sorted({self.observed.walks[walk].batch for walk in walks})
-        if numbers and numbers[0] < 0:
-            return f"{len(list(walks))} backwards"
+        if numbers and (numbers[0] < 0 or len(numbers) < len(walks)):
+            return f"{len(walks)} backwards"
         names = [str(self.observed.batches[number].number) for number in numbers]
         return f"batch {names[0]}" if len(names) == 1 else f"batches {', '.join(names[:-1])} and {names[-1]}"
 
@@ -102,8 +106,7 @@ def no_backward(run: Run) -> Iterator[Mistake]:
     if observed.unrecorded and observed.unrecorded == sum(len(batch.forwards) for batch in run.trained):
         yield Mistake(
             "training-without-graph",
-            "The model runs without being recorded, so there is nothing to differentiate. Take the forward pass and "
-            "the loss out of no_grad(), and check that the parameters require gradients.",
+            WITHOUT_GRAPH,
             evidence,
         )
         return
@@ -200,7 +203,7 @@ def unused(run: Run) -> Iterator[Mistake]:
     lost = [w for w in range(len(walks)) if w not in used]
     ends = run.steps[-1].walked if run.steps else 0
     lost = [w for w in lost if w < ends]
-    if used and len(run.optimizers) == 1 and len(lost) > len(walks) / 2 and len(run.steps) < len(walks):
+    if used and len(run.observed.optimizers) == 1 and len(lost) > len(walks) / 2 and len(run.steps) < len(walks):
         yield Mistake(
             "gradients-unused",
             "Most gradients are cleared before a step uses them. Call optimizer.step() in the loop over the batches, "
@@ -343,13 +346,17 @@ def modes(run: Run) -> Iterator[Mistake]:
     layers = sorted({type(m).__name__ for model in run.observed.models for m in model.modules()})
     different = [name for name in layers if DIFFERENT.search(name)]
     effect = f"This changes what {', '.join(different)} does." if different else "This model has no layer that differs."
-    trained = [mode for batch in run.trained for mode, recorded in batch.forwards if recorded]
-    if trained and not any(trained):
-        yield Mistake(
-            "training-in-evaluation-mode",
-            "The model is trained in evaluation mode. Call model.train() before the loop over the batches.",
-            f"model.training was False in all {len(trained)} batches. {effect}",
-        )
+    for number, batches in enumerate(passes(run.trained), start=1):
+        trained = [mode for batch in batches for mode, recorded in batch.forwards if recorded]
+        if 2 * sum(trained) < len(trained):
+            yield Mistake(
+                "training-in-evaluation-mode",
+                "The model is trained in evaluation mode. Call model.train() before the loop over the batches, in each "
+                "epoch.",
+                f"in pass {number} through the data, model.training was False in {len(trained) - sum(trained)} of "
+                f"{len(trained)} forwards. {effect}",
+            )
+            break
     tested = [forward for batch in run.tested for forward in batch.forwards]
     if tested and all(mode for mode, _ in tested):
         yield Mistake(
@@ -363,6 +370,61 @@ def modes(run: Run) -> Iterator[Mistake]:
             "The test records operations for a backward that never comes, which takes memory and time. Put it inside "
             "`with no_grad():`, here or where it is called.",
             f"all {len(tested)} predictions require a gradient.",
+        )
+
+
+def passes(batches: Sequence[Batch]) -> list[list[Batch]]:
+    """The batches of each pass over the data."""
+    starts = [i for i, batch in enumerate(batches) if batch.number == 1] or [0]
+    return [[*batches[a:b]] for a, b in itertools.pairwise([*starts, len(batches)])]
+
+
+def optimizer_made_again(run: Run) -> Iterator[Mistake]:
+    """Each step is taken by an optimizer of its own, for the same parameters."""
+    optimizers = run.observed.optimizers.values()
+    sets = {frozenset(id(p) for group in each.param_groups for p in group["params"]) for each in optimizers}
+    if len(optimizers) > 2 and len(sets) == 1 and len(run.steps) == len(optimizers):
+        yield Mistake(
+            "optimizer-made-again",
+            "A new optimizer is made for each step, so momentum and Adam's averages are lost. Make it once, before the "
+            "loop.",
+            f"{len(run.steps)} steps by {len(optimizers)} optimizers.",
+        )
+
+
+def earlier_graphs(run: Run) -> Iterator[Mistake]:
+    """The loss of a batch still depends on earlier batches, whose losses were differentiated already."""
+    walked: set[int] = set()
+    for walk in run.observed.walks:
+        again = {batch for batch in walk.batches & walked if 0 <= batch < walk.batch}
+        if again:
+            yield earlier_graph(run.observed, walk.batch, again, "and the gradients of those batches come again.")
+            return
+        walked |= walk.batches
+
+
+def earlier_graph(observed: LoopObserver, batch: int, again: Collection[int], effect: str) -> Mistake:
+    """A loss that depends on batches whose losses were differentiated before. effect: what follows from it."""
+    numbers = ", ".join(str(observed.batches[number].number) for number in sorted(again))
+    return Mistake(
+        "graph-of-earlier-batch",
+        "The loss still depends on a value of an earlier batch, such as a hidden state or a sum of losses. Use "
+        "detach() on what is kept from batch to batch.",
+        f"the loss of batch {observed.batches[batch].number} was computed from batch {numbers} as well, {effect}",
+    )
+
+
+def test_data(run: Run) -> Iterator[Mistake]:
+    """Backward runs on the batches of a loader that is named as one of test data, beside another one."""
+    observed = run.observed
+    walked = {observed.batches[walk.batch].loader for walk in observed.walks if walk.batch >= 0}
+    tests = [name for i, name in enumerate(run.loaders) if i in walked and re.match("val|test|eval", name)]
+    if tests and len(walked) > len(tests):
+        count = sum(run.loaders[observed.batches[walk.batch].loader] == tests[0] for walk in observed.walks)
+        yield Mistake(
+            "training-on-test-data",
+            "The model is also trained on the data that it is tested with. Test without backward and step.",
+            f"{count} of {len(observed.walks)} backwards ran on batches of {tests[0]}.",
         )
 
 
@@ -484,6 +546,8 @@ def notes(run: Run) -> Iterator[str]:
         if observed.walks and not run.changed and all(group.get("lr") == 0 for group in optimizer.param_groups):
             yield "The learning rate is 0, so no step changes anything."
     yield from _classes(run.trained)
+    if observed.seen["scores cut off at 0"] and observed.seen["scores cut off at 0"] == observed.seen["log-softmax"]:
+        yield "All scores that the loss gets are 0 or larger, and many are 0: leave out a ReLU after the last layer."
 
 
 def _classes(batches: Sequence[Batch]) -> Iterator[str]:
@@ -502,10 +566,13 @@ TESTS: tuple[Callable[[Run], Iterator[Mistake]], ...] = (
     not_zeroed,
     no_step,
     unused,
+    optimizer_made_again,
+    earlier_graphs,
     accumulation,
     loss_inputs,
     labels,
     modes,
+    test_data,
     graphs_kept,
     metrics,
 )

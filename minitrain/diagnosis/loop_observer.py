@@ -230,6 +230,7 @@ class LoopObserver:
             self._log_softmax = weakref.ref(result.array)
             self.classes = x.shape[options["dim"]] if x.ndim else 1
             self.seen["log-softmax of probabilities"] += are_probabilities(x, options["dim"])
+            self.seen["scores cut off at 0"] += bool((x >= 0).all() and (x == 0).mean() > 0.1)
             self.seen["log-softmax"] += 1
         elif function is ops.Sigmoid:
             self._sigmoid = True

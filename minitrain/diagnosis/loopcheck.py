@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import inspect
 import io
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from minitrain.diagnosis.loop_arguments import (
     small_arguments,
     small_loader,
 )
-from minitrain.diagnosis.loop_mistakes import STEP_FIRST, TESTS, Run, notes
+from minitrain.diagnosis.loop_mistakes import STEP_FIRST, TESTS, WITHOUT_GRAPH, Run, earlier_graph, notes
 from minitrain.diagnosis.loop_observer import LoopObserver
 from minitrain.ops import Array
 from minitrain.tensor import Tensor
@@ -32,6 +33,7 @@ from minitrain.torchlike.random import manual_seed
 STEPS = 3  # calls of a training step that is given one batch
 SECOND_WALK = "backward through the graph a second time"
 CHANGED = "modified by an inplace operation"
+NO_GRAPH = "does not require grad"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +61,11 @@ class LoopReport:
         if self.kind == "training":
             counts += f", {_count(self.backwards, 'backward')}, {_count(self.steps, 'step')}"
         lines = [f"The {self.kind} loop is {'right' if self.ok else 'wrong'} ({counts})."]
-        lines += [f"{'Likely' if i == 0 else 'Also'}: {mistake}" for i, mistake in enumerate(self.mistakes)]
-        return "\n".join([*lines, *[f"Note: {note}" for note in self.notes]])
+        for i, mistake in enumerate(self.mistakes):
+            head = "Also" if i else "Likely"
+            lines.append(f"{head}: {mistake.name}. {mistake.says} ({mistake.evidence.rstrip('.')}.)")
+        lines += [f"Note: {note}" for note in self.notes]
+        return "\n".join(textwrap.fill(line, 116, subsequent_indent="  ") for line in lines)
 
 
 def _count(number: int, what: str) -> str:
@@ -97,7 +102,7 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
     signature = inspect.signature(loop)
     small: dict[str, Any] = {}
     if not arguments:
-        before = Objects(loop, [])
+        before = Objects(loop, {})
         with before.restored():
             small = small_arguments(loop, keywords, count)
         outside = [*before.models, *before.optimizers]
@@ -108,9 +113,7 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
                 "does not fit: pass what your program passes, check_loop(loop, ...)."
             )
     bound = signature.bind(*arguments, **{**keywords, **small})
-    given = [value for name, value in bound.arguments.items() if name in bound.arguments]
-    given = [x for value in given for x in (value if isinstance(value, tuple) else [value])]
-    given += [x for value in bound.arguments.values() if isinstance(value, dict) for x in value.values()]
+    given = dict(_flat(bound.arguments))
     objects = Objects(loop, given)
     training = bool(objects.optimizers)
     observer = LoopObserver(objects.models)
@@ -145,12 +148,25 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
         after = _values(objects)
         changed = any(not np.array_equal(a, b) for a, b in zip(values, after, strict=True))
         training = training or changed or bool(observer.walks or observer.steps)
-        run = Run(observer, training, changed, returned, printed.getvalue(), list(observer.optimizers.values()))
+        run = Run(
+            observer, training, changed, returned, printed.getvalue(), [objects.called(x) for x in objects.loaders]
+        )
         if not mistakes:
             found = [mistake for test in TESTS for mistake in test(run)]
             mistakes = list({mistake.name: mistake for mistake in reversed(found)}.values())[::-1]
         kind = "training" if training else "test"
         return LoopReport(kind, len(observer.batches), len(observer.walks), len(run.steps), mistakes, [*notes(run)])
+
+
+def _flat(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The arguments by name; those of *args and **kwargs one by one."""
+    for name, value in arguments.items():
+        if isinstance(value, tuple):
+            yield from ((f"{name}[{i}]", x) for i, x in enumerate(value))
+        elif isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def _values(objects: Objects) -> list[Array]:
@@ -193,15 +209,16 @@ def _steps(
 def _that_raised(observer: LoopObserver, error: RuntimeError) -> list[Mistake]:
     """The mistake that made a backward raise, if the record shows it."""
     current = observer.batches[-1].number if observer.batches else 1
-    before = (
-        {batch for batch in observer.failed.batches if 0 <= batch < len(observer.batches) - 1}
-        if observer.failed
-        else ()
-    )
-    stepped = (
-        observer.steps and observer.steps[-1].after_forward and observer.steps[-1].batch == len(observer.batches) - 1
-    )
-    if CHANGED in str(error) and stepped:
+    last = len(observer.batches) - 1
+    before = {batch for batch in observer.failed.batches if 0 <= batch < last} if observer.failed else set()
+    if before and (SECOND_WALK in str(error) or CHANGED in str(error)):
+        return [earlier_graph(observer, last, before, "and backward raised, since that graph is used up.")]
+    if (
+        CHANGED in str(error)
+        and observer.steps
+        and observer.steps[-1].after_forward
+        and observer.steps[-1].batch == last
+    ):
         return [
             Mistake(
                 "step-before-backward",
@@ -210,16 +227,18 @@ def _that_raised(observer: LoopObserver, error: RuntimeError) -> list[Mistake]:
                 "backward raised, since it needs the values that the forward used.",
             )
         ]
-    if SECOND_WALK in str(error) and before:
-        numbers = ", ".join(str(observer.batches[batch].number) for batch in sorted(before))
-        return [
-            Mistake(
-                "graph-of-earlier-batch",
-                "The loss still depends on a value of an earlier batch, such as a hidden state or a sum of losses. Its "
-                "graph is used up. Use detach() on what is kept from batch to batch.",
-                f"in batch {current}, the loss was computed from batch {numbers} as well; backward raised.",
+    if NO_GRAPH in str(error) and observer.batches:
+        forwards = [recorded for batch in observer.batches for _, recorded in batch.forwards]
+        if forwards and not any(forwards):
+            says, how = WITHOUT_GRAPH, "the model's output required no gradient"
+        else:
+            says = (
+                "The loss has no connection to the parameters. Something between the model and the loss cuts it: "
+                "item(), detach(), .data, argmax, a new tensor(...), or no_grad()."
             )
-        ]
+            how = "the model's output required a gradient, and the loss did not"
+        name = "training-without-graph" if says is WITHOUT_GRAPH else "loss-detached"
+        return [Mistake(name, says, f"in batch {current}, {how}; backward raised.")]
     if SECOND_WALK in str(error):
         return [
             Mistake(
