@@ -1062,6 +1062,55 @@ def test_training_only_the_last_layer_is_right_but_noted_if_the_rest_is_not_froz
     assert check_loop(zeroed_first, model, loader, loss_fn, optimizer, "cpu", 0).notes == []
 
 
+class OwnStep(optim.Optimizer):
+    """An optimizer with a step of its own, as torch's tutorials write it."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure: Any = None) -> None:
+        with torch.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p.add_(p.grad, alpha=-group["lr"])
+
+
+class Plain:
+    """An optimizer without groups."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        self.params, self.lr, self.count = list(params), lr, 0
+        self.velocity = [np.zeros(p.shape, np.float32) for p in self.params]
+
+    def zero_grad(self) -> None:
+        for p in self.params:
+            p.grad = None
+
+    def step(self) -> None:
+        self.count += 1
+        for p, v in zip(self.params, self.velocity, strict=True):
+            v *= 0.9
+            v += p.grad.array if p.grad is not None else 0
+            p.array -= self.lr * v
+
+
+@pytest.mark.parametrize("made", [OwnStep, Plain])
+def test_optimizers_that_people_write(made: Any) -> None:
+    loader, model, loss_fn, _ = own()
+    optimizer = made(model.parameters())
+    before = [p.array.copy() for p in model.parameters()]
+    for loop in (tutorial, never_zeroed, zeroed_in_between, step_first, stepped_twice, not_divided):
+        names = {loop: name for name, loop in WRONG}
+        report = check_loop(loop, loader, model, loss_fn, optimizer)
+        assert [mistake.name for mistake in report.mistakes] == ([names[loop]] if loop in names else [])
+    np.testing.assert_equal([p.array for p in model.parameters()], before)
+    assert "step" not in vars(optimizer)
+    if made is Plain:
+        assert optimizer.count == 0
+        assert not any(v.any() for v in optimizer.velocity)
+
+
 def test_two_optimizers_of_an_adversarial_pair() -> None:
     loader, *_ = own()
     maker, judge = nn.Linear(2, 4), nn.Linear(4, 1)
@@ -1148,6 +1197,32 @@ def test_an_unknown_argument_is_asked_for() -> None:
 
     with pytest.raises(TypeError, match=r"does not know what to pass as flavour.*check_loop\(loop, dataloader, model"):
         check_loop(loop)
+
+
+def test_what_does_not_fit_a_small_problem_says_what_was_passed() -> None:
+    def loop(one: Any, two: Any, three: Any, four: Any) -> None:
+        for X, y in two:
+            four(three(X), y)
+
+    with pytest.raises(TypeError) as raised:
+        check_loop(loop)
+    assert "(one: DataLoader, two: Sequential, three: CrossEntropyLoss, four: SGD)" in raised.value.__notes__[0]
+
+
+def test_nothing_to_see() -> None:
+    with pytest.raises(ValueError, match="saw no batch, no backward and no step"):
+        check_loop(lambda: None)
+
+
+def test_anomaly_detection_inside_the_loop_is_reported() -> None:
+    def loop(dataloader: Any, model: Any, loss_fn: Any, optimizer: Any) -> None:
+        with torch.autograd.detect_anomaly():
+            tutorial(dataloader, model, loss_fn, optimizer)
+
+    with pytest.raises(ValueError, match="switches anomaly detection on"):
+        check_loop(loop)
+    with torch.autograd.detect_anomaly():
+        assert check_loop(tutorial).notes == []
 
 
 def test_a_small_problem_does_not_fit_a_loop_that_has_a_model_of_its_own() -> None:

@@ -20,7 +20,7 @@ from minitrain import nn, optim
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.loader import DataLoader
 from minitrain.data.loader_base import LoaderBase
-from minitrain.diagnosis.loop_observer import LoopObserver, parts_of, size_of
+from minitrain.diagnosis.loop_observer import LoopObserver, params_of, parts_of, size_of
 from minitrain.optim.lr_scheduler import LambdaLR, LRScheduler
 from minitrain.random import fork_rng, manual_seed
 from minitrain.tensor import Tensor, increment_version, wrap
@@ -192,7 +192,7 @@ class Objects:
         self._names: dict[int, str] = {id(value): name for name, value in reversed(named)}
         found = [value for _, value in named]
         self.loaders = _each_once(x for x in found if is_loader(x))
-        self.optimizers = _each_once(x for x in found if isinstance(x, optim.Optimizer))
+        self.optimizers = _each_once(x for x in found if is_optimizer(x))
         self.schedulers = _each_once(x for x in found if isinstance(x, LRScheduler))
         self.modules = _each_once(x for x in found if isinstance(x, nn.Module))
         if isinstance(owner, nn.Module):
@@ -256,7 +256,7 @@ class Objects:
         attributes = [(part, {**vars(part)}) for part in parts]
         registered = [(own, {**own}) for part in parts for own in (part._parameters, part._buffers, part._modules)]
         tensors: list[Tensor] = [x for own, _ in registered[:] for x in own.values() if isinstance(x, Tensor)]
-        tensors += [p for optimizer in self.optimizers for group in optimizer.param_groups for p in group["params"]]
+        tensors += [p for optimizer in self.optimizers for p in params_of(optimizer)]
         tensors = _each_once(tensors)
         values = [(x, x.array, x.array.copy(order="K")) for x in tensors]
         grads = [
@@ -286,6 +286,8 @@ class Objects:
             for optimizer, attribute, groups, state in states:
                 vars(optimizer).clear()
                 vars(optimizer).update(attribute)
+                if not groups:
+                    continue
                 optimizer.param_groups[:] = [group for group, _ in groups]
                 for group, options in groups:
                     group.clear()
@@ -298,10 +300,25 @@ class Objects:
 
 
 def _optimizer_state(optimizer: Any) -> tuple[dict[str, Any], list[tuple[dict[str, Any], dict[str, Any]]], Any]:
-    """Its attributes, its groups with copies of their options, and a copy of its state."""
+    """Its attributes, its groups with copies of their options, and a copy of its state.
+
+    An optimizer without groups has its state in its attributes.
+    """
+    if not isinstance(optimizer, optim.Optimizer):
+        params = {id(p) for p in params_of(optimizer)}
+        return {name: _kept(value, params) for name, value in vars(optimizer).items()}, [], {}
     groups = [(group, {**group, "params": [*group["params"]]}) for group in optimizer.param_groups]
     state = {param: {name: _copied(value) for name, value in kept.items()} for param, kept in optimizer.state.items()}
     return {**vars(optimizer)}, groups, state
+
+
+def _kept(value: Any, params: set[int]) -> Any:
+    """A copy of the arrays and Tensors in it; the parameters, and other objects, are themselves."""
+    if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and id(value) not in params):
+        return _copied(value)
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(_kept(x, params) for x in value)
+    return {name: _kept(x, params) for name, x in value.items()} if type(value) is dict else value
 
 
 def _copied(value: Any) -> Any:
@@ -317,6 +334,14 @@ def _put(where: Any, name: str, value: Any) -> None:
 
 def _each_once(things: Any) -> list[Any]:
     return list({id(thing): thing for thing in things}.values())
+
+
+def is_optimizer(x: Any) -> bool:
+    """Whether it is an Optimizer, or an object of another class with step() and parameters."""
+    if isinstance(x, optim.Optimizer):
+        return True
+    other = isinstance(x, type | nn.Module | LRScheduler) or not hasattr(x, "__dict__")
+    return not other and callable(getattr(x, "step", None)) and bool(params_of(x))
 
 
 def is_loader(x: Any) -> bool:

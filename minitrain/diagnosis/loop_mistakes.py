@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
-from minitrain.diagnosis.loop_observer import Batch, LoopObserver, Step
+from minitrain.diagnosis.loop_observer import Batch, LoopObserver, Step, params_of
 from minitrain.tensor import Tensor
 
 # Layers that behave differently in training.
@@ -150,7 +150,7 @@ def wrong_order(run: Run) -> Iterator[Mistake]:
 
 def _reaches(run: Run, step: Step) -> bool:
     """Whether a walk before this step reached a parameter of its optimizer."""
-    params = {id(p) for group in run.observed.optimizers[step.optimizer].param_groups for p in group["params"]}
+    params = {id(p) for p in params_of(run.observed.optimizers[step.optimizer])}
     return any(params & walk.squares.keys() for walk in run.observed.walks[: step.walked])
 
 
@@ -216,7 +216,7 @@ def other_parameters(run: Run) -> Iterator[Mistake]:
     """The parameters that get gradients are not those that the optimizer has."""
     reached = set().union(*[walk.squares.keys() for walk in run.observed.walks])
     for optimizer in run.observed.optimizers.values():
-        params = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
+        params = {id(p) for p in params_of(optimizer) if p.requires_grad}
         known = run.observed.names.keys()
         without = params - reached
         orphans, left_out = without - known, (reached & known) - params
@@ -382,7 +382,7 @@ def passes(batches: Sequence[Batch]) -> list[list[Batch]]:
 def optimizer_made_again(run: Run) -> Iterator[Mistake]:
     """Each step is taken by an optimizer of its own, for the same parameters."""
     optimizers = run.observed.optimizers.values()
-    sets = {frozenset(id(p) for group in each.param_groups for p in group["params"]) for each in optimizers}
+    sets = {frozenset(map(id, params_of(each))) for each in optimizers}
     if len(optimizers) > 2 and len(sets) == 1 and len(run.steps) == len(optimizers):
         yield Mistake(
             "optimizer-made-again",
@@ -524,8 +524,6 @@ def _printed(text: str) -> Iterator[tuple[float, float]]:
 def notes(run: Run) -> Iterator[str]:
     """What is not wrong in itself, but worth knowing."""
     observed = run.observed
-    if observed.interrupted:
-        yield "The loop switches anomaly detection on, which ends the observation. Switch it off for this check."
     if run.training and run.changed and not observed.walks:
         yield "The parameters change without a backward that leaves gradients in .grad, so their use was not checked."
     if observed.walks and run.steps:
@@ -535,7 +533,7 @@ def notes(run: Run) -> Iterator[str]:
             yield f"The gradients of {run.of_walks(after)} are left without a step when the pass ends."
     reached = set().union(*[walk.squares.keys() for walk in observed.walks])
     for optimizer in observed.optimizers.values():
-        params = {id(p): p for group in optimizer.param_groups for p in group["params"]}
+        params = {id(p): p for p in params_of(optimizer)}
         never = [key for key, p in params.items() if p.requires_grad and key not in reached]
         if never and len(never) < len(params) and observed.walks:
             yield f"No gradient ever reaches {run.names(never)} of the {len(params)} parameters of the optimizer."
@@ -543,7 +541,8 @@ def notes(run: Run) -> Iterator[str]:
         if left_out and params.keys() & reached and len(observed.optimizers) == 1:
             names = run.names(left_out)
             yield f"Backward also brings gradients to {names} of the model; the optimizer has none of them."
-        if observed.walks and not run.changed and all(group.get("lr") == 0 for group in optimizer.param_groups):
+        groups = getattr(optimizer, "param_groups", [])
+        if observed.walks and not run.changed and groups and all(group.get("lr") == 0 for group in groups):
             yield "The learning rate is 0, so no step changes anything."
     yield from _classes(run.trained)
     if observed.seen["scores cut off at 0"] and observed.seen["scores cut off at 0"] == observed.seen["log-softmax"]:

@@ -1,6 +1,6 @@
 """Observes a training or test loop while it runs: forwards, losses, backwards, and what each step finds in .grad.
 
-Nothing is patched. Operations, backwards and steps come from the hook that anomaly detection uses, predictions from a
+Operations, backwards and steps come from the hook that anomaly detection uses, predictions from a
 forward hook, and what a backward adds to a leaf from the leaf's own hooks. zero_grad is seen by its effect: a .grad
 that held a gradient is None or 0 at the next look. So any other way to clear gradients counts as well.
 """
@@ -13,7 +13,7 @@ import math
 import weakref
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ class LoopObserver:
         self.failed: Walk | None = None  # the latest walk, as long as it has not left anything in .grad
         self.interrupted = False  # whether the loop switched the observation off
         self.names = {id(p): name for model in models for name, p in model.named_parameters()}
-        self._forward_since = False
+        self._forward_since = self._stepping = False
         self._root: Node | None = None
         self._running = False
         self._incoming: dict[int, Array] = {}
@@ -174,6 +174,7 @@ class LoopObserver:
         return self.batches[-1] if self.batches else None
 
     def _predicted(self, model: Module, args: tuple[Any, ...], output: Any) -> None:
+        self.interrupted |= anomaly_mode.watcher is not self
         recorded = grad_mode.enabled and isinstance(output, Tensor) and output.requires_grad
         self.unrecorded += not recorded
         batch = self._now
@@ -357,16 +358,33 @@ class LoopObserver:
         if not is_there(held.leaf):
             held.walks, held.total = [], None
 
+    def watched(self, optimizer: Any) -> Callable[..., Any]:
+        """The step of an optimizer that does not report it, as one that does."""
+        step = optimizer.step
+
+        def reporting(*args: Any, **options: Any) -> Any:
+            self.before_step(optimizer)
+            self._stepping = True
+            try:
+                return step(*args, **options)
+            finally:
+                self._stepping = False
+                self.after_step(optimizer)
+
+        return reporting
+
     def before_step(self, optimizer: Any) -> None:
         """Record what the step finds in .grad."""
+        if self._stepping:
+            return
         self._root = None
         self.optimizers[id(optimizer)] = optimizer
         step = Step(id(optimizer), len(self.batches) - 1, {}, len(self.walks), self._forward_since, math.nan, math.nan)
         arrived = due = together = 0.0
-        for param in (param for group in optimizer.param_groups for param in group["params"]):
+        for param in params_of(optimizer):
             held = self._hold(param)
             self._look(held)
-            if not is_there(param):
+            if param.grad is None or not is_there(param):
                 continue
             step.found[id(param)] = tuple(held.walks)
             arrived += float(np.vdot(param.grad.array, param.grad.array))
@@ -378,8 +396,19 @@ class LoopObserver:
 
     def after_step(self, optimizer: Any) -> None:
         """Look at the parameters again, so that the optimizer's change does not count as one by hand."""
-        for param in (param for group in optimizer.param_groups for param in group["params"]):
+        for param in params_of(optimizer):
             self._hold(param).values = _checksum(param.array)
+
+
+def params_of(optimizer: Any) -> list[Tensor]:
+    """Its parameters: those of its groups, or the Tensors among its attributes that require gradients."""
+    groups = getattr(optimizer, "param_groups", None)
+    if groups is not None:
+        return [param for group in groups for param in group["params"]]
+    found: list[Any] = []
+    for value in getattr(optimizer, "__dict__", {}).values():
+        found += value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+    return [x for x in found if isinstance(x, Tensor) and x.requires_grad]
 
 
 def _alive(losses: Sequence[tuple[weakref.ref[Node], int]], before: int) -> int:

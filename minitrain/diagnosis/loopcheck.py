@@ -25,8 +25,9 @@ from minitrain.diagnosis.loop_arguments import (
     small_loader,
 )
 from minitrain.diagnosis.loop_mistakes import STEP_FIRST, TESTS, WITHOUT_GRAPH, Run, earlier_graph, notes
-from minitrain.diagnosis.loop_observer import LoopObserver
+from minitrain.diagnosis.loop_observer import LoopObserver, params_of
 from minitrain.ops import Array
+from minitrain.optim import Optimizer
 from minitrain.tensor import Tensor
 from minitrain.torchlike.random import manual_seed
 
@@ -89,7 +90,8 @@ def check_loop(loop: Callable[..., Any], /, *arguments: Any, **keywords: Any) ->
     What the loop prints is not shown; a test's printed and returned numbers are compared with the right ones.
 
     It sees Tensors and optimizers of minitrain, and the objects that the loop is called with or that its code names.
-    Raises TypeError if it does not know what to pass, and whatever the loop raises.
+    Raises TypeError if it does not know what to pass, ValueError if there is nothing to observe, and whatever the loop
+    raises.
     """
     report = _checked(loop, arguments, keywords, BATCHES)
     few = report.kind == "training" and report.batches >= BATCHES
@@ -130,6 +132,9 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
     options = {name: replaced(x) for name, x in bound.kwargs.items()}
     with objects.restored(), objects.replaced(loaders), contextlib.redirect_stdout(io.StringIO()) as printed:
         manual_seed(0)
+        for optimizer in objects.optimizers:
+            if getattr(type(optimizer), "step", None) is not Optimizer.step:
+                vars(optimizer)["step"] = observer.watched(optimizer)
         values = _values(objects)
         mistakes: list[Mistake] = []
         returned = None
@@ -145,6 +150,15 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
                 mistakes = _that_raised(observer, error)
                 if not mistakes:
                     raise
+            except Exception as error:
+                if small:
+                    passed = ", ".join(f"{name}: {type(x).__name__}" for name, x in small.items())
+                    error.add_note(f"check_loop ran it on a small problem ({passed}); pass your own objects instead.")
+                raise
+        if not (observer.batches or observer.walks or observer.steps or observer.unrecorded):
+            raise ValueError("check_loop saw no batch, no backward and no step. Pass what your program passes.")
+        if observer.interrupted:
+            raise ValueError("the loop switches anomaly detection on, which ends the observation: leave it out here.")
         after = _values(objects)
         changed = any(not np.array_equal(a, b) for a, b in zip(values, after, strict=True))
         training = training or changed or bool(observer.walks or observer.steps)
@@ -172,7 +186,7 @@ def _flat(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _values(objects: Objects) -> list[Array]:
     """Copies of all parameters that the loop can reach."""
     params = [p for model in objects.models for p in model.parameters()]
-    params += [p for optimizer in objects.optimizers for group in optimizer.param_groups for p in group["params"]]
+    params += [p for optimizer in objects.optimizers for p in params_of(optimizer)]
     return [p.array.copy() for p in {id(p): p for p in params}.values()]
 
 
