@@ -384,6 +384,38 @@ def a_decorated_test(net, testloader):
     return sum((net(X).argmax(1) == y).sum().item() for X, y in testloader) / len(testloader.dataset)
 
 
+@right
+def a_test_of_a_list(dataloader, model):
+    model.eval()
+    with torch.no_grad():
+        correct = sum((model(X).argmax(1) == y).sum().item() for X, y in list(dataloader))
+    return correct / len(dataloader.dataset)
+
+
+@right
+def loading_ahead(dataloader, model, loss_fn, optimizer):
+    batches = iter(dataloader)
+    batch = next(batches)
+    while batch is not None:
+        X, y = batch
+        batch = next(batches, None)
+        optimizer.zero_grad()
+        loss_fn(model(X), y).backward()
+        optimizer.step()
+
+
+@right
+def mixed_up_inside(dataloader, model, loss_fn, optimizer):
+    for X, y in dataloader:
+        order = torch.randperm(len(X))
+        pred = model(X)
+        pred = 0.7 * pred + 0.3 * pred[order]
+        loss = 0.7 * loss_fn(pred, y) + 0.3 * loss_fn(pred, y[order])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 @pytest.mark.parametrize("loop", RIGHT, ids=lambda loop: loop.__name__)
 def test_a_right_loop_is_called_right(loop: Loop) -> None:
     report = check_loop(loop)

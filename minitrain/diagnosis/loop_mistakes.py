@@ -446,8 +446,8 @@ def graphs_kept(run: Run) -> Iterator[Mistake]:
 def metrics(run: Run) -> Iterator[Mistake]:
     """Samples that were not tested; an accuracy or a loss that was divided by the wrong number."""
     whole = [batch for batch in run.tested if batch.size]
-    if not whole or len({batch.loader for batch in whole}) > 1:
-        return
+    if not whole or len({batch.loader for batch in whole}) > 1 or any(len(batch.forwards) > 1 for batch in whole):
+        return  # with several forwards in one batch, it is not known which batch they belong to
     skipped = [batch for batch in whole if not batch.forwards]
     if skipped and len(skipped) < len(whole):
         count, size = sum(batch.size for batch in skipped), sum(batch.size for batch in whole)
@@ -460,7 +460,7 @@ def metrics(run: Run) -> Iterator[Mistake]:
     reported = [*_returned(run.returned), *_printed(run.printed)]
     size, count = sum(batch.size for batch in whole), len(whole)
     judged: list[tuple[str, list[float], list[tuple[str, float, str]]]] = []
-    if all(batch.right is not None and len(batch.forwards) == 1 for batch in whole):
+    if all(batch.right is not None for batch in whole):
         right, worst = sum(batch.right or 0 for batch in whole), sum(batch.worst or 0 for batch in whole)
         over = f"The correct answers are divided by the {count} batches. Divide by the {size} samples."
         least = "The model's answer is the class with the largest score, not with the smallest. Use argmax."

@@ -36,8 +36,8 @@ class Batch:
     """A batch that the loop was given.
 
     loader: which one it is from. number: from 1, within a pass. x, y: its inputs and targets, if they are Tensors.
-    losses: (the loss, whether it is a mean over the batch). right, wrong: how many predictions with the largest, and
-    with the smallest, score are correct; None if the predictions are not scores of classes.
+    losses: (the loss, whether it is a mean over the batch). right, worst: for how many samples the label's score is the
+    largest, and the smallest; None if the predictions are not scores of classes.
     forwards: for each call of the model (whether it was in training mode, whether the call was recorded).
     order: the rows of x in the order in which the model got them; None if they are not those of x.
     misplaced: how many targets the loss got that belong to another row; None if it cannot be said.
@@ -280,8 +280,12 @@ class LoopObserver:
         due = batch.y if batch.order is None else batch.y[batch.order]
         rows, got = due.reshape(len(due), -1), targets.reshape(len(due), -1)
         if np.array_equal(rows, got):
-            batch.misplaced = 0
-        elif batch.order is not None and np.array_equal(np.sort(rows, axis=0), np.sort(got, axis=0)):
+            batch.misplaced = 0  # and it stays: mixup has a second loss, with the targets of other rows
+        elif (
+            batch.misplaced is None
+            and batch.order is not None
+            and np.array_equal(np.sort(rows, axis=0), np.sort(got, axis=0))
+        ):
             batch.misplaced = int((rows != got).any(axis=1).sum())
 
     # Backward.
