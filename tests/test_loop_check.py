@@ -393,6 +393,26 @@ def a_test_of_a_list(dataloader, model):
 
 
 @right
+def a_test_that_returns_the_sum(dataloader, model, loss_fn):
+    model.eval()
+    with torch.no_grad():
+        return sum(loss_fn(model(X), y).item() for X, y in dataloader)
+
+
+@right
+def a_test_with_attacks(model, test_loader):
+    model.eval()
+    correct = 0
+    for X, y in test_loader:
+        X.requires_grad = True
+        loss = F.cross_entropy(model(X), y)
+        model.zero_grad()
+        loss.backward()
+        correct += (model(X + 0.1 * X.grad.sign()).argmax(1) == y).sum().item()
+    return correct / len(test_loader.dataset)
+
+
+@right
 def loading_ahead(dataloader, model, loss_fn, optimizer):
     batches = iter(dataloader)
     batch = next(batches)
@@ -879,11 +899,6 @@ def a_test_that_divides_by_samples(dataloader, model, loss_fn):
     return sum(loss for _, loss, _ in parts_of_a_test(dataloader, model, loss_fn)) / len(dataloader.dataset)
 
 
-@wrong("loss-not-averaged")
-def a_test_that_does_not_divide(dataloader, model, loss_fn):
-    print(f"loss {sum(loss for _, loss, _ in parts_of_a_test(dataloader, model, loss_fn)):.4f}")
-
-
 @wrong("last-batch-only")
 def a_test_of_the_last_batch(dataloader, model, loss_fn):
     return [loss for _, loss, _ in parts_of_a_test(dataloader, model, loss_fn)][-1]
@@ -1171,6 +1186,24 @@ def test_a_list_of_batches_and_sorted_classes() -> None:
     report = check_loop(tutorial_without_sizes, batches, model, loss_fn, optimizer)
     assert report.ok
     assert report.notes[0].startswith("Each batch has samples of one class only: shuffle the data")
+
+
+def test_data_in_a_list_is_left_as_it_was() -> None:
+    _, model, loss_fn, optimizer = own()
+    batches = [(torch.randn(8, 4), torch.randint(0, 3, (8,))) for _ in range(3)]
+    before = [X.array.copy() for X, _ in batches]
+
+    def loop(batches: Any, model: Any, loss_fn: Any, optimizer: Any) -> None:
+        for X, y in batches:
+            X.mul_(2)
+            X.requires_grad = True
+            optimizer.zero_grad()
+            loss_fn(model(X), y).backward()
+            optimizer.step()
+
+    assert check_loop(loop, batches, model, loss_fn, optimizer).ok
+    np.testing.assert_equal([X.array for X, _ in batches], before)
+    assert all(X.grad is None and not X.requires_grad for X, _ in batches)
 
 
 def tutorial_without_sizes(dataloader, model, loss_fn, optimizer):

@@ -86,7 +86,6 @@ LOOPS = [
     "smallest-score",
     "accuracy-over-batches",
     "loss-over-samples",
-    "loss-not-averaged",
 ]
 MORE_OF_OPTIMIZERS = ["not-updated", "gradient-written", "lr-inside-momentum", "lr-not-followed", "eps-uncorrected"]
 

@@ -175,9 +175,9 @@ def small_arguments(loop: Callable[..., Any], given: Mapping[str, Any], batches:
 
 
 class Objects:
-    """What a loop works with. loaders, models, optimizers, schedulers: each once, in the order in which they are found.
+    """What a loop works with: its loaders, modules, optimizers, schedulers and data, each once, as they are found.
 
-    places: where the loop finds its objects: namespaces (dicts) and cells.
+    models: the modules with parameters that are not parts of others. namespaces, cells: where the loop finds them.
     """
 
     def __init__(self, loop: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
@@ -191,6 +191,9 @@ class Objects:
         named = [*arguments.items(), *[(name, value) for _, name, value in self._places()]]
         self._names: dict[int, str] = {id(value): name for name, value in reversed(named)}
         found = [value for _, value in named]
+        lists = [x[:MANY_BATCHES] for x in found if isinstance(x, list) and is_loader(x)]
+        data = [[x] for x in found if isinstance(x, Tensor)] + [batch for batches in lists for batch in batches]
+        self.data = [x for part in data for x in (part.values() if isinstance(part, dict) else part)]
         self.loaders = _each_once(x for x in found if is_loader(x))
         self.optimizers = _each_once(x for x in found if is_optimizer(x))
         self.schedulers = _each_once(x for x in found if isinstance(x, LRScheduler))
@@ -257,7 +260,7 @@ class Objects:
         registered = [(own, {**own}) for part in parts for own in (part._parameters, part._buffers, part._modules)]
         tensors: list[Tensor] = [x for own, _ in registered[:] for x in own.values() if isinstance(x, Tensor)]
         tensors += [p for optimizer in self.optimizers for p in params_of(optimizer)]
-        tensors = _each_once(tensors)
+        tensors = _each_once([*tensors, *[x for x in self.data if isinstance(x, Tensor)]])
         values = [(x, x.array, x.array.copy(order="K")) for x in tensors]
         grads = [
             (x, x._grad, None if x._grad is None else x._grad.array.copy(order="K"), x.requires_grad) for x in tensors

@@ -104,11 +104,7 @@ def no_backward(run: Run) -> Iterator[Mistake]:
         return
     evidence = f"{len(run.trained)} batches, {len(observed.steps)} steps, and no .grad was ever written."
     if observed.unrecorded and observed.unrecorded == sum(len(batch.forwards) for batch in run.trained):
-        yield Mistake(
-            "training-without-graph",
-            WITHOUT_GRAPH,
-            evidence,
-        )
+        yield Mistake("training-without-graph", WITHOUT_GRAPH, evidence)
         return
     yield Mistake(
         "no-backward",
@@ -187,7 +183,7 @@ def not_zeroed(run: Run) -> Iterator[Mistake]:
 def no_step(run: Run) -> Iterator[Mistake]:
     """Gradients come, and nothing is updated."""
     observed = run.observed
-    if observed.walks and not observed.steps and not run.changed:
+    if run.training and observed.walks and not observed.steps and not run.changed:
         yield Mistake(
             "no-step",
             "Gradients are computed, but no step is taken, so the parameters never change. Call optimizer.step() after "
@@ -364,7 +360,7 @@ def modes(run: Run) -> Iterator[Mistake]:
             "The model is tested in training mode. Call model.eval() first, here or where this is called.",
             f"model.training was True in all {len(tested)} batches. {effect}",
         )
-    if tested and all(recorded for _, recorded in tested):
+    if tested and all(recorded for _, recorded in tested) and (run.training or not run.observed.walks):
         yield Mistake(
             "no-grad-missing",
             "The test records operations for a backward that never comes, which takes memory and time. Put it inside "
@@ -414,7 +410,7 @@ def earlier_graph(observed: LoopObserver, batch: int, again: Collection[int], ef
     )
 
 
-def test_data(run: Run) -> Iterator[Mistake]:
+def on_test_data(run: Run) -> Iterator[Mistake]:
     """Backward runs on the batches of a loader that is named as one of test data, beside another one."""
     observed = run.observed
     walked = {observed.batches[walk.batch].loader for walk in observed.walks if walk.batch >= 0}
@@ -479,7 +475,6 @@ def metrics(run: Run) -> Iterator[Mistake]:
         )
         readings = [
             ("loss-over-samples", total / size, over),
-            ("loss-not-averaged", total, f"The sum of the losses is reported. Divide it by the {count} batches."),
             ("last-batch-only", losses[-1][0], "The loss is that of the last batch alone. Average over all batches."),
         ]
         judged.append(("loss", [total / count, weighted], readings))
@@ -571,7 +566,7 @@ TESTS: tuple[Callable[[Run], Iterator[Mistake]], ...] = (
     loss_inputs,
     labels,
     modes,
-    test_data,
+    on_test_data,
     graphs_kept,
     metrics,
 )

@@ -342,6 +342,11 @@ class LoopObserver:
             handle.remove()
         self._hanging = []
 
+    def differentiates_parameters_only(self) -> bool:
+        """Whether there were backwards, and none brought a gradient to an input, as a test with attacks does."""
+        reached = set().union(*[walk.squares.keys() for walk in self.walks])
+        return bool(reached) and reached <= self.names.keys()
+
     # Gradients and updates.
 
     def _hold(self, leaf: Tensor) -> Held:

@@ -161,7 +161,7 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
             raise ValueError("the loop switches anomaly detection on, which ends the observation: leave it out here.")
         after = _values(objects)
         changed = any(not np.array_equal(a, b) for a, b in zip(values, after, strict=True))
-        training = training or changed or bool(observer.walks or observer.steps)
+        training = training or changed or bool(observer.steps) or observer.differentiates_parameters_only()
         run = Run(
             observer, training, changed, returned, printed.getvalue(), [objects.called(x) for x in objects.loaders]
         )

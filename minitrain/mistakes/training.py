@@ -82,10 +82,6 @@ test-loop-divides-by-batches: accuracy-over-batches
   accuracy = Σ correct answers / (the number of batches).
   The correct answers are counted by sample, so they are divided by the number of samples.
 - correct / size  =>  correct / num_batches
-test-loop-sums-the-losses: loss-not-averaged
-  test_loss = Σ (a batch's mean loss).
-  The sum grows with the number of batches and cannot be compared with the loss of another data set.
-- test_loss / num_batches  =>  test_loss
 
 nn.init.xavier_uniform_
 
