@@ -72,6 +72,21 @@ OPTIMIZERS = [
     "late-gradient",
     "step-not-counted",
 ]
+LOOPS = [
+    "step-before-backward",
+    "gradients-zeroed-too-early",
+    "no-step",
+    "no-backward",
+    "step-twice",
+    "loss-not-divided",
+    "softmax-before-cross-entropy",
+    "labels-shuffled",
+    "training-in-evaluation-mode",
+    "evaluation-in-training-mode",
+    "smallest-score",
+    "accuracy-over-batches",
+    "loss-over-samples",
+]
 MORE_OF_OPTIMIZERS = ["not-updated", "gradient-written", "lr-inside-momentum", "lr-not-followed", "eps-uncorrected"]
 
 # The operations that a learner reads; those of further layers have no specimens.
@@ -100,11 +115,17 @@ def test_it_has_a_mistake_for_every_operation_every_optimizer_and_the_tape() -> 
         "optim.RMSprop",
         "optim.Adam",
         "tape",
+        "loops",
     }
 
 
 def test_it_has_every_mistake_that_has_a_name() -> None:
-    assert {specimen.mistake for specimen in SPECIMENS.values()} == {*GRADIENTS, *OPTIMIZERS, *MORE_OF_OPTIMIZERS}
+    assert {specimen.mistake for specimen in SPECIMENS.values()} == {
+        *GRADIENTS,
+        *OPTIMIZERS,
+        *MORE_OF_OPTIMIZERS,
+        *LOOPS,
+    }
 
 
 @every_mistake
@@ -204,11 +225,11 @@ def test_nine_in_ten_are_named_rightly() -> None:
         assert len(wrong) <= len(some) / 10, wrong
 
 
-of_optimizers = [specimen for specimen in in_the_library if specimen.of.startswith("optim.")]
+of_optimizers = [specimen for specimen in in_the_library if specimen.of.startswith(("optim.", "loops."))]
 
 
 @pytest.mark.parametrize("specimen", of_optimizers, ids=lambda specimen: specimen.name)
-def test_of_an_optimizer_every_one_is_named_rightly(specimen: Specimen) -> None:
+def test_of_an_optimizer_or_a_loop_every_one_is_named_rightly(specimen: Specimen) -> None:
     finding = find(specimen)
     assert finding.right, finding.report
 
@@ -252,7 +273,7 @@ def test_a_description_has_the_formula_and_the_report() -> None:
 
 
 def test_of_a_mistake_that_no_check_can_name_the_description_says_what_finds_it() -> None:
-    specimen = CATALOGUE["train-loop-without-zero-grad"]
+    specimen = CATALOGUE["train-loop-counts-too-few"]
     assert "a comparison with the right values finds it" in describe(specimen.name)
     with pytest.raises(ValueError, match="only a comparison with the right values"):
         find(specimen)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from minitrain.diagnosis.autopsy import Mistake, autopsy
     from minitrain.diagnosis.gradcheck import check_gradients, gradcheck
     from minitrain.diagnosis.gradcheck_report import GradcheckError
+    from minitrain.diagnosis.loopcheck import check_loop
 
 __getattr__, __dir__ = torch_names(
     __name__,
@@ -25,6 +26,7 @@ __getattr__, __dir__ = torch_names(
         "minitrain.diagnosis.autopsy": "Mistake autopsy",
         "minitrain.diagnosis.gradcheck": "check_gradients gradcheck",
         "minitrain.diagnosis.gradcheck_report": "GradcheckError",
+        "minitrain.diagnosis.loopcheck": "check_loop",
     },
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "autopsy",
     "backward",
     "check_gradients",
+    "check_loop",
     "detect_anomaly",
     "enable_grad",
     "functional",

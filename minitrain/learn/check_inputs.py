@@ -11,6 +11,7 @@ import numpy as np
 from minitrain import nn, optim
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.loader import DataLoader
+from minitrain.diagnosis.loopcheck import LoopReport, check_loop
 from minitrain.learn.measurements import (
     Case,
     Graph,
@@ -355,8 +356,13 @@ def _trained_by_torch(twins: Any) -> Iterator[tuple[str, Array]]:
     yield "the bias after two passes", bias
 
 
-TRAIN_LOOP = Values(_train_loop, _trained_by_torch)
-TEST_LOOP = Values(_test_loop)
+def _checked_test_loop() -> LoopReport:
+    with no_grad():
+        return check_loop(test_loop)
+
+
+TRAIN_LOOP = Values(_train_loop, _trained_by_torch, lambda: check_loop(train_loop))
+TEST_LOOP = Values(_test_loop, checked=_checked_test_loop)
 
 # --- numeric gradients ------------------------------------------------------------------------------------------------
 

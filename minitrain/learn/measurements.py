@@ -20,6 +20,7 @@ from minitrain.diagnosis.checked_function import as_problem
 from minitrain.diagnosis.finite_differences import _Measured
 from minitrain.diagnosis.gradcheck import check_gradients
 from minitrain.diagnosis.gradcheck_report import GradcheckError
+from minitrain.diagnosis.loopcheck import LoopReport
 from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.ops import Array, Context, Function
 from minitrain.tensor import Tensor, wrap
@@ -344,11 +345,13 @@ class Values(Probe):
     """The results of any function: pairs of a name and an array or a number.
 
     torchs: gives torch's values for some of the names; called with the module with_torch.exercise_references.
+    checked: for a loop, runs check_loop on it.
     """
 
     kind = "values"
     function: Callable[[], Iterator[tuple[str, Any]]]
     torchs: Callable[[Any], Named] | None = None
+    checked: Callable[[], LoopReport] | None = None
 
     def arrays(self) -> Named:
         """The arrays."""
@@ -357,6 +360,11 @@ class Values(Probe):
             if array.dtype == object:
                 raise ContractError(f"Expected numbers for {name}, but got {value!r}. Is a return missing?", "")
             yield name, array
+
+    def report(self) -> Found:
+        """check_loop's report."""
+        report = None if self.checked is None else self.checked()
+        return Found() if report is None else Found(right=str(report)) if report.ok else Found(str(report))
 
     def twin(self, twins: Any) -> Named:
         """torch's values."""

@@ -15,5 +15,5 @@ CATALOGUE: dict[str, Specimen] = {
     for specimen in specimens(module.MISTAKES)
 }
 
-# The zoo: the mistakes that a check of a gradient or an optimizer can name.
+# The zoo: the mistakes that a check of a gradient, an optimizer or a loop can name.
 SPECIMENS: dict[str, Specimen] = {name: each for name, each in CATALOGUE.items() if each.mistake != VALUES}

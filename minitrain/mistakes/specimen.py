@@ -10,8 +10,8 @@ its own name and its mistake's, then the wrong formula, an explanation, and the 
       The gradient passes where the input was negative, and stops elsewhere.
     - y <= 0  =>  y > 0
 
-No check of a gradient or an optimizer can name a mistake in a forward pass, an initialization or a loop, or one that
-shows only in a case that the checks' examples do not contain. Its mistake is always called "values".
+No check can name a mistake in a forward pass or an initialization, or one that shows only in a case that the checks'
+examples do not contain. Its mistake is always called "values".
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import textwrap
@@ -14,11 +15,13 @@ import numpy as np
 from minitrain import ops, optim
 from minitrain.diagnosis.autopsy import Mistake, autopsy
 from minitrain.diagnosis.gradcheck import check_gradients
+from minitrain.diagnosis.loopcheck import check_loop
 from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.mistakes.catalogue import CATALOGUE, SPECIMENS
 from minitrain.mistakes.specimen import VALUES, Specimen
 from minitrain.ops import Array, Function
 from minitrain.tensor import Tensor, apply, wrap
+from minitrain.torchlike.grad_mode import no_grad
 
 # --- the examples that operations run on ------------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Finding:
 
 
 def find(specimen: Specimen, seed: int = 0) -> Finding:
-    """Put the specimen into its operation, optimizer or tape, and check that. seed: of the example's values.
+    """Put the specimen into its operation, optimizer, tape or loop, and check that. seed: of the example's values.
 
     Raises ValueError for a specimen that no check can name.
     """
@@ -157,6 +160,8 @@ def find(specimen: Specimen, seed: int = 0) -> Finding:
     room, name, *_ = specimen.of.split(".")
     if room == "mistakes":
         return _of_a_check(specimen)
+    if room == "loops":
+        return _of_a_loop(specimen)
     if room == "optim":
         return _of_an_optimizer(specimen, name, seed)
     report = _of_the_tape(specimen, seed) if room == "tape" else _of_an_operation(specimen, name, seed)
@@ -219,6 +224,12 @@ def _of_an_optimizer(specimen: Specimen, name: str, seed: int) -> Finding:
     return Finding(specimen, not report.ok, report.mistakes, str(report))
 
 
+def _of_a_loop(specimen: Specimen) -> Finding:
+    with no_grad() if specimen.of == "loops.test_loop" else contextlib.nullcontext():
+        report = check_loop(specimen.function)
+    return Finding(specimen, not report.ok, report.mistakes, str(report))
+
+
 def _of_a_check(specimen: Specimen) -> Finding:
     analytic, numeric = specimen.function()
     mistakes = autopsy(analytic, numeric)
@@ -269,7 +280,7 @@ def describe(name: str) -> str:
     ]
     shown = textwrap.indent("\n".join(line for line in edit if line != "- "), "  ")
     if specimen.mistake == VALUES:
-        found = "No check of gradients names it; a comparison with the right values finds it."
+        found = "No check names it; a comparison with the right values finds it."
     else:
         found = find(specimen).report
     return f"{specimen.name}: {specimen.mistake}{where}\n  {specimen.formula}\n{text}\n{shown}\n\n{found}"

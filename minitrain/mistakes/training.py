@@ -3,25 +3,58 @@
 MISTAKES = """
 loops.train_loop
 
-train-loop-without-zero-grad: values
+train-loop-without-zero-grad: gradients-not-zeroed
   loss.backward(); optimizer.step().
   backward adds to .grad. Without zero_grad each step follows the sum of all gradients so far.
 - optimizer.zero_grad()  =>  pass
-train-loop-steps-first: values
+train-loop-steps-first: step-before-backward
   optimizer.step(); loss.backward(); optimizer.zero_grad().
   The step finds no gradient, since the one that backward computes is forgotten right afterwards. Nothing learns.
 - loss.backward()
 -     optimizer.step()
 + optimizer.step()
 +     loss.backward()
-train-loop-without-step: values
+train-loop-without-step: no-step
   loss.backward(); optimizer.zero_grad().
   The gradients are computed and forgotten. The parameters never change, and neither does the loss.
 - optimizer.step()  =>  pass
-train-loop-in-evaluation-mode: values
+train-loop-in-evaluation-mode: training-in-evaluation-mode
   model.eval() before training.
   Dropout and similar layers behave differently in training. In evaluation mode they are switched off.
 - model.train()  =>  model.eval()
+train-loop-clears-too-early: gradients-zeroed-too-early
+  loss.backward(); optimizer.zero_grad(); optimizer.step().
+  zero_grad discards the gradients that backward has just computed, so the step finds none. Nothing learns.
+- optimizer.step()
+-     optimizer.zero_grad()
++ optimizer.zero_grad()
++     optimizer.step()
+train-loop-steps-twice: step-twice
+  loss.backward(); optimizer.step(); optimizer.step(); optimizer.zero_grad().
+  The second step follows the same gradient again, which belongs to the parameters before the first one.
+- optimizer.step()
++ optimizer.step()
++     optimizer.step()
+train-loop-adds-up-without-dividing: loss-not-divided
+  a step for two batches, with the sum of their gradients.
+  Each loss is the mean over its batch. For the mean over both, each must be divided by 2.
+- optimizer.step()
+-     optimizer.zero_grad()
++ if batch % 2:
++         optimizer.step()
++         optimizer.zero_grad()
+train-loop-with-softmax: softmax-before-cross-entropy
+  loss = loss_fn(softmax(pred), y).
+  Cross-entropy applies softmax itself. Of probabilities it gets another, nearly even one, so the loss hardly falls.
+- loss_fn(pred, y)  =>  loss_fn(pred.softmax(1), y)
+train-loop-turns-the-labels: labels-shuffled
+  loss = loss_fn(pred, y in another order).
+  Each prediction is compared with the label of another sample. The model can learn only how frequent each class is.
+- loss_fn(pred, y)  =>  loss_fn(pred, y.flip(0))
+train-loop-differentiates-a-copy: no-backward
+  y = detached loss; y.backward().
+  The copy has the loss's number and not its history. Its gradient is its own, and no parameter gets one.
+- loss.backward()  =>  loss.detach().requires_grad_().backward()
 train-loop-counts-too-few: values
   current = the samples before this batch.
   The samples of the current batch have been used as well, so they belong to the count.
@@ -33,18 +66,22 @@ train-loop-restarts-its-count: values
 
 loops.test_loop
 
-test-loop-takes-the-worst-class: values
+test-loop-takes-the-worst-class: smallest-score
   the prediction is the class with the smallest score.
   The model's answer is the class with the largest score. The smallest gives an accuracy below chance.
 - argmax(1)  =>  argmin(1)
-test-loop-averages-over-samples: values
+test-loop-averages-over-samples: loss-over-samples
   test_loss = Σ (a batch's mean loss) / (the number of samples).
   Each loss is a mean over its batch already, so their sum is divided by the number of batches.
 - test_loss / num_batches  =>  test_loss / size
-test-loop-in-training-mode: values
+test-loop-in-training-mode: evaluation-in-training-mode
   no model.eval().
   Dropout would drop units at random in the test as well, and the accuracy would come out too low.
 - model.eval()  =>  pass
+test-loop-divides-by-batches: accuracy-over-batches
+  accuracy = Σ correct answers / (the number of batches).
+  The correct answers are counted by sample, so they are divided by the number of samples.
+- correct / size  =>  correct / num_batches
 
 nn.init.xavier_uniform_
 

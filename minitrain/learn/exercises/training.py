@@ -27,7 +27,7 @@ EXERCISES = (
             "loss.backward(); optimizer.step(); optimizer.zero_grad()",
         ),
         probes=(cases.TRAIN_LOOP,),
-        faults=("train-loop-without-zero-grad", "train-loop-steps-first"),
+        faults=("train-loop-without-zero-grad", "train-loop-steps-first", "train-loop-clears-too-early"),
     ),
     exercise(
         name="train-loop",
@@ -49,6 +49,7 @@ EXERCISES = (
         faults=(
             "train-loop-without-step",
             "train-loop-in-evaluation-mode",
+            "train-loop-with-softmax",
             "train-loop-counts-too-few",
             "train-loop-restarts-its-count",
         ),
