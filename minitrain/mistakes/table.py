@@ -101,6 +101,11 @@ def _convolution(rng: np.random.Generator) -> Example:
     return Example([x, weight, bias], options)
 
 
+def _windows(rng: np.random.Generator) -> Example:
+    options = {"size": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1), "ceil": (0, 0)}
+    return Example([values(rng, 2, 2, 4, 6)], options)
+
+
 def _average(rng: np.random.Generator) -> Example:
     options = {"size": (2, 3), "stride": (2, 3), "padding": (0, 0), "ceil": (0, 0)}
     return Example([values(rng, 3, 2, 4, 6), np.full((2, 2), 6)], options)
@@ -148,7 +153,7 @@ EXAMPLES: dict[str, MakeExample] = {
     **dict.fromkeys(["LogSumExp", "Prod"], _arrays("nc", dim=(1,), keepdim=False)),
     "Cumsum": _arrays("nc", dim=1),
     "Conv2d": _convolution,
-    "MaxPool2d": _arrays("nchw", size=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1), ceil=(0, 0)),
+    "MaxPool2d": _windows,
     "AvgPool2d": _average,
     "LeakyReLU": _arrays("nc", slope=0.1),
     "ELU": _arrays("nc", alpha=0.7, scale=1.0, rate=1.0),
