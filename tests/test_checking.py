@@ -227,9 +227,66 @@ def test_what_a_given_backward_misses_is_told_to_who_writes_forward(checked: Che
     assert "forward must save it there" in " ".join(text.split())
 
 
+PLAIN_STACK = """
+pending = [(root, grad)]
+while pending:
+    node, g = pending.pop()
+    if not isinstance(node, Node):
+        node.variable.receive_grad(g, owned=False)
+        continue
+    for (edge, _), gradient in zip(node.next_functions, node.input_gradients(g)):
+        if edge is not None and gradient is not None:
+            pending.append((edge, gradient))
+"""
+LEAVES_AT_ONCE = (
+    EXERCISES["walk-back"]
+    .solution()
+    .replace(
+        "        for (edge, _), input_grad in",
+        "        for (edge, _), input_grad in zip(node.next_functions, input_gradients):\n"
+        "            if isinstance(edge, AccumulateGrad) and input_grad is not None and edge not in pending:\n"
+        "                edge.variable.receive_grad(input_grad * 0, owned=False)\n"
+        "        for (edge, _), input_grad in",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("walk-back", PLAIN_STACK, "more than 40 visits, but there are only 40 nodes. Visit each node once"),
+        ("used-twice", "pass", "KeyError: <ExpBackward0> No gradient is left for this node, because it was queued twi"),
+        (
+            "mse-backward",
+            "(x, target) = ctx.saved_arrays\nreturn x, target",
+            "forward is given here: ctx.save_for_backward(difference). Take as many",
+        ),
+        (
+            "softmax-backward",
+            "(y,) = ctx.saved_arrays\nreturn y * (grad_y - (grad_y * y).sum(axis=ctx.dim))",
+            "keepdims=True keeps it, with size 1. Here: grad_y (3, 4), y (3, 4).",
+        ),
+        ("softmax-backward", "(y,) = ctx.saved_arrays\nreturn y * (grad_y - (grad_y * y).sum())", "over everything"),
+        ("unbroadcast", "return grad", "Likely: sum-missing"),
+        ("xavier", "return tensor", "how many of the weight's numbers were never written, with options {} is 2400"),
+    ],
+)
+def test_what_beginners_write_is_explained(checked: Checked, name: str, body: str, words: str) -> None:
+    stages = checked(body.strip(), EXERCISES[name])
+    assert not stages[-1].passed
+    assert words in " ".join(stages[-1].text.split())
+
+
+def test_a_walk_that_gives_leaves_their_gradient_on_the_way_is_found(checked: Checked) -> None:
+    assert EXERCISES["walk-back"].solution() != LEAVES_AT_ONCE
+    stages = checked(text=LEAVES_AT_ONCE, exercise=EXERCISES["walk-back"])
+    assert "a backward that raised half-way (leaves come last): no; expected yes" in " ".join(stages[-1].text.split())
+
+
 def test_matrices_that_do_not_fit_are_told_in_plain_words(checked: Checked) -> None:
     stage = checked("a, b = ctx.saved_arrays\nreturn grad_y @ b, a.T @ grad_y", EXERCISES["matmul-backward"])[-1]
-    assert "with the same k in both" in " ".join(stage.text.split())
+    assert "with the same k in both. Here: grad_y (3, 5), a (3, 4), b (4, 5)." in " ".join(stage.text.split())
+    assert "gufunc" not in stage.text
 
 
 def test_a_gradient_that_is_no_tensor_is_told(checked: Checked) -> None:

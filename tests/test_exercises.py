@@ -19,13 +19,15 @@ import pytest
 
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
-from minitrain.learn.checking import Stage, check
+from minitrain.learn.checking import CURVES_APART, Stage, check
 from minitrain.learn.child_process import Child
+from minitrain.learn.compare_values import CLOSE, difference
 from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise, backward_passes
 from minitrain.learn.measurements import Case, Operation, numbers
 from minitrain.learn.splice import body_of, splice
 from minitrain.mistakes.catalogue import CATALOGUE
 from minitrain.mistakes.specimen import Specimen
+from minitrain.ops import Function
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 
@@ -171,10 +173,31 @@ for specimen in CATALOGUE.values():
         by_target.setdefault(specimen.of, []).append(specimen)
 
 
+def found_here(exercise: Exercise, specimen: Specimen) -> bool:
+    """Whether the exercise's probes or its training run find a mistake in a method, all in this process."""
+    *_, owner, method = specimen.of.split(".")
+    wrong, module = specimen.function, sys.modules[specimen.original.__module__]
+    holder = getattr(module, owner)
+    exercise.expected, exercise.expected_losses  # noqa: B018  computed here, with the library's method
+    with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
+        patch.setattr(holder, method, staticmethod(wrong) if issubclass(holder, Function) else wrong)
+        try:
+            if difference(exercise.arrays(), exercise.expected, CLOSE, "") is not None:
+                return True
+            if any(probe.report().wrong is not None for probe in exercise.probes):
+                return True
+            return not np.allclose(exercise.program(), exercise.expected_losses, rtol=CURVES_APART)
+        except Exception:
+            return True
+
+
 @pytest.mark.parametrize("target", by_target)
 def test_each_mistake_of_the_catalogue_is_found_by_an_exercise_with_its_target(target: str, tmp_path: Path) -> None:
     trying = {specimen.name: specimen for specimen in by_target[target]}
     for exercise in [exercise for exercise in EXERCISES.values() if exercise.target == target]:
+        if target.split(".")[-2][0].isupper():
+            trying = {name: specimen for name, specimen in trying.items() if not found_here(exercise, specimen)}
+            continue
         files = [(exercise, exercise.wrong(name)) for name in trying]
         for name, stages in zip(list(trying), outcomes(tmp_path, files), strict=True):
             if failed(stages):

@@ -345,14 +345,17 @@ def test_rows_that_are_said_to_be_independent_are_moved_together() -> None:
 # --- what cannot be checked -------------------------------------------------------------------------------------------
 
 
-def test_float32_is_warned_about_and_rounding_is_not_called_wrong() -> None:
+def test_float32_is_warned_about_and_checked_with_larger_steps() -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         assert gradcheck(ops.Exp, (irregular(3).astype(np.float32),))
     told = " ".join(str(warning.message) for warning in said)
     assert "input 0 requires gradient and is not a double precision" in told
     assert ".double()" in told
-    assert "nothing was checked" in told
+    assert "nothing was checked" not in told
+    wrong = with_backward(ops.Exp, lambda ctx, grad_y: 1.1 * grad_y * ctx.saved_arrays[0])
+    with pytest.warns(UserWarning, match="double precision"):
+        assert check_gradients(wrong, (irregular(3).astype(np.float32),)).inputs[0].failing == 3
 
 
 @pytest.mark.parametrize(

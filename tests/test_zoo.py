@@ -3,6 +3,7 @@
 import ast
 import builtins
 import dataclasses
+import functools
 import inspect
 import sys
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from minitrain import ops, optim
+from minitrain.diagnosis import optimizer_rules
 from minitrain.diagnosis.autopsy import autopsy
 from minitrain.diagnosis.gradcheck import check_gradients
 from minitrain.diagnosis.optimcheck import check_optimizer
@@ -50,6 +52,19 @@ GRADIENTS = [
     "averaged",
     "shifted",
     "not-finite",
+    "one-side",
+    "row-factor",
+    "term-missing",
+    "term-sign",
+    "term-factor",
+    "term-without-grad",
+    "not-linear",
+    "ties",
+    "softmax-twice",
+    "wrong-target",
+    "wrong-derivative",
+    "wrong-shape",
+    "whole-numbers",
 ]
 OPTIMIZERS = [
     "uphill",
@@ -88,8 +103,12 @@ LOOPS = [
     "loss-over-samples",
 ]
 MORE_OF_OPTIMIZERS = ["not-updated", "gradient-written", "lr-inside-momentum", "lr-not-followed", "eps-uncorrected"]
+OF_STEP = ["gradient-averaged", "gradient-centered", "gradient-clipped", "gradient-normalized", "gradient-sign"]
+OF_RATIOS = ["step-factor", "rate-falls"]
+# The other names that the diagnosis of optimizers has. No example here tells a lower bound of eps from a missing one.
+OF_RULES = {name.partition("/")[0] for name in optimizer_rules.MISTAKES} - {"eps-as-minimum"}
 
-# The operations that a learner reads; those of further layers have no specimens.
+# The operations that a learner reads, each of which has a specimen. Some further ones have specimens, too.
 STUDIED = {f"minitrain.ops.{name}" for name in ("elementwise", "reduce", "shape", "linear", "loss")}
 OPERATIONS = [
     name
@@ -109,7 +128,8 @@ every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
 def test_it_has_a_mistake_for_every_operation_every_optimizer_and_the_tape() -> None:
     of = {specimen.of.rpartition(".")[0] for specimen in in_the_library}
-    assert of == {f"ops.{name}" for name in OPERATIONS} | {
+    assert of >= {f"ops.{name}" for name in OPERATIONS}
+    assert of - {f"ops.{name}" for name in EXAMPLES} == {
         "optim.Optimizer",
         "optim.SGD",
         "optim.RMSprop",
@@ -120,12 +140,8 @@ def test_it_has_a_mistake_for_every_operation_every_optimizer_and_the_tape() -> 
 
 
 def test_it_has_every_mistake_that_has_a_name() -> None:
-    assert {specimen.mistake for specimen in SPECIMENS.values()} == {
-        *GRADIENTS,
-        *OPTIMIZERS,
-        *MORE_OF_OPTIMIZERS,
-        *LOOPS,
-    }
+    of_optimizers = {*OPTIMIZERS, *MORE_OF_OPTIMIZERS, *OF_STEP, *OF_RATIOS, *OF_RULES}
+    assert {specimen.mistake for specimen in SPECIMENS.values()} == {*GRADIENTS, *of_optimizers, *LOOPS}
 
 
 @every_mistake
@@ -211,18 +227,22 @@ def test_its_body_uses_only_what_the_librarys_module_has(specimen: Specimen) -> 
 # --- it is caught, and named ------------------------------------------------------------------------------------------
 
 
+found = functools.cache(find)
+
+
 @every_specimen
 @pytest.mark.parametrize("seed", [0, 1])
 def test_it_is_caught(specimen: Specimen, seed: int) -> None:
-    assert find(specimen, seed).caught
+    assert found(specimen, seed).caught
 
 
-def test_nine_in_ten_are_named_rightly() -> None:
-    findings = [find(specimen) for specimen in SPECIMENS.values()]
+@pytest.mark.parametrize("seed", [0, 1])
+def test_at_least_95_percent_are_named_rightly(seed: int) -> None:
+    findings = [found(specimen, seed) for specimen in SPECIMENS.values()]
     of_gradients = [finding for finding in findings if finding.specimen.mistake in GRADIENTS]
     for some in (findings, of_gradients):
         wrong = [f"{f.specimen.name}: {[mistake.name for mistake in f.mistakes]}" for f in some if not f.right]
-        assert len(wrong) <= len(some) / 10, wrong
+        assert len(wrong) <= len(some) / 20, wrong
 
 
 of_optimizers = [specimen for specimen in in_the_library if specimen.of.startswith(("optim.", "loops."))]
@@ -230,11 +250,17 @@ of_optimizers = [specimen for specimen in in_the_library if specimen.of.startswi
 
 @pytest.mark.parametrize("specimen", of_optimizers, ids=lambda specimen: specimen.name)
 def test_of_an_optimizer_or_a_loop_every_one_is_named_rightly(specimen: Specimen) -> None:
-    finding = find(specimen)
+    finding = found(specimen, 0)
     assert finding.right, finding.report
 
 
-@every_specimen
+# Those of one optimizer have the same example.
+one_of_each = {
+    specimen.of if specimen.of.startswith("optim.") else name: specimen for name, specimen in SPECIMENS.items()
+}
+
+
+@pytest.mark.parametrize("specimen", one_of_each.values(), ids=lambda specimen: specimen.name)
 def test_what_is_right_in_its_place_is_not_caught(specimen: Specimen) -> None:
     """The very examples that show the specimens show nothing of the library's own functions."""
     finding = find(dataclasses.replace(specimen, edits=()))

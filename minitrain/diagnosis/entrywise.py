@@ -41,7 +41,7 @@ def _again(
         central.append((up[pick] - down[pick]) / distance)
         right.append((up[pick] - x0) / (distance / 2))
         left.append((x0 - down[pick]) / (distance / 2))
-        rounding.append(4 * np.spacing(np.abs(x0)) / distance)
+        rounding.append(4 * measured.rounding(x0) / distance)
     if len(central) < 2:
         return "unmeasured"
     slopes = np.array(central)
@@ -50,9 +50,14 @@ def _again(
     best = np.argmin(apart, axis=0)
     columns = np.arange(slopes.shape[1])
     uncertain, slope = apart[best, columns], slopes[best, columns]
+    if not measured.in_float64 and len(apart) > 1:  # where two of these may agree by chance
+        uncertain = np.sort(apart, axis=0)[1]
     finite = np.isfinite(uncertain) & (np.isfinite(analytic) | ~edge)
     fits = np.abs(analytic - slope) <= atol + rtol * np.abs(slope) + 2 * uncertain
-    excused = _at_kink(np.array(left), np.array(right), analytic, 4 * uncertain + atol, atol, rtol)
+    first, count, spread = (2, 3, 0.3) if measured.in_float64 else (0, 2, 0.75)  # float32 has few usable steps
+    lefts, rights = np.array(left[first:]), np.array(right[first:])
+    least = np.maximum(4 * uncertain + atol, 2 * np.array(rounding[first:]))
+    excused = _at_kink(lefts, rights, analytic, least, (atol, rtol), count, spread)
     if (finite & ~fits & ~excused).any():  # nan fits nothing
         return "wrong"
     if (finite & ~fits).any():
@@ -61,16 +66,26 @@ def _again(
     return "right" if precise.all() else "unmeasured"
 
 
-def _at_kink(lefts: Array, rights: Array, analytic: Array, least: Array, atol: float, rtol: float) -> Array:
+def _at_kink(
+    lefts: Array,
+    rights: Array,
+    analytic: Array,
+    least: Array,
+    tolerances: tuple[float, float],
+    count: int,
+    spread: float,
+) -> Array:
     """For which results the gradient lies between the slopes to the left and to the right, and these differ by a kink.
 
-    At a kink the two slopes differ by the same amount for three steps, one after the other. Where a function only
-    bends, the difference shrinks with the step. Steps smaller than the distance to the kink do not see it.
+    At a kink the two slopes differ by about the same amount for `count` steps, one after the other; spread: how far the
+    smallest may be below the largest. Where a function only bends, the difference shrinks with the step, to an eighth.
+    Steps smaller than the distance to the kink do not see it.
     """
+    atol, rtol = tolerances
     gaps, found = np.abs(rights - lefts), np.zeros(analytic.shape, bool)
-    for i in range(2, len(gaps) - 2):
-        near = gaps[i : i + 3]
-        steady = (np.ptp(near, axis=0) <= 0.3 * near.max(axis=0)) & (near.min(axis=0) > least)
+    for i in range(len(gaps) - count + 1):
+        near = gaps[i : i + count]
+        steady = (np.ptp(near, axis=0) <= spread * near.max(axis=0)) & (near > least[i : i + count]).all(axis=0)
         low, high = np.minimum(lefts[i + 1], rights[i + 1]), np.maximum(lefts[i + 1], rights[i + 1])
         margin = atol + rtol * np.maximum(np.abs(low), np.abs(high))
         found |= steady & (analytic >= low - margin) & (analytic <= high + margin)

@@ -15,11 +15,15 @@ from minitrain.ops import Array
 STEPS = tuple(64 / 8**k for k in range(8))  # multiples of eps, tried if an entry disagrees
 
 
+COARSE = 2e-3  # the least eps in float32, in which a step of 1e-6 is mostly rounding
+
+
 class _Measured:
     """Finite differences of a function whose results are one row of numbers, (y.size,)."""
 
     def __init__(self, problem: Problem, eps: float) -> None:
-        self.problem, self._eps = problem, eps
+        self.in_float64 = all(array.dtype == np.float64 for array in problem.arrays)
+        self.problem, self._eps = problem, eps if self.in_float64 else max(eps, COARSE)
         self._results = problem.results
         self._copies = True
         first = problem.results()
@@ -36,6 +40,8 @@ class _Measured:
 
     def step(self, x: float) -> float:
         """How far to move a number: eps, multiplied by the number's size if that is above 1."""
+        if not self.in_float64:
+            return max(self._eps, 64 * float(np.spacing(np.float32(abs(x))))) if math.isfinite(x) else self._eps
         return self._eps * max(1.0, abs(x)) if math.isfinite(x) else self._eps
 
     def around(self, flat: Any, j: Any, step: Any) -> tuple[Array, Array, Any]:
@@ -78,9 +84,16 @@ class _Measured:
             slopes[i] = (row @ up - row @ down) / distance
         return slopes
 
+    def rounding(self, y: Array) -> Array:
+        """The last digit of the results y; in float32, of the larger numbers that they may be computed from."""
+        if self.in_float64:
+            return np.asarray(np.spacing(np.abs(y)))
+        largest = max([1.0, *(float(np.abs(array).max(initial=0)) for array in self.problem.arrays)])
+        return np.asarray(4 * np.spacing(np.maximum(np.abs(y), largest).astype(np.float32)), np.float64)
+
     def noise(self, array: Array, row: Array) -> Array:
         """How far rounding can move the measured slopes of row · y: the results err by a few of their last digits."""
-        digits = 8 * np.spacing(np.abs(self.value())).astype(np.float64)
+        digits = 8 * self.rounding(self.value())
         steps = np.array([self.step(float(x)) for x in array.flat]).reshape(array.shape)
         return np.asarray(digits @ np.abs(row) / (2 * steps))
 

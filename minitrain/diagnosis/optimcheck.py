@@ -32,7 +32,7 @@ STEPS = 6
 
 # Options that are off, or next to nothing, by default, and values that let one see whether they work.
 SWITCHED_ON = {
-    "eps": 0.01,
+    "eps": 0.1,
     "weight_decay": 0.1,
     "momentum": 0.9,
     "dampening": 0.4,
@@ -277,7 +277,7 @@ def check_optimizer(
     model = optimizer if isinstance(reference, str) or is_plain(optimizer) else reference
     to_try = [options] if options is not None else _revealing(plain(model) if is_plain(model) else model)
     simple = is_plain(optimizer)
-    report = None
+    report, passed = None, list[Trajectory]()
     for tried, chosen in enumerate(to_try, start=1):
         if isinstance(reference, str):
             taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
@@ -294,9 +294,10 @@ def check_optimizer(
             right = record(reference, chosen, steps=steps, shapes=shapes, seed=seed)
             chosen = {**chosen, "lr": right.options["lr"]}
             taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
-        report = dataclasses.replace(judge(taken, right), tried=tried)
+        report = dataclasses.replace(judge(taken, right, passed), tried=tried)
         if not report.ok:
             break
+        passed.append(right)
     if report is None:
         raise ValueError("there are no options that the reference takes")
     return report
@@ -343,10 +344,11 @@ def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
         yield options
 
 
-def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
+def judge(taken: Trajectory, right: Trajectory, passed: Sequence[Trajectory] = ()) -> OptimizerReport:
     """Compare what an optimizer did with what it should have done. Raises ValueError if the runs are not comparable.
 
-    taken, right: recorded with the same steps, shapes, seed and options.
+    taken, right: recorded with the same steps, shapes, seed and options. passed: with other options, the runs that the
+        optimizer took right; what would have made one of them wrong is not its mistake.
     """
     _check_same_run(taken, right)
     differences = list(_differences(taken, right))
@@ -359,7 +361,7 @@ def judge(taken: Trajectory, right: Trajectory) -> OptimizerReport:
         len(right.start),
         differences[0] if differences else None,
         wrong,
-        _mistakes(taken, right, wrong) if differences else [],
+        _mistakes(taken, right, wrong, passed) if differences else [],
         [(float(step.min()), float(step.max())) if step.size else (1.0, 1.0) for step in ratios],
     )
 
@@ -428,13 +430,15 @@ def _differences(taken: Trajectory, right: Trajectory) -> Iterator[Difference]:
                 yield Difference(step + 1, i, what, index, float(a[index]), float(b[index]))
 
 
-def _mistakes(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
+def _mistakes(
+    taken: Trajectory, right: Trajectory, wrong: list[int], passed: Sequence[Trajectory] = ()
+) -> list[Mistake]:
     """The likely ones, the likeliest first."""
     found = _not_zeroed(taken)
     rule = next((rule for rule in RULES if all(_fit(rule, right, right, i) for i in range(len(right.start)))), None)
     if rule is not None:
         unexplained = [i for i in wrong if _fit(rule, taken, right, i) < 2]
-        found += _by_formula(rule, taken, right, unexplained) if unexplained else []
+        found += _by_formula(rule, taken, right, unexplained, passed) if unexplained else []
         found = found or _by_gradients(rule, taken, right)
     elif not found:
         found += _by_update(taken, right, wrong)
@@ -550,7 +554,9 @@ def _fit(
     return 2 if remembered else 1
 
 
-def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[int]) -> list[Mistake]:
+def _by_formula(
+    rule: Rule, taken: Trajectory, right: Trajectory, moved: list[int], passed: Sequence[Trajectory]
+) -> list[Mistake]:
     """The mistakes with which the rule's formula gives the steps taken; else the first pair that does."""
     only_remembered = all(_fit(rule, taken, right, i) for i in moved)  # the parameters are right
 
@@ -559,6 +565,9 @@ def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[in
 
     def changes(wrong: str) -> bool:
         return not all(_fit(rule, right, right, i, wrong) for i in moved)
+
+    def would_have_passed(wrong: tuple[str, ...]) -> bool:
+        return all(_fit(rule, run, run, i, *wrong) for run in passed for i in range(len(run.start)))
 
     def fitting(count: int) -> list[tuple[str, ...]]:
         fits = []
@@ -572,7 +581,8 @@ def _by_formula(rule: Rule, taken: Trajectory, right: Trajectory, moved: list[in
                         break
                 else:
                     fits.append((-fit, wrong))
-        return [wrong for _, wrong in sorted(fits, key=lambda fit: fit[0])]  # stable: in the order of MISTAKES
+        ordered = [wrong for _, wrong in sorted(fits, key=lambda fit: fit[0])]  # stable: in the order of MISTAKES
+        return [wrong for wrong in ordered if would_have_passed(wrong)] or ordered
 
     evidence = _evidence(taken, right, moved, only_remembered)
     found: dict[str, Mistake] = {}

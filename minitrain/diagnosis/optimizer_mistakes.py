@@ -416,6 +416,9 @@ amsgrad-minimum
   amsgrad keeps the smallest exp_avg_sq so far. It should keep the largest.
 - np.maximum(state["max_exp_avg_sq"], exp_avg_sq)
 + np.minimum(state.get("max_exp_avg_sq", np.inf), exp_avg_sq)
+amsgrad-minimum/of zero
+  amsgrad keeps the smallest exp_avg_sq so far, which is the 0 that it starts with. It should keep the largest.
+- np.maximum(state["max_exp_avg_sq"]  =>  np.minimum(state["max_exp_avg_sq"]
 amsgrad-corrected
   amsgrad compares exp_avg_sq after its correction. torch keeps the largest uncorrected one, and corrects that.
 - np.maximum(state["max_exp_avg_sq"], exp_avg_sq)
@@ -495,6 +498,10 @@ decay-twice/both
 - g = g + o.weight_decay * param  =>  pass
 - g = -grad if o.maximize else grad
 + g = (-grad if o.maximize else grad) + o.weight_decay * param
+decay-twice/in place
+  The decay is applied twice: to the parameter, and then once more in the gradient. AdamW applies it to the parameter
+  alone.
+- rule(decayed, g, lr  =>  rule(decayed, g + o.weight_decay * decayed if o.decoupled_weight_decay else g, lr
 decay-twice/decoupled
   The decay is applied twice: in the gradient and to the parameter. Here it belongs in the gradient alone.
 - g = g + o.weight_decay * param

@@ -24,7 +24,7 @@ def small_errors(
         return
     apart = np.abs(analytic - numeric)
     distance = measured.step(0.0)
-    noise = FAR * np.spacing(np.abs(measured.value())) / distance
+    noise = FAR * _rounding(measured) / distance
     suspicious = (apart > noise) & (apart > EXACT * np.abs(numeric)) & ~found.excused.reshape(-1, 1)
     if not suspicious.any():
         return
@@ -55,17 +55,26 @@ def small_errors(
     )
 
 
+def _rounding(measured: _Measured) -> Array:
+    """How far rounding may move the results; what they are computed from is not always as small as they are."""
+    return np.asarray(np.spacing(np.maximum(np.abs(measured.value()), 1)))
+
+
 def _error(measured: _Measured, array: Array, j: int, analytic: Array) -> tuple[float, float, float, float] | None:
     """The largest error of an entry that is certain: (times the measurement's error, relative, analytic, numeric)."""
-    slopes = []
+    here = measured.value()
+    sides: list[tuple[Array, Array]] = []
     for factor in STEPS:
         up, down, distance = measured.around(array.flat, j, measured.step(float(array.flat[j])) * factor)
-        slopes.append((up - down) / distance)
-    numeric = np.array(slopes)
+        sides.append(((here - down) / (distance / 2), (up - here) / (distance / 2)))
+    lefts, rights = (np.array(slopes) for slopes in zip(*sides, strict=True))
+    numeric = (lefts + rights) / 2
     apart = np.abs(numeric - analytic).min(axis=0)
-    own = np.ptp(numeric, axis=0) + 4 * np.spacing(np.abs(measured.value())) / measured.step(0.0) / STEPS[0]
+    own = np.ptp(numeric, axis=0) + 4 * _rounding(measured) / measured.step(0.0) / STEPS[0]
     size = np.abs(numeric[0])
-    certain = (apart > FAR * own) & (apart > EXACT * size)
+    gaps = np.abs(rights - lefts)
+    at_kink = (np.ptp(gaps, axis=0) <= 0.3 * gaps.max(axis=0)) & (gaps.min(axis=0) > apart)  # not where it only bends
+    certain = (apart > FAR * own) & (apart > EXACT * size) & ~at_kink
     if not certain.any():
         return None
     k = int(np.argmax(np.where(certain, apart / own, 0)))

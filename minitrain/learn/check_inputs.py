@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from minitrain import nn, optim
+from minitrain import nn, ops, optim
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.loader import DataLoader
 from minitrain.diagnosis.loopcheck import LoopReport, check_loop
 from minitrain.learn.measurements import (
     Case,
+    ContractError,
     Graph,
     Operation,
     Updates,
@@ -25,9 +26,9 @@ from minitrain.learn.measurements import (
 )
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import init
-from minitrain.ops import Array, unbroadcast
+from minitrain.ops import Array, Context, Gradients, unbroadcast
 from minitrain.random import fork_rng
-from minitrain.tensor import Tensor, wrap
+from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator, manual_seed
 
@@ -64,6 +65,7 @@ _along = [
     Case("x from -1000 to 1000, dim 1", [_large], {"dim": 1}, measured=False),
     Case("float32, x (2, 3), dim 1", [x23], {"dim": 1}, measured=False),
 ]
+_over_rows = {"dim": (0,), "eps": 1e-5}
 _weight, _bias = numbers(5, 4, seed=12), numbers(5, seed=13)
 _log_probabilities, _labels = numbers(5, 3, seed=16, low=-3, high=0), np.array([2, 0, 2, 1, 0])
 _two_ignored, _class_weights = np.array([2, -100, 2, 1, -100]), np.array([0.5, 1.0, 2.5])
@@ -119,6 +121,12 @@ CASES = {
         Case("no bias", [x34, _weight, None]),
         Case("x requires no gradient, like a batch of data", [x34, _weight, _bias], needs=(False, True, True)),
         Case("weight and bias require no gradient", [x34, _weight, _bias], needs=(True, False, False)),
+    ],
+    "Normalize": [
+        Case("x (3, 4), over dim 0", [x34, numbers(1, 4, seed=26), numbers(1, 4, seed=27)], _over_rows),
+        Case("x (3, 4), over dim 1, no weight", [x34, None, None], {"dim": (1,), "eps": 1e-5}),
+        Case("weight requires no gradient", [x34, numbers(1, 4), None], _over_rows, needs=(True, False, False)),
+        Case("float32, x (2, 3)", [x23, None, None], _over_rows, measured=False),
     ],
     "Softmax": _along,
     "LogSoftmax": _along,
@@ -181,6 +189,37 @@ def _doubled(h: Any) -> Any:
     return h
 
 
+class _Counted(ops.Add):
+    """a + b; its backward counts how often it is visited."""
+
+    visits = 0
+
+    @staticmethod
+    def backward(ctx: Context, grad_y: Array) -> Gradients:
+        _Counted.visits += 1
+        if _Counted.visits > STEPS:
+            raise ContractError(
+                f"h = h + h, {STEPS} times: walk_back has made more than {STEPS} visits, but there are only {STEPS} "
+                "nodes. Visit each node once, after everything that uses its result: add up the gradients that arrive "
+                "at it, and pass on their sum.",
+                "walk_back",
+            )
+        return grad_y, grad_y
+
+
+STEPS = 40
+
+
+def _visits() -> NamedValues:
+    _Counted.visits = 0
+    h = wrap(w4.copy()).requires_grad_()
+    for _ in range(STEPS):
+        h = apply(_Counted, h, h)
+    h.sum().backward()
+    yield f"h = h + h, {STEPS} times: how many visits to a node", _Counted.visits
+
+
+VISITS = Values(_visits)
 DOUBLED = Graph("h = h + h, 40 times: 2⁴⁰ paths, but only 40 nodes to visit", _doubled, [w4], measured=False)
 
 
@@ -197,6 +236,27 @@ def _backward_twice() -> NamedValues:
 
 
 FREED = Values(_backward_twice)
+
+
+class _Raising(ops.Exp):
+    """exp x, with a backward that raises."""
+
+    @staticmethod
+    def backward(ctx: Context, grad_y: Array) -> Gradients:
+        raise ArithmeticError("raised on purpose, to see what is left behind")
+
+
+def _half_way() -> NamedValues:
+    a, b = wrap(x34.copy()).requires_grad_(), wrap(w34.copy()).requires_grad_()
+    with contextlib.suppress(ArithmeticError):
+        (apply(_Raising, a) * b).sum().backward()
+    yield (
+        "whether b.grad is still None after a backward that raised half-way (leaves come last)",
+        b.grad is None,
+    )
+
+
+HALF_WAY = Values(_half_way)
 
 
 def _no_strangers() -> NamedValues:
@@ -223,6 +283,7 @@ MOMENTUM = Updates(
         {"lr": 0.1},
     ],
 )
+SGD_MORE = Updates("SGD", "sgd", [{"lr": 0.1, "maximize": True}, {"lr": 0.1, "maximize": True, "weight_decay": 0.05}])
 NESTEROV = Updates("SGD", "sgd", [{"lr": 0.1, "momentum": 0.9, "nesterov": True}, {"lr": 0.1, "momentum": 0.9}])
 RMSPROP = Updates("RMSprop", "rmsprop", [{"lr": 0.01}, {"lr": 0.02, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}])
 RMSPROP_MORE = Updates(
@@ -231,6 +292,9 @@ RMSPROP_MORE = Updates(
     [{"lr": 0.01, "momentum": 0.9}, {"lr": 0.01, "centered": True}, {"lr": 0.01, "momentum": 0.5, "centered": True}],
 )
 ADAM = Updates("Adam", "adam", [{"lr": 0.01}, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}])
+ADAM_MORE = Updates(
+    "Adam", "adam", [{"lr": 0.01, "amsgrad": True}, {"lr": 0.01, "maximize": True, "weight_decay": 0.1}]
+)
 ADAMW = Updates("AdamW", "adam", [{"lr": 0.01, "weight_decay": 0.1}, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3}])
 
 
@@ -260,8 +324,10 @@ ZERO_GRAD = Values(_zero_grad)
 
 def _initialised(initialise: Any, *several_options: dict[str, Any]) -> NamedValues:
     for options in several_options:
-        weight = wrap(np.empty((40, 60), np.float32))
+        weight = wrap(np.full((40, 60), np.nan, np.float32))
         result = initialise(weight, **options, generator=Generator().manual_seed(5))
+        unfilled = int(np.isnan(weight.array).sum())
+        yield f"how many of the weight's numbers were never written, with options {options}", unfilled
         yield f"the largest absolute value, with options {options}", np.abs(weight.array).max()
         yield f"the weight (40, 60), with {options}", weight.array
         yield "whether the Tensor itself is returned", result is weight

@@ -96,19 +96,25 @@ class Printed(io.TextIOBase):
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """An exception as JSON values: its type, message, traceback and notes."""
+    """An exception as JSON values: its type, message, notes, and traceback with the arrays' shapes."""
     try:
         message = str(error)[:1000]
     except Exception:
         message = ""
-    frames = traceback.extract_tb(error.__traceback__, limit=-200)
+    frames = list(traceback.walk_tb(error.__traceback__))[-200:]
     return {
         "type": type(error).__name__,
         "message": message,
-        "frames": [[frame.filename, frame.lineno, frame.name] for frame in frames if frame.lineno is not None],
+        "frames": [[frame.f_code.co_filename, line, frame.f_code.co_name, _shapes(frame)] for frame, line in frames],
         "notes": [str(note) for note in getattr(error, "__notes__", [])],
         "function": str(getattr(error, "function", "")),
     }
+
+
+def _shapes(frame: types.FrameType) -> str:
+    """The shapes of the arrays in a frame, such as "a (3, 4), b (4,)"."""
+    shapes = {name: getattr(value, "shape", None) for name, value in frame.f_locals.items()}
+    return ", ".join([f"{name} {shape}" for name, shape in shapes.items() if type(shape) is tuple][:8])
 
 
 def _limit_memory() -> None:

@@ -24,7 +24,19 @@ LEFT_FOR_BACKWARD = (
     "ctx.save_for_backward(...), in the order in which backward reads them from ctx.saved_arrays. Save anything else "
     "as an attribute, ctx.shape = ..."
 )
+WHAT_FORWARD_SAVED = (
+    "backward gets what forward saved, and forward is given here: {saved}. Take as many arrays from ctx.saved_arrays, "
+    "in the same order."
+)
 SHAPES = "The shapes do not fit: (n, k) @ (k, m) is (n, m), with the same k in both."
+BROADCAST = (
+    "NumPy compares shapes from the right: two sizes must be equal, or one of them 1. A sum, mean or maximum over an "
+    "axis removes it; keepdims=True keeps it, with size 1."
+)
+QUEUED_TWICE = (
+    "No gradient is left for this node, because it was queued twice. A node that is waiting already only gets the new "
+    "gradient added to its own; then continue with the next input, without queueing it again."
+)
 MEMORY = "This needs more memory than a check may use."
 RECURSION = "The function calls itself without end, or more often than Python allows. A loop has no such limit."
 EXIT = "The check cannot continue when its process exits: remove exit() and quit()."
@@ -39,6 +51,8 @@ EXPLANATIONS = (
     ("AttributeError", "'NoneType'", "", NONE_SAVED),
     ("UFuncTypeError", "dtype('O')", "", NONE_SAVED),
     ("ValueError", "matmul: Input operand", "", SHAPES),
+    ("ValueError", "could not be broadcast together", "", BROADCAST),
+    ("KeyError", "", "pending.pop", QUEUED_TWICE),
     ("MemoryError", "", "", MEMORY),
     ("RecursionError", "", "", RECURSION),
     ("SystemExit", "", "", EXIT),
@@ -63,27 +77,32 @@ class LearnerFile:
 
     def _error(self, error: Mapping[str, Any]) -> str:
         case = "".join(f"Case: {note}\n" for note in error["notes"])
-        kind, message = error["type"], error["message"]
+        kind, message = error["type"], _plain(error["message"])
         if kind == "ContractError":
             line = self._where_it_returns(error["function"] or self.piece.name)
             return case + (place(self.path, line, self.source) if line else "") + wrapped(message)
-        lines = [(line, name) for file, line, name in error["frames"] if file == str(self.path)]
+        lines = [(line, name, shapes) for file, line, name, shapes in error["frames"] if file == str(self.path)]
         if not lines:
-            file, line, name = error["frames"][-1]
+            file, line, name, _ = error["frames"][-1]
             what = f"{kind}: {message}" if message else kind
             return case + wrapped(
                 f"{what}\nThe library raised this in {file}, line {line}, in {name}, using your piece's results."
             )
-        line, name = lines[-1]
+        line, name, shapes = lines[-1]
         if kind == "NotImplementedError" and "raise NotImplementedError" in _line(self.source, line):
             text = "This is still to be written. Replace that line with your code; the docstring says what to write."
             return place(self.path, line, self.source) + wrapped(text)
         text = case + place(self.path, line, self.source, name) + wrapped(f"{kind}: {message}" if message else kind)
-        callers = list(dict.fromkeys(str(number) for number, _ in lines[:-1] if number != line))
+        callers = list(dict.fromkeys(str(number) for number, *_ in lines[:-1] if number != line))
         if callers:
             text += f"\n(called from line {', '.join(callers[-3:])})"
         for known, part, code, explanation in EXPLANATIONS:
             if kind == known and part in message and code in _line(self.source, line):
+                saved = [x.strip() for x in self.source.splitlines() if "ctx.save_for_backward(" in x]
+                if explanation == LEFT_FOR_BACKWARD and name == "backward" == self.piece.function_name and saved:
+                    explanation = WHAT_FORWARD_SAVED.format(saved=saved[0])
+                if explanation in (SHAPES, BROADCAST) and shapes:
+                    explanation += f" Here: {shapes}."
                 return f"{text}\n{wrapped(explanation)}"
         return text
 
@@ -120,6 +139,11 @@ class LearnerFile:
                 returns = [x.lineno for x in ast.walk(node) if isinstance(x, ast.Return)]
                 return returns[0] if len(returns) == 1 else node.lineno
         return None
+
+
+def _plain(message: str) -> str:
+    """NumPy's message without the signature of its C function, and without addresses in memory."""
+    return re.sub(r", with gufunc signature \S+|(?<=\w) object at 0x\w+", "", message)
 
 
 def place(path: Path, line: int | None, source: str, name: str = "") -> str:

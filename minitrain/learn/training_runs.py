@@ -166,6 +166,13 @@ def residual() -> Losses:
 
 
 @_seeded()
+def normalized() -> Losses:
+    """Train a model with a batch norm between its layers."""
+    layers = (nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+    return _trained(nn.Sequential(*layers))
+
+
+@_seeded()
 def by_rows() -> Losses:
     """Train a model whose first layer is applied to each row of an image, before Flatten."""
     return _trained(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10)))

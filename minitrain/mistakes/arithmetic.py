@@ -53,6 +53,11 @@ mul-without-unbroadcast: sum-missing
   A factor that broadcasting repeated, such as one scale per column, gets a gradient per copy. They must be added up.
 - unbroadcast(grad_y * b, shape_a)  =>  grad_y * b
 - unbroadcast(grad_y * a, shape_b)  =>  grad_y * a
+mul-with-the-chain-rule-twice: not-linear
+  dL/da = dL/dy² · b,  dL/db = dL/dy² · a.
+  dL/dy is multiplied in twice. If the loss follows at once, dL/dy is 1, and its square, too: there it does not show.
+- grad_y * b  =>  grad_y * grad_y * b
+- grad_y * a  =>  grad_y * grad_y * a
 
 ops.Div.backward
 
@@ -151,6 +156,10 @@ log-clipped: clipped
   Clipping each operation's gradient keeps it from exploding, but then it is no longer the gradient: all large entries,
   which matter most, become equal. Clip the parameters' gradients instead, after backward.
 - grad_y / x  =>  np.clip(grad_y / x, -1, 1)
+log-of-the-square: operand
+  dL/dx = dL/dy / x².
+  1/x² is the derivative of -1/x, the next line in the table. The derivative of ln x is 1/x.
+- grad_y / x  =>  grad_y / (x * x)
 
 ops.Sqrt.backward
 
@@ -184,6 +193,20 @@ tanh-at-the-output: at-output
   dL/dx = dL/dy · (1 - tanh² y).
   The saved y is tanh x already. For small x, tanh y is nearly y. Everywhere else the gradient becomes too large.
 - y * y  =>  np.square(np.tanh(y))
+tanh-square-forgotten: wrong-derivative
+  dL/dx = dL/dy · (1 - y).
+  The derivative of tanh is 1 - y². Without the square it is above 1 for negative y, and not symmetric.
+- y * y)  =>  y)
+tanh-as-the-sigmoid: wrong-derivative
+  dL/dx = dL/dy · y · (1 - y).
+  This is the sigmoid's derivative. tanh is between -1 and 1, and its derivative is 1 - y² = (1 - y) · (1 + y).
++ (y,) = ctx.saved_arrays
++ return grad_y * (y * (1 - y))
+tanh-without-parentheses: term-without-grad
+  dL/dx = dL/dy · 1 - y².
+  The parentheses of dL/dy · (1 - y²) are missing. So y² is subtracted from the gradient, whatever dL/dy is.
++ (y,) = ctx.saved_arrays
++ return grad_y * 1 - y * y
 
 ops.Tanh.forward
 
@@ -254,6 +277,10 @@ relu-passes-at-zero: values
   dL/dx = dL/dy where x >= 0, else 0.
   The derivative at 0 is a matter of choice; torch's is 0. Here every unit that is off, with y = 0, passes the gradient.
 - y <= 0  =>  y < 0
+relu-returns-the-mask: grad-output-missing
+  dL/dx = (y > 0), of True and False.
+  The mask says where the gradient passes, and must be multiplied by dL/dy. A bool counts as 1 or 0 in the next product.
+- zeroed(grad_y, y <= 0)  =>  y > 0
 
 ops.Clamp.backward
 
@@ -265,6 +292,10 @@ clamp-mask-forgotten: mask-missing
   dL/dx = dL/dy.
   Where x was cut off, y does not depend on x, so x must get 0. (A straight-through estimator omits this on purpose.)
 + return grad_y
+clamp-lower-bound-alone: mask-missing
+  dL/dx = dL/dy where x >= min, else 0.
+  The upper bound cuts off as well: above it y does not change with x, so x must get 0 there, too.
+- (x >= ctx.min) & (x <= ctx.max)  =>  x >= ctx.min
 
 ops.Maximum.backward
 
@@ -272,6 +303,13 @@ maximum-taken-from-the-smaller: mask-inverted
   dL/dy goes to the smaller, half to each where they are equal.
   The comparison is reversed. y was the larger operand, so only the larger operand moves it.
 - b_taken=np.less(a, b), a_taken=np.greater(a, b)  =>  b_taken=np.greater(a, b), a_taken=np.less(a, b)
+maximum-ties-to-both: ties
+  dL/dy goes to the larger, and to both where they are equal.
+  Where two operands are equal, y grows by 1 if both grow by 1, but here they get 2 dL/dy together. Give it to one of
+  them, or half of it to each.
+- return _gradients_of_taken(ctx, grad_y, b_taken=np.less(a, b), a_taken=np.greater(a, b))
++ to_a, to_b = zeroed(grad_y, np.less(a, b)), zeroed(grad_y, np.greater(a, b))
++ return unbroadcast(to_a, ctx.shapes[0]), unbroadcast(to_b, ctx.shapes[1])
 
 ops.Minimum.backward
 

@@ -139,10 +139,28 @@ softmax-sign: sign
   dL/dx = y · (Σ dL/dy · y - dL/dy).
   The difference is reversed, and with it the sign of every entry. Attention, or whatever uses the softmax, goes uphill.
 - return y * (grad_y -  =>  return -y * (grad_y -
-softmax-adds-the-sum: values
+softmax-adds-the-sum: term-sign
   dL/dx = y · (dL/dy + Σ dL/dy · y).
   Each x pushes the other y's down, so the sum must be subtracted. Added, it pushes them all up.
 - (grad_y - (  =>  (grad_y + (
+softmax-mean-for-the-sum: term-factor
+  dL/dx = y · (dL/dy - the mean of dL/dy · y).
+  The sum over the row is a weighted mean already, since the y's add up to 1. Divided by C it is C times too small.
+- (grad_y * y).sum(  =>  (grad_y * y).mean(
+softmax-over-everything: sum-wrong-axis
+  dL/dx = y · (dL/dy - Σ dL/dy · y over all rows).
+  Each row has its own sum. One number for all of them mixes the samples of the batch.
+- .sum(axis=ctx.dim, keepdims=True)  =>  .sum()
+softmax-product-forgotten: operand
+  dL/dx = y · (dL/dy - Σ dL/dy).
+  In the sum, each dL/dy counts with its y. Without that the sum is C times as large and more.
+- (grad_y * y).sum  =>  grad_y.sum
+softmax-sign-and-axis: sum-wrong-axis
+  dL/dx = y · (Σ dL/dy · y - dL/dy), summed over axis 0.
+  Two mistakes: the sum is over the wrong axis, and the difference is reversed. With one of them put right, the
+  gradient is as wrong as before.
+- return y * (grad_y -  =>  return -y * (grad_y -
+- axis=ctx.dim  =>  axis=0
 
 ops.Softmax.forward
 
@@ -183,10 +201,24 @@ log-softmax-one-hot-forgotten: one-hot-missing
   The gradient of cross-entropy is softmax - onehot. The onehot of the right classes comes from the first term, dL/dy
   itself, which is missing here. Every score is pushed down, also the right one.
 - grad_y - np.exp(y)  =>  -np.exp(y)
-log-softmax-adds-the-sum: values
+log-softmax-adds-the-sum: term-sign
   dL/dx = dL/dy + exp y · Σ dL/dy.
   ln Σ exp x is subtracted in y, so the sum is subtracted in the gradient. Added, it pulls the wrong classes up.
 - grad_y - np  =>  grad_y + np
+log-softmax-mean-for-the-sum: term-factor
+  dL/dx = dL/dy - exp y · the mean of dL/dy.
+  ln Σ exp x is in every y of the row, so their gradients add up. With a mean the second term is C times too small.
+- grad_y.sum(  =>  grad_y.mean(
+log-softmax-without-the-sum: term-without-grad
+  dL/dx = dL/dy - exp y.
+  In cross-entropy Σ dL/dy is -1 / N, which is often left out: softmax - onehot. Then the softmax depends on no loss.
+- np.exp(y) * grad_y.sum(axis=ctx.dim, keepdims=True)  =>  np.exp(y)
+log-softmax-twice: softmax-twice
+  dL/dx = dL/dy - softmax(exp y) · Σ dL/dy.
+  exp y is the softmax already. Taken twice, the probabilities are nearly equal, and no class is ever pushed away.
+- return grad_y - np.exp(y) *
++ again = np.exp(np.exp(y))
++ return grad_y - again / again.sum(axis=ctx.dim, keepdims=True) *
 
 ops.LogSoftmax.forward
 
@@ -254,10 +286,19 @@ nll-mean-and-sum-exchanged: mean-missing
   dL/dx[i, t_i] = -w[t_i] · dL/dy, else 0, for a mean;  divided by Σ w[t_i] for a sum.
   The condition names the wrong reduction. The mean's gradient is N times too large, and the sum's N times too small.
 - == "mean"  =>  == "sum"
-nll-divided-by-all-rows: values
+nll-divided-by-all-rows: factor
   dL/dx[i, t_i] = -w[t_i] · dL/dy / N, else 0.
   The mean divides by the sum of the weights of the rows that count. Without weights and ignored rows, that is N.
 - grad_y / total  =>  grad_y / ctx.shape[0]
+nll-weights-forgotten: row-factor
+  dL/dx[i, t_i] = -dL/dy_i (/ Σ w[t_i]), else 0.
+  forward weights each row by its class, and backward all alike. It is right as long as no weights are given.
+- -w * grad_y  =>  -grad_y
+nll-labels-in-another-order: wrong-target
+  dL/dx[i, t_(i-1)] = -w[t_i] · dL/dy_i (/ Σ w[t_i]), else 0.
+  Each row has its neighbour's label: the images and the labels are not in the same order any more. The loss still
+  falls a little, to what all rows have in common.
+- labels] = -w  =>  np.roll(labels, 1)] = -w
 
 ops.MSELoss.forward
 

@@ -45,6 +45,45 @@ step-ignores-the-groups: lr-not-followed
   update with self.defaults, where the options of the parameter's group are needed.
   A schedule changes param_groups[i]["lr"]. With the defaults, every step and every group has the first learning rate.
 - state, options)  =>  state, self.defaults)
+step-with-zero-for-none: none-as-zero
+  update with a gradient of 0 where a parameter has none.
+  A parameter that took no part in the loss must stay as it is. With a gradient of 0 its momentum goes on, and its
+  averages shrink.
+- if p.grad is not None]  =>  ]
+- grad.array, state  =>  np.zeros_like(param.array) if grad is None else grad.array, state
+step-keeps-the-first-rate: lr-not-followed
+  update with the lr of the first step, forever.
+  The options are copied once and kept. A schedule changes the group's lr, and nothing follows it.
+- options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
++ options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
++         options["lr"] = group.setdefault("first_lr", options["lr"])
+step-clips-each-gradient: gradient-clipped
+  update with grad / max(1, |grad|).
+  Clipping is a choice of the training loop. Hidden in step(), it changes every result, and nobody sees why.
+- grad.array, state  =>  grad.array / max(1, np.linalg.norm(grad.array)), state
+step-normalizes-each-gradient: gradient-normalized
+  update with grad / |grad|.
+  Every gradient has length 1, however small it is: near the minimum the steps do not get smaller.
+- grad.array, state  =>  grad.array / np.linalg.norm(grad.array), state
+step-by-the-sign: gradient-sign
+  update with sign(grad).
+  The size of the gradient is thrown away. Every weight moves by lr in every step, back and forth around its minimum.
+- grad.array, state  =>  np.sign(grad.array), state
+step-averages-each-gradient: gradient-averaged
+  update with grad / (its number of entries).
+  The 1/N of the loss is in the gradient already. Divided again, large layers learn far more slowly than small ones.
+- grad.array, state  =>  grad.array / grad.array.size, state
+step-centers-each-gradient: gradient-centered
+  update with grad - mean grad.
+  Without its mean the gradient points elsewhere, and the mean of the weights never changes.
+- grad.array, state  =>  grad.array - grad.array.mean(), state
+step-halves-the-rate: rate-falls
+  update with lr / 2^t in step t.
+  A schedule that is hidden in step() comes on top of the one that the program sets, and soon nothing moves any more.
+- options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
++ options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
++         options["lr"] /= 2 ** group.setdefault("steps", 0)
++         group["steps"] += 1
 
 optim.SGD.update
 
@@ -113,14 +152,87 @@ sgd-lr-inside-the-momentum: lr-inside-momentum
 + grad = lr * grad
 + if momentum != 0:
 - param -= lr * grad  =>  param -= grad
-sgd-nesterov-undamped: values
+sgd-nesterov-undamped: nesterov-unscaled
   param -= lr · (g + buf), with nesterov.
   The look ahead is momentum · buf. Without the factor each step is too long, and training may overshoot.
 - grad + momentum * buf if  =>  grad + buf if
-sgd-nesterov-always: values
+sgd-nesterov-always: nesterov-always
   param -= lr · (g + momentum · buf), also without nesterov.
   The option has no effect: plain momentum should step by lr · buf, without looking ahead.
 - if options["nesterov"]  =>  if True
+sgd-half-a-step: step-factor
+  param -= lr / 2 · buf.
+  The 1/2 belongs to no formula here. Every step is half as long as it should be, as with another learning rate.
+- param -= lr * grad  =>  param -= lr / 2 * grad
+sgd-lr-twice: lr-twice
+  param -= lr² · buf.
+  The rate is multiplied in twice, for example by the function and by its caller. At lr 1e-3 nothing seems to happen.
+- param -= lr * grad  =>  param -= lr * lr * grad
+sgd-divides-by-lr: lr-inverted
+  param -= buf / lr.
+  A smaller learning rate makes larger steps: at 1e-3 they are a million times too large. At lr = 1 it does not show.
+- param -= lr * grad  =>  param -= grad / lr
+sgd-lr-of-its-own: lr-ignored
+  param -= 0.01 · buf, whatever lr is.
+  A number from a first try is left in the code, and the option has no effect, nor has any schedule.
+- param -= lr * grad  =>  param -= 0.01 * grad
+sgd-maximize-ignored: maximize-ignored
+  g = grad + weight_decay · param, also with maximize.
+  maximize is an option without effect: what should grow, such as a reward or a likelihood, falls.
+- grad = -grad  =>  pass
+sgd-maximize-negates-the-decay: maximize-decay
+  g = -(grad + weight_decay · param), with maximize.
+  The decay is no part of what is maximized. Negated, it lets the weights grow without end.
+- grad = grad + weight_decay * param
++ grad = grad + (-weight_decay if options["maximize"] else weight_decay) * param
+sgd-decay-doubled: decay-twice
+  g = grad + 2 · weight_decay · param.
+  The penalty is weight_decay / 2 · param², so its gradient has no 2. With it the weights decay twice as fast.
+- grad = grad + weight_decay * param  =>  grad = grad + 2 * weight_decay * param
+sgd-decay-halved: decay-half
+  g = grad + weight_decay / 2 · param.
+  The 1/2 of the penalty weight_decay / 2 · param² cancels the 2 of the square's derivative. It must not stay.
+- grad = grad + weight_decay * param  =>  grad = grad + weight_decay / 2 * param
+sgd-decay-with-lr: decay-lr
+  g = grad + lr · weight_decay · param.
+  lr multiplies the whole step in the end, and so the decay twice: it is a hundred times too weak at lr 0.01.
+- grad = grad + weight_decay * param  =>  grad = grad + lr * weight_decay * param
+sgd-decay-of-signs: decay-of-signs
+  g = grad + weight_decay · sign param.
+  This is the gradient of the penalty |param| (L1), which makes small weights 0. weight_decay is that of param² (L2).
+- grad = grad + weight_decay * param  =>  grad = grad + weight_decay * (param / abs(param))
+sgd-decay-of-the-gradient: decay-of-gradient
+  g = grad + weight_decay · grad.
+  The wrong name: what decays is the parameter. Here the steps are only a little longer.
+- grad = grad + weight_decay * param  =>  grad = grad + weight_decay * grad
+sgd-dampening-ignored: dampening-ignored
+  buf = momentum · buf + g, whatever dampening is.
+  dampening is an option without effect: from the second step on, g should be multiplied by 1 - dampening.
+- if first or options["dampening"] == 0 else (1 - options["dampening"]) * grad  =>
+sgd-dampening-for-its-complement: dampening-complement
+  buf = momentum · buf + dampening · g.
+  A dampening of 0.1 should take a tenth of the gradient away. Here it takes nine tenths.
+- (1 - options["dampening"]) * grad  =>  options["dampening"] * grad
+sgd-momentum-sign: momentum-sign
+  buf = -momentum · buf + g.
+  The ball is pushed back at every step. Gradients in the same direction cancel, and those that swing add up.
+- buf *= momentum  =>  buf *= -momentum
+sgd-momentum-used-twice: momentum-twice
+  param -= lr · momentum · buf.
+  The buffer has been multiplied by momentum already. Here each step is a tenth too short.
+- grad + momentum * buf if options["nesterov"] else buf  =>  momentum * buf + (grad if options["nesterov"] else 0)
+sgd-momentum-never-fades: average-never-forgets
+  buf = buf + g.
+  Without the factor momentum the first gradient pushes as hard as the last one, forever.
+- buf *= momentum  =>  pass
+sgd-nesterov-sign: nesterov-sign
+  param -= lr · (g - momentum · buf), with nesterov.
+  It looks back instead of ahead, and takes the momentum out of the step again. In a narrow valley it crawls.
+- grad + momentum * buf if options  =>  grad - momentum * buf if options
+sgd-nesterov-twice: nesterov-twice
+  param -= lr · (buf + momentum · buf), with nesterov.
+  buf contains g and the momentum, so it is ahead by one step already. Here it looks ahead twice.
+- grad + momentum * buf if options  =>  buf + momentum * buf if options
 
 optim.RMSprop.update
 
@@ -155,10 +267,45 @@ rmsprop-step-not-counted: step-not-counted
   step = 0, forever.
   The parameters are right, since RMSprop does not use the count. But torch counts, and a checkpoint here says 0.
 - step += 1  =>  step + 1
-rmsprop-adds-the-squared-mean: values
+rmsprop-adds-the-squared-mean: centered-sign
   avg = √(square_avg + grad_avg²) + eps, with centered.
   A variance is the mean square minus the square of the mean. With a plus, steady gradients make smaller steps.
 - - grad_avg * grad_avg  =>  + grad_avg * grad_avg
+rmsprop-alpha-ignored: alpha-ignored
+  square_avg = 0.99 · square_avg + 0.01 · g², whatever alpha is.
+  The default is written into the code, and the option has no effect. With the default itself nothing is wrong.
+- options["alpha"]  =>  0.99
+rmsprop-square-unweighted: average-unweighted
+  square_avg = alpha · square_avg + g².
+  Without 1 - alpha it is a sum, a hundred times as large as the mean. So each step is ten times too short.
+- square_avg += (1 - alpha) * grad * grad  =>  square_avg += grad * grad
+rmsprop-adds-up-the-squares: average-never-forgets
+  square_avg = square_avg + g².
+  This is Adagrad: the sum only grows, and the steps get shorter and shorter. RMSprop was made to end that.
+- square_avg *= alpha  =>  pass
+- square_avg += (1 - alpha) * grad * grad  =>  square_avg += grad * grad
+rmsprop-begins-with-the-first-square: average-begins-full
+  square_avg = g² at the first step.
+  torch's average starts at 0, so its first steps are ten times as long. Both are sensible, but results differ.
+- square_avg *= alpha
++ if step == 1:
++     square_avg += grad * grad
++ square_avg *= alpha
+rmsprop-centered-ignored: centered-ignored
+  avg = √square_avg + eps, also with centered.
+  centered is an option without effect: with it grad_avg² is subtracted, which leaves the variance.
+- np.sqrt(square_avg - grad_avg * grad_avg)  =>  np.sqrt(square_avg)
+rmsprop-eps-forgotten: eps-missing
+  avg = √square_avg.
+  Where a gradient has always been 0, this is 0 / 0: nan. A pixel that is never on is enough.
+- np.sqrt(square_avg - grad_avg * grad_avg) + eps  =>  np.sqrt(square_avg - grad_avg * grad_avg)
+- np.sqrt(square_avg) + eps  =>  np.sqrt(square_avg)
+rmsprop-momentum-of-bare-gradients: momentum-unscaled
+  buf = momentum · buf + g;  param -= lr · buf / avg.
+  The old gradients in buf are divided by today's root. They should be divided by the root of their own time.
+- buf = grad / avg  =>  buf = grad
+- buf = momentum_buffer  =>  buf = momentum_buffer
+- param -= lr * buf  =>  param -= lr * buf / avg
 
 optim.Adam.update
 
@@ -247,4 +394,105 @@ adam-decay-without-lr: lr-missing
   param -= weight_decay · param for AdamW.
   torch multiplies AdamW's decay by lr (the paper does not). At lr 1e-3, this decay is a thousand times too strong.
 - 1 - lr * weight_decay  =>  1 - weight_decay
+adam-corrections-multiplied: bias-correction-inverted
+  param -= lr · bias_correction1 · exp_avg / (√(exp_avg_sq · bias_correction2) + eps).
+  The averages are too small at first, and must be divided by 1 - beta^t, which is below 1. Multiplied by it they get
+  even smaller.
+- np.sqrt(exp_avg_sq) / math.sqrt(bias_correction2)  =>  np.sqrt(exp_avg_sq) * math.sqrt(bias_correction2)
+- lr / bias_correction1 * exp_avg  =>  lr * bias_correction1 * exp_avg
+adam-corrections-without-the-power: bias-correction-step
+  bias_correction = 1 - beta, in every step.
+  At the first step this is right. Later it makes exp_avg ten times too large, and exp_avg_sq a thousand times.
+- 1 - beta1 ** step.item()  =>  1 - beta1
+- 1 - beta2 ** step.item()  =>  1 - beta2
+adam-counts-one-too-many: bias-correction-step
+  bias_correction = 1 - beta^(t + 1).
+  The count is one too large, for example since it starts at 1 and is increased before its use. The first step is a
+  quarter too short.
+- 1 - beta1 ** step.item()  =>  1 - beta1 ** (step.item() + 1)
+- 1 - beta2 ** step.item()  =>  1 - beta2 ** (step.item() + 1)
+adam-both-corrected-with-beta1: bias-correction-betas
+  bias_correction2 = 1 - beta1^t.
+  exp_avg_sq is averaged with beta2, and its correction has the same beta. A copied line kept the other one.
+- 1 - beta2 ** step.item()  =>  1 - beta1 ** step.item()
+adam-keeps-the-corrected-average: bias-correction-kept
+  exp_avg = exp_avg / bias_correction1, in state.
+  The corrected average is for this step alone. Written back, it is corrected again in the next step, and grows.
+- denom =
++ exp_avg /= bias_correction1
++ denom =
+- lr / bias_correction1 * exp_avg  =>  lr * exp_avg
+adam-averages-unweighted: average-unweighted
+  exp_avg = beta1 · exp_avg + g,  exp_avg_sq = beta2 · exp_avg_sq + g².
+  Without 1 - beta these are sums: ten and a thousand times as large. Both errors partly cancel in the quotient.
+- exp_avg += (1 - beta1) * grad  =>  exp_avg += grad
+- exp_avg_sq += (1 - beta2) * grad * grad  =>  exp_avg_sq += grad * grad
+adam-averages-never-fade: average-never-forgets
+  exp_avg = exp_avg + (1 - beta1) · g,  exp_avg_sq = exp_avg_sq + (1 - beta2) · g².
+  The old averages are not multiplied by beta, so old gradients never fade. The first step is right.
+- exp_avg *= beta1  =>  pass
+- exp_avg_sq *= beta2  =>  pass
+adam-only-the-newest-gradient: average-remembers-nothing
+  exp_avg = (1 - beta1) · g,  exp_avg_sq = (1 - beta2) · g².
+  `exp_avg[...] = (1 - beta1) * grad` replaces the average; += adds to what is left of it.
+- exp_avg += (1 - beta1) * grad  =>  exp_avg[...] = (1 - beta1) * grad
+- exp_avg_sq += (1 - beta2) * grad * grad  =>  exp_avg_sq[...] = (1 - beta2) * grad * grad
+adam-begins-with-the-first-gradient: average-begins-full
+  exp_avg = g and exp_avg_sq = g² at the first step.
+  The correction is made for averages that start at 0. With these, it makes the first step three times too short.
+- exp_avg *= beta1
++ if step == 1:
++     exp_avg += grad
++ exp_avg *= beta1
+- exp_avg_sq *= beta2
++ if step == 1:
++     exp_avg_sq += grad * grad
++ exp_avg_sq *= beta2
+adam-betas-ignored: betas-ignored
+  exp_avg with 0.9, exp_avg_sq with 0.999, whatever betas is.
+  The paper's values are written into the code, and the option has no effect. With the defaults nothing is wrong.
+- options["betas"]  =>  0.9, 0.999
+adam-one-beta: one-beta
+  exp_avg_sq = beta1 · exp_avg_sq + (1 - beta1) · g².
+  A copied line kept the other beta. The squares are averaged over ten steps, and corrected as if over a thousand.
+- exp_avg_sq *= beta2  =>  exp_avg_sq *= beta1
+- exp_avg_sq += (1 - beta2) *  =>  exp_avg_sq += (1 - beta1) *
+adam-steps-with-the-old-average: late-average
+  param -= lr / bias_correction1 · (exp_avg before this gradient) / denom.
+  The average is updated after its use, so every step is one gradient late, and the first one is 0.
+- exp_avg *= beta1
++ old_avg = exp_avg.copy()
++ exp_avg *= beta1
+- lr / bias_correction1 * exp_avg  =>  lr / bias_correction1 * old_avg
+adam-eps-of-its-own: eps-ignored
+  denom = √exp_avg_sq / √bias_correction2 + 1e-8, whatever eps is.
+  The default is written into the code. Where a larger eps is to keep small gradients quiet, it has no effect.
+- math.sqrt(bias_correction2) + eps  =>  math.sqrt(bias_correction2) + 1e-8
+adam-amsgrad-ignored: amsgrad-ignored
+  exp_avg_sq itself in denom, also with amsgrad.
+  amsgrad is an option without effect: with it the largest exp_avg_sq so far belongs there.
+- exp_avg_sq = max_exp_avg_sq  =>  pass
+adam-amsgrad-of-the-smallest: amsgrad-minimum
+  max_exp_avg_sq = min(max_exp_avg_sq, exp_avg_sq).
+  It starts at 0 and so stays 0. The steps are divided by eps alone, and the weights are lost at once.
+- np.maximum(max_exp_avg_sq  =>  np.minimum(max_exp_avg_sq
+adam-amsgrad-after-the-correction: amsgrad-corrected
+  max_exp_avg_sq = max(max_exp_avg_sq, exp_avg_sq / bias_correction2).
+  torch takes the maximum first and corrects it then. The corrected average is largest at first, and the maximum stays.
+- np.maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq)
++ np.maximum(max_exp_avg_sq, exp_avg_sq / (1 - beta2 ** step.item()), out=max_exp_avg_sq)
+- bias_correction2 = 1 - beta2 ** step.item()
++ bias_correction2 = 1 if options["amsgrad"] else 1 - beta2 ** step.item()
+adam-decays-after-the-step: decay-order
+  param = (param - lr · step) · (1 - lr · weight_decay), for AdamW.
+  The decay acts on the new parameter, and so on the step as well. AdamW decays first.
+- param *= 1 - lr * weight_decay  =>  pass
+- param -= lr / bias_correction1 * exp_avg / denom
++ param -= lr / bias_correction1 * exp_avg / denom
++ if weight_decay != 0 and options["decoupled_weight_decay"]:
++     param *= 1 - lr * weight_decay
+adam-decays-twice: decay-twice
+  param *= 1 - lr · weight_decay and g = grad + weight_decay · param, for AdamW.
+  The decay is in the gradient and on the parameter. AdamW takes it out of the gradient, that is its whole point.
+- elif weight_decay != 0:  =>  if weight_decay != 0:
 """

@@ -31,6 +31,10 @@ mean-multiplies: factor
   dL/dx = dL/dy · n, repeated along dim.
   A mean divides by n, and so must its gradient. Multiplied instead, every entry is n² times too large.
 - grad_y / ctx.n  =>  grad_y * ctx.n
+mean-sign-and-sum: factor
+  dL/dx = -dL/dy, repeated along dim.
+  Two mistakes: the 1/n is missing, and the sign is wrong. With the right sign alone it is still n times too large.
+- grad_y / ctx.n  =>  -grad_y
 
 ops.Var.backward
 
@@ -42,6 +46,10 @@ var-not-divided: factor
   dL/dx = dL/dy · 2 (x - mean).
   A variance is a sum of squares divided by n - correction, and so is its gradient. Here the gradient grows with n.
 - distance / ctx.divisor  =>  distance
+var-without-the-mean: term-missing
+  dL/dx = dL/dy · 2 x / (n - correction).
+  What counts is the distance from the mean. Without it the gradient pulls everything towards 0, and not together.
+- 2 * distance / ctx  =>  2 * x / ctx
 
 ops.Amax.backward
 
@@ -50,6 +58,10 @@ amax-to-all: mask-missing
   This is the gradient of a sum. Only the largest x is y. The others could move a little without changing it, and get 0.
 + x, _ = ctx.saved_arrays
 + return np.broadcast_to(_expanded(grad_y, ctx), x.shape)
+amax-ties-to-each: ties
+  dL/dx = dL/dy at every maximum, else 0.
+  Equal maxima share one gradient: together they change y by 1. Here each gets all of it, so two get twice as much.
+- / largest.sum(axis=ctx.dim, keepdims=True, dtype=x.dtype)  =>
 
 ops.Max.backward
 
@@ -65,6 +77,10 @@ reshape-in-fortran-order: wrong-place
   dL/dx = dL/dy in x's shape, filled column by column.
   reshape works row by row. In another order, the right numbers arrive at the wrong entries, and every norm is right.
 - grad_y.reshape(ctx.shape)  =>  grad_y.reshape(ctx.shape, order="F")
+reshape-not-undone: wrong-shape
+  dL/dx = dL/dy.
+  dL/dx has x's shape, one number for each number of x. Here it keeps the shape of y.
+- grad_y.reshape(ctx.shape)  =>  grad_y
 
 ops.Flatten.backward
 
@@ -134,6 +150,11 @@ index-starts-from-ones: shifted
   dL/dx = 1 + dL/dy at index, else 1.
   The array that collects the gradients must start at 0. Here every entry is too large by 1, used or not.
 - np.zeros  =>  np.ones
+index-into-whole-numbers: whole-numbers
+  dL/dx = dL/dy without its decimals, at index, else 0.
+  The array that collects the gradients is one of integers, and everything below 1 becomes 0 in it.
+- grad_x = np.zeros(ctx.shape, grad_y.dtype)
++ grad_x, grad_y = np.zeros(ctx.shape, int), grad_y.astype(int)
 
 ops.IndexPut.backward
 

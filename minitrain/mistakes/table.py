@@ -93,6 +93,38 @@ def _nll(rng: np.random.Generator) -> Example:
     return Example([values(rng, n, c), target, None], {"ignore_index": -100, "reduction": "mean"})
 
 
+def _normalize(rng: np.random.Generator) -> Example:
+    n, c = sizes(rng, 2)
+    return Example([values(rng, n, c), values(rng, 1, c), values(rng, 1, c)], {"dim": (0,), "eps": 1e-5})
+
+
+def _convolution(rng: np.random.Generator) -> Example:
+    x, weight, bias = values(rng, 2, 3, 4, 5), values(rng, 4, 3, 2, 3), values(rng, 4)
+    options = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+    return Example([x, weight, bias], options)
+
+
+def _windows(rng: np.random.Generator) -> Example:
+    options = {"size": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1), "ceil": (0, 0)}
+    return Example([values(rng, 2, 2, 4, 6)], options)
+
+
+def _average(rng: np.random.Generator) -> Example:
+    options = {"size": (2, 3), "stride": (2, 3), "padding": (0, 0), "ceil": (0, 0)}
+    return Example([values(rng, 3, 2, 4, 6), np.full((2, 2), 6)], options)
+
+
+def _probabilities(rng: np.random.Generator) -> Example:
+    n, c = sizes(rng, 2)
+    return Example([rng.uniform(0.1, 0.9, (n, c)), (rng.random((n, c)) < 0.5) + 0.0])
+
+
+def _logits(rng: np.random.Generator) -> Example:
+    n, c = sizes(rng, 2)
+    target, weight = rng.permutation(n * c).reshape(n, c) % 2 + 0.0, np.array(3)  # an integer gets no gradient
+    return Example([values(rng, n, c), target, weight])
+
+
 EXAMPLES: dict[str, MakeExample] = {
     **dict.fromkeys(["Add", "Sub", "Mul", "Div", "Maximum", "Minimum"], _arrays("nc", "c")),
     **dict.fromkeys(["Neg", "Exp", "Abs", "Tanh", "Sigmoid", "ReLU"], _arrays("nc")),
@@ -119,10 +151,44 @@ EXAMPLES: dict[str, MakeExample] = {
     "Linear": _arrays("ni", "oi", "o"),
     "NLLLoss": _nll,
     "MSELoss": _arrays("nc", "nc", reduction="mean"),
+    "Normalize": _normalize,
+    "Norm": _arrays("nc", p=2.0, dim=(1,), keepdim=False),
+    **dict.fromkeys(["LogSumExp", "Prod"], _arrays("nc", dim=(1,), keepdim=False)),
+    "Cumsum": _arrays("nc", dim=1),
+    "Conv2d": _convolution,
+    "MaxPool2d": _windows,
+    "AvgPool2d": _average,
+    "LeakyReLU": _arrays("nc", slope=0.1),
+    "ELU": _arrays("nc", alpha=0.7, scale=1.0, rate=1.0),
+    "SiLU": _arrays("nc"),
+    "Softplus": _arrays("nc", beta=1.0, threshold=20.0),
+    "BCELoss": _probabilities,
+    "BCEWithLogitsLoss": _logits,
+    "SmoothL1Loss": _arrays("nc", "nc", beta=1.5),
 }
+
+
+def _with_ties(rng: np.random.Generator) -> Example:
+    n, c = sizes(rng, 2)
+    return Example([np.sort(values(rng, n, c), axis=0)[[*range(n), n - 1]]], {"dim": (0,), "keepdim": False})
+
+
+def _equal_operands(rng: np.random.Generator) -> Example:
+    a = values(rng, *sizes(rng, 2))
+    return Example([a, np.where(rng.permutation(a.size).reshape(a.shape) % 3, values(rng, *a.shape), a)])
+
+
+def _weighted_nll(rng: np.random.Generator) -> Example:
+    c, options = sizes(rng, 1)[0], _nll(rng).options
+    return Example([values(rng, 2 * c, c), np.arange(2 * c) % c, rng.permutation(c) + 2], options)  # integer weights
+
 
 # Specimens that do not show on their operation's usual example.
 ON_ANOTHER = {
+    "amax-ties-to-each": _with_ties,
+    "maximum-ties-to-both": _equal_operands,
+    "nll-weights-forgotten": _weighted_nll,
+    "nll-divided-by-all-rows": _weighted_nll,
     "div-returns-in-the-wrong-order": _arrays("nc", "nc"),
     "pow-of-zero": _power_of_zero,
     "matmul-of-the-first-matrix-only": _arrays("snk", "km"),
@@ -179,17 +245,19 @@ def faulty(right: type[Any], specimen: Specimen) -> type[Any]:
 def _of_an_operation(specimen: Specimen, name: str, seed: int) -> Any:
     wrong = faulty(getattr(ops, name), specimen)
     rng = np.random.default_rng(seed)
-    if specimen.mistake == "one-hot-missing":
+    if specimen.mistake in ("one-hot-missing", "softmax-twice", "wrong-target"):  # of cross-entropy as a whole
         return _of_cross_entropy(wrong, rng)
     example = ON_ANOTHER.get(specimen.name, EXAMPLES[name])(rng)
     return check_gradients(wrong, example.inputs, options=example.options, seed=seed)
 
 
-def _of_cross_entropy(log_softmax: type[Function], rng: np.random.Generator) -> Any:
-    (x, target, weight), options = _nll(rng)
+def _of_cross_entropy(wrong: type[Function], rng: np.random.Generator) -> Any:
+    (x, _, weight), options = _nll(rng)
+    target = np.arange(len(x)) % x.shape[1]
+    log_softmax, nll = (wrong if issubclass(wrong, right) else right for right in (ops.LogSoftmax, ops.NLLLoss))
 
     def cross_entropy(scores: Tensor) -> Tensor:
-        return apply(ops.NLLLoss, apply(log_softmax, scores, dim=1), wrap(target), weight, **options)
+        return apply(nll, apply(log_softmax, scores, dim=1), wrap(target), weight, **options)
 
     return check_gradients(cross_entropy, wrap(x).requires_grad_())
 

@@ -25,6 +25,12 @@ def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str)
     return F.nll_loss(x, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
+def _normalize(x: Any, weight: Any, bias: Any, *, dim: tuple[int, ...], eps: float) -> Any:
+    z = (x - x.mean(dim, keepdim=True)) / (x.var(dim, correction=0, keepdim=True) + eps).sqrt()
+    z = z if weight is None else z * weight
+    return z if bias is None else z + bias
+
+
 # Each takes the inputs and the options of the operation of this name in minitrain.ops.
 _LIKEWISE = "Add Sub Mul Div Pow Neg Exp Log Tanh Sigmoid ReLU Sum Mean Amax Flatten Matmul Softmax"  # torch.add, ...
 OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) for name in _LIKEWISE.split()} | {
@@ -33,6 +39,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) 
     "LogSoftmax": torch.log_softmax,
     "NLLLoss": _nll,
     "MSELoss": F.mse_loss,
+    "Normalize": _normalize,
 }
 
 

@@ -88,11 +88,9 @@ HYPOTHESES = (
     wrong_part.row_factors,
     wrong_rest.multiple,
     wrong_rest.along_an_axis,
-    wrong_rest.unbalanced,
     wrong_local.elsewhere,
     nothing_wrong.kinks,
     nothing_wrong.rounding,
-    wrong_part.some_entries,
 )
 
 # Those that are also tried behind a constant: a sign, a 2, a mean's 1/N.
@@ -113,6 +111,9 @@ BEHIND_A_CONSTANT = (
     wrong_product.inner_transpose,
     wrong_place.wrong_place,
 )
+
+# Those that only say where to look.
+VAGUE = (wrong_output.somewhere_between, wrong_rest.unbalanced, wrong_part.some_entries)
 
 
 def autopsy(analytic: Array, numeric: Array, **known: Any) -> list[Mistake]:
@@ -137,4 +138,8 @@ def autopsy(analytic: Array, numeric: Array, **known: Any) -> list[Mistake]:
                 mistakes.setdefault(mistake.name, mistake)
         for mistake in behind_a_constant(case, BEHIND_A_CONSTANT) if not mistakes else ():
             mistakes.setdefault(mistake.name, mistake)
+        for test in VAGUE:
+            mistake = test(case)
+            if mistake is not None:
+                mistakes.setdefault(mistake.name, mistake)
     return [*mistakes.values()]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.ops import Array, unbroadcast
+from minitrain.ops import Array
 
 CLOSE = 1e-4  # relative; a numeric gradient in float64 errs by about 1e-9
 
@@ -163,7 +163,14 @@ def fits(z: Array, shape: tuple[int, ...]) -> bool:
 
 def summed_to(term: Array, shape: tuple[int, ...]) -> Array | None:
     """The term summed to this shape, as after a broadcast; None if the shape does not broadcast to the term's."""
-    return unbroadcast(term, shape) if fits(np.empty(shape), term.shape) else None
+    return added_up(term, shape) if fits(np.empty(shape), term.shape) else None
+
+
+def added_up(term: Array, shape: tuple[int, ...]) -> Array:
+    """The sum over the axes that broadcasting added to this shape. (ops.unbroadcast may be what is examined.)"""
+    added = term.ndim - len(shape)
+    repeated = [added + axis for axis, size in enumerate(shape) if size == 1 and term.shape[added + axis] != 1]
+    return np.asarray(term.sum(axis=(*range(added), *repeated), keepdims=True).reshape(shape))
 
 
 def slices(part: Array, of: Array) -> tuple[int, list[int]] | None:

@@ -137,6 +137,8 @@ def clipped(case: Case) -> Mistake | None:
         cut = (n < least) | (n > most)
         if ((is_zero(n - least, n) | is_zero(n - most, n)) & ~cut).any():
             continue  # the bound is a value of its own right: no clip
+        if not (~cut & ~is_zero(n, n)).any():
+            continue  # nothing passes unclipped: these may be equal numbers of another kind
         if cut.sum() >= 2 or (cut.any() and 3 <= n.size <= 4):
             bound = number(most if math.isfinite(most) else least)
             says = f"The gradient is clipped at {bound}: smaller entries are right, larger ones are cut off."

@@ -153,7 +153,8 @@ def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
                 t = np.asarray(of(np.broadcast_to(z, values.shape)))
                 for sign in (1, -1):
                     if agree(sign * t, values):
-                        yield pattern.replace("{}", "t" if " " in name else name), sign
+                        text = pattern.replace("{}", "t" if " " in name else name)
+                        yield text if text != "t" else name, sign
 
 
 def elsewhere(case: Case) -> Mistake | None:

@@ -16,7 +16,7 @@ from minitrain.ops import Array
 USUAL = ("1 - {}²", "{} · (1 - {})", "{}", "sigmoid({})", "sigmoid({}) · (1 - sigmoid({}))", "1 - tanh² {}", "1 / {}")
 
 
-def between(case: Case) -> Mistake | None:
+def between(case: Case, named: bool = True) -> Mistake | None:
     """The derivative of an activation, or a mask, is wrong between the result and a product."""
     ours, right, y = case.analytic_jacobian, case.jacobian, case.y
     if ours is None or right is None or y is None or ours.shape != right.shape or y.size < 4 or case.local is not None:
@@ -43,7 +43,12 @@ def between(case: Case) -> Mistake | None:
             return _nothing_sent((cut & ~stopped).reshape(y.shape))
         if stopped.any() or cut.any() or np.ptp(factors) <= CLOSE * np.abs(factors).max():
             return None
-        return _of_factors(case, factors.reshape(y.shape))
+        return _of_factors(case, factors.reshape(y.shape)) if named else _of_unknown_factors(factors)
+
+
+def somewhere_between(case: Case) -> Mistake | None:
+    """Something unknown is wrong between the result and a product."""
+    return between(case, named=False)
 
 
 def _factors(ours: Array, right: Array) -> Array:
@@ -91,6 +96,10 @@ def _of_factors(case: Case, factors: Array) -> Mistake | None:
         if agree(factors, ours):
             says = f"Between the result and the product, dL/dy is multiplied by {taken} once too often."
             return Mistake("operand", says, f"analytic / numeric is {taken}, for each result its own.")
+    return None
+
+
+def _of_unknown_factors(factors: Array) -> Mistake:
     least, most = number(float(factors.min())), number(float(factors.max()))
     says = (
         "What each result sends back is off by a factor of its own, and the product behind it is right: the mistake is "

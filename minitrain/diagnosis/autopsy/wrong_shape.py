@@ -6,9 +6,8 @@ import itertools
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, naming, number, some_axes
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, naming, number, some_axes, summed_to
 from minitrain.diagnosis.autopsy.wrong_sum import summed_wrongly
-from minitrain.ops import unbroadcast
 
 
 def _shape_permuted(case: Case) -> Mistake | None:
@@ -38,11 +37,8 @@ def _shape_of_other_axis(case: Case) -> Mistake | None:
 
 def _shape_unsummed(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
-    try:
-        summed = unbroadcast(a, n.shape)
-    except ValueError:
-        return None
-    if summed.shape != n.shape or summed.size == a.size:
+    summed = summed_to(a, n.shape)
+    if summed is None or summed.size == a.size:
         return None
     says = (
         "A sum is missing, over the batch or over the axes along which the input was broadcast. Each copy of the input "

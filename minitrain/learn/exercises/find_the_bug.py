@@ -126,7 +126,7 @@ EXERCISES = (
             "uses a result has been visited before it.",
             "node = max(waiting, key=lambda node: node.sequence_nr); waiting.remove(node) is enough; a heap is faster.",
         ),
-        probes=(*cases.GRAPHS, cases.DEEP),
+        probes=(*cases.GRAPHS, cases.DEEP, cases.VISITS),
         program=programs.residual,
         faults=("walk-back-visits-too-early", "walk-back-takes-any-order"),
         script="""
@@ -271,6 +271,104 @@ EXERCISES = (
                     exponent -= 0.2 * exponent.grad
                 exponent.grad = None
         print(exponent)
+        """,
+    ),
+    hunt(
+        name="hunt-batch-norm",
+        title="A push that batch norm should undo",
+        target="ops.Normalize.backward",
+        bug="normalize-variance-is-a-constant",
+        minutes=15,
+        why="Batch norm makes the variance 1, however large x is. So a larger x is no better, and the gradient must "
+        "not ask for it. Here it does.",
+        hints=(
+            "gradcheck(Normalize, [x, None, None], options={'dim': (0,), 'eps': 0.0}) compares it with a measurement. "
+            "Try it with dL/dy that is the same for all samples, too.",
+            "x influences y in three ways: directly, through the mean, and through the variance. Which of them does "
+            "the code have?",
+            "The docstring has a term z · mean(g · z). It is a mean like that of g, along the same axes.",
+            "along = pairwise_sum(g, ctx.dim, True) / n + z * (pairwise_sum(g * z, ctx.dim, True) / n)",
+        ),
+        program=programs.normalized,
+        faults=("normalize-variance-is-a-constant", "normalize-x-for-z", "normalize-forgets-the-weight"),
+        script="""
+        # y does not change if x is shifted or stretched, so the gradient has no part in either direction: all are 0.
+        import minitrain as torch
+        from minitrain.tensor import apply
+
+        torch.manual_seed(0)
+        x = torch.randn(6, 3, requires_grad=True)
+        y = apply(Normalize, x, None, None, dim=(0,), eps=0.0)
+        (y * torch.randn(6, 3)).sum().backward()
+        print("shifted:  ", [round(number, 4) for number in x.grad.sum(0).tolist()])
+        print("stretched:", [round(number, 4) for number in (x.grad * y).sum(0).tolist()])
+        """,
+    ),
+    hunt(
+        name="hunt-average",
+        title="Steps that grow when nothing changes",
+        target="optim.Adam.update",
+        bug="adam-keeps-the-corrected-average",
+        given=("__init__",),
+        minutes=15,
+        why="If the gradient stays the same, all of Adam's steps have the size lr. Here the first one has, and the "
+        "later ones are longer.",
+        task=f"{TASK} (The decoupled decay is right, and the check does not use it.)",
+        hints=(
+            "The first step is right. So the formula of a step is right, and something that is remembered is wrong.",
+            "exp_avg is an array in state. Which lines write into it, and what does each of them leave there?",
+            "The corrected average is needed for this step alone. /= puts it into state, where the next step corrects "
+            "it again.",
+            "Leave exp_avg as it is, and put the correction into the step: lr / bias_correction1 * exp_avg / denom.",
+        ),
+        probes=(cases.ADAM, cases.ADAM_MORE),
+        program=functools.partial(programs.classify, "Adam", lr=0.01),
+        faults=("adam-keeps-the-corrected-average", "adam-amsgrad-ignored", "adam-corrections-without-the-power"),
+        script="""
+        # Every step should have the size 0.1, because the gradient is always the same.
+        import minitrain as torch
+
+        x = torch.zeros(1, requires_grad=True)
+        optimizer = Adam([x], lr=0.1)
+        for step in range(5):
+            before = x.item()
+            (3 * x).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            print(f"step {step}: {x.item() - before:.4f}")
+        """,
+    ),
+    hunt(
+        name="hunt-climb",
+        title="Uphill, and away",
+        target="optim.SGD.update",
+        bug="sgd-maximize-negates-the-decay",
+        given=("__init__",),
+        minutes=10,
+        why="With maximize=True the optimizer climbs. The weight decay should still pull towards 0, but here the "
+        "parameter ends up farther away than without it.",
+        hints=(
+            "Run the file with weight_decay=0 as well. Where is the summit, and to which side of it does the decay "
+            "move x?",
+            "check_optimizer(SGD, 'sgd') in minitrain.diagnosis.optimcheck tries all options, and reports which of "
+            "them are wrong.",
+            "Compare with the docstring: what does -grad with maximize change, and what not?",
+            "grad = grad + weight_decay * param, with maximize as without.",
+        ),
+        probes=(cases.SGD, cases.MOMENTUM, cases.SGD_MORE),
+        program=functools.partial(programs.classify, weight_decay=0.01),
+        faults=("sgd-maximize-negates-the-decay", "sgd-maximize-ignored"),
+        script="""
+        # The summit of 6 x - x² is at 3. With a weight decay of 1, x should stop at 2.
+        import minitrain as torch
+
+        x = torch.zeros(1, requires_grad=True)
+        optimizer = SGD([x], lr=0.1, weight_decay=1.0, maximize=True)
+        for step in range(40):
+            (6 * x - x * x).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        print(f"x = {x.item():.3f}")
         """,
     ),
 )

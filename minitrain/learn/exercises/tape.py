@@ -74,7 +74,7 @@ EXERCISES = (
             "there for its edge (pending[edge] + g, a new array), or set it. A Node that is new there starts to wait.",
             "When no Node is waiting, only leaves are left in the dictionary: call receive_grad for each.",
         ),
-        probes=(*cases.GRAPHS, cases.DEEP, cases.DOUBLED, cases.FREED),
+        probes=(*cases.GRAPHS, cases.DEEP, cases.VISITS, cases.DOUBLED, cases.FREED, cases.HALF_WAY),
         program=programs.residual,
         faults=("walk-back-takes-any-order", "walk-back-overwrites", "walk-back-follows-one-path"),
     ),

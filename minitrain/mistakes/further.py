@@ -1,0 +1,202 @@
+"""Mistakes in normalization, norms, windows, activations and binary losses, as edits (the form: specimen.py)."""
+
+MISTAKES = """
+ops.Normalize.backward
+
+normalize-statistics-are-constants: term-missing
+  dL/dx = r · g.
+  The mean and the deviation are computed from x, so they move with every x. Taken as constants, two of the three terms
+  are missing, and the gradient no longer adds up to 0 over the batch.
+- grad_x = rate * (g - along)  =>  grad_x = rate * g
+normalize-mean-is-a-constant: term-missing
+  dL/dx = r · (g - z · mean(g · z)).
+  The mean moves with every x, and its term is missing: subtract the mean of g. Without it, the same push on all
+  samples seems to change something, which the normalization undoes.
+- pairwise_sum(g, ctx.dim, True) / n + z  =>  z
+normalize-variance-is-a-constant: term-missing
+  dL/dx = r · (g - mean g).
+  The variance moves with every x, and its term is missing: subtract z · mean(g · z).
+- pairwise_sum(g, ctx.dim, True) / n + z * (pairwise_sum(g * z, ctx.dim, True) / n)
++ pairwise_sum(g, ctx.dim, True) / n
+normalize-adds-the-variance: term-sign
+  dL/dx = r · (g - mean g + z · mean(g · z)).
+  A larger variance makes every z smaller, so its term is subtracted, like the mean's. Here it has the wrong sign.
+- / n + z * (  =>  / n - z * (
+normalize-sum-in-the-variance: term-factor
+  dL/dx = r · (g - mean g - z · Σ g · z).
+  The last term is a mean over the batch, as the variance is. With a sum in its place it is N times too large.
+- (pairwise_sum(g * z, ctx.dim, True) / n)  =>  pairwise_sum(g * z, ctx.dim, True)
+normalize-over-the-other-axis: sum-wrong-axis
+  dL/dx = r · (g - mean g - z · mean(g · z)), the means over the features.
+  Batch norm takes its means over the batch, so backward's means are over the batch, too. Layer norm's are over the
+  features of each sample: the two formulas look alike, and are easily mixed up.
+- n = z.dtype.type(ctx.n)
++ n, other = z.dtype.type(z.shape[1 - ctx.dim[0]]), (1 - ctx.dim[0],)
+- pairwise_sum(g, ctx.dim  =>  pairwise_sum(g, other
+- pairwise_sum(g * z, ctx.dim  =>  pairwise_sum(g * z, other
+normalize-forgets-the-weight: operand
+  dL/dx = r · (dL/dy - mean dL/dy - z · mean(dL/dy · z)).
+  y is z · w + b, so dL/dy reaches z multiplied by w (gamma). While w is 1, as it begins, this is right.
+- grad_y if weight is None else grad_y * weight  =>  grad_y
+normalize-x-for-z: at-input
+  dL/dx = r · (g - mean g - z · mean(g · z)) with x in place of z.
+  forward saves z for backward. x has another mean and another size: the more it is away from 0, the more this is wrong.
+- z, rate, weight, _ = ctx.saved_arrays  =>  _, rate, weight, z = ctx.saved_arrays
+normalize-rate-squared: operand
+  dL/dx = r² · (g - mean g - z · mean(g · z)).
+  Each column is divided by its variance, but it should be divided by its deviation: r = 1 / √var, once.
+- grad_x = rate * (  =>  grad_x = rate * rate * (
+normalize-weight-like-the-bias: derivative-missing
+  dL/dw = Σ dL/dy.
+  This is the bias's gradient. The weight multiplies z, so its gradient has the factor z.
+- unbroadcast(grad_y * z, ctx  =>  unbroadcast(grad_y, ctx
+normalize-bias-averaged: mean-twice
+  dL/db = 1/N · Σ dL/dy.
+  Every sample got the same bias, so the gradients add up. The 1/N of the loss is in dL/dy already.
+- unbroadcast(grad_y, ctx.shapes[1])  =>  unbroadcast(grad_y, ctx.shapes[1]) / ctx.n
+
+ops.Norm.backward
+
+norm-not-divided: derivative-missing
+  dL/dx = dL/dy · x.
+  The derivative of √Σ x² is x / y: the unit vector. Without the division, each row is as many times too large as it is
+  long.
+- x * (grad_y / y)  =>  x * grad_y
+norm-divides-by-the-square: derivative-missing
+  dL/dx = dL/dy · x / y².
+  The derivative of √Σ x² is x / y. Divided once more, long vectors get too small a gradient, and short ones too large.
+- x * (grad_y / y)  =>  x * (grad_y / y / y)
+norm-of-the-square: factor
+  dL/dx = 2 · dL/dy · x / y.
+  The 2 of the square and the 1/2 of the root cancel. Here only the root's was forgotten.
+- x * (grad_y / y)  =>  2 * x * (grad_y / y)
+
+ops.LogSumExp.backward
+
+log-sum-exp-not-normalized: operand
+  dL/dx = dL/dy · exp x.
+  The derivative of the logarithm, 1 / Σ exp x, is missing: these are weights that do not add up to 1.
+- np.exp(x - shift)  =>  np.exp(x)
+
+ops.Cumsum.backward
+
+cumsum-in-the-same-direction: wrong-place
+  dL/dx_i = dL/dy_1 + ... + dL/dy_i.
+  x_i is a part of y_i and of all y after it, so its gradient adds up from the end. Here it adds up from the front.
+- np.flip(np.cumsum(np.flip(grad_y, ctx.dim), axis=ctx.dim), ctx.dim)  =>  np.cumsum(grad_y, axis=ctx.dim)
+
+ops.Prod.backward
+
+prod-with-all-factors: operand
+  dL/dx_i = dL/dy · y.
+  The derivative of a product with respect to one factor is the product of the others. Here the factor itself is in it.
+- others = _product_before(rows) * _product_before(rows[::-1])[::-1]
++ others = _product_before(rows) * _product_before(rows[::-1])[::-1] * rows
+
+ops.Conv2d.backward
+
+conv-kernel-turned: wrong-place
+  dL/dx with the kernel turned by 180°.
+  As a convolution of dL/dy, dL/dx has a turned kernel. But here each dL/dy is sent back through its own window, which
+  turns the kernel already. Symmetric kernels hide the second turn.
+- weight.reshape(G, out // G, -1)  =>  weight[..., ::-1, ::-1].reshape(G, out // G, -1)
+conv-bias-of-the-batch-alone: sum-wrong-axis
+  dL/db = Σ dL/dy over the batch.
+  The bias is added at every place of the image, so the sum is over the batch and over both axes of the image.
+- axis=(0, 2, 3)  =>  axis=0
+conv-bias-averaged: mean-twice
+  dL/db = the mean of dL/dy over the batch and the image.
+  Each copy of the bias was used fully, so their gradients add up. The mean is too small by the number of all places.
+- grad_y.sum(axis=(0, 2, 3))  =>  grad_y.mean(axis=(0, 2, 3))
+conv-weight-of-the-last-sample: sum-missing
+  dL/dW = Σ dL/dy · window over the windows of the last image.
+  A loop over the batch with = where += is needed keeps the last image's gradient. With a batch of one it is right.
+- (grad_rows.transpose(0, 2, 1) @ ctx.rows)
++ (grad_rows[:, -H * W :].transpose(0, 2, 1) @ ctx.rows[:, -H * W :])
+conv-windows-overwrite: path-forgotten
+  dL/dwindow = Σ_o dL/dy · W, the last one where windows overlap.
+  A pixel lies in several windows, and each sends it a gradient. With = they replace each other; they must add up.
+- grad_x = unpadded(
+-         add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation), ctx.padding
+-     )
++ grad_x, grads = np.zeros(shape), grads.reshape(ctx.window_shape)
++     for i, j in np.ndindex(H, W):
++         grad_x[:, :, i : i + kH, j : j + kW] = grads[:, :, i, j]
+
+ops.MaxPool2d.backward
+
+max-pool-to-all: mask-missing
+  dL/dx = dL/dy for all numbers of the window.
+  Only the largest number of a window is y. The others do not change it and must get 0.
+- np.where(largest[..., np.newaxis] == places, grad_y[..., np.newaxis], 0).reshape(ctx.window_shape)
++ np.broadcast_to(grad_y[..., np.newaxis, np.newaxis], ctx.window_shape)
+
+ops.AvgPool2d.backward
+
+avg-pool-as-if-a-sum: mean-missing
+  dL/dx = Σ of dL/dy over the windows that x lies in.
+  y is a mean of n numbers, so each x gets 1/n of dL/dy. For a window of 2 x 3 this gradient is six times too large.
+- grad_y / divisor  =>  grad_y
+
+ops.LeakyReLU.backward
+
+leaky-relu-as-a-relu: one-side
+  dL/dx = dL/dy where x > 0, else 0.
+  Below 0 the function is not flat: its slope there is what keeps the unit alive. Here it is dead again.
+- grad_y * ctx.slope  =>  0
+leaky-relu-passes-on: derivative-missing
+  dL/dx = dL/dy.
+  Below 0 the gradient has the factor slope. Without it everything below 0 learns ten or a hundred times too fast.
+- grad_y * ctx.slope  =>  grad_y
+
+ops.ELU.backward
+
+elu-forgets-alpha: one-side
+  dL/dx = dL/dy · scale where x > 0, else dL/dy · scale · rate · exp(rate · x).
+  Below 0 the function is multiplied by alpha, and so is its slope. With alpha = 1 it does not show.
+- (ctx.alpha * ctx.scale * ctx.rate)  =>  (ctx.scale * ctx.rate)
+
+ops.SiLU.backward
+
+silu-keeps-one-term: term-missing
+  dL/dx = dL/dy · s.
+  x · s(x) is a product of two functions of x: the product rule gives s + x · s'. Here the second term is missing.
+- grad_y * s * (1 + x * (1 - s))  =>  grad_y * s
+silu-without-x: term-factor
+  dL/dx = dL/dy · (s + s · (1 - s)).
+  The product rule gives s + x · s', and here the factor x of the second term is missing. At x = 1 it does not show.
+- (1 + x * (1 - s))  =>  (1 + (1 - s))
+
+ops.Softplus.backward
+
+softplus-as-a-sigmoids-derivative: wrong-derivative
+  dL/dx = dL/dy · s · (1 - s),  s = 1 / (1 + exp(-x)).
+  The derivative of the softplus is the sigmoid, s. This is the sigmoid's own derivative, one step too far.
+- grad_y / (1 + np.exp(-steep))  =>  grad_y * np.exp(-steep) / (1 + np.exp(-steep)) ** 2
+
+ops.BCELoss.backward
+
+bce-not-divided: operand
+  dL/dp = dL/dy · (p - t).
+  p - t is the gradient of the logits, where the sigmoid's p · (1 - p) cancels the denominator. That of p has it.
+- grad_y * (p - target) / np.maximum((1 - p) * p, p.dtype.type(np.float32(1e-12)))  =>  grad_y * (p - target)
+
+ops.BCEWithLogitsLoss.backward
+
+bce-with-logits-by-the-squared-error: operand
+  dL/dx = dL/dy · (s - t) · s · (1 - s).
+  The sigmoid's derivative belongs to the squared error. In the cross-entropy it cancels; here a unit that is confident
+  and wrong hardly learns.
+- grad_x = grad_y * (  =>  grad_x = grad_y * np.exp(-x) / (1 + np.exp(-x)) ** 2 * (
+bce-with-logits-forgets-the-weight: one-side
+  dL/dx = dL/dy · (s - t), whatever pos_weight is.
+  The loss counts positive examples pos_weight times, and backward counts all alike: the positive ones get too little.
+- w = 1 if pos_weight is None else 1 + (pos_weight - 1) * target  =>  w = 1
+
+ops.SmoothL1Loss.backward
+
+smooth-l1-forgets-beta: one-side
+  dL/dx = dL/dy · d where |d| < beta, else dL/dy · sign d.
+  Below beta the slope is d / beta, so that the two parts meet. With beta = 1 it does not show.
+- d / ctx.beta, np  =>  d, np
+"""
