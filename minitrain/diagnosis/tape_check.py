@@ -98,21 +98,18 @@ def explain_tape(problem: Problem, report: Report, check: Callable[..., Report])
     calls = _recorded(problem)
     nodes = [call for call in calls if isinstance(call.ctx, Node)]
     wrong = [(call, of_one) for call in nodes if (of_one := _wrong(call, check)) is not None] if len(nodes) > 1 else []
-    for call, of_one in _distinct(wrong):
-        report.whole.append(_named(call, of_one, len(nodes)))
-    below = {id(v) for call, _ in wrong for v in _leaves(call.ctx)}
+    named = {call.function.__name__: _named(call, of_one, len(nodes)) for call, of_one in reversed(wrong)}
+    report.whole += [*named.values()][::-1]
+    below: dict[int, Mistake] = {}
+    for call, _ in wrong:
+        below |= dict.fromkeys((id(leaf) for leaf in _leaves(call.ctx)), named[call.function.__name__])
     for i, found in enumerate(report.inputs):
         if found.ok:
             continue
         if id(problem.tensors[i]) in below:
-            found.explained = True
+            found.explained, found.mistakes = True, [below[id(problem.tensors[i])]]
         elif (cut := _cut(problem, calls, i, found.name)) is not None:
             found.mistakes = [cut]
-
-
-def _distinct(wrong: Sequence[tuple[_Recorded, Report]]) -> list[tuple[_Recorded, Report]]:
-    """The first call of each wrong operation."""
-    return [*{call.function.__name__: (call, report) for call, report in reversed(wrong)}.values()][::-1]
 
 
 def _leaves(node: Any) -> Iterator[Any]:

@@ -41,7 +41,7 @@ class Case:
     inputs: all inputs; x is number `which`. others: the right gradient of each input, or None. given: the gradients to
         examine, by input number.
     jacobian: dy/dx, measured, (x.size, y.size).
-    derivative_at: measures dL/dx at another input than x.
+    right_at: says, by a measurement, whether a gradient is right at another input than x.
     walks: for a function of Tensors, the gradients that walks over its tape give: the right walk under "", and wrong
         ones under a description of what they do wrong.
     options: the operation's options, such as dim.
@@ -50,7 +50,7 @@ class Case:
     noise: in numeric's shape, the largest error that the measurement of numeric itself can have.
     saved: the arrays that forward left for backward, by name.
     local_at: of an operation on single numbers, measures dy/dx at another x, all entries at once.
-    derivative_with: measures dL/dx with another array in place of input i.
+    right_with: says, by a measurement, whether a gradient is right with another array in place of input i.
     analytic_jacobian: dy/dx as backward gives it, like jacobian.
     returned: the dtype that backward returned, if it was not a float.
     without_grad: what backward returns for dL/dy = 0; given only if backward is not linear in dL/dy.
@@ -66,7 +66,7 @@ class Case:
     others: Sequence[Array | None] = ()
     given: Mapping[int, Array] = dataclasses.field(default_factory=dict)
     jacobian: Array | None = None
-    derivative_at: Callable[[Array], Array] | None = None
+    right_at: Callable[[Array, Array], bool] | None = None
     walks: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sizes: Mapping[int, str] = dataclasses.field(default_factory=dict)
@@ -74,7 +74,7 @@ class Case:
     noise: Array | None = None
     saved: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     local_at: Callable[[Array], Array] | None = None
-    derivative_with: Callable[[int, Array], Array | None] | None = None
+    right_with: Callable[[Array, int, Array], bool] | None = None
     analytic_jacobian: Array | None = None
     returned: str = ""
     without_grad: Array | None = None

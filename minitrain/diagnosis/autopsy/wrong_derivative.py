@@ -59,10 +59,9 @@ def other_end(case: Case) -> Mistake | None:
 
 
 def at_output(case: Case) -> Mistake | None:
-    if case.derivative_at is None or case.x is None or case.y is None or case.x.shape != case.y.shape:
+    if case.right_at is None or case.x is None or case.y is None or case.x.shape != case.y.shape:
         return None
-    there = case.derivative_at(case.y)
-    if not agree(there, case.analytic):
+    if not case.right_at(case.analytic, case.y):
         return None
     says = "The derivative is computed at the result y instead of the input x."
     return Mistake("at-output", says, "the numeric gradient at x = y equals analytic everywhere.")

@@ -158,8 +158,8 @@ def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
 
 def elsewhere(case: Case) -> Mistake | None:
     """The gradient is that at a multiple of x, for a function of all numbers together."""
-    x, at = case.x, case.derivative_at
-    if x is None or at is None or case.local is not None or ratio_of(case) is not None or not 3 <= x.size <= 200:
+    x, right_at = case.x, case.right_at
+    if x is None or right_at is None or case.local is not None or ratio_of(case) is not None or not 3 <= x.size <= 200:
         return None
     for scale, point in (
         (2.0, "2 · x"),
@@ -169,12 +169,11 @@ def elsewhere(case: Case) -> Mistake | None:
         (1 / 3, "x / 3"),
         (0.1, "x / 10"),
     ):
-        there = at(scale * x)
         for factor, more in (
             (1.0, ""),
             (scale, f", and the factor {number(scale)} of the chain rule is there too often"),
         ):
-            if agree(factor * there, case.analytic):
+            if right_at(case.analytic / factor, scale * x):
                 says = (
                     f"The derivative is taken at another point: at {point} instead of x{more}. A scale inside the "
                     "function (a temperature, f(x / T)) is missing in backward, or stands there twice."
