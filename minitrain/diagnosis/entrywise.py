@@ -43,7 +43,10 @@ def _again(
     x0 = values[pick]
     here = flat[j]
     steps = [measured.step(float(np.max(np.abs(here)))) * factor for factor in STEPS]
-    central, left, right, rounding = [], [], [], []
+    central: list[Array] = []
+    left: list[Array] = []
+    right: list[Array] = []
+    rounding: list[Array] = []
     for step in steps:
         if others_wrong and len(central) == 3 and _plainly_wrong(central, left, right, rounding, analytic, atol, rtol):
             return "wrong"
