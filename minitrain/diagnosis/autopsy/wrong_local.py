@@ -116,11 +116,7 @@ def other_point(case: Case) -> Mistake | None:
 
     grid = np.log(2) * np.linspace(-5, 5, 41)
     best = int(np.argmin([error(log) for log in grid]))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, 40)]
-    for _ in range(30):  # the golden section
-        third, two = low + 0.382 * (high - low), low + 0.618 * (high - low)
-        low, high = (low, two) if error(third) < error(two) else (third, high)
-    scale = float(np.exp((low + high) / 2))
+    scale = float(np.exp(_lowest(error, grid[max(best - 1, 0)], grid[min(best + 1, 40)])))
     if abs(scale - 1) < 1e-3 or not agree(at(x * scale), d, 3e-4):
         return None
     point = f"{number(round(scale, 3))} · x" if scale > 1 else f"x / {number(round(1 / scale, 3))}"
@@ -129,6 +125,23 @@ def other_point(case: Case) -> Mistake | None:
         "missing in backward, or stands there twice."
     )
     return Mistake("wrong-derivative", says, f"dy/dx measured at {point} equals analytic / dL/dy everywhere.")
+
+
+def _lowest(error: Callable[[float], float], low: float, high: float) -> float:
+    """The place of a function's minimum between low and high, by the golden section."""
+    golden = (5**0.5 - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    of_left, of_right = error(left), error(right)
+    for _ in range(25):
+        if of_left < of_right:
+            high, right, of_right = right, left, of_left
+            left = high - golden * (high - low)
+            of_left = error(left)
+        else:
+            low, left, of_left = left, right, of_right
+            right = low + golden * (high - low)
+            of_right = error(right)
+    return (low + high) / 2
 
 
 def ratio(case: Case) -> Mistake | None:
