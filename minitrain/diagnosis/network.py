@@ -19,7 +19,7 @@ from minitrain.diagnosis.autopsy import Mistake, agree
 from minitrain.diagnosis.checked_function import Problem
 from minitrain.diagnosis.gradcheck_report import Report
 from minitrain.diagnosis.network_ways import Back, Change, Net, possible_changes
-from minitrain.diagnosis.traced_array import Graph, UntraceableError, trace
+from minitrain.diagnosis.traced_array import Graph, UntraceableError, Walk, trace
 from minitrain.ops import Array, Context
 
 WALKS = 20_000  # ways back that the search tries: one or two seconds' worth, the same on every processor
@@ -172,7 +172,7 @@ def _net(problem: Problem, pair: Any, grad: Array) -> Net | None:
         for i, name in zip(graph.inputs, names, strict=True):
             graph.names[i] = name
         net = Net(graph, names, grad)
-        right = graph.walk(grad, {})
+        right = graph.walk(grad, {}).grads
     except Exception:  # whatever a forward does with an array that it did not expect
         return None
     return net if _measures(problem, graph, right, grad) else None
@@ -233,16 +233,16 @@ class _Search:
     def _single(self, unmatched: frozenset[int], matched: frozenset[int], changed: Mapping[int, Back]) -> list[_Found]:
         net, graph, found = self._net, self._net.graph, []
         current = graph.walk(self._grad, changed)
-        for change in possible_changes(net, current, changed, set(matched), set(unmatched)):
+        for change in possible_changes(net, current.grads, changed, set(matched), set(unmatched)):
             touched = change.touched & unmatched
             if self._left <= 0:
                 break
             if not touched or change.touched & matched:
                 continue
-            for k in self._factors(change, changed, current, touched) if change.scaled else [1.0]:
+            for k in self._factors(change, current, touched) if change.scaled else [1.0]:
                 self._left -= 1
                 try:
-                    grads = graph.walk(self._grad, {**changed, **change.changed(k, changed)})
+                    grads = graph.walk_again(current, change.changed(k, changed)).grads
                 except ValueError:  # the changed shapes do not fit
                     continue
                 explains = frozenset(i for i in unmatched if self._fits(grads.get(graph.inputs[i]), i))
@@ -259,16 +259,14 @@ class _Search:
             return False
         return agree(self._targets[i], walked) or not (np.any(self._targets[i]) or np.any(walked))
 
-    def _factors(
-        self, change: Change, changed: Mapping[int, Back], current: Mapping[int, Array], touched: Iterable[int]
-    ) -> list[float]:
+    def _factors(self, change: Change, current: Walk, touched: Iterable[int]) -> list[float]:
         """The factors of a scaled change that one of the inputs wants: the gradient is linear in the factor."""
-        without = self._net.graph.walk(self._grad, {**changed, **change.changed(0.0, changed)})
+        without = self._net.graph.walk_again(current, change.changed(0.0, current.changed)).grads
         found: list[float] = []
         for i in touched:
             target, number = self._targets[i], self._net.graph.inputs[i]
             base = without.get(number, np.zeros(target.shape))
-            whole = current.get(number, np.zeros(target.shape)) - base
+            whole = current.grads.get(number, np.zeros(target.shape)) - base
             if target.shape != whole.shape or not whole.any():
                 continue
             k = float(((target - base) * whole).sum() / (whole * whole).sum())

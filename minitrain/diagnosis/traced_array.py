@@ -6,6 +6,7 @@ Step back, each Step's derivative is measured by itself.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import os
@@ -216,6 +217,22 @@ for _name in [
     setattr(Traced, _name, _method(_name))
 
 
+Back = Callable[[Array], list[tuple[int, Array]]]  # what a step sends back, and to which
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """A way back. grads: the gradient of each value. changed: the steps that send back something else.
+
+    sent: what each step sent back. before: the gradients when its turn came.
+    """
+
+    grads: Mapping[int, Array]
+    changed: Mapping[int, Back]
+    sent: dict[int, list[tuple[int, Array]]]
+    before: dict[int, dict[int, Array]]
+
+
 class Graph:
     """What a forward computed, and its gradients.
 
@@ -277,20 +294,43 @@ class Graph:
             else (found @ grad.reshape(-1)).reshape(shape)
         )
 
-    def walk(self, grad: Array, changed: Mapping[int, Callable[[Array], list[tuple[int, Array]]]]) -> dict[int, Array]:
-        """The gradient of each value. changed: of some steps, what else they send back, and to which."""
-        grads: dict[int, Array] = {self.result: grad}
-        for number in reversed(self.used):
+    def walk(self, grad: Array, changed: Mapping[int, Back]) -> Walk:
+        """The way back from the result's gradient. changed: of some steps, what else they send back, and to which."""
+        return self._walked(Walk({self.result: grad}, changed, {}, {}), self.used)
+
+    def walk_again(self, walk: Walk, changed: Mapping[int, Back]) -> Walk:
+        """The same way back with further changes. Only what they change is computed again."""
+        first = max((n for n in changed if n in walk.before), default=-1)
+        if first < 0:
+            return walk
+        start = Walk(walk.before[first], {**walk.changed, **changed}, {}, {})
+        return self._walked(start, self.used[: bisect.bisect_right(self.used, first)], walk, {*changed})
+
+    def _walked(
+        self, walk: Walk, numbers: Sequence[int], base: Walk | None = None, dirty: set[int] | None = None
+    ) -> Walk:
+        """Walk back over these steps. base: a walk that sends the same, except from the dirty steps on."""
+        grads, dirty = dict(walk.grads), dirty or set()
+        for number in reversed(numbers):
             step = self.steps[number]
             if number not in grads or step.run is None:
                 continue
-            if number in changed:
-                sent = changed[number](grads[number])
+            if base is None:
+                walk.before[number] = dict(grads)
+            if base is not None and number not in dirty and number in base.sent:
+                sent = base.sent[number]
+            elif number in walk.changed:
+                sent = walk.changed[number](grads[number])
             else:
                 sent = [(i, self.through(number, k, grads[number])) for k, i in enumerate(step.arguments)]
+            if base is None:
+                walk.sent[number] = sent
+            elif number in dirty:
+                dirty.update(target for target, _ in base.sent.get(number, ()))
+                dirty.update(target for target, _ in sent)
             for target, part in sent:
                 grads[target] = grads[target] + part if target in grads else part
-        return grads
+        return dataclasses.replace(walk, grads=grads)
 
 
 def trace(
