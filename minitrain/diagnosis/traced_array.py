@@ -217,7 +217,8 @@ for _name in [
     setattr(Traced, _name, _method(_name))
 
 
-Back = Callable[[Array], list[tuple[int, Array]]]  # what a step sends back, and to which
+Sent = list[tuple[int, Array]]  # what a step sends back, and to which
+Back = Callable[[Array], Sent]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +230,7 @@ class Walk:
 
     grads: Mapping[int, Array]
     changed: Mapping[int, Back]
-    sent: dict[int, list[tuple[int, Array]]]
+    sent: dict[int, Sent]
     before: dict[int, dict[int, Array]]
 
 
