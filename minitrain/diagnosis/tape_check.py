@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import linecache
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -169,17 +170,22 @@ def _wrong(call: _Recorded, check: Callable[..., Report]) -> Report | None:
         copies = [np.array(a) if isinstance(a, np.ndarray) else a for a in call.arrays]
         largest = max(a.size for a, need in zip(copies, needs, strict=True) if need)
         fast = largest * call.result.size > LARGEST
-        if written_for_tensors is None:
-            report = check(call.function, tuple(copies), options=call.options, needs_input_grad=needs, fast_mode=fast)
-        else:
-            tensors = [
-                wrap(a).requires_grad_(need) if isinstance(x, Tensor) else a
-                for x, a, need in zip(call.inputs, copies, needs, strict=True)
-            ]
-            with enable_grad():
-                report = check(
-                    lambda *given: written_for_tensors.apply(*given, **call.options), tuple(tensors), fast_mode=fast
-                )
+        with warnings.catch_warnings():  # the whole function's check has warned already
+            warnings.simplefilter("ignore")
+            if written_for_tensors is None:
+                given = {"options": call.options, "needs_input_grad": needs, "fast_mode": fast}
+                report = check(call.function, tuple(copies), **given)
+            else:
+                tensors = [
+                    wrap(a).requires_grad_(need) if isinstance(x, Tensor) else a
+                    for x, a, need in zip(call.inputs, copies, needs, strict=True)
+                ]
+
+                def repeated(*given: Any) -> Any:
+                    return written_for_tensors.apply(*given, **call.options)
+
+                with enable_grad():
+                    report = check(repeated, tuple(tensors), fast_mode=fast)
     except Exception:  # whatever somebody's forward or backward raises when it is called by itself
         return None
     return None if report.ok else report

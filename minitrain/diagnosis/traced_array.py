@@ -7,11 +7,12 @@ Step back, each Step's derivative is measured by itself.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any
 
@@ -78,6 +79,33 @@ class Tape:
         traced = np.array(value).view(Traced)
         traced._tape, traced._number = self, len(self.steps) - 1
         return traced
+
+    def watched(self, array: Any) -> Any:
+        """The array, which depends on no input, but notes what is written into it."""
+        if isinstance(array, np.ndarray):
+            array = array.view(Traced)
+            array._tape = self
+        return array
+
+    @contextlib.contextmanager
+    def watching_new_arrays(self) -> Iterator[None]:
+        """Watch the arrays that np.zeros and similar functions make, which a forward then fills."""
+
+        def watching(make: Callable[..., Array]) -> Callable[..., Array]:
+            def made(*args: Any, **kwargs: Any) -> Any:
+                by_numpy = sys._getframe(1).f_code.co_filename.startswith(_NUMPY)
+                return make(*args, **kwargs) if by_numpy else self.watched(make(*args, **kwargs))
+
+            return made
+
+        originals = {name: getattr(np, name) for name in ("zeros", "empty", "ones", "full")}
+        try:
+            for name, make in originals.items():
+                setattr(np, name, watching(make))
+            yield
+        finally:
+            for name, make in originals.items():
+                setattr(np, name, make)
 
     def record(
         self, name: str, call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], elementwise: bool = False
@@ -166,7 +194,8 @@ class Traced(np.ndarray):
         return self._tape.record(func.__name__, func, args, kwargs, func.__name__ in ELEMENTWISE)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._tape.record("[...]", lambda array, at: array[at], (self, index), {})
+        result = self._tape.record("[...]", lambda array, at: array[at], (self, index), {})
+        return self._tape.watched(result) if self._number is None else result  # for y[i] += x
 
     def __setitem__(self, index: Any, value: Any) -> None:
         def written(array: Array, at: Any, what: Any) -> Array:
@@ -176,7 +205,7 @@ class Traced(np.ndarray):
 
         new = self._tape.record("[...] =", written, (self, index, value), {})
         plain(self)[...] = plain(new)
-        self._number = new._number
+        self._number = new._number if isinstance(new, Traced) else None
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
@@ -355,7 +384,8 @@ def trace(
     before = sys.getprofile()
     sys.setprofile(note)
     try:
-        y = forward(*given)
+        with tape.watching_new_arrays():
+            y = forward(*given)
     finally:
         sys.setprofile(before)
     for name, value in kept():

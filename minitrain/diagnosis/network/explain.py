@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,9 @@ def _parts(pair: Any, report: Report, check: Callable[..., Report]) -> bool:
     """Check the layers of a network, where it has such parts, each by itself; whether one of them is wrong."""
     for path, part, given in pair.parts() if hasattr(pair, "parts") else []:
         try:
-            of_part = check(part, given)
+            with warnings.catch_warnings():  # of what this check cannot see, the whole network's has warned already
+                warnings.simplefilter("ignore")
+                of_part = check(part, given)
         except Exception:  # it cannot be checked by itself
             continue
         if not of_part.ok:
