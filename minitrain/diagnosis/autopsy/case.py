@@ -129,11 +129,13 @@ class Case:
 
 def agree(a: Array, b: Array, close: float = CLOSE) -> bool:
     """Whether every entry of a is close to b's, relative to that entry and to b's largest one."""
-    if a.shape != b.shape:
-        return False
+    return a.shape == b.shape and bool(not differing(a, b, close).any() and np.isfinite(a).all())
+
+
+def differing(a: Array, b: Array, close: float = CLOSE) -> Array:
+    """Where a is not close to b, relative to that entry and to b's largest one."""
     size = np.abs(b)
-    near = np.abs(a - b) <= close * size + 0.1 * close * size.max(initial=0)
-    return bool(near.all() and np.isfinite(a).all())
+    return np.asarray(~(np.abs(a - b) <= close * size + 0.1 * close * size.max(initial=0)))
 
 
 def is_zero(array: Array, like: Array) -> Any:
@@ -145,8 +147,9 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def first_index(mask: Array) -> str:
-    return str([int(i) for i in np.argwhere(mask)[0]])
+def places(mask: Array, most: int = 1) -> str:
+    """The first indices where a mask is True: '[0, 2], [1, 1]'."""
+    return ", ".join(str([int(i) for i in index]) for index in np.argwhere(mask)[:most])
 
 
 def ratio_of(case: Case) -> float | None:

@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, number
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, number, places
 from minitrain.diagnosis.autopsy.wrong_local import FORMULAS
 from minitrain.ops import Array
 
@@ -54,11 +54,9 @@ def _factors(ours: Array, right: Array) -> Array:
 
 
 def _nothing_sent(missing: Array) -> Mistake:
-    places = ", ".join(str([int(i) for i in index]) for index in np.argwhere(missing)[:3])
-    more = ", ..." if missing.sum() > 3 else ""
     says = (
-        f"The results at {places}{more} send nothing back, and all others are right: a loop ends too early, a slice is "
-        "too short, or a mask stops what should pass."
+        f"Some results, the first at {places(missing, 3)}, send nothing back, and all others are right: a loop ends "
+        "too early, a slice is too short, or a mask stops what should pass."
     )
     return Mistake("rows-missing", says, f"{missing.sum()} of {missing.size} results have a gradient of 0 here.")
 
