@@ -12,6 +12,7 @@ import pytest
 
 from minitrain import autograd
 from minitrain.autograd import check_gradients
+from minitrain.diagnosis.autopsy import autopsy
 from minitrain.diagnosis.gradcheck_report import Report
 from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.ops import Array
@@ -70,6 +71,18 @@ dense = keeping(lambda x, w: np.tanh(x @ w))
 rectified = keeping(lambda x, w: np.maximum(x @ w, 0))
 cross_entropy = keeping(lambda z: -np.log(softmax(z)[range(6), TARGET]).mean())
 log_sum = keeping(lambda x: np.log(np.exp(x).sum()))
+penalized = keeping(lambda x: (np.sin(x) + 0.1 * x * x).sum())
+POSITIVE = np.abs(X) + 0.5
+
+
+def shared(ctx: Any, x: Array) -> Array:
+    ctx.a, ctx.s = x, (x * x).sum(-1, keepdims=True)
+    return np.asarray(x / (1 + ctx.s))
+
+
+def centred(ctx: Any, x: Array) -> Array:
+    ctx.d = x - x.mean(1, keepdims=True)
+    return np.sin(ctx.d)
 
 
 def through(slope: Callable[[Any], Any]) -> Function:
@@ -177,6 +190,47 @@ CASES: dict[str, tuple[Function, tuple[Array, ...], Function, str, str, Function
     "a temperature twice": (keeping(lambda x: np.log(np.exp(2 * x).sum())), (X[0],),
                             lambda c, g: 4 * g * softmax(4 * c.a), "wrong-derivative", "the factor 2",
                             lambda c, g: 5 * g * softmax(4 * c.a)),
+    # wrong_derivative
+    "at the input": (exp, (X,), lambda c, g: g * c.a, "at-input", "computed from the input x",
+                     lambda c, g: g * 1.01 * c.a),
+    "at the result": (keeping(np.log), (POSITIVE,), lambda c, g: g / c.y, "at-output", "computed from the result y",
+                      lambda c, g: g / (c.y + 0.01)),
+    "at the result, measured": (sine, (X,), lambda c, g: 3 * g * np.cos(3 * c.y), "at-output", "at the result y",
+                                lambda c, g: 3 * g * np.cos(3.01 * c.y)),
+    "no derivative": (tanh, (X,), lambda c, g: g, "derivative-missing", "passed on unchanged",
+                      lambda c, g: g * (1 - 0.01 * c.y)),
+    "the diagonal": (shared, (X,), lambda c, g: g * (1 / (1 + c.s) - 2 * c.a**2 / (1 + c.s) ** 2),
+                     "off-diagonal-missing", "only its own input",
+                     lambda c, g: g * (1 / (1 + c.s) - c.a**2 / (1 + c.s) ** 2)),
+    # wrong_place and wrong_sum
+    "rolled": (sine, (X,), lambda c, g: np.roll(3 * g * np.cos(3 * c.a), 2, 1), "wrong-place",
+               "rolled by 2 along axis 1", lambda c, g: np.roll(3 * g * np.cos(3.01 * c.a), 2, 1)),
+    "shuffled": (sine, (X,), lambda c, g: (3 * g * np.cos(3 * c.a))[[2, 0, 3, 1]], "wrong-place", "in another order",
+                 lambda c, g: (3 * g * np.cos(3.01 * c.a))[[2, 0, 3, 1]]),
+    "averaged": (sine, (X,), lambda c, g: (3 * g * np.cos(3 * c.a)).mean(0) + 0 * g, "averaged", "the mean over",
+                 lambda c, g: (3 * g * np.cos(3 * c.a)).mean(0) + 0.01 * g),
+    "the last row": (product, (X, W), lambda c, g: (g @ c.b.T, c.a[-1:].T @ g[-1:]), "sum-missing", "index 3",
+                     lambda c, g: (g @ c.b.T, c.a[2:].T @ g[2:])),
+    "a short loop": (sine, (X,), lambda c, g: 3 * g * np.cos(3 * c.a) * (np.arange(5) < 4), "rows-missing",
+                     "at index 4 along axis 1",
+                     lambda c, g: 3 * g * np.cos(3 * c.a) * np.where(np.arange(5) < 4, 1, 2)),
+    # wrong_mask
+    "a mask missing": (relu, (X,), lambda c, g: g, "mask-missing", "passes everywhere",
+                       lambda c, g: g * (1 + 0.01 * c.a)),
+    # wrong_term and wrong_rest
+    "log-softmax's sum": (keeping(lambda x: np.log(softmax(x))), (X,), lambda c, g: g - c.y * g.sum(-1, keepdims=True),
+                          "operand", "the probabilities, exp y",
+                          lambda c, g: g - 1.01 * c.y * g.sum(-1, keepdims=True)),
+    "log-softmax's one-hot": (keeping(lambda x: np.log(softmax(x))), (X,),
+                              lambda c, g: -np.exp(c.y) * g.sum(-1, keepdims=True), "one-hot-missing", "is missing",
+                              lambda c, g: 0.5 * g - np.exp(c.y) * g.sum(-1, keepdims=True)),
+    "softmax of the input": (keeping(softmax), (X,), lambda c, g: c.a * (g - (g * c.a).sum(-1, keepdims=True)),
+                             "at-input", "x is used instead",
+                             lambda c, g: c.a * (g - (g * c.y).sum(-1, keepdims=True))),
+    "a penalty's sign": (penalized, (X,), lambda c, g: g * (np.cos(c.a) - 0.2 * c.a), "term-missing", "0.4 · x",
+                         lambda c, g: g * (np.cos(c.a) - 0.2 * np.abs(c.a) ** 1.1)),
+    "a mean is a constant": (centred, (X,), lambda c, g: g * np.cos(c.d), "term-missing",
+                             "the same for all entries along axis 1", lambda c, g: 1.1 * g * np.cos(c.d)),
     # wrong_part
     "one side": (leaky, (X,), lambda c, g: g * np.where(c.a > 0, 1, 0.01), "one-side", "where x < 0",
                  lambda c, g: g * np.where(c.a > 0, 1.1, 0.01)),
@@ -218,6 +272,13 @@ def test_a_mistake_is_named_and_its_near_miss_is_not(case: str) -> None:
     assert (found, phrase in says) == (name, True), f"{found}: {says}"
     found, says = first(forward, near, *inputs, needs=needs)
     assert (found, phrase in says) != (name, True), f"{found}: {says}"
+
+
+def test_from_the_numbers_alone_a_missing_one_hot_is_told_from_a_smaller_one() -> None:
+    p = softmax(LOGITS)
+    for share, expected in ((0.0, True), (0.5, False)):
+        found = {mistake.name for mistake in autopsy(p - share * ONE_HOT, p - ONE_HOT)}
+        assert ("one-hot-missing" in found) == expected
 
 
 # --- what is measured, warned about, and said ------------------------------------------------------------------------

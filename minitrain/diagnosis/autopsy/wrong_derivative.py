@@ -93,7 +93,8 @@ def one_hot(case: Case) -> Mistake | None:
             continue
         differences = apart[~is_zero(apart, n)]
         rows = a.sum(axis=axis).reshape(-1)  # for a softmax: what the one-hot would subtract
-        if np.allclose(rows, rows[0], rtol=1e-3) and np.allclose(differences, rows[0], rtol=1e-3):
+        probabilities = np.allclose(rows, rows[0], rtol=1e-3) and (a * rows[0] >= 0).all()
+        if probabilities and np.allclose(differences, rows[0], rtol=1e-3):
             says = (
                 "The one-hot of the right class is missing. The gradient of softmax with cross-entropy is softmax - "
                 "onehot(target), but here it is softmax alone."
