@@ -13,6 +13,7 @@ ROWS = "minitrain, independent_rows"  # for functions whose rows are independent
 ONLY = {ARRAYS: (*ON_ARRAYS,), ROWS: ("ReLU, (16, 16)", "tanh, (16, 16)", "log-softmax, (16, 10)")}
 NO_WRONG = ("torch", LARGE)  # torch explains a failure of fast_mode by checking every entry, which takes forever
 OPERATIONS = "every operation of minitrain.ops, in one process"
+DIAGNOSIS = "one operation with a planted mistake, with its diagnosis"
 
 
 def settings(options: Options) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def measure(options: Options, report: Report) -> None:
     times: dict[tuple[str, str], list[float]] = {}
     entries: dict[str, int] = {}
     checked: dict[str, Any] = {}
+    diagnosed: dict[str, Any] = {}
     everyone = {
         **CONTENDERS,
         ARRAYS: (*CONTENDERS["minitrain"], '{"arrays": true}'),
@@ -73,6 +75,9 @@ def measure(options: Options, report: Report) -> None:
         with Worker(*CONTENDERS["minitrain"], threads=options.threads) as worker:
             checked = worker.ask("operations")
             times.setdefault((OPERATIONS, "minitrain"), []).append(checked["seconds"])
+            diagnosed = worker.ask("diagnose", seconds=options.turn)
+            for figure in ("seconds", "longest"):
+                times.setdefault((DIAGNOSIS, figure), []).append(diagnosed[figure])
     for case, count in entries.items():
         timed = [who for who in everyone if (case, who) in times]
         for who in timed:
@@ -84,6 +89,8 @@ def measure(options: Options, report: Report) -> None:
         report.add(large, "whole check", who, "s", times[LARGE, who])
     report.add(large, "torch / minitrain", "", "times", ratios(times[LARGE, "torch"], times[LARGE, "minitrain"]))
     report.add(OPERATIONS, "whole check", "minitrain", "s", times[OPERATIONS, "minitrain"])
+    report.add(DIAGNOSIS, "whole check, median", "minitrain", "ms", [1e3 * t for t in times[DIAGNOSIS, "seconds"]])
+    report.add(DIAGNOSIS, "whole check, longest", "minitrain", "ms", [1e3 * t for t in times[DIAGNOSIS, "longest"]])
     report.notes += [
         "Both accept the right gradient and reject one that is 1 % too large; both move every entry of every input "
         "on its own (" + ", ".join(f"{count:,}" for count in entries.values()) + "). Each with its defaults, float64.",
@@ -92,5 +99,6 @@ def measure(options: Options, report: Report) -> None:
         f"{ARRAYS}: the forward and backward of the same operation in ops/; the others check a function of Tensors.",
         f"{ROWS}: the caller promises that row r of the result depends only on row r of the input, so all rows are "
         "moved at once.",
+        f"{DIAGNOSIS}: the {diagnosed['specimens']} wrong backwards of the zoo (`minitrain learn zoo`).",
         f"ops: {checked['operations']} operations, {checked['entries']:,} entries, all right.",
     ]

@@ -53,6 +53,30 @@ def _perceptron(torch: Any, random: np.random.RandomState, sizes: Sequence[int],
     return Case(loss, arrays)
 
 
+def _batch_norm(torch: Any, random: np.random.RandomState) -> Case:
+    """Cross-entropy as a function of the parameters of two Linear layers with batch norm between them."""
+    F = torch.nn.functional
+    X, y = torch.from_numpy(random.random_sample((8, 12))), torch.from_numpy(random.randint(5, size=8))
+
+    def loss(weight: Any, gamma: Any, beta: Any, last: Any) -> Any:
+        return F.cross_entropy(
+            F.linear(F.relu(F.batch_norm(F.linear(X, weight), None, None, gamma, beta, training=True)), last), y
+        )
+
+    return Case(loss, [irregular(random, *shape) for shape in ((16, 12), (16,), (16,), (5, 16))])
+
+
+def _convolutional(torch: Any, random: np.random.RandomState) -> Case:
+    """Cross-entropy as a function of the parameters of a convolution, max pooling and a Linear layer."""
+    F = torch.nn.functional
+    X, y = torch.from_numpy(random.random_sample((4, 1, 8, 8))), torch.from_numpy(random.randint(5, size=4))
+
+    def loss(kernel: Any, bias: Any, weight: Any) -> Any:
+        return F.cross_entropy(F.linear(F.max_pool2d(F.relu(F.conv2d(X, kernel, bias)), 2).flatten(1), weight), y)
+
+    return Case(loss, [irregular(random, *shape) / 3 for shape in ((4, 1, 3, 3), (4,), (5, 36))])
+
+
 def _mse(torch: Any, random: np.random.RandomState) -> Case:
     target = torch.from_numpy(irregular(random, 16, 16))
     return Case(lambda x: torch.nn.functional.mse_loss(x, target), [irregular(random, 16, 16)])
@@ -60,6 +84,8 @@ def _mse(torch: Any, random: np.random.RandomState) -> Case:
 
 CASES: dict[str, Callable[[Any, np.random.RandomState], Case]] = {
     "cross-entropy of a 12-16-5 model, its parameters": lambda torch, r: _perceptron(torch, r, (12, 16, 5), 8),
+    "the same with batch norm": _batch_norm,
+    "cross-entropy of a convolutional network, its parameters": _convolutional,
     "Linear, (8, 16) to (8, 12)": lambda torch, r: Case(
         torch.nn.functional.linear, [irregular(r, 8, 16), irregular(r, 12, 16), irregular(r, 12)]
     ),
@@ -309,8 +335,21 @@ def check_operations() -> dict[str, Any]:
     return {"seconds": time.perf_counter() - began, "operations": len(cases), "entries": entries}
 
 
+def diagnose(seconds: float) -> dict[str, Any]:
+    """Check single operations with a planted mistake, diagnosis included. Returns the median and the longest time."""
+    from minitrain.mistakes.catalogue import SPECIMENS
+    from minitrain.mistakes.table import find
+
+    times = []
+    for specimen in SPECIMENS.values():
+        if specimen.of.startswith("ops."):
+            find(specimen)
+            times.append(time_calls(lambda specimen=specimen: find(specimen), seconds / len(SPECIMENS)))
+    return {"seconds": float(np.median(times)), "longest": max(times), "specimens": len(times)}
+
+
 def main() -> None:
-    """Answer the requests begin, entries, whole and operations; see gradcheck.py."""
+    """Answer the requests begin, entries, whole, operations and diagnose; see gradcheck.py."""
     framework, *more = sys.argv[1:]
     options = json.loads(more[0]) if more else {}
     if framework == "torch":
@@ -338,6 +377,8 @@ def main() -> None:
                 return {"seconds": time_calls(lambda: checks.gradcheck(checks.function), request["seconds"])}
             case "operations":
                 return check_operations()
+            case "diagnose":
+                return diagnose(request["seconds"])
         raise ValueError(f"unknown request {request['do']!r}")
 
     serve(answer)

@@ -67,7 +67,7 @@ def on_tensors(cls: Any, inputs: Sequence[Any], options: dict[str, Any]) -> Tens
     def forward(ctx: Any, *arrays: Any, **options: Any) -> Any:
         seen = TensorContext(ctx)
         # Others than the caller's Tensors, on the same memory: what forward does to them is not recorded.
-        given = [wrap(x.array) if isinstance(x, Tensor) else x for x in inputs]
+        given = [wrap(array) if isinstance(x, Tensor) else x for x, array in zip(inputs, arrays, strict=True)]
         with _as_one_operation():
             if hasattr(cls, "setup_context"):
                 y = cls.forward(*given, **options)

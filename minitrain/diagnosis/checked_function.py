@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from minitrain import ops
 from minitrain.diagnosis import forms
 from minitrain.diagnosis.gradcheck_report import GradcheckError
-from minitrain.diagnosis.replay import inputs_of, replay
+from minitrain.diagnosis.replay import Replay, inputs_of, replay
 from minitrain.nn import Module
 from minitrain.ops import Array, Context
 from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import enable_grad
-
-WORTH_RECORDING = 8  # entries; making and verifying a replay takes as long as moving two or three
 
 
 class Problem:
@@ -159,6 +157,7 @@ class _OfTensors(Problem):
         self.arrays = self.inputs = [tensor.array for tensor in self.tensors]
         self.options = {}
         self._outputs: list[Tensor] = []
+        self._replay: Replay | Literal[False] | None = None  # False if there is no reliable one
         self._variables: set[Tensor] = set()
 
     def _floating(self, outputs: Any) -> list[Tensor]:
@@ -172,9 +171,9 @@ class _OfTensors(Problem):
         return [y.array for y in self._floating(self._function())]
 
     def results_after_moving(self, array: Array, step: float) -> Callable[[], list[Array]]:
-        if array.size < WORTH_RECORDING:
-            return self.results
-        return replay(lambda: self._floating(self._function()), array, step) or self.results
+        if self._replay is None:
+            self._replay = replay(lambda: self._floating(self._function()), self.arrays, step) or False
+        return (self._replay.after_moving(array) if self._replay else None) or self.results
 
     def picked(self) -> list[Array]:
         inputs = inputs_of(ops.NLLLoss, self._function)

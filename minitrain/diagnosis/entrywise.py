@@ -22,18 +22,34 @@ LARGEST = 2**30  # bytes for a Jacobian
 
 
 def _again(
-    measured: _Measured, flat: Any, j: Any, analytic: Array, atol: float, rtol: float, pick: Any, edge: Array
+    measured: _Measured,
+    flat: Any,
+    j: Any,
+    analytic: Array,
+    atol: float,
+    rtol: float,
+    pick: Any,
+    edge: Array,
+    values: Array,
+    others_wrong: bool,
 ) -> str:
     """Measure a disagreeing entry again with other steps; returns right, kink, unmeasured or wrong.
 
     The two neighbouring steps that agree best give the derivative, and their difference gives its uncertainty.
     edge: the results for which the function is infinite or nan nearby; the gradient from there is nan (0 · inf).
+    values: the results, before anything is moved. others_wrong: whether another entry is wrong; then three steps can
+    be enough.
     """
-    x0 = measured.value()[pick]
+    x0 = values[pick]
     here = flat[j]
     steps = [measured.step(float(np.max(np.abs(here)))) * factor for factor in STEPS]
-    central, left, right, rounding = [], [], [], []
+    central: list[Array] = []
+    left: list[Array] = []
+    right: list[Array] = []
+    rounding: list[Array] = []
     for step in steps:
+        if others_wrong and len(central) == 3 and _plainly_wrong(central, left, right, rounding, analytic, atol, rtol):
+            return "wrong"
         up, down, distance = measured.around(flat, j, step)
         distance = np.max(distance)
         if distance == 0:
@@ -64,6 +80,22 @@ def _again(
         return "kink"
     precise = finite & (uncertain <= atol + rtol * np.abs(slope))
     return "right" if precise.all() else "unmeasured"
+
+
+def _plainly_wrong(
+    central: list[Array],
+    left: list[Array],
+    right: list[Array],
+    rounding: list[Array],
+    analytic: Array,
+    atol: float,
+    rtol: float,
+) -> bool:
+    """Whether the largest steps agree on a slope far from analytic, without a kink: no smaller one is needed."""
+    slope = central[-1]
+    apart = np.abs(analytic - slope)
+    uncertain = np.ptp([*central, *left[1:], *right[1:]], axis=0) + rounding[-1]
+    return bool((100 * (uncertain + atol + rtol * np.abs(slope)) < apart).any())
 
 
 def _at_kink(
@@ -132,8 +164,8 @@ def analytic_jacobians(
 
 def check_entries(
     measured: _Measured, report: Report, results: list[Array], random: np.random.RandomState, independent_rows: bool
-) -> list[Array]:
-    """Compare the Jacobian; returns the measured one of each input, (x.size, y.size).
+) -> tuple[list[Array], list[Array]]:
+    """Compare the Jacobian; returns the measured one of each input, and the one from backward, (x.size, y.size).
 
     independent_rows: row r of the result depends only on row r of each input. All rows are then moved at once, and the
         Jacobians are (x.size, y.size / rows).
@@ -153,21 +185,22 @@ def check_entries(
     analytic = _analytic(problem, report, results, columns, random)
     jacobians = []
     for array, expected, found in zip(problem.arrays, analytic, report.inputs, strict=True):
-        if independent_rows:
-            jacobian = _jacobian_of_rows(measured, array, rows, outputs)
-            picks = [slice(r * outputs, (r + 1) * outputs) for r in range(rows) for _ in range(array.size // rows)]
-        else:
-            jacobian, picks = measured.jacobian(array), [slice(None)] * array.size
-        if not found.problem:
-            _compare(measured, found, report, expected, jacobian, picks, array, results)
-            if found.ok and not independent_rows:
-                warnings = [*small_errors(measured, report, found, array, expected, jacobian)]
-                found.warned = bool(warnings)
-                report.warnings += warnings
+        with measured._moving(array):
+            if independent_rows:
+                jacobian = _jacobian_of_rows(measured, array, rows, outputs)
+                picks = [slice(r * outputs, (r + 1) * outputs) for r in range(rows) for _ in range(array.size // rows)]
+            else:
+                jacobian, picks = measured.jacobian(array), [slice(None)] * array.size
+            if not found.problem:
+                _compare(measured, found, report, expected, jacobian, picks, array, results)
+                if found.ok and not independent_rows:
+                    warnings = [*small_errors(measured, report, found, array, expected, jacobian)]
+                    found.warned = bool(warnings)
+                    report.warnings += warnings
         jacobians.append(jacobian)
     if not independent_rows:
         check_ties(measured, report, analytic)
-    return jacobians
+    return jacobians, analytic
 
 
 def _rows(problem: Problem, results: list[Array]) -> int:
@@ -220,7 +253,18 @@ def _compare(
     found.excused = np.zeros(array.shape, bool)
     for j in map(int, np.flatnonzero(~counted)):
         edge = beyond[picks[j]] | broken[j].any()
-        verdict = _again(measured, array.flat, j, analytic[j], report.atol, report.rtol, picks[j], edge)
+        verdict = _again(
+            measured,
+            array.flat,
+            j,
+            analytic[j],
+            report.atol,
+            report.rtol,
+            picks[j],
+            edge,
+            values,
+            found.failing > 0,
+        )
         found.excused.flat[j] = verdict != "wrong"
         match verdict:
             case "right":

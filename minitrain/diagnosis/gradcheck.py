@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy import autopsy, fact, together
+from minitrain.diagnosis.autopsy import agree, autopsy, fact, together
+from minitrain.diagnosis.autopsy.case import CLOSE
 from minitrain.diagnosis.checked_function import Problem, as_problem
-from minitrain.diagnosis.directional import check_directions
+from minitrain.diagnosis.directional import along, check_directions
 from minitrain.diagnosis.entrywise import analytic_jacobians, check_entries, check_sums, or_zeros, random_numbers
 from minitrain.diagnosis.finite_differences import _Measured, restoring
 from minitrain.diagnosis.gradcheck_report import GradcheckError, InputCheck, Report
@@ -78,12 +79,12 @@ def check_gradients(
             check_directions(measured, report, gradients, row, random)
             explain_tape(problem, report, check_gradients)
             return report
-        jacobians = check_entries(measured, report, results, random, independent_rows)
+        jacobians, analytic = check_entries(measured, report, results, random, independent_rows)
         check_sums(problem, report, row, gradients, jacobians)
         if not report.ok:
-            _diagnose(measured, report, weights)
-            explain_network(problem, report, weights, check_gradients)
             explain_tape(problem, report, check_gradients)
+            _diagnose(measured, report, weights, *((None, None) if independent_rows else (jacobians, analytic)))
+            explain_network(problem, report, weights, check_gradients)
         else:
             report.warnings += hidden_mistakes(problem, report, eps)
     for warning in report.warnings:
@@ -149,20 +150,34 @@ def _check_backward(problem: Problem, report: Report, weights: list[Array], nond
     return gradients
 
 
-def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None:
-    """Run the autopsy on the wrong gradients. Entries at a kink are moved away first, where a measurement is exact."""
+def _diagnose(
+    measured: _Measured,
+    report: Report,
+    weights: list[Array],
+    jacobians: list[Array] | None,
+    columns: list[Array] | None,
+) -> None:
+    """Run the autopsy on the wrong gradients. Entries at a kink are moved away first, where a measurement is exact.
+
+    jacobians, columns: dy/dx of each input as measured and from backward, if that is known.
+    """
     problem, random = measured.problem, np.random.RandomState(1)
+    if all(found.ok or found.mistakes for found in report.inputs):
+        return
     for array, found in zip(problem.arrays, report.inputs, strict=True):
         if found.at_kink is not None and found.at_kink.any():
             array[found.at_kink] += 0.05 * random_numbers((int(found.at_kink.sum()),), np.float64, random)
+            jacobians = columns = None
     results = problem.prepare()
     analytics = [or_zeros(gradient, a) for gradient, a in zip(problem.backward(weights), problem.arrays, strict=True)]
     row = np.concatenate([w.reshape(-1) for w in weights])
-    jacobians = [measured.jacobian(array) for array in problem.arrays]
+    if jacobians is None:
+        jacobians = [measured.jacobian(array) for array in problem.arrays]
     numerics = [(j @ row).reshape(array.shape) for j, array in zip(jacobians, problem.arrays, strict=True)]
     walks, places = problem.walks(weights), problem.places()
     saved, returned = problem.saved(), problem.returned()
-    columns = analytic_jacobians(problem, report, results, random) if row.size <= MOST_COLUMNS else []
+    if columns is None and row.size <= MOST_COLUMNS:
+        columns = analytic_jacobians(problem, report, results, random)
     without_grad: list[Array] = []
     if any(LINEAR in found.problem for found in report.inputs):
         nothing = problem.backward([np.zeros_like(w) for w in weights])
@@ -176,8 +191,8 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
         known: dict[str, Any] = {}
         if len(results) == 1:
             known = {"y": results[0], "grad_output": weights[0], "jacobian": jacobians[i]}
-            known["derivative_at"] = _derivative_at(measured, problem.arrays[i], row)
-            known["derivative_with"] = _derivative_with(measured, problem.arrays[i], row)
+            known["right_at"] = _right_at(measured, problem.arrays[i], row)
+            known["right_with"] = _right_with(measured, problem.arrays[i], row)
             known["local_at"] = _local_at(measured, problem.arrays[i])
             known["analytic_jacobian"] = columns[i] if columns else None
         if LINEAR in found.problem:
@@ -208,29 +223,39 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
         found.mistakes = mistakes
 
 
-def _derivative_at(measured: _Measured, array: Array, row: Array) -> Callable[[Array], Array]:
-    """A function that measures the gradient of row · y at another value of this input."""
+def _is_gradient(measured: _Measured, array: Array, row: Array, gradient: Array) -> bool:
+    """Whether this is the gradient of row · y. Most are not, which one random direction shows."""
+    direction = np.where(np.random.RandomState(5).random_sample(array.size) < 0.5, -1.0, 1.0)
+    slope = along(measured, array, direction, 1.0, row)
+    size = np.abs(gradient)
+    if not abs(slope - gradient.reshape(-1) @ direction) <= CLOSE * (2 * size.sum() + gradient.size * size.max()):
+        return False
+    return agree(measured.slopes(array, row, range(array.size)).reshape(array.shape), gradient)
 
-    def at(point: Array) -> Array:
+
+def _right_at(measured: _Measured, array: Array, row: Array) -> Callable[[Array, Array], bool]:
+    """A function that says whether a gradient is right at another value of this input."""
+
+    def right(gradient: Array, point: Array) -> bool:
         with restoring([array]):
             array[...] = point
-            return measured.slopes(array, row, range(array.size)).reshape(array.shape)
+            return _is_gradient(measured, array, row, gradient)
 
-    return at
+    return right
 
 
-def _derivative_with(measured: _Measured, array: Array, row: Array) -> Callable[[int, Array], Array | None]:
-    """A function that measures the gradient of row · y with other values of another input; None if they do not fit."""
+def _right_with(measured: _Measured, array: Array, row: Array) -> Callable[[Array, int, Array], bool]:
+    """A function that says whether a gradient is right with other values of another input."""
 
-    def at(which: int, values: Array) -> Array | None:
+    def right(gradient: Array, which: int, values: Array) -> bool:
         other = measured.problem.inputs[which]
         if other is array or not other.flags.writeable or other.shape != values.shape:
-            return None
+            return False
         with restoring([other]):
             other[...] = values
-            return measured.slopes(array, row, range(array.size)).reshape(array.shape)
+            return _is_gradient(measured, array, row, gradient)
 
-    return at
+    return right
 
 
 def _local_at(measured: _Measured, array: Array) -> Callable[[Array], Array]:

@@ -116,7 +116,8 @@ eps-inside-root/uncorrected
   eps is added under the root, and before the correction. torch adds it after both.
 - np.sqrt(variance / correction2) + o.eps  =>  np.sqrt(variance + o.eps) / np.sqrt(correction2)
 eps-uncorrected
-  eps is divided by √bias_correction2 as well, since both corrections are in the rate. It should be added to the
+  This is a difference, not a mistake: it is the paper's other form, with both corrections in the rate, lr · √(1 -
+  beta2^step) / (1 - beta1^step). There eps is divided by √bias_correction2 as well. torch adds it to the
   corrected root.
 - np.sqrt(variance / correction2) + o.eps  =>  (np.sqrt(variance) + o.eps) / np.sqrt(correction2)
 square-missing

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import linecache
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -98,21 +99,18 @@ def explain_tape(problem: Problem, report: Report, check: Callable[..., Report])
     calls = _recorded(problem)
     nodes = [call for call in calls if isinstance(call.ctx, Node)]
     wrong = [(call, of_one) for call in nodes if (of_one := _wrong(call, check)) is not None] if len(nodes) > 1 else []
-    for call, of_one in _distinct(wrong):
-        report.whole.append(_named(call, of_one, len(nodes)))
-    below = {id(v) for call, _ in wrong for v in _leaves(call.ctx)}
+    named = {call.function.__name__: _named(call, of_one, len(nodes)) for call, of_one in reversed(wrong)}
+    report.whole += [*named.values()][::-1]
+    below: dict[int, Mistake] = {}
+    for call, _ in wrong:
+        below |= dict.fromkeys((id(leaf) for leaf in _leaves(call.ctx)), named[call.function.__name__])
     for i, found in enumerate(report.inputs):
         if found.ok:
             continue
         if id(problem.tensors[i]) in below:
-            found.explained = True
+            found.explained, found.mistakes = True, [below[id(problem.tensors[i])]]
         elif (cut := _cut(problem, calls, i, found.name)) is not None:
             found.mistakes = [cut]
-
-
-def _distinct(wrong: Sequence[tuple[_Recorded, Report]]) -> list[tuple[_Recorded, Report]]:
-    """The first call of each wrong operation."""
-    return [*{call.function.__name__: (call, report) for call, report in reversed(wrong)}.values()][::-1]
 
 
 def _leaves(node: Any) -> Iterator[Any]:
@@ -172,17 +170,22 @@ def _wrong(call: _Recorded, check: Callable[..., Report]) -> Report | None:
         copies = [np.array(a) if isinstance(a, np.ndarray) else a for a in call.arrays]
         largest = max(a.size for a, need in zip(copies, needs, strict=True) if need)
         fast = largest * call.result.size > LARGEST
-        if written_for_tensors is None:
-            report = check(call.function, tuple(copies), options=call.options, needs_input_grad=needs, fast_mode=fast)
-        else:
-            tensors = [
-                wrap(a).requires_grad_(need) if isinstance(x, Tensor) else a
-                for x, a, need in zip(call.inputs, copies, needs, strict=True)
-            ]
-            with enable_grad():
-                report = check(
-                    lambda *given: written_for_tensors.apply(*given, **call.options), tuple(tensors), fast_mode=fast
-                )
+        with warnings.catch_warnings():  # the whole function's check has warned already
+            warnings.simplefilter("ignore")
+            if written_for_tensors is None:
+                given = {"options": call.options, "needs_input_grad": needs, "fast_mode": fast}
+                report = check(call.function, tuple(copies), **given)
+            else:
+                tensors = [
+                    wrap(a).requires_grad_(need) if isinstance(x, Tensor) else a
+                    for x, a, need in zip(call.inputs, copies, needs, strict=True)
+                ]
+
+                def repeated(*given: Any) -> Any:
+                    return written_for_tensors.apply(*given, **call.options)
+
+                with enable_grad():
+                    report = check(repeated, tuple(tensors), fast_mode=fast)
     except Exception:  # whatever somebody's forward or backward raises when it is called by itself
         return None
     return None if report.ok else report

@@ -6,11 +6,13 @@ Step back, each Step's derivative is measured by itself.
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any
 
@@ -77,6 +79,33 @@ class Tape:
         traced = np.array(value).view(Traced)
         traced._tape, traced._number = self, len(self.steps) - 1
         return traced
+
+    def watched(self, array: Any) -> Any:
+        """The array, which depends on no input, but notes what is written into it."""
+        if isinstance(array, np.ndarray):
+            array = array.view(Traced)
+            array._tape = self
+        return array
+
+    @contextlib.contextmanager
+    def watching_new_arrays(self) -> Iterator[None]:
+        """Watch the arrays that np.zeros and similar functions make, which a forward then fills."""
+
+        def watching(make: Callable[..., Array]) -> Callable[..., Array]:
+            def made(*args: Any, **kwargs: Any) -> Any:
+                by_numpy = sys._getframe(1).f_code.co_filename.startswith(_NUMPY)
+                return make(*args, **kwargs) if by_numpy else self.watched(make(*args, **kwargs))
+
+            return made
+
+        originals = {name: getattr(np, name) for name in ("zeros", "empty", "ones", "full")}
+        try:
+            for name, make in originals.items():
+                setattr(np, name, watching(make))
+            yield
+        finally:
+            for name, make in originals.items():
+                setattr(np, name, make)
 
     def record(
         self, name: str, call: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], elementwise: bool = False
@@ -165,7 +194,8 @@ class Traced(np.ndarray):
         return self._tape.record(func.__name__, func, args, kwargs, func.__name__ in ELEMENTWISE)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._tape.record("[...]", lambda array, at: array[at], (self, index), {})
+        result = self._tape.record("[...]", lambda array, at: array[at], (self, index), {})
+        return self._tape.watched(result) if self._number is None else result  # for y[i] += x
 
     def __setitem__(self, index: Any, value: Any) -> None:
         def written(array: Array, at: Any, what: Any) -> Array:
@@ -175,7 +205,7 @@ class Traced(np.ndarray):
 
         new = self._tape.record("[...] =", written, (self, index, value), {})
         plain(self)[...] = plain(new)
-        self._number = new._number
+        self._number = new._number if isinstance(new, Traced) else None
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
@@ -214,6 +244,23 @@ for _name in [
     "trace",
 ]:
     setattr(Traced, _name, _method(_name))
+
+
+Sent = list[tuple[int, Array]]  # what a step sends back, and to which
+Back = Callable[[Array], Sent]
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """A way back. grads: the gradient of each value. changed: the steps that send back something else.
+
+    sent: what each step sent back. before: the gradients when its turn came.
+    """
+
+    grads: Mapping[int, Array]
+    changed: Mapping[int, Back]
+    sent: dict[int, Sent]
+    before: dict[int, dict[int, Array]]
 
 
 class Graph:
@@ -277,20 +324,43 @@ class Graph:
             else (found @ grad.reshape(-1)).reshape(shape)
         )
 
-    def walk(self, grad: Array, changed: Mapping[int, Callable[[Array], list[tuple[int, Array]]]]) -> dict[int, Array]:
-        """The gradient of each value. changed: of some steps, what else they send back, and to which."""
-        grads: dict[int, Array] = {self.result: grad}
-        for number in reversed(self.used):
+    def walk(self, grad: Array, changed: Mapping[int, Back]) -> Walk:
+        """The way back from the result's gradient. changed: of some steps, what else they send back, and to which."""
+        return self._walked(Walk({self.result: grad}, changed, {}, {}), self.used)
+
+    def walk_again(self, walk: Walk, changed: Mapping[int, Back]) -> Walk:
+        """The same way back with further changes. Only what they change is computed again."""
+        first = max((n for n in changed if n in walk.before), default=-1)
+        if first < 0:
+            return walk
+        start = Walk(walk.before[first], {**walk.changed, **changed}, {}, {})
+        return self._walked(start, self.used[: bisect.bisect_right(self.used, first)], walk, {*changed})
+
+    def _walked(
+        self, walk: Walk, numbers: Sequence[int], base: Walk | None = None, dirty: set[int] | None = None
+    ) -> Walk:
+        """Walk back over these steps. base: a walk that sends the same, except from the dirty steps on."""
+        grads, dirty = dict(walk.grads), dirty or set()
+        for number in reversed(numbers):
             step = self.steps[number]
             if number not in grads or step.run is None:
                 continue
-            if number in changed:
-                sent = changed[number](grads[number])
+            if base is None:
+                walk.before[number] = dict(grads)
+            if base is not None and number not in dirty and number in base.sent:
+                sent = base.sent[number]
+            elif number in walk.changed:
+                sent = walk.changed[number](grads[number])
             else:
                 sent = [(i, self.through(number, k, grads[number])) for k, i in enumerate(step.arguments)]
+            if base is None:
+                walk.sent[number] = sent
+            elif number in dirty:
+                dirty.update(target for target, _ in base.sent.get(number, ()))
+                dirty.update(target for target, _ in sent)
             for target, part in sent:
                 grads[target] = grads[target] + part if target in grads else part
-        return grads
+        return dataclasses.replace(walk, grads=grads)
 
 
 def trace(
@@ -314,7 +384,8 @@ def trace(
     before = sys.getprofile()
     sys.setprofile(note)
     try:
-        y = forward(*given)
+        with tape.watching_new_arrays():
+            y = forward(*given)
     finally:
         sys.setprofile(before)
     for name, value in kept():

@@ -41,7 +41,7 @@ class Case:
     inputs: all inputs; x is number `which`. others: the right gradient of each input, or None. given: the gradients to
         examine, by input number.
     jacobian: dy/dx, measured, (x.size, y.size).
-    derivative_at: measures dL/dx at another input than x.
+    right_at: says, by a measurement, whether a gradient is right at another input than x.
     walks: for a function of Tensors, the gradients that walks over its tape give: the right walk under "", and wrong
         ones under a description of what they do wrong.
     options: the operation's options, such as dim.
@@ -50,7 +50,7 @@ class Case:
     noise: in numeric's shape, the largest error that the measurement of numeric itself can have.
     saved: the arrays that forward left for backward, by name.
     local_at: of an operation on single numbers, measures dy/dx at another x, all entries at once.
-    derivative_with: measures dL/dx with another array in place of input i.
+    right_with: says, by a measurement, whether a gradient is right with another array in place of input i.
     analytic_jacobian: dy/dx as backward gives it, like jacobian.
     returned: the dtype that backward returned, if it was not a float.
     without_grad: what backward returns for dL/dy = 0; given only if backward is not linear in dL/dy.
@@ -66,7 +66,7 @@ class Case:
     others: Sequence[Array | None] = ()
     given: Mapping[int, Array] = dataclasses.field(default_factory=dict)
     jacobian: Array | None = None
-    derivative_at: Callable[[Array], Array] | None = None
+    right_at: Callable[[Array, Array], bool] | None = None
     walks: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sizes: Mapping[int, str] = dataclasses.field(default_factory=dict)
@@ -74,7 +74,7 @@ class Case:
     noise: Array | None = None
     saved: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     local_at: Callable[[Array], Array] | None = None
-    derivative_with: Callable[[int, Array], Array | None] | None = None
+    right_with: Callable[[Array, int, Array], bool] | None = None
     analytic_jacobian: Array | None = None
     returned: str = ""
     without_grad: Array | None = None
@@ -129,9 +129,13 @@ class Case:
 
 def agree(a: Array, b: Array, close: float = CLOSE) -> bool:
     """Whether every entry of a is close to b's, relative to that entry and to b's largest one."""
-    if a.shape != b.shape or not np.isfinite(a).all():
-        return False
-    return bool(np.all(np.abs(a - b) <= close * np.abs(b) + 0.1 * close * np.abs(b).max(initial=0)))
+    return a.shape == b.shape and bool(not differing(a, b, close).any() and np.isfinite(a).all())
+
+
+def differing(a: Array, b: Array, close: float = CLOSE) -> Array:
+    """Where a is not close to b, relative to that entry and to b's largest one."""
+    size = np.abs(b)
+    return np.asarray(~(np.abs(a - b) <= close * size + 0.1 * close * size.max(initial=0)))
 
 
 def is_zero(array: Array, like: Array) -> Any:
@@ -143,8 +147,9 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def first_index(mask: Array) -> str:
-    return str([int(i) for i in np.argwhere(mask)[0]])
+def places(mask: Array, most: int = 1) -> str:
+    """The first indices where a mask is True: '[0, 2], [1, 1]'."""
+    return ", ".join(str([int(i) for i in index]) for index in np.argwhere(mask)[:most])
 
 
 def ratio_of(case: Case) -> float | None:

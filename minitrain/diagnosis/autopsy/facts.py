@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, listing, number
+from minitrain.diagnosis.autopsy.case import CLOSE, differing, listing, number
 from minitrain.ops import Array
 
 
@@ -20,7 +20,7 @@ def fact(analytic: Array | None, numeric: Array | None, right: Sequence[str] = (
     a, n = np.asarray(analytic, np.float64), np.asarray(numeric, np.float64)
     if not np.isfinite(a).all() or not np.isfinite(n).all() or not n.any():
         return ""
-    wrong = np.abs(a - n) > CLOSE * np.abs(n) + 0.1 * CLOSE * np.abs(n).max()
+    wrong = differing(a, n)
     if not wrong.any():
         return ""
     beside = ""

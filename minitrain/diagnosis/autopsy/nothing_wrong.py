@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, is_zero, number, slices
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, differing, is_zero, number, slices
 from minitrain.ops import Array
 
 
 def kinks(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
-    differ = ~(np.abs(a - n) <= CLOSE * np.abs(n) + 0.1 * CLOSE * np.abs(n).max())
+    differ = differing(a, n)
     says = (
         "Nothing is wrong: the entries that differ are at a kink (ReLU at 0, equal maxima). There the left slope and "
         "the right slope differ. The numeric gradient is their mean, but either one is a correct answer."

@@ -8,7 +8,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, is_zero, number, ratio_of, summed_to
+from minitrain.diagnosis.autopsy.case import (
+    CLOSE,
+    Case,
+    Mistake,
+    agree,
+    fits,
+    is_zero,
+    naming,
+    number,
+    ratio_of,
+    some_axes,
+    summed_to,
+)
 from minitrain.ops import Array
 
 
@@ -30,13 +42,10 @@ def sizes_of(case: Case) -> dict[int, str]:
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             continue
-        for axes in itertools.chain.from_iterable(
-            itertools.combinations(range(array.ndim), count) for count in range(1, array.ndim + 1)
-        ):
+        for axes in some_axes(array.ndim):
             size = math.prod(array.shape[axis] for axis in axes)
             if size > 1:
-                what = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
-                counted.setdefault(size, f"the {size} along {what} of {name}")
+                counted.setdefault(size, f"the {size} along {naming(axes)} of {name}")
     return counted
 
 

@@ -116,11 +116,7 @@ def other_point(case: Case) -> Mistake | None:
 
     grid = np.log(2) * np.linspace(-5, 5, 41)
     best = int(np.argmin([error(log) for log in grid]))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, 40)]
-    for _ in range(30):  # the golden section
-        third, two = low + 0.382 * (high - low), low + 0.618 * (high - low)
-        low, high = (low, two) if error(third) < error(two) else (third, high)
-    scale = float(np.exp((low + high) / 2))
+    scale = float(np.exp(_lowest(error, grid[max(best - 1, 0)], grid[min(best + 1, 40)])))
     if abs(scale - 1) < 1e-3 or not agree(at(x * scale), d, 3e-4):
         return None
     point = f"{number(round(scale, 3))} · x" if scale > 1 else f"x / {number(round(1 / scale, 3))}"
@@ -129,6 +125,23 @@ def other_point(case: Case) -> Mistake | None:
         "missing in backward, or stands there twice."
     )
     return Mistake("wrong-derivative", says, f"dy/dx measured at {point} equals analytic / dL/dy everywhere.")
+
+
+def _lowest(error: Callable[[float], float], low: float, high: float) -> float:
+    """The place of a function's minimum between low and high, by the golden section."""
+    golden = (5**0.5 - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    of_left, of_right = error(left), error(right)
+    for _ in range(25):
+        if of_left < of_right:
+            high, right, of_right = right, left, of_left
+            left = high - golden * (high - low)
+            of_left = error(left)
+        else:
+            low, left, of_left = left, right, of_right
+            right = low + golden * (high - low)
+            of_right = error(right)
+    return (low + high) / 2
 
 
 def ratio(case: Case) -> Mistake | None:
@@ -159,8 +172,8 @@ def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
 
 def elsewhere(case: Case) -> Mistake | None:
     """The gradient is that at a multiple of x, for a function of all numbers together."""
-    x, at = case.x, case.derivative_at
-    if x is None or at is None or case.local is not None or ratio_of(case) is not None or not 3 <= x.size <= 200:
+    x, right_at = case.x, case.right_at
+    if x is None or right_at is None or case.local is not None or ratio_of(case) is not None or not 3 <= x.size <= 200:
         return None
     for scale, point in (
         (2.0, "2 · x"),
@@ -170,12 +183,11 @@ def elsewhere(case: Case) -> Mistake | None:
         (1 / 3, "x / 3"),
         (0.1, "x / 10"),
     ):
-        there = at(scale * x)
         for factor, more in (
             (1.0, ""),
             (scale, f", and the factor {number(scale)} of the chain rule is there too often"),
         ):
-            if agree(factor * there, case.analytic):
+            if right_at(case.analytic / factor, scale * x):
                 says = (
                     f"The derivative is taken at another point: at {point} instead of x{more}. A scale inside the "
                     "function (a temperature, f(x / T)) is missing in backward, or stands there twice."

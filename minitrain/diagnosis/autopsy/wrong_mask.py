@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, first_index, is_zero
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, is_zero, places
 
 
 def mask_inverted(case: Case) -> Mistake | None:
@@ -33,7 +33,7 @@ def mask_missing(case: Case) -> Mistake | None:
         if not agree(np.where(stopped, a, 0), np.where(stopped, c * spread, 0)):
             return None
     says = "The mask is missing: the gradient passes everywhere, even where the function is flat and it should be 0."
-    where = f"{stopped.sum()} of {n.size} entries are not 0 where numeric is, the first at {first_index(stopped)}"
+    where = f"{stopped.sum()} of {n.size} entries are not 0 where numeric is, the first at {places(stopped)}"
     return Mistake("mask-missing", says, f"{where}; the others are right.")
 
 

@@ -6,9 +6,11 @@ product behind it is right, and the factors show what is wrong between it and th
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, number
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, number, places
 from minitrain.diagnosis.autopsy.wrong_local import FORMULAS
 from minitrain.ops import Array
 
@@ -57,11 +59,9 @@ def _factors(ours: Array, right: Array) -> Array:
 
 
 def _nothing_sent(missing: Array) -> Mistake:
-    places = ", ".join(str([int(i) for i in index]) for index in np.argwhere(missing)[:3])
-    more = ", ..." if missing.sum() > 3 else ""
     says = (
-        f"The results at {places}{more} send nothing back, and all others are right: a loop ends too early, a slice is "
-        "too short, or a mask stops what should pass."
+        f"Some results, the first at {places(missing, 3)}, send nothing back, and all others are right: a loop ends "
+        "too early, a slice is too short, or a mask stops what should pass."
     )
     return Mistake("rows-missing", says, f"{missing.sum()} of {missing.size} results have a gradient of 0 here.")
 
@@ -83,9 +83,12 @@ def _of_factors(case: Case, factors: Array) -> Mistake | None:
                 f"multiplied by {due}. The rest is right."
             )
             return Mistake("derivative-missing", says, f"analytic / numeric is 1 / ({due}), for each result its own.")
+    all_known = np.array([*known.values()]).reshape(len(known), -1)
+    allowed = CLOSE * (np.abs(all_known) + 0.1 * np.abs(all_known).max(axis=1, keepdims=True, initial=0))
     for due in usual:
-        for taken, ours in known.items():
-            if agree(factors * known[due], ours) and not agree(known[due], ours):
+        alike = (np.abs((factors * known[due]).reshape(-1) - all_known) <= allowed).all(axis=1)  # agree(), all at once
+        for taken in itertools.compress(known, alike):
+            if not agree(known[due], known[taken]):
                 says = (
                     f"The derivative of the activation is wrong: dL/dy is multiplied by {taken}, and {due} belongs "
                     "there. The product behind it is right."

@@ -6,15 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, is_zero, listing, number
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, differing, is_zero, listing, number, places
 from minitrain.ops import Array
-
-
-def differing(case: Case) -> Array:
-    """Where the two gradients differ."""
-    a, n = case.analytic, case.numeric
-    apart = np.abs(a - n) > CLOSE * np.abs(n) + 0.1 * CLOSE * np.abs(n).max(initial=0)
-    return np.asarray(apart)
 
 
 def _sides(case: Case) -> Iterator[tuple[str, Array]]:
@@ -29,7 +22,7 @@ def _sides(case: Case) -> Iterator[tuple[str, Array]]:
 
 def one_side(case: Case) -> Mistake | None:
     """Right on one side of a point, and wrong on the other."""
-    wrong = differing(case)
+    wrong = differing(case.analytic, case.numeric)
     if wrong.sum() < 2 or (~wrong).sum() < 2 or wrong.size < 5:
         return None
     for name, z in _sides(case):
@@ -73,7 +66,7 @@ def _of_side(case: Case, wrong: Array, where: str, name: str, zero: bool) -> Mis
 def some_entries(case: Case) -> Mistake | None:
     """At some entries 0, or off by one factor; the others are right."""
     a, n = case.analytic, case.numeric
-    wrong = differing(case)
+    wrong = differing(a, n)
     if wrong.sum() < 2 or (~wrong & ~is_zero(n, n)).sum() < 2 or is_zero(n[wrong], n).any():
         return None
     ours, right = a[wrong], n[wrong]
@@ -86,8 +79,9 @@ def some_entries(case: Case) -> Mistake | None:
         f"Only some entries are wrong: there {what}, and all others are right. A branch of the function, or a term "
         "that only some entries have (the other class, the other side of a bound), is not as in forward."
     )
-    first = ", ".join(str([int(i) for i in index]) for index in np.argwhere(wrong)[:4])
-    return Mistake("part-factor", says, f"{wrong.sum()} of {wrong.size} entries are wrong, the first at {first}.")
+    return Mistake(
+        "part-factor", says, f"{wrong.sum()} of {wrong.size} entries are wrong, the first at {places(wrong, 4)}."
+    )
 
 
 def other_mask(case: Case) -> Mistake | None:
@@ -112,7 +106,7 @@ def one_of_each_row(case: Case) -> Mistake | None:
     """One entry in each row is right, and all others are 0."""
     a, n = case.analytic, case.numeric
     kept = ~is_zero(a, n)
-    if n.ndim < 2 or not (differing(case) == (~kept & ~is_zero(n, n))).all():
+    if n.ndim < 2 or not (differing(a, n) == (~kept & ~is_zero(n, n))).all():
         return None
     for axis in range(n.ndim):
         if n.shape[axis] > 2 and (kept.sum(axis=axis) == 1).all() and (~is_zero(n, n)).sum(axis=axis).min() > 1:
@@ -141,11 +135,9 @@ def row_factors(case: Case) -> Mistake | None:
             continue
         off = told & (np.abs(factors - 1) > CLOSE)
         if off.sum() <= told.sum() / 2:
-            which = [int(i) for i in np.flatnonzero(off)]
-            places = ", ".join(map(str, which[:4])) + (", ..." if len(which) > 4 else "")
             says = (
-                f"Only index {places} along axis {axis} is wrong: {listing([*factors[off]])} times what it should be. "
-                "The others are right: is something done twice, or left out, for that index?"
+                f"Only index {listing([*np.flatnonzero(off)])} along axis {axis} is wrong: {listing([*factors[off]])} "
+                "times what it should be. The others are right: is something done twice, or left out, for that index?"
             )
             return Mistake("row-factor", says, f"{off.sum()} of {count} indices along axis {axis} are wrong.")
         named = _weights(case, factors, axis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, first_index, number
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, number, places
 
 
 def not_finite(case: Case) -> Mistake | None:
@@ -12,7 +12,7 @@ def not_finite(case: Case) -> Mistake | None:
     if not bad.any():
         return None
     says = "The gradient is nan or infinite where the right one is finite: a division by 0, a log of 0, or an overflow."
-    first = first_index(bad)
+    first = places(bad)
     return Mistake("not-finite", says, f"{bad.sum()} of {bad.size} entries, the first at {first}.")
 
 

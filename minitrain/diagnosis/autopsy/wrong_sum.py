@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, is_zero, slices, some_axes
-from minitrain.diagnosis.autopsy.wrong_derivative import softmax_formulas
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, is_zero, naming, slices, some_axes
 from minitrain.ops import Array
 
 
@@ -33,21 +30,15 @@ def one_term(case: Case) -> Mistake | None:
 def wrong_axis(case: Case) -> Mistake | None:
     """Each element of y belongs to one entry of x, but its contribution is added to another entry."""
     terms = case.own_terms()
-    if terms is not None:
-        for count in range(1, terms.ndim + 1):
-            for axes in itertools.combinations(range(terms.ndim), count):
-                summed = terms.sum(axis=axes)
-                if summed.size == case.numeric.size and agree(summed.reshape(case.numeric.shape), case.analytic):
-                    return summed_wrongly(axes)
-    for of, _, dim in softmax_formulas(case):
-        for axis in range(case.numeric.ndim):
-            if axis != dim and agree(of(case.y, axis), case.analytic):
-                return summed_wrongly((axis,))
+    for axes in some_axes(terms.ndim) if terms is not None else ():
+        summed = np.asarray(terms).sum(axis=axes)
+        if summed.size == case.numeric.size and agree(summed.reshape(case.numeric.shape), case.analytic):
+            return summed_wrongly(axes)
     return None
 
 
 def summed_wrongly(axes: tuple[int, ...]) -> Mistake:
-    where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+    where = naming(axes)
     says = f"The sum is over the wrong axis, {where} of dL/dy. Sum over the axes along which the input was repeated."
     return Mistake("sum-wrong-axis", says, f"the terms of dL/dy summed over {where} give this gradient.")
 

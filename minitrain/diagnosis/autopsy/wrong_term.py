@@ -88,6 +88,9 @@ OFF_DIAGONAL = (
     "Each result depends on all inputs of its row (they share a sum): the terms off the Jacobian's diagonal are "
     "missing, the term with the sum over the row.",
 )
+ONE_HOT = (
+    "With cross-entropy, dL/dy itself is the one-hot of the right class (without it, even that class is pushed down)."
+)
 
 
 def _softmaxes(case: Case) -> Iterator[Formula]:
@@ -109,6 +112,13 @@ def _softmaxes(case: Case) -> Iterator[Formula]:
         else:
             continue
         elsewhere: dict[tuple[str, str], Array] = {}
+        if case.x is not None and case.x.shape == y.shape:
+            z = case.x if softmax else np.exp(case.x)
+            of_x = z * (g - (g * z).sum(axis, keepdims=True)) if softmax else g - z * g.sum(axis, keepdims=True)
+            elsewhere["at-input", f"The input x is used instead of the result y in {text}."] = of_x
+        if not softmax:
+            says = f"In {text}, the log-probabilities y are used where the probabilities, exp y, belong."
+            elsewhere["operand", says] = g - y * g.sum(axis, keepdims=True)
         for axes in some_axes(y.ndim):
             if axes != (axis,):
                 where = "everything" if len(axes) == y.ndim > 1 else naming(axes)
@@ -123,7 +133,8 @@ def _softmaxes(case: Case) -> Iterator[Formula]:
             says = f"In {text}, the difference is not multiplied by y."
             elsewhere["operand", says] = g - product.sum(axis=axis, keepdims=True)
         named = {"dL/dy · y" if softmax else "dL/dy": own, name: of_sum * product.sum(axis=axis, keepdims=True)}
-        yield Formula(text, named, p.shape[axis], {name: OFF_DIAGONAL}, elsewhere)
+        missing = {name: OFF_DIAGONAL, "dL/dy": ("one-hot-missing", ONE_HOT)}
+        yield Formula(text, named, p.shape[axis], missing, elsewhere)
 
 
 def _normalisations(case: Case) -> Iterator[Formula]:

@@ -3,27 +3,26 @@
 The forward is run once more and recorded (traced_array.py), which gives the gradient of every value on the way. Then
 the pattern of right and wrong parameters says where to look: a mistake that spares W3 lies between W3's layer and the
 wrong ones. Each way back that lies there is changed as people change it by mistake, and kept if it gives the wrong
-gradients and leaves the right ones. network_ways.py lists those changes.
+gradients and leaves the right ones. changes.py lists those changes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy import Mistake, agree
+from minitrain.diagnosis.autopsy import Mistake
 from minitrain.diagnosis.checked_function import Problem
 from minitrain.diagnosis.gradcheck_report import Report
-from minitrain.diagnosis.network_ways import Back, Change, Net, possible_changes
+from minitrain.diagnosis.network.net import Net
+from minitrain.diagnosis.network.search import Found, Search
 from minitrain.diagnosis.traced_array import Graph, UntraceableError, trace
 from minitrain.ops import Array, Context
-
-WALKS = 20_000  # ways back that the search tries: one or two seconds' worth, the same on every processor
-BRANCHES = 5  # of the changes that explain a part, how many are followed
 
 
 def explain_network(problem: Problem, report: Report, weights: Sequence[Array], check: Callable[..., Report]) -> None:
@@ -55,7 +54,7 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array], 
     places = frozenset(range(len(wrong)))
     unmatched = frozenset(i for i in places if wrong[i])
     try:
-        changes = _Search(net, given, weights[0]).run(unmatched, places - unmatched, {})
+        changes = Search(net, given, weights[0]).run(unmatched, places - unmatched, {})
     except (ValueError, IndexError, UntraceableError):  # a way back that a change makes impossible
         changes = []
     facts = _pattern(net, wrong) if whole else ""
@@ -73,7 +72,9 @@ def _parts(pair: Any, report: Report, check: Callable[..., Report]) -> bool:
     """Check the layers of a network, where it has such parts, each by itself; whether one of them is wrong."""
     for path, part, given in pair.parts() if hasattr(pair, "parts") else []:
         try:
-            of_part = check(part, given)
+            with warnings.catch_warnings():  # of what this check cannot see, the whole network's has warned already
+                warnings.simplefilter("ignore")
+                of_part = check(part, given)
         except Exception:  # it cannot be checked by itself
             continue
         if not of_part.ok:
@@ -172,7 +173,7 @@ def _net(problem: Problem, pair: Any, grad: Array) -> Net | None:
         for i, name in zip(graph.inputs, names, strict=True):
             graph.names[i] = name
         net = Net(graph, names, grad)
-        right = graph.walk(grad, {})
+        right = graph.walk(grad, {}).grads
     except Exception:  # whatever a forward does with an array that it did not expect
         return None
     return net if _measures(problem, graph, right, grad) else None
@@ -196,89 +197,7 @@ def _measures(problem: Problem, graph: Graph, right: Mapping[int, Array], grad: 
     return True
 
 
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    """A change that gives some of the wrong gradients. score: how many, how few it leaves, whether its factor tells."""
-
-    change: Change
-    k: float
-    explains: frozenset[int]
-    score: tuple[int, int, bool]
-
-
-class _Search:
-    """Looks for the changes of the right way back that give these gradients, from the loss on."""
-
-    def __init__(self, net: Net, given: Sequence[Array | None], grad: Array) -> None:
-        self._net, self._grad, self._left = net, grad, WALKS
-        shapes = [net.graph.steps[n].value.shape for n in net.graph.inputs]
-        self._targets = [np.zeros(shape) if g is None else g for shape, g in zip(shapes, given, strict=True)]
-
-    def run(self, unmatched: frozenset[int], matched: frozenset[int], changed: Mapping[int, Back]) -> list[_Found]:
-        """The changes that explain the most of the unmatched inputs; of as many, the fewest."""
-        found = sorted(self._single(unmatched, matched, changed), key=lambda f: f.score, reverse=True)
-        best: list[_Found] = []
-        for first in found[:BRANCHES]:
-            rest = unmatched - first.explains
-            after = {**changed, **first.change.changed(first.k, changed)}
-            whole = [first, *(self.run(rest, matched | first.explains, after) if rest else [])]
-            explained = frozenset[int]().union(*(f.explains for f in whole))
-            before = frozenset[int]().union(*(f.explains for f in best))
-            if (len(explained), -len(whole)) > (len(before), -len(best)):
-                best = whole
-            if explained == unmatched and (len(whole) == 1 or self._left <= 0):
-                break
-        return best
-
-    def _single(self, unmatched: frozenset[int], matched: frozenset[int], changed: Mapping[int, Back]) -> list[_Found]:
-        net, graph, found = self._net, self._net.graph, []
-        current = graph.walk(self._grad, changed)
-        for change in possible_changes(net, current, changed, set(matched), set(unmatched)):
-            touched = change.touched & unmatched
-            if self._left <= 0:
-                break
-            if not touched or change.touched & matched:
-                continue
-            for k in self._factors(change, changed, current, touched) if change.scaled else [1.0]:
-                self._left -= 1
-                try:
-                    grads = graph.walk(self._grad, {**changed, **change.changed(k, changed)})
-                except ValueError:  # the changed shapes do not fit
-                    continue
-                explains = frozenset(i for i in unmatched if self._fits(grads.get(graph.inputs[i]), i))
-                telling = not change.scaled or net.telling(k)
-                if not explains or (not telling and sum(self._targets[i].size for i in explains) < 4):
-                    continue  # any number fits so few
-                found.append(_Found(change, k, explains, (len(explains), -len(touched - explains), telling)))
-                if explains == unmatched and telling:
-                    return found
-        return found
-
-    def _fits(self, walked: Array | None, i: int) -> bool:
-        if walked is None:
-            return False
-        return agree(self._targets[i], walked) or not (np.any(self._targets[i]) or np.any(walked))
-
-    def _factors(
-        self, change: Change, changed: Mapping[int, Back], current: Mapping[int, Array], touched: Iterable[int]
-    ) -> list[float]:
-        """The factors of a scaled change that one of the inputs wants: the gradient is linear in the factor."""
-        without = self._net.graph.walk(self._grad, {**changed, **change.changed(0.0, changed)})
-        found: list[float] = []
-        for i in touched:
-            target, number = self._targets[i], self._net.graph.inputs[i]
-            base = without.get(number, np.zeros(target.shape))
-            whole = current.get(number, np.zeros(target.shape)) - base
-            if target.shape != whole.shape or not whole.any():
-                continue
-            k = float(((target - base) * whole).sum() / (whole * whole).sum())
-            k = round(k) if abs(k - round(k)) < 1e-5 else k
-            if k != 1 and self._fits(base + k * whole, i) and not any(abs(k - other) < 1e-4 for other in found):
-                found.append(k)
-        return found
-
-
-def _merged(net: Net, found: Sequence[_Found]) -> list[Mistake]:
+def _merged(net: Net, found: Sequence[Found]) -> list[Mistake]:
     """The sentences of the changes, one for those of the same kind."""
     mistakes: dict[str, Mistake] = {}
     for one in found:

@@ -1,0 +1,211 @@
+"""Mistakes in what a step sends back to its arguments: another operand, a transpose, a sum, a path left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minitrain.diagnosis.network.change import Alternative, Change, Way, proportional
+from minitrain.diagnosis.network.net import PRODUCTS, Net
+from minitrain.diagnosis.traced_array import Back, Graph, Sent
+from minitrain.ops import Array
+
+RANKS = {"operand": 1, "wrong-delta": 2}  # others come before
+
+
+def other_gradients(net: Net, grads: Mapping[int, Array], useful: Callable[[int], bool]) -> Iterator[Change]:
+    """Changes of what one step, or all steps of one line, send to one argument."""
+    graph = net.graph
+    inner = {n for segment in net.segments for n in segment.steps if len(segment.steps) > 1 and n != segment.v}
+    groups: dict[Any, list[tuple[int, int]]] = {}
+    for number in reversed(graph.used):
+        step = graph.steps[number]
+        if step.run is None or number in inner:
+            continue
+        for slot, target in enumerate(step.arguments):
+            if useful(target):
+                argument = slot if step.arguments.count(target) == 1 else -1  # of x * x, both
+                groups.setdefault((step.lines, step.name, argument, net.parameter(target)), []).append((number, slot))
+    for edges in groups.values():  # of one line and one parameter
+        options = [{way.key: way for way in _ways(net, grads, *edge)} for edge in edges]
+        touched = net.touched(*(graph.steps[n].arguments[k] for n, k in edges))
+        for key in options[0]:
+            ways = [option[key] for option in options if key in option]
+            if len(ways) == len(edges):
+                yield _edge_change(net, edges, touched, ways)
+        if len(edges) > 1:
+            one = net.parameter(graph.steps[edges[0][0]].arguments[edges[0][1]]) is not None
+            for which, only in (("last", edges[0]), ("first", edges[-1])) if one else ():
+                value = net.name(graph.steps[only[0]].arguments[only[1]])
+                says = (
+                    f"{value} is used {len(edges)} times {net.where(only[0])}, and each use sends a gradient. Only "
+                    f"that of the {which} use is kept: it is overwritten (=) instead of accumulated (+=)."
+                )
+                dropped = [edge for edge in edges if edge != only]
+                none = Way("", "path-forgotten", says, lambda g: None)
+                yield _edge_change(net, dropped, touched, [none] * len(dropped))
+            for edge, option in zip(edges, options, strict=True) if len(edges) < 4 else ():
+                for way in option.values():
+                    alone = _edge_change(net, [edge], net.touched(graph.steps[edge[0]].arguments[edge[1]]), [way])
+                    yield dataclasses.replace(alone, rank=3)
+    yield from _two_terms(net, useful)
+
+
+def _two_terms(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
+    """Two of the terms of a value's gradient are missing, as through the mean and the variance."""
+    graph = net.graph
+    uses: dict[int, list[tuple[int, int]]] = {}
+    for number in graph.used:
+        for slot, target in enumerate(graph.steps[number].arguments):
+            uses.setdefault(target, []).append((number, slot))
+    for target, edges in uses.items():
+        if 3 <= len(edges) <= 5 and useful(target):
+            for pair in itertools.combinations(edges, 2):
+                sources = " and the path through ".join(sorted(net.name(number) for number, _ in pair))
+                says = (
+                    f"Two terms are missing in the gradient of {net.name(target)}: the path through {sources} "
+                    f"({net.where(pair[0][0])}). They are taken for constants, but depend on it."
+                )
+                none = Way("", "path-forgotten", says, lambda g: None)
+                yield dataclasses.replace(_edge_change(net, pair, net.touched(target), [none, none]), rank=1)
+
+
+def _edge_change(net: Net, edges: Sequence[tuple[int, int]], touched: frozenset[int], ways: Sequence[Way]) -> Change:
+    def made(k: float, before: Mapping[int, Back]) -> dict[int, Back]:
+        found: dict[int, Back] = {}
+        for (number, slot), way in zip(edges, ways, strict=True):
+            back = net.sent(number, {**before, **found})
+
+            def sent(g: Array, back: Back = back, slot: int = slot, way: Way = way, number: int = number) -> Sent:
+                parts = back(g)
+                if len(parts) != len(net.graph.steps[number].arguments):
+                    return parts  # another change sends it elsewhere
+                target, part = parts[slot]
+                new = k * part if way.back is None else way.back(g)
+                return [*parts[:slot], (target, np.zeros_like(part) if new is None else new), *parts[slot + 1 :]]
+
+            found[number] = sent
+        return found
+
+    return Change(
+        ways[0].name, ways[0].says, touched, made, ways[0].back is None, ways[0].missing, RANKS.get(ways[0].name, 0)
+    )
+
+
+def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Iterator[Way]:
+    """What people send back from a step to one of its arguments: what, and what is said of it."""
+    graph = net.graph
+    step, target = graph.steps[number], graph.steps[number].arguments[slot]
+    values = [graph.steps[i].value for i in step.arguments]
+    of_target = f"The gradient of {net.name(target)}"
+    x, where, into = values[slot], net.where(number), net.name(target)
+    parameter = net.parameter(target) is not None
+    several = len(net.uses[net.parameter(target) or 0]) > 1 if parameter else net.fan_out.get(target, 0) > 1
+    if several:
+        source = net.name(number)
+        if {*step.arguments} == {target} and step.name in ("multiply", "square", "power", "abs", "absolute"):
+            added = number in grads and np.ptp(grads[number]) < 1e-9
+            source += (
+                ", the penalty of the weights (regularisation)," if added and parameter else ", of a norm or square,"
+            )
+        if step.name == "[...]":
+            source += ", the entries that are picked (such as the right class),"
+        missing = f"One term is missing in the gradient of {into}: what comes from {source} {where} is not added."
+        yield Way("factor", "factor", f"The term of {into}'s gradient that comes from {source} {where}", None, missing)
+    elif parameter or (len(step.arguments) > 1 and len(graph.below[target]) > 1):
+        says = f"The gradient of {into}" if parameter else f"The way back to {into} {where}"
+        yield Way("factor", "factor", says, None, f"{says} is missing: it is not added.")
+    if parameter and x.ndim == 2 and x.shape[0] == x.shape[1]:
+        says = f"The gradient of {into} is transposed."
+        yield Way("transposed", "transposed", says, lambda g: graph.through(number, slot, g).T)
+    if not parameter and x.shape == step.value.shape and len(step.arguments) > 1:
+        by = net.name(next(i for k, i in enumerate(step.arguments) if k != slot))
+        says = (
+            f"The gradient of {net.name(number)} is passed on to {into} unchanged {where}: it is not multiplied by "
+            f"{by}, the weights are left out."
+        )
+        if not step.elementwise:
+            yield Way("passed on", "operand-missing", says, lambda g: g)
+        elif step.name in ("multiply", "divide", "true_divide"):
+            says = f"The gradient of {net.name(number)} is passed on to {into} {where} without the factor {by}."
+            yield Way("passed on", "operand-missing", says, lambda g: g)
+    if len(step.value.shape) == 2 and step.value.shape[0] == step.value.shape[1] and step.name in PRODUCTS:
+        says = (
+            f"The gradient of {net.name(number)} is transposed wrongly on the way back to {into} {where}: it is square."
+        )
+        yield Way("delta transposed", "transposed", says, lambda g: graph.through(number, slot, g.T))
+    for k, i in enumerate(step.arguments):
+        if k == slot or (step.elementwise and step.name not in ("multiply", "divide", "true_divide", "power")):
+            continue
+        other = values[k]
+        if other.ndim == 2 and other.shape[0] == other.shape[1]:
+            says = (
+                f"{net.name(i)} is transposed wrongly on the way back to {into} {where}: it fits either way, as it is "
+                f"square. The way back multiplies by the transpose of what the way forth multiplied by."
+            )
+            yield Way(f"operand {k} transposed", "transposed", says, _at(graph, number, slot, k, other.T))
+        for j in reversed(graph.used):
+            if j not in (i, target) and graph.steps[j].value.shape == other.shape:
+                says = (
+                    f"{of_target} is made with {net.name(j)} {where}; due is {net.name(i)}, which went into that step."
+                )
+                yield Way(
+                    f"operand {k} {net.relation(number, j)}",
+                    "operand",
+                    says,
+                    _at(graph, number, slot, k, graph.steps[j].value),
+                )
+    if not parameter:
+        return
+    y = step.value
+    for j in reversed(graph.used):
+        if j != number and graph.steps[j].value.shape == y.shape and j in grads and number in grads:
+            if proportional(grads[j], grads[number]):
+                continue  # a factor
+            says = f"{of_target} is made of {net.gradient(j)} {where}; due is {net.gradient(number)}."
+            yield Way(f"delta {net.relation(number, j)}", "wrong-delta", says, _of(graph, number, slot, grads[j]))
+    for j in reversed(graph.used):
+        if j in grads and graph.steps[j].value.shape == y.shape:
+            says = f"{of_target} is made with {net.name(j)} itself {where}; due is {net.gradient(number)}, the delta."
+            yield Way(
+                f"value {net.relation(number, j)}", "wrong-delta", says, _of(graph, number, slot, graph.steps[j].value)
+            )
+    if y.ndim > 1 or (y.ndim == 1 and x.ndim == 0):
+        for axis in range(y.ndim):
+            for index in (0, -1):
+                what = "first" if index == 0 else "last"
+                says = (
+                    f"The gradient of {into} is that of the {what} index along axis {axis} of {net.name(number)} alone "
+                    f"{where}; due is the sum over the batch, over all samples."
+                )
+                keep = np.zeros([n if a == axis else 1 for a, n in enumerate(y.shape)])
+                keep.reshape(-1)[index] = 1
+                yield Way(f"{axis} {index}", "sum-missing", says, _of(graph, number, slot, None, keep))
+        if step.elementwise and x.size < y.size:
+            for axis in range(y.ndim):
+                says = f"The gradient of {into} is the delta summed over the wrong axis, {axis}, {where}."
+                yield Way(f"summed {axis}", "sum-wrong-axis", says, _summed(axis, x.shape))
+
+
+def _at(graph: Graph, number: int, slot: int, k: int, value: Array) -> Alternative:
+    """The step's way back with another array as its argument k."""
+    values = [graph.steps[i].value for i in graph.steps[number].arguments]
+    values[k] = value
+    return lambda g: graph.through(number, slot, g, values)
+
+
+def _of(graph: Graph, number: int, slot: int, grad: Array | None, mask: Array | float = 1.0) -> Alternative:
+    """The step's way back of another gradient, or of a part."""
+    return lambda g: graph.through(number, slot, (g if grad is None else grad) * mask)
+
+
+def _summed(axis: int, shape: tuple[int, ...]) -> Alternative:
+    def summed(g: Array) -> Array | None:
+        total = g.sum(axis=axis)
+        return total.reshape(shape) if total.size == np.prod(shape) else None
+
+    return summed
