@@ -324,7 +324,10 @@ def _loss_and_gradients(
     def gradients_of(returned: Any) -> list[Any]:
         found = returned[1] if len(returned) == 2 else tuple(returned[1:])
         if isinstance(found, Mapping):
-            return [next((found[key] for key in spellings(n) if key in found), None) for n, *_ in flat]
+            named = [next((found[key] for key in spellings(n) if key in found), None) for n, *_ in flat]
+            if any(gradient is not None for gradient in named):
+                return named
+            found = [*found.values()]  # the arguments have no such names: by shape
         several = found if isinstance(found, tuple | list) else (found,)
         result: list[Any] = [None] * len(flat)
         for gradient in several:

@@ -143,7 +143,7 @@ def _check_backward(problem: Problem, report: Report, weights: list[Array], nond
             found.problem = f"its gradient has shape {list(gradient.shape)}, but expected {list(array.shape)}"
         elif gradient is not None and second is not None:
             if (np.abs(gradient - second) > nondet_tol).any():
-                found.problem = f"{TWICE}; does it change saved arrays?"
+                found.problem = f"{TWICE}; does it change saved arrays, or draw random numbers (a mask of its own)?"
             elif negative is not None and not np.allclose(-negative, gradient, rtol=1e-6, equal_nan=True):
                 found.problem = f"backward does not return the negative for -dL/dy; {LINEAR}"
     return gradients

@@ -57,7 +57,8 @@ def multiple(case: Case) -> Mistake | None:
                 "from it by the chain rule, are missing."
             )
             return Mistake("term-missing", says, f"analytic is {number(round(c, 6))} · {name} everywhere.")
-        if both is not None and fitted(n, [z]) is None:
+        agreeing = np.abs(a - n) <= CLOSE * np.abs(n)
+        if both is not None and fitted(n, [z]) is None and not (agreeing & (np.abs(n) > CLOSE * np.abs(n).max())).any():
             share, c = float(both[0]), float(both[1]) / scale
             says = (
                 f"One part is {number(round(share, 6))} times what it should be, and the other part, a multiple of "
