@@ -40,6 +40,7 @@ class Adapted:
         self.code: Any = None
         self.kept: Callable[[], Any] = lambda: vars
         self.parts: Callable[[], list[tuple[str, Any, tuple[Any, ...]]]] = list
+        self.warnings: list[str] = []
 
 
 def adapted(func: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> Adapted | None:
@@ -293,9 +294,30 @@ def _layer(owner: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> A
         return found
 
     made = Adapted(_name(owner), forth, back, (*inputs, *(where[key] for _, where, key, _, _ in kept)))
+    made.warnings = _piling_up(
+        owner,
+        lambda: (forward(*inputs, **options), owner.backward(np.ones(np.shape(y)))),
+        lambda: [(at, of[at]) for _, _, _, of, at in kept if of is not None],
+    )
     made.names = (*made.names[:count], *(name for name, *_ in kept))
     made.code, made.kept, made.parts = getattr(forward, "__code__", None), lambda: owner, parts
     return made
+
+
+def _piling_up(owner: Any, again: Callable[[], Any], gradients: Callable[[], list[tuple[str, Array]]]) -> list[str]:
+    """A warning if backward adds to the gradients that it keeps, and the object has nothing that sets them to 0."""
+    if any(word in name.lower() for name in dir(owner) for word in ("zero", "reset", "clear")):
+        return []
+    before = [(name, np.array(z)) for name, z in gradients()]
+    again()
+    for (name, old), (_, new) in zip(before, gradients(), strict=True):
+        if old.any() and not np.allclose(old, new) and np.allclose(2 * old, new):
+            return [
+                f"{_name(owner)}.backward adds to {name} (+=), and nothing sets it to 0: it grows from one call to the "
+                f"next. gradcheck has set it to 0 before each call. Assign the gradient in backward ({name} = ...), or "
+                "write a zero_grad() and call it before each step."
+            ]
+    return []
 
 
 # --- functions that return (loss, gradients) ---

@@ -86,6 +86,7 @@ def check_gradients(
             explain_tape(problem, report, check_gradients)
         else:
             report.warnings += hidden_mistakes(problem, report, eps)
+        report.warnings += getattr(getattr(problem, "pair", None), "warnings", [])
     for warning in report.warnings:
         warnings.warn(warning, stacklevel=2)
     for found in report.inputs:

@@ -217,7 +217,10 @@ class Net:
             return "relu"
         if np.allclose(v, 1 / (1 + np.exp(-u))):
             return "sigmoid"
-        return self.graph.steps[segment.v].name if len(segment.steps) == 1 else "a function"
+        names = [self.graph.steps[n].name for n in segment.steps]  # the outer one first
+        if 1 < len(names) < 4 and all(len(self.graph.steps[n].arguments) == 1 for n in segment.steps):
+            return f"{'('.join(names)}({self.name(segment.u)}{')' * len(names)}"
+        return names[0] if len(names) == 1 else "a function"
 
     def relation(self, number: int, other: int) -> tuple[int, int]:
         """Which call another value is from, and how many turns of a loop later."""
@@ -300,7 +303,10 @@ def _scales(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
             if touched not in seen or number in graph.names:
                 seen[touched] = number
     for touched, number in seen.items():
-        everything = len(touched) == len(graph.inputs)
+        # Not only does it depend on all inputs: nothing goes around it.
+        everything = len(touched) == len(graph.inputs) and not any(
+            np.any(g) for i, g in graph.walk(net.grad, {number: lambda _: []}).items() if i in graph.inputs
+        )
         says = (
             "Every gradient"
             if everything
@@ -525,7 +531,7 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
     if parameter and x.ndim == 2 and x.shape[0] == x.shape[1]:
         says = f"The gradient of {into} is transposed."
         yield Way("transposed", "transposed", says, lambda g: graph.through(number, slot, g).T)
-    if not parameter and x.shape == step.value.shape and len(step.arguments) > 1:
+    if (not parameter or step.elementwise) and x.shape == step.value.shape and len(step.arguments) > 1:
         by = net.name(next(i for k, i in enumerate(step.arguments) if k != slot))
         says = (
             f"The gradient of {net.name(number)} is passed on to {into} unchanged {where}: it is not multiplied by "
@@ -551,6 +557,13 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
                 f"square. The way back multiplies by the transpose of what the way forth multiplied by."
             )
             yield Way(f"operand {k} transposed", "transposed", says, _at(graph, number, slot, k, other.T))
+        turned = graph.steps[i].name in ("transpose", "swapaxes") and other.ndim == 2  # such as k.T
+        for j in reversed(graph.used) if turned else ():
+            if j not in (i, target, *graph.steps[i].arguments) and graph.steps[j].value.shape == other.T.shape:
+                due = net.name(graph.steps[i].arguments[0])
+                says = f"{of_target} is made with {net.name(j)} {where}; due is {due}, which went into that step."
+                back = _at(graph, number, slot, k, graph.steps[j].value.T)
+                yield Way(f"operand {k} turned {net.relation(number, j)}", "operand", says, back)
         for j in reversed(graph.used):
             if j not in (i, target) and graph.steps[j].value.shape == other.shape:
                 says = (

@@ -122,6 +122,13 @@ def _counted(case: Case, ratio: float) -> str:
                 )
                 half = f"Are the 1/N of a mean, N = {2 * whole}, and the 2 of a square missing? Or: "
                 return f". {half if 2 * whole in sizes else ''}{parts}"
+    for k, what in ((round(1 / ratio), "divided by {} once too often"), (whole, "a mean's 1/{} is missing")):
+        close = abs(ratio * k - 1) <= CLOSE or (k == whole and abs(ratio - k) <= CLOSE * k)
+        if case.y is not None and case.y.size == 1 and case.local is None and 3 <= k <= 10_000 and close:
+            fraction = f"1/{k}" if ratio < 1 else str(k)
+            return (
+                f". It is {fraction}: if the batch has {k} samples, {what.format(k)} (a sum taken for a mean)"
+            )
     for q in range(3, 13):
         if case.local is not None and abs(ratio - (q + 1) / q) <= CLOSE:
             return (
