@@ -192,6 +192,8 @@ class Net:
                             found.append(longest)
             if longest is not None and longest not in found:
                 found.append(longest)
+            if longest is not None and len(longest.steps) > 1 and step.name not in LINEAR and len(step.arguments) == 1:
+                found.append(Segment(step.arguments[0], v, (v,)))  # the activation alone
         inner = {n for segment in found for n in segment.steps[1:]}
         keep = [s for s in found if s.v in graph.names or s.v not in inner]
         return sorted(keep, key=lambda s: (-s.v, -len(s.steps)))
@@ -213,7 +215,7 @@ class Net:
     def function(self, segment: Segment) -> str:
         """What an activation is called."""
         u, v = (self.graph.steps[n].value for n in (segment.u, segment.v))
-        if np.allclose(v, np.maximum(u, 0)):
+        if np.allclose(v, np.maximum(u, 0)) and np.any(u < 0):
             return "relu"
         if np.allclose(v, 1 / (1 + np.exp(-u))):
             return "sigmoid"
@@ -264,6 +266,7 @@ RANKS = {"operand": 1, "wrong-delta": 2}  # others come before
 RESULTS = {"var": "the variance", "mean": "the mean", "std": "the standard deviation", "sum": "a sum"}
 SIGNS = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 SHAPES = ("transpose", "reshape", "ravel", "flatten", "squeeze", "expand_dims", "swapaxes", "broadcast_to")
+LINEAR = ("add", "subtract", "multiply", "divide", "true_divide", "negative", "positive")
 PRODUCTS = ("matmul", "dot", "einsum", "tensordot", "inner", "vecdot", "matvec", "vecmat", "convolve", "correlate")
 
 
@@ -378,7 +381,8 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
     what = f"the activation ({function})" if net.parameter(segment.u) is None else function
     if net.graph.steps[segment.v].name in ("multiply", "divide") and len(segment.steps) == 1:
         what = "a multiplication by a constant (a dropout mask, a scale)"
-    mask = bool(np.all((slope < 1e-6) | (np.abs(slope - 1) < 1e-6)))
+    stopped = np.abs(slope) < 1e-6
+    mask = bool(stopped.any() and np.all(stopped | (np.abs(slope - 1) < 1e-6)))
     if mask:
         says = (
             f"The mask of the {function} is missing {where}: the gradient of {av} passes to {zu} everywhere, but "

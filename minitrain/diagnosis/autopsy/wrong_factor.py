@@ -126,9 +126,7 @@ def _counted(case: Case, ratio: float) -> str:
         close = abs(ratio * k - 1) <= CLOSE or (k == whole and abs(ratio - k) <= CLOSE * k)
         if case.y is not None and case.y.size == 1 and case.local is None and 3 <= k <= 10_000 and close:
             fraction = f"1/{k}" if ratio < 1 else str(k)
-            return (
-                f". It is {fraction}: if the batch has {k} samples, {what.format(k)} (a sum taken for a mean)"
-            )
+            return f". It is {fraction}: if the batch has {k} samples, {what.format(k)} (a sum taken for a mean)"
     for q in range(3, 13):
         if case.local is not None and abs(ratio - (q + 1) / q) <= CLOSE:
             return (
@@ -168,6 +166,13 @@ def eps(case: Case) -> Mistake | None:
     constant = ratio_of(case) is not None or np.ptp(g / case.numeric) <= CLOSE * np.abs(g / case.numeric).max()
     if constant or eps == 0 or not near.all():
         return None
+    denominators = np.abs(g / case.numeric)
+    if abs(eps) > 0.05 * float(np.median(denominators)):
+        says = (
+            f"In a denominator the number {number(abs(eps))} is {'too many' if eps > 0 else 'missing'}: the derivative "
+            f"is 1 / d, with d {number(abs(eps))} {'larger' if eps > 0 else 'smaller'} than it should be."
+        )
+        return Mistake("wrong-derivative", says, f"dL/dy / analytic is dL/dy / numeric + {number(eps)} everywhere.")
     says = f"An eps of {number(eps)} is added to a denominator, which changes the derivative. Remove it."
     return Mistake("eps", says, f"dL/dy / analytic is dL/dy / numeric + {number(eps)} everywhere.")
 

@@ -55,20 +55,20 @@ class _Bank:
         found = _proportional(self.values, target)
         if found is not None:
             return found[1], self.texts[found[0]], ""
-        best: tuple[float, str, str] | None = None
+        pairs: list[tuple[bool, int, tuple[float, str, str]]] = []  # unusual, how long, what
         for i, values in enumerate(self.values):
             if quotients and not values.all():
                 continue
-            candidates = self.values / values if quotients else self.values[i:] * values
-            pair = _proportional(candidates, target)
-            if pair is None:
-                continue
-            k, c = pair
-            mine = c, self.texts[k if quotients else i + k], self.texts[i]
-            if any(abs(abs(c) - front) < 1e-4 for front in FRONT):
-                return mine
-            best = best or mine
-        return best
+            pair = _proportional(self.values / values if quotients else self.values[i:] * values, target)
+            if pair is not None:
+                first, second = self.texts[pair[0] if quotients else i + pair[0]], self.texts[i]
+                pairs.append((not _usual(pair[1]), len(first + second), (pair[1], first, second)))
+        return min(pairs)[2] if pairs else None
+
+
+def _usual(c: float) -> bool:
+    """Whether a constant is one that belongs to a formula."""
+    return any(abs(abs(c) - front) < 1e-4 for front in FRONT)
 
 
 def _proportional(rows: Array, target: Array) -> tuple[int, float] | None:
@@ -76,9 +76,9 @@ def _proportional(rows: Array, target: Array) -> tuple[int, float] | None:
     with np.errstate(all="ignore"):
         c = rows @ target / (rows * rows).sum(axis=1)
         apart = np.abs(rows * c[:, np.newaxis] - target).max(axis=1)
-    fitting = np.flatnonzero(apart <= 0.1 * CLOSE * np.abs(target).max())
-    fitting = [k for k in fitting if agree(c[k] * rows[k], target)]
-    usual = [k for k in fitting if any(abs(abs(c[k]) - front) < 1e-4 for front in FRONT)]
+    near = np.flatnonzero(apart <= 0.1 * CLOSE * np.abs(target).max())
+    fitting = [k for k in near if agree(c[k] * rows[k], target)]
+    usual = [k for k in fitting if _usual(c[k])]
     return next(((int(k), float(c[k])) for k in (*usual, *fitting)), None)
 
 
@@ -132,8 +132,7 @@ def term(case: Case) -> Mistake | None:
     if found is None:
         return None
     c, f, h = found
-    usual = any(abs(abs(c) - front) < 1e-4 for front in FRONT)
-    if h and not usual and case.numeric.size < 2 * LEAST:
+    if h and not _usual(c) and case.numeric.size < 2 * LEAST:
         return None
     text = _in_front(c, f"{f} · {h}" if h else f)
     says = (

@@ -23,7 +23,12 @@ def _products(case: Case) -> Iterator[tuple[str, Array]]:
     """Every product of dL/dy and another input, transposed or not, that has the input's shape."""
     g = case.grad_output
     for name, other in case.at_hand.items():
-        if g is None or g.ndim < 2 or other.ndim not in (2, g.ndim) or name == "y":
+        if g is None or name == "y":
+            continue
+        if g.ndim == 2 and other.ndim == case.numeric.ndim == 1:
+            turned = {f"dL/dy @ {name}": g, f"dL/dyᵀ @ {name}": g.T}
+            yield from ((text, m @ other) for text, m in turned.items() if m.shape == (*case.numeric.shape, other.size))
+        if g.ndim < 2 or other.ndim not in (2, g.ndim):
             continue
         left = {"dL/dy": g, "dL/dyᵀ": g.swapaxes(-1, -2)}
         right = {name: other, f"({name})ᵀ": other.swapaxes(-1, -2)}
