@@ -28,7 +28,7 @@ FORMS = (
 class Adapted:
     """A piece in gradcheck's form, forward(ctx, *arrays) and backward(ctx, grad).
 
-    names: of all inputs. code: of the function that a person wrote. kept: the arrays it keeps, by name. parts: the
+    names: of all inputs. function, code: what a person wrote. kept: the arrays it keeps, by name. parts: the
     layers that a network is made of.
     """
 
@@ -38,6 +38,7 @@ class Adapted:
         self.__name__, self.forward, self.backward, self.inputs = name, forward, backward, tuple(inputs)
         self.names: tuple[str, ...] = tuple(f"input {i}" for i in range(len(inputs)))
         self.code: Any = None
+        self.function: Any = None
         self.kept: Callable[[], Any] = lambda: vars
         self.parts: Callable[[], list[tuple[str, Any, tuple[Any, ...]]]] = list
         self.warnings: list[str] = []
@@ -136,6 +137,7 @@ def _two_functions(
 
     made = Adapted(name or _name(forward), forth, back, inputs)
     made.names, made.code = _argument_names(forward, len(inputs)), getattr(forward, "__code__", None)
+    made.function = forward
     return made
 
 
@@ -168,6 +170,41 @@ def _for_each(name: str, found: Any, made: Adapted) -> tuple[Any, ...]:
         f"{name}.backward returned {len(gradients)} gradients for {len(floats)} arrays of floats; expected one for "
         "each, in forward's order."
     )
+
+
+LARGEST = 10_000  # numbers in an array that the diagnosis may try as a factor
+
+
+def arrays_in(values: Mapping[str, Any], depth: int = 3) -> dict[str, Array]:
+    """The arrays among these values and in tuples, lists, dicts and objects there, by name; none that is a gradient."""
+    found: dict[str, Array] = {}
+    for name, value in values.items():
+        last = name.rpartition(".")[2]
+        if isinstance(value, np.ndarray) and value.size <= LARGEST and "grad" not in last and last[:1] != "d":
+            found[name] = value
+        elif isinstance(value, tuple | list) and depth:
+            found |= arrays_in({f"{name}[{i}]": part for i, part in enumerate(value)}, depth - 1)
+        elif isinstance(value, dict) and depth and "grad" not in last:
+            found |= arrays_in({f"{name}.{key}": part for key, part in value.items()}, depth - 1)
+        elif hasattr(value, "__dict__") and not callable(value) and depth:
+            found |= arrays_in({f"{name}.{key}": part for key, part in vars(value).items()}, depth - 1)
+    return found
+
+
+def constants_of(function: Any) -> dict[str, Any]:
+    """The values outside a function that it uses by name: targets, labels, data."""
+    function = inspect.unwrap(getattr(function, "__func__", function)) if callable(function) else function
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return {}
+    outside = getattr(function, "__globals__", {})
+    named = {name: outside[name] for name in code.co_names if name in outside}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            named[name] = cell.cell_contents
+        except ValueError:  # not yet filled
+            continue
+    return {f"constant {name}": value for name, value in named.items() if isinstance(value, np.ndarray)}
 
 
 # --- layers that keep their arrays on self ---
@@ -301,6 +338,7 @@ def _layer(owner: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> A
     )
     made.names = (*made.names[:count], *(name for name, *_ in kept))
     made.code, made.kept, made.parts = getattr(forward, "__code__", None), lambda: owner, parts
+    made.function = forward
     return made
 
 
@@ -392,7 +430,7 @@ def _loss_and_gradients(
         return tuple(None if g is None else grad * np.asarray(g) for g in ctx.gradients)
 
     made = Adapted(name, forth, back, [x for _, x, *_ in flat])
-    made.names, made.code = tuple(n for n, *_ in flat), code
+    made.names, made.code, made.function = tuple(n for n, *_ in flat), code, func
     made.needs = [gradient is not None for gradient in given]  # type: ignore[attr-defined]
     return made
 

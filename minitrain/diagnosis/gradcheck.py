@@ -198,7 +198,7 @@ def _diagnose(measured: _Measured, report: Report, weights: list[Array]) -> None
             sizes=problem.sizes,
             at_kink=np.zeros(numerics[i].shape, bool),
             noise=measured.noise(problem.arrays[i], row),
-            saved=saved,
+            saved={name: z for name, z in saved.items() if not np.array_equal(z, analytics[i])},
             returned=returned[i],
             **known,
         )

@@ -45,7 +45,7 @@ class _Bank:
                 with np.errstate(all="ignore"):
                     values = np.asarray(of(np.broadcast_to(z, case.numeric.shape)), np.float64).reshape(-1)
                 if np.isfinite(values).all() and np.ptp(values) > CLOSE * np.abs(values).max():
-                    self.texts.append(pattern.replace("{}", f"({name})" if " " in name else name))
+                    self.texts.append(pattern.replace("{}", f"({name})" if " " in name and pattern != "{}" else name))
                     rows.append(values)
         self.values = np.array(rows) if rows else np.zeros((0, case.numeric.size))
 
@@ -80,6 +80,11 @@ def _proportional(rows: Array, target: Array) -> tuple[int, float] | None:
     fitting = [k for k in near if agree(c[k] * rows[k], target)]
     usual = [k for k in fitting if _usual(c[k])]
     return next(((int(k), float(c[k])) for k in (*usual, *fitting)), None)
+
+
+def _factor(text: str) -> str:
+    """A formula as a factor of a product."""
+    return f"({text})" if " + " in text or " - " in text else text
 
 
 def _in_front(c: float, text: str) -> str:
@@ -134,7 +139,7 @@ def term(case: Case) -> Mistake | None:
     c, f, h = found
     if h and not _usual(c) and case.numeric.size < 2 * LEAST:
         return None
-    text = _in_front(c, f"{f} · {h}" if h else f)
+    text = _in_front(c, f"{_factor(f)} · {_factor(h)}" if h else f)
     says = (
         f"A term is missing, or does not belong: the right derivative is this one {'-' if c < 0 else '+'} "
         f"{text.lstrip('-')}. Look at each factor of a product (the product rule), and at what is inside a function "

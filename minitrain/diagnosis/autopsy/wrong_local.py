@@ -145,7 +145,7 @@ def ratio(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
     if n.size < 5 or not n.all() or not a.all():
         return None
-    for values, verb in ((a / n, "too many"), (n / a, "missing")):
+    for values, verb in ((n / a, "missing"), (a / n, "too many")):
         if np.ptp(values) > CLOSE * np.abs(values).max():
             for text, alike in _exactly(case, values):
                 turned = "" if alike > 0 else ", and the sign is wrong"
@@ -162,7 +162,7 @@ def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
                 t = np.asarray(of(np.broadcast_to(z, values.shape)))
                 for sign in (1, -1):
                     if agree(sign * t, values):
-                        yield pattern.replace("{}", "t" if " " in name else name), sign
+                        yield pattern.replace("{}", f"({name})" if " " in name and pattern != "{}" else name), sign
 
 
 def elsewhere(case: Case) -> Mistake | None:

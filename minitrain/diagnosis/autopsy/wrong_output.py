@@ -86,7 +86,7 @@ def _named(case: Case, factors: Array) -> Mistake | None:
         for pattern, of in FORMULAS.items() if fits(z, factors.shape) else ():
             values = np.asarray(of(np.broadcast_to(z, factors.shape)))
             if np.isfinite(values).all() and values.all():
-                text = pattern.replace("{}", "t" if " " in name else name)
+                text = pattern.replace("{}", f"({name})" if " " in name and pattern != "{}" else name)
                 known[text] = values
                 usual += [text] * (pattern in USUAL)
     for due in usual:

@@ -160,8 +160,8 @@ def row_factors(case: Case) -> Mistake | None:
             what = "the sign is wrong" if abs(c + 1) < CLOSE else f"it is {number(c)} times what it should be"
             places = ", ".join(map(str, which[:4])) + (", ..." if len(which) > 4 else "")
             says = (
-                f"Only some are wrong: at index {places} along axis {axis}, {what}. The others are right: those indices "
-                "have another formula (a negative sample, another class, another branch)."
+                f"Only some are wrong: at index {places} along axis {axis}, {what}. The others are right: those "
+                "indices have another formula (a negative sample, another class, another branch)."
             )
             return Mistake("row-factor", says, f"{off.sum()} of {count} indices along axis {axis} are wrong.")
         named = _weights(case, factors, axis)

@@ -34,6 +34,8 @@ def multiple(case: Case) -> Mistake | None:
         found = fitted(rest, [z])
         if found is None or fitted(n, [z]) is not None or np.ptp(z) <= CLOSE * np.abs(z).max():
             continue
+        if np.count_nonzero(z) < 3:
+            continue  # any rest at so few entries is a multiple of it
         c = float(found[0]) / scale
         penalty = ""
         if name in ("x", "sign x"):
@@ -47,7 +49,7 @@ def multiple(case: Case) -> Mistake | None:
         )
         return Mistake("term-missing", says, f"analytic - numeric is {number(round(c, 6))} · {name} everywhere{one}.")
     for name, z in _arrays(case) if n.size > 4 and ratio_of(case) is None else ():
-        if np.ptp(z) <= CLOSE * np.abs(z).max() or name.startswith("sign"):
+        if np.ptp(z) <= CLOSE * np.abs(z).max() or name.startswith("sign") or np.count_nonzero(z) < 3:
             continue
         alone, both = fitted(a, [z]), fitted(a, [n, z])
         if alone is not None and fitted(n, [z]) is None:
