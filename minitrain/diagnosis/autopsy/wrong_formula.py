@@ -49,17 +49,16 @@ class _Bank:
                     rows.append(values)
         self.values = np.array(rows) if rows else np.zeros((0, case.numeric.size))
 
-    def match(self, target: Array, quotients: bool) -> tuple[float, str, str] | None:
+    def match(self, target: Array, rows: Array, quotients: bool) -> tuple[float, str, str] | None:
         """(c, f, h) with target = c · f · h (or c · f / h), or c · f with h = "". Prefers singles, and usual c."""
-        target = target.reshape(-1)
-        found = _proportional(self.values, target)
+        found = _proportional(rows, target)
         if found is not None:
             return found[1], self.texts[found[0]], ""
         pairs: list[tuple[bool, int, tuple[float, str, str]]] = []  # unusual, how long, what
-        for i, values in enumerate(self.values):
+        for i, values in enumerate(rows):
             if quotients and not values.all():
                 continue
-            pair = _proportional(self.values / values if quotients else self.values[i:] * values, target)
+            pair = _proportional(rows / values if quotients else rows[i:] * values, target)
             if pair is not None:
                 first, second = self.texts[pair[0] if quotients else i + pair[0]], self.texts[i]
                 pairs.append((not _usual(pair[1]), len(first + second), (pair[1], first, second)))
@@ -104,18 +103,20 @@ def factor(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
     if not _single(case) or not LEAST <= n.size <= MOST or ratio_of(case) is not None:
         return None
-    zero = is_zero(n, n)
-    if (zero != is_zero(a, a)).any() or zero.any():
+    kept = ~is_zero(n, n) & (np.abs(a) > 0)  # where a ratio is exact
+    if kept.sum() < LEAST or (is_zero(n, n) != is_zero(a, a)).mean() > 0.25:
         return None
+    bank = _bank(case)
+    a, n, rows = a[kept], n[kept], bank.values[:, kept.reshape(-1)]
     for values, verb, over in ((n / a, "missing", "numeric / analytic"), (a / n, "too many", "analytic / numeric")):
         if np.ptp(values) <= CLOSE * np.abs(values).max() or len(np.unique(np.round(values, 6))) < 4:
             return None
-        found = _proportional(_bank(case).values, values.reshape(-1))
+        found = _proportional(rows, values)
         if found is not None:
-            text = _in_front(found[1], _bank(case).texts[found[0]])
+            text = _in_front(found[1], bank.texts[found[0]])
             says = f"A factor is {verb}: {text}. Everything else is right."
             return Mistake("operand", says, f"{over} is {text} everywhere.")
-    found_two = _bank(case).match(a / n, True)
+    found_two = bank.match(a / n, rows, True)
     if found_two is None or not found_two[2]:
         return None
     c, taken, due = found_two
@@ -133,7 +134,7 @@ def term(case: Case) -> Mistake | None:
     rest = right - ours
     if len(np.unique(np.round(rest, 9))) < 4 or (is_zero(rest, right).mean() > 0.25):
         return None
-    found = _bank(case).match(rest, False)
+    found = _bank(case).match(rest.reshape(-1), _bank(case).values, False)
     if found is None:
         return None
     c, f, h = found
