@@ -151,7 +151,8 @@ class _Pair(Problem):
         named |= forms.arrays_in({"cache": attributes.get("cache")} if adapted else {"ctx": attributes})
         named |= forms.arrays_in({"self": self.pair.kept()}) if adapted else {}
         named |= forms.arrays_in(forms.constants_of(self.pair.function if adapted else self.pair.forward))
-        return {name: z for name, z in named.items() if not any(z is checked for checked in self.arrays)}
+        arrays = ((name, z) for name, z in named.items() if isinstance(z, np.ndarray))
+        return {name: z for name, z in arrays if not any(z is checked for checked in self.arrays)}
 
 
 class _OfTensors(Problem):

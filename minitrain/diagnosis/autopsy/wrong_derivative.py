@@ -25,6 +25,12 @@ def derivative_missing(case: Case) -> Mistake | None:
         return Mistake(
             "term-missing", says, f"analytic = dL/dy, and numeric - dL/dy is one number along {naming(axes)}."
         )
+    g = case.grad_output
+    for name, z in case.at_hand.items() if g is not None and g.shape != case.numeric.shape else ():
+        due = summed_to(g * z, case.numeric.shape) if g is not None and fits(z, g.shape) else None
+        if due is not None and agree(due, case.numeric):
+            says = f"dL/dy is passed on unchanged and summed: the factor {name} is missing. Sum dL/dy · {name}."
+            break
     if at_output(case) is not None:
         says += " Or it is taken at the result y, where it happens to be 1, instead of the input x."
     return Mistake("derivative-missing", says, "analytic = dL/dy everywhere.")
