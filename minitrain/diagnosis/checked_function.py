@@ -144,8 +144,13 @@ class _Pair(Problem):
 
     def saved(self) -> dict[str, Array]:
         named = {f"saved array {i}": z for i, z in enumerate(getattr(self.context, "saved_arrays", ()))}
-        named |= {f"ctx.{name}": z for name, z in vars(self.context).items() if not name.startswith("_")}
-        return {name: z for name, z in named.items() if isinstance(z, np.ndarray)}
+        attributes = {name: value for name, value in vars(self.context).items() if not name.startswith("_")}
+        adapted = isinstance(self.pair, forms.Adapted)
+        named |= forms.arrays_in({"cache": attributes.get("cache")} if adapted else {"ctx": attributes})
+        named |= forms.arrays_in({"self": self.pair.kept()}) if adapted else {}
+        named |= forms.arrays_in(forms.constants_of(self.pair.function if adapted else self.pair.forward))
+        arrays = ((name, z) for name, z in named.items() if isinstance(z, np.ndarray))
+        return {name: z for name, z in arrays if not any(z is checked for checked in self.arrays)}
 
 
 class _OfTensors(Problem):

@@ -28,7 +28,7 @@ FORMS = (
 class Adapted:
     """A piece in gradcheck's form, forward(ctx, *arrays) and backward(ctx, grad).
 
-    names: of all inputs. code: of the function that a person wrote. kept: the arrays it keeps, by name. parts: the
+    names: of all inputs. function, code: what a person wrote. kept: the arrays it keeps, by name. parts: the
     layers that a network is made of.
     """
 
@@ -38,8 +38,10 @@ class Adapted:
         self.__name__, self.forward, self.backward, self.inputs = name, forward, backward, tuple(inputs)
         self.names: tuple[str, ...] = tuple(f"input {i}" for i in range(len(inputs)))
         self.code: Any = None
+        self.function: Any = None
         self.kept: Callable[[], Any] = lambda: vars
         self.parts: Callable[[], list[tuple[str, Any, tuple[Any, ...]]]] = list
+        self.warnings: list[str] = []
 
 
 def adapted(func: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> Adapted | None:
@@ -135,6 +137,7 @@ def _two_functions(
 
     made = Adapted(name or _name(forward), forth, back, inputs)
     made.names, made.code = _argument_names(forward, len(inputs)), getattr(forward, "__code__", None)
+    made.function = forward
     return made
 
 
@@ -167,6 +170,41 @@ def _for_each(name: str, found: Any, made: Adapted) -> tuple[Any, ...]:
         f"{name}.backward returned {len(gradients)} gradients for {len(floats)} arrays of floats; expected one for "
         "each, in forward's order."
     )
+
+
+LARGEST = 10_000  # numbers in an array that the diagnosis may try as a factor
+
+
+def arrays_in(values: Mapping[str, Any], depth: int = 3) -> dict[str, Array]:
+    """The arrays among these values and in tuples, lists, dicts and objects there, by name; none that is a gradient."""
+    found: dict[str, Array] = {}
+    for name, value in values.items():
+        last = name.rpartition(".")[2]
+        if isinstance(value, np.ndarray) and value.size <= LARGEST and "grad" not in last and last[:1] != "d":
+            found[name] = value
+        elif isinstance(value, tuple | list) and depth:
+            found |= arrays_in({f"{name}[{i}]": part for i, part in enumerate(value)}, depth - 1)
+        elif isinstance(value, dict) and depth and "grad" not in last:
+            found |= arrays_in({f"{name}.{key}": part for key, part in value.items()}, depth - 1)
+        elif hasattr(value, "__dict__") and not callable(value) and depth:
+            found |= arrays_in({f"{name}.{key}": part for key, part in vars(value).items()}, depth - 1)
+    return found
+
+
+def constants_of(function: Any) -> dict[str, Any]:
+    """The values outside a function that it uses by name: targets, labels, data."""
+    function = inspect.unwrap(getattr(function, "__func__", function)) if callable(function) else function
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return {}
+    outside = getattr(function, "__globals__", {})
+    named = {name: outside[name] for name in code.co_names if name in outside}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            named[name] = cell.cell_contents
+        except ValueError:  # not yet filled
+            continue
+    return {f"constant {name}": value for name, value in named.items() if isinstance(value, np.ndarray)}
 
 
 # --- layers that keep their arrays on self ---
@@ -293,9 +331,31 @@ def _layer(owner: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> A
         return found
 
     made = Adapted(_name(owner), forth, back, (*inputs, *(where[key] for _, where, key, _, _ in kept)))
+    made.warnings = _piling_up(
+        owner,
+        lambda: (forward(*inputs, **options), owner.backward(np.ones(np.shape(y)))),
+        lambda: [(at, of[at]) for _, _, _, of, at in kept if of is not None],
+    )
     made.names = (*made.names[:count], *(name for name, *_ in kept))
     made.code, made.kept, made.parts = getattr(forward, "__code__", None), lambda: owner, parts
+    made.function = forward
     return made
+
+
+def _piling_up(owner: Any, again: Callable[[], Any], gradients: Callable[[], list[tuple[str, Array]]]) -> list[str]:
+    """A warning if backward adds to the gradients that it keeps, and the object has nothing that sets them to 0."""
+    if any(word in name.lower() for name in dir(owner) for word in ("zero", "reset", "clear")):
+        return []
+    before = [(name, np.array(z)) for name, z in gradients()]
+    again()
+    for (name, old), (_, new) in zip(before, gradients(), strict=True):
+        if old.any() and not np.allclose(old, new) and np.allclose(2 * old, new):
+            return [
+                f"{_name(owner)}.backward adds to {name} (+=), and nothing sets it to 0: it grows from one call to the "
+                f"next. gradcheck has set it to 0 before each call. Assign the gradient in backward ({name} = ...), or "
+                "write a zero_grad() and call it before each step."
+            ]
+    return []
 
 
 # --- functions that return (loss, gradients) ---
@@ -324,7 +384,10 @@ def _loss_and_gradients(
     def gradients_of(returned: Any) -> list[Any]:
         found = returned[1] if len(returned) == 2 else tuple(returned[1:])
         if isinstance(found, Mapping):
-            return [next((found[key] for key in spellings(n) if key in found), None) for n, *_ in flat]
+            named = [next((found[key] for key in spellings(n) if key in found), None) for n, *_ in flat]
+            if any(gradient is not None for gradient in named):
+                return named
+            found = [*found.values()]  # the arguments have no such names: by shape
         several = found if isinstance(found, tuple | list) else (found,)
         result: list[Any] = [None] * len(flat)
         for gradient in several:
@@ -367,7 +430,7 @@ def _loss_and_gradients(
         return tuple(None if g is None else grad * np.asarray(g) for g in ctx.gradients)
 
     made = Adapted(name, forth, back, [x for _, x, *_ in flat])
-    made.names, made.code = tuple(n for n, *_ in flat), code
+    made.names, made.code, made.function = tuple(n for n, *_ in flat), code, func
     made.needs = [gradient is not None for gradient in given]  # type: ignore[attr-defined]
     return made
 

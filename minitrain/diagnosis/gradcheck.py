@@ -87,6 +87,7 @@ def check_gradients(
             explain_network(problem, report, weights, check_gradients)
         else:
             report.warnings += hidden_mistakes(problem, report, eps)
+        report.warnings += getattr(getattr(problem, "pair", None), "warnings", [])
     for warning in report.warnings:
         warnings.warn(warning, stacklevel=2)
     for found in report.inputs:
@@ -144,7 +145,7 @@ def _check_backward(problem: Problem, report: Report, weights: list[Array], nond
             found.problem = f"its gradient has shape {list(gradient.shape)}, but expected {list(array.shape)}"
         elif gradient is not None and second is not None:
             if (np.abs(gradient - second) > nondet_tol).any():
-                found.problem = f"{TWICE}; does it change saved arrays?"
+                found.problem = f"{TWICE}; does it change saved arrays, or draw random numbers (a mask of its own)?"
             elif negative is not None and not np.allclose(-negative, gradient, rtol=1e-6, equal_nan=True):
                 found.problem = f"backward does not return the negative for -dL/dy; {LINEAR}"
     return gradients
@@ -212,7 +213,7 @@ def _diagnose(
             sizes=problem.sizes,
             at_kink=np.zeros(numerics[i].shape, bool),
             noise=measured.noise(problem.arrays[i], row),
-            saved=saved,
+            saved={name: z for name, z in saved.items() if not np.array_equal(z, analytics[i])},
             returned=returned[i],
             **known,
         )

@@ -16,6 +16,7 @@ from minitrain.diagnosis.autopsy import (
     nothing_wrong,
     wrong_derivative,
     wrong_factor,
+    wrong_formula,
     wrong_linearity,
     wrong_local,
     wrong_mask,
@@ -25,6 +26,7 @@ from minitrain.diagnosis.autopsy import (
     wrong_place,
     wrong_product,
     wrong_rest,
+    wrong_sender,
     wrong_shape,
     wrong_steps,
     wrong_sum,
@@ -72,20 +74,34 @@ HYPOTHESES = (
     wrong_derivative.input_for_result,
     wrong_place.wrong_place,
     wrong_product.spread_wrongly,
+    wrong_sender.factor_on_the_other_side,
     wrong_product.map_not_turned,
     wrong_product.inner_transpose,
+    wrong_product.not_symmetric,
     wrong_product.other_input_changed,
     wrong_factor.eps,
     wrong_factor.clipped,
     wrong_part.other_mask,
-    wrong_part.one_side,
     wrong_local.formula,
+    wrong_part.one_side,
     wrong_local.other_point,
+    wrong_sender.shifted,
+    wrong_sender.moved,
+    wrong_sender.averaged_uses,
+    wrong_sender.not_spread,
     wrong_output.between,
     wrong_local.ratio,
+    wrong_formula.factor,
+    wrong_factor.two_operands,
     wrong_factor.shifted,
     wrong_part.row_factors,
     wrong_rest.multiple,
+    wrong_factor.operand_before_sum,
+    wrong_formula.term,
+    wrong_local.taken_formula,
+    wrong_output.between_unnamed,
+    wrong_sender.normalised_wrongly,
+    wrong_sender.mixed,
     wrong_rest.along_an_axis,
     wrong_local.elsewhere,
     nothing_wrong.kinks,
@@ -115,7 +131,7 @@ BEHIND_A_CONSTANT = (
 )
 
 # Those that only say where to look.
-VAGUE = (wrong_output.somewhere_between, wrong_rest.unbalanced, wrong_part.some_entries)
+VAGUE = (wrong_rest.unbalanced, wrong_part.some_entries)
 
 
 def autopsy(analytic: Array, numeric: Array, **known: Any) -> list[Mistake]:

@@ -59,7 +59,10 @@ def _how(a: Array, n: Array, wrong: Array) -> list[str]:
         said.append(f"The sign is opposite at {turned.sum()} of these{sizes}.")
     if right.all():
         ratios = ours / right
-        said.append(f"analytic / numeric is {number(float(ratios.min()))} to {number(float(ratios.max()))} there.")
+        low, high = float(ratios.min()), float(ratios.max())
+        if high - low <= CLOSE * max(abs(low), abs(high)):
+            return [*said, f"analytic / numeric is {number(low)} at each of these."]
+        said.append(f"analytic / numeric is {number(low)} to {number(high)} there.")
     best = float((a * n).sum() / (n * n).sum())
     left = float(np.linalg.norm(a - best * n) / np.linalg.norm(a)) if a.any() else 1.0
     if left < 0.1:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, fits, is_zero, number, summed_to
+from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, fits, is_zero, naming, number, some_axes, summed_to
 from minitrain.ops import Array
 
 
@@ -15,9 +16,35 @@ def derivative_missing(case: Case) -> Mistake | None:
     if spread is None or not agree(spread, case.analytic) or _only_moves(case.jacobian):
         return None
     says = "dL/dy is passed on unchanged: the operation's own derivative is missing. Multiply by it."
+    if (axes := _shared(case)) is not None:
+        says = (
+            f"dL/dy is passed on unchanged, but that is only one term: through what all entries along {naming(axes)} "
+            "share (a mean, a sum), each entry gets a second term from all results along it, and that one is missing."
+        )
+        return Mistake(
+            "term-missing", says, f"analytic = dL/dy, and numeric - dL/dy is one number along {naming(axes)}."
+        )
+    g = case.grad_output
+    for name, z in case.at_hand.items() if g is not None and g.shape != case.numeric.shape else ():
+        due = summed_to(g * z, case.numeric.shape) if g is not None and fits(z, g.shape) else None
+        if due is not None and agree(due, case.numeric):
+            says = f"dL/dy is passed on unchanged and summed: the factor {name} is missing. Sum dL/dy · {name}."
+            break
     if at_output(case) is not None:
         says += " Or it is taken at the result y, where it happens to be 1, instead of the input x."
     return Mistake("derivative-missing", says, "analytic = dL/dy everywhere.")
+
+
+def _shared(case: Case) -> tuple[int, ...] | None:
+    """The axes along which numeric - dL/dy is one number, in each row another one."""
+    if case.spread is None or case.local is not None:
+        return None
+    rest = case.numeric - case.spread
+    for axes in some_axes(rest.ndim):
+        count = math.prod(rest.shape[axis] for axis in axes)
+        if count >= 3 and np.ptp(rest, axis=axes).max() <= 1e-5 * np.abs(rest).max():
+            return axes
+    return None
 
 
 def _only_moves(jacobian: Array | None) -> bool:
@@ -60,6 +87,8 @@ def other_end(case: Case) -> Mistake | None:
 def at_output(case: Case) -> Mistake | None:
     if case.right_at is None or case.x is None or case.y is None or case.x.shape != case.y.shape:
         return None
+    if _only_moves(case.jacobian):
+        return None  # the same at many points
     if not case.right_at(case.analytic, case.y):
         return None
     says = "The derivative is computed at the result y instead of the input x."

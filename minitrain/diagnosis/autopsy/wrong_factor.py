@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -107,6 +107,9 @@ def _counted(case: Case, ratio: float) -> str:
                     f". It is {how} by {kept}/{count}, and only {kept} of {count} indices along axis {axis} have a "
                     "gradient: a mean over the rows that count divides by their number, without the ignored ones"
                 )
+    for (p, counted), (q, due) in itertools.permutations(sizes.items(), 2) if case.local is None else ():
+        if p > 2 and q > 2 and abs(ratio * p / q - 1) <= CLOSE and p % q and q % p and abs(p - q) > 1:
+            return f". It is {q}/{p}: divided by {p}, {counted}, or forward's mean has N = {q}, {due}"
     for size, what in sizes.items():
         for value, fraction, how in (
             ((size - 1) / size, "(N - 1)/N", "backward divides by N and forward"),
@@ -128,6 +131,11 @@ def _counted(case: Case, ratio: float) -> str:
                 )
                 half = f"Are the 1/N of a mean, N = {2 * whole}, and the 2 of a square missing? Or: "
                 return f". {half if 2 * whole in sizes else ''}{parts}"
+    for k, what in ((round(1 / ratio), "divided by {} once too often"), (whole, "a mean's 1/{} is missing")):
+        close = abs(ratio * k - 1) <= CLOSE or (k == whole and abs(ratio - k) <= CLOSE * k)
+        if case.y is not None and case.y.size == 1 and case.local is None and 3 <= k <= 10_000 and close:
+            fraction = f"1/{k}" if ratio < 1 else str(k)
+            return f". It is {fraction}: if the batch has {k} samples, {what.format(k)} (a sum taken for a mean)"
     for q in range(3, 13):
         if case.local is not None and abs(ratio - (q + 1) / q) <= CLOSE:
             return (
@@ -169,6 +177,13 @@ def eps(case: Case) -> Mistake | None:
     constant = ratio_of(case) is not None or np.ptp(g / case.numeric) <= CLOSE * np.abs(g / case.numeric).max()
     if constant or eps == 0 or not near.all():
         return None
+    denominators = np.abs(g / case.numeric)
+    if abs(eps) > 0.05 * float(np.median(denominators)):
+        says = (
+            f"In a denominator the number {number(abs(eps))} is {'too many' if eps > 0 else 'missing'}: the derivative "
+            f"is 1 / d, with d {number(abs(eps))} {'larger' if eps > 0 else 'smaller'} than it should be."
+        )
+        return Mistake("wrong-derivative", says, f"dL/dy / analytic is dL/dy / numeric + {number(eps)} everywhere.")
     says = f"An eps of {number(eps)} is added to a denominator, which changes the derivative. Remove it."
     return Mistake("eps", says, f"dL/dy / analytic is dL/dy / numeric + {number(eps)} everywhere.")
 
@@ -176,6 +191,14 @@ def eps(case: Case) -> Mistake | None:
 def operand(case: Case) -> Mistake | None:
     """A factor among the known arrays is wrong, missing, or repeated."""
     a, n = case.analytic, case.numeric
+    for how, factor in _powers(case):
+        if _explains(factor, a, n):
+            return _wrong_factor(how, a, factor * n)
+    return None
+
+
+def _powers(case: Case) -> list[tuple[str, Array]]:
+    n = case.numeric
     fitting = {name: np.broadcast_to(z, n.shape) for name, z in case.known.items() if fits(z, n.shape)}
     powers: list[tuple[str, Array]] = []
     for name, z in fitting.items():
@@ -184,28 +207,43 @@ def operand(case: Case) -> Mistake | None:
         powers += [(f"multiplied by |{name}|", np.abs(z)), (f"divided by √{name}", 1 / np.sqrt(z))]
         powers += [(f"multiplied by exp {name}", np.exp(z)), (f"multiplied by ln {name}", np.log(z))]
         powers += [(f"divided by ln {name}", 1 / np.log(z))]
-    for how, factor in powers:
-        if _explains(factor, a, n):
-            return _wrong_factor(how, a, factor * n)
-    for (p, u), (q, v) in itertools.combinations(powers, 2):
+    return powers
+
+
+def two_operands(case: Case) -> Mistake | None:
+    """Two factors among the known arrays are wrong: one too many, one missing."""
+    a, n = case.analytic, case.numeric
+    for (p, u), (q, v) in itertools.combinations(_powers(case), 2):
         of_two = p.split(maxsplit=2)[-1].strip("²|√") != q.split(maxsplit=2)[-1].strip("²|√")
         if of_two and p.split()[0] != q.split()[0] and _explains(u * v, a, n) and _varied(u * v):
             return _wrong_factor(f"{p} and {q}", a, u * v * n)
-    # If the input was broadcast, the factor is applied before the sum.
-    for how, term in _other_terms(case):
+    return None
+
+
+def operand_before_sum(case: Case) -> Mistake | None:
+    """If the input was broadcast, the wrong factor is applied before the sum."""
+    a, n = case.analytic, case.numeric
+    for how, term in _other_terms(case, case.known):
         summed = summed_to(term, n.shape)
         if summed is not None and agree(summed, a):
-            says = f"A factor is wrong: {how}. Write down the formula to see which operand belongs there."
+            due = next((text for text, z in _other_terms(case, case.at_hand) if _sums_to(z, n)), "")
+            belongs = f", where {due} belongs" if due else ""
+            says = f"A factor is wrong: {how}{belongs}. Write down the formula to see which operand belongs there."
             return Mistake("operand", says, f"{how}, summed to the input's shape, gives analytic.")
     return None
 
 
-def _other_terms(case: Case) -> Iterator[tuple[str, Array]]:
+def _sums_to(term: Array, n: Array) -> bool:
+    summed = summed_to(term, n.shape)
+    return summed is not None and agree(summed, n)
+
+
+def _other_terms(case: Case, arrays: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
     """The contributions of y's elements with one more known factor, or with only dL/dy and that factor."""
     g, terms = case.grad_output, case.own_terms()
     if g is None:
         return
-    for name, z in case.known.items():
+    for name, z in arrays.items():
         if fits(z, g.shape):
             yield from ((f"dL/dy · {name}", g * z), (f"dL/dy / {name}", g / z), (f"-dL/dy · {name}", -g * z))
             if terms is not None and terms.shape == g.shape:
@@ -233,5 +271,11 @@ def shifted(case: Case) -> Mistake | None:
     shift = float(apart.reshape(-1)[0])
     if n.size < 3 or not agree(np.full_like(n, shift), apart) or np.ptp(n) <= CLOSE * np.abs(n).max():
         return None
-    says = f"The same number, {number(shift)}, is added everywhere: a term that does not belong, or a missing one."
-    return Mistake("shifted", says, f"analytic - numeric is {number(shift)} everywhere.")
+    g = case.grad_output
+    one = g is not None and g.size == 1
+    shift, beside = (shift / float(g.reshape(-1)[0]), ", for dL/dy = 1") if one and g is not None else (shift, "")
+    says = (
+        f"The same number, {number(shift)}{beside}, is added everywhere: a term that does not belong, or a missing one "
+        "(of a product's derivative, one term may be a constant)."
+    )
+    return Mistake("shifted", says, f"analytic - numeric is {number(shift)} everywhere{beside}.")

@@ -46,6 +46,8 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
     "sigmoid({})": lambda t: 1 / (1 + np.exp(-t)),
     "sigmoid({}) · (1 - sigmoid({}))": lambda t: np.exp(-t) / (1 + np.exp(-t)) ** 2,
     "tanh {}": np.tanh,
+    "sinh {}": np.sinh,
+    "cosh {}": np.cosh,
     "1 - tanh² {}": lambda t: 1 - np.tanh(t) ** 2,
     "1 - tanh {}": lambda t: 1 - np.tanh(t),
     "sign {}": np.sign,
@@ -56,13 +58,18 @@ FRONT = {1.0: "", 2.0: "2 · ", 3.0: "3 · ", 0.5: "½ · "}  # a constant that 
 
 
 def formula(case: Case) -> Mistake | None:
+    """The derivative is another function of the input or the result, and it is known which one is due."""
+    found = taken_formula(case)
+    return found if found is not None and "that is not" not in found.says else None
+
+
+def taken_formula(case: Case) -> Mistake | None:
     """The derivative is another function of the input or the result."""
     if case.local is None or case.numeric.size < 3:
         return None
     taken, due = (next(_readings(case, d), "") for d in case.local)
     if not taken or case.analytic.size < 3 or np.ptp(case.local[0]) == 0:
         return None
-    needed = f"here {due} belongs" if due else "that is not this operation's derivative"
     ratio, beside = case.local[0] / case.local[1], ""
     for name, z in case.known.items():
         if fits(z, ratio.shape):
@@ -72,6 +79,8 @@ def formula(case: Case) -> Mistake | None:
                     beside = f" The factor {name} is missing{turned}."
                 elif agree(t, ratio):
                     beside = f" The factor {name} is too many{turned}."
+    needed = f"here {due} belongs" if due else "another derivative belongs here" if beside else ""
+    needed = needed or "that is not this operation's derivative"
     says = f"The derivative of the operation is wrong: dL/dy is multiplied by {taken}, but {needed}.{beside}"
     also = f", numeric dL/dy · ({due})" if due else ""
     return Mistake("wrong-derivative", says, f"analytic is dL/dy · ({taken}) everywhere{also}.")
@@ -149,7 +158,7 @@ def ratio(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
     if n.size < 5 or not n.all() or not a.all():
         return None
-    for values, verb in ((a / n, "too many"), (n / a, "missing")):
+    for values, verb in ((n / a, "missing"), (a / n, "too many")):
         if np.ptp(values) > CLOSE * np.abs(values).max():
             for text, alike in _exactly(case, values):
                 turned = "" if alike > 0 else ", and the sign is wrong"
@@ -166,8 +175,7 @@ def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
                 t = np.asarray(of(np.broadcast_to(z, values.shape)))
                 for sign in (1, -1):
                     if agree(sign * t, values):
-                        text = pattern.replace("{}", "t" if " " in name else name)
-                        yield text if text != "t" else name, sign
+                        yield pattern.replace("{}", f"({name})" if " " in name and pattern != "{}" else name), sign
 
 
 def elsewhere(case: Case) -> Mistake | None:

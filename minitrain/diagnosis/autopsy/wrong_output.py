@@ -7,10 +7,11 @@ product behind it is right, and the factors show what is wrong between it and th
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, number, places
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, number, places
 from minitrain.diagnosis.autopsy.wrong_local import FORMULAS
 from minitrain.ops import Array
 
@@ -18,8 +19,17 @@ from minitrain.ops import Array
 USUAL = ("1 - {}²", "{} · (1 - {})", "{}", "sigmoid({})", "sigmoid({}) · (1 - sigmoid({}))", "1 - tanh² {}", "1 / {}")
 
 
-def between(case: Case, named: bool = True) -> Mistake | None:
+def between(case: Case) -> Mistake | None:
     """The derivative of an activation, or a mask, is wrong between the result and a product."""
+    return _between(case, _named)
+
+
+def between_unnamed(case: Case) -> Mistake | None:
+    """Each result's factor is wrong, and no array at hand has these factors."""
+    return _between(case, _unnamed)
+
+
+def _between(case: Case, named: Callable[[Case, Array], Mistake | None]) -> Mistake | None:
     ours, right, y = case.analytic_jacobian, case.jacobian, case.y
     if ours is None or right is None or y is None or ours.shape != right.shape or y.size < 4 or case.local is not None:
         return None
@@ -45,12 +55,7 @@ def between(case: Case, named: bool = True) -> Mistake | None:
             return _nothing_sent((cut & ~stopped).reshape(y.shape))
         if stopped.any() or cut.any() or np.ptp(factors) <= CLOSE * np.abs(factors).max():
             return None
-        return _of_factors(case, factors.reshape(y.shape)) if named else _of_unknown_factors(factors)
-
-
-def somewhere_between(case: Case) -> Mistake | None:
-    """Something unknown is wrong between the result and a product."""
-    return between(case, named=False)
+        return named(case, factors.reshape(y.shape))
 
 
 def _factors(ours: Array, right: Array) -> Array:
@@ -59,21 +64,30 @@ def _factors(ours: Array, right: Array) -> Array:
 
 
 def _nothing_sent(missing: Array) -> Mistake:
-    says = (
-        f"Some results, the first at {places(missing, 3)}, send nothing back, and all others are right: a loop ends "
-        "too early, a slice is too short, or a mask stops what should pass."
-    )
-    return Mistake("rows-missing", says, f"{missing.sum()} of {missing.size} results have a gradient of 0 here.")
+    which = places(missing, 3)
+    more, count = ", ..." if missing.sum() > 3 else "", f"{missing.sum()} of {missing.size} results"
+    for axis in reversed(range(missing.ndim)):  # all at once, not in a loop
+        if (missing == missing.take([0], axis=axis)).all():
+            missing = missing.take(0, axis=axis)
+    flat = missing.reshape(-1)
+    if flat[int(np.argmax(flat)) :].all():
+        why = "a loop ends too early (a return inside it), a slice is too short, or a mask stops what should pass"
+    elif not flat[-1]:
+        why = "a later step overwrites what they sent (= for +=, where windows or uses overlap), or a mask stops it"
+    else:
+        why = "a slice is too short, or a mask stops what should pass"
+    says = f"The results at {which}{more} send nothing back, and all others are right: {why}."
+    return Mistake("rows-missing", says, f"{count} have a gradient of 0 here.")
 
 
-def _of_factors(case: Case, factors: Array) -> Mistake | None:
+def _named(case: Case, factors: Array) -> Mistake | None:
     """Which derivatives, of the result or of what forward saved, have these factors as their ratio."""
     known, usual = {}, []
     for name, z in case.at_hand.items():
-        for pattern, of in FORMULAS.items() if z.shape == factors.shape else ():
-            values = np.asarray(of(z))
+        for pattern, of in FORMULAS.items() if fits(z, factors.shape) else ():
+            values = np.asarray(of(np.broadcast_to(z, factors.shape)))
             if np.isfinite(values).all() and values.all():
-                text = pattern.replace("{}", "t" if " " in name else name)
+                text = pattern.replace("{}", f"({name})" if " " in name and pattern != "{}" else name)
                 known[text] = values
                 usual += [text] * (pattern in USUAL)
     for due in usual:
@@ -102,7 +116,7 @@ def _of_factors(case: Case, factors: Array) -> Mistake | None:
     return None
 
 
-def _of_unknown_factors(factors: Array) -> Mistake:
+def _unnamed(_: Case, factors: Array) -> Mistake:
     least, most = number(float(factors.min())), number(float(factors.max()))
     says = (
         "What each result sends back is off by a factor of its own, and the product behind it is right: the mistake is "

@@ -23,15 +23,23 @@ def _products(case: Case) -> Iterator[tuple[str, Array]]:
     """Every product of dL/dy and another input, transposed or not, that has the input's shape."""
     g = case.grad_output
     for name, other in case.at_hand.items():
-        if g is None or g.ndim != 2 or other.ndim != 2 or name == "y":
+        if g is None or name == "y":
             continue
-        left = {"dL/dy": g, "dL/dyᵀ": g.T}
-        right = {name: other, f"({name})ᵀ": other.T}
+        if g.ndim == 2 and other.ndim == case.numeric.ndim == 1:
+            turned = {f"dL/dy @ {name}": g, f"dL/dyᵀ @ {name}": g.T}
+            yield from ((text, m @ other) for text, m in turned.items() if m.shape == (*case.numeric.shape, other.size))
+        if g.ndim < 2 or other.ndim not in (2, g.ndim):
+            continue
+        left = {"dL/dy": g, "dL/dyᵀ": g.swapaxes(-1, -2)}
+        right = {name: other, f"({name})ᵀ": other.swapaxes(-1, -2)}
+        if other.ndim > 2:
+            right[f"({name}).T, which reverses all axes,"] = other.T
         for (p, a), (q, b) in itertools.chain(
             itertools.product(left.items(), right.items()), itertools.product(right.items(), left.items())
         ):
-            if a.shape[1] == b.shape[0] and (a.shape[0], b.shape[1]) == case.numeric.shape:
-                yield f"{p} @ {q}", a @ b
+            batches = a.shape[:-2] == b.shape[:-2] or 2 in (a.ndim, b.ndim)
+            if a.shape[-1] == b.shape[-2] and batches and (product := a @ b).shape == case.numeric.shape:
+                yield f"{p} @ {q}", product
 
 
 def product_transposed(case: Case) -> Mistake | None:
@@ -40,8 +48,16 @@ def product_transposed(case: Case) -> Mistake | None:
     taken = [name for name, product in products.items() if agree(product, case.analytic)]
     if not right or not taken:
         return None
-    says = f"A factor of the product is transposed wrongly: {taken[0]} should be {right[0]}."
-    return Mistake("transposed", says, f"{taken[0]} gives this gradient, {right[0]} gives the right one.")
+    same = [(t, r) for t in taken for r in right if _factors(t) == _factors(r)]
+    what = "is transposed wrongly" if same else "is wrong, another array belongs there"
+    ours, due = same[0] if same else (taken[0], right[0])
+    says = f"A factor of the product {what}: {ours} should be {due}."
+    return Mistake("transposed" if same else "operand", says, f"{ours} gives this gradient, {due} gives the right one.")
+
+
+def _factors(product: str) -> list[str]:
+    """The names in a product, whatever their order and transposes."""
+    return sorted(name.strip("()ᵀ") for name in product.split(" @ "))
 
 
 def wrong_place(case: Case) -> Mistake | None:

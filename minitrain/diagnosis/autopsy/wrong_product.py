@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, ratio_of
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fitted, ratio_of
 from minitrain.ops import Array
 
 
@@ -64,6 +64,30 @@ def inner_transpose(case: Case) -> Mistake | None:
             continue
         if q.shape[1] == n.shape[1] and agree(a @ q.T, (n @ q.T).T) and not agree(n @ q.T, (n @ q.T).T, 1e-2):
             return _transposed(f"({name})ᵀ @ Mᵀ, and ({name})ᵀ @ M")
+    return None
+
+
+def not_symmetric(case: Case) -> Mistake | None:
+    """The gradient has 2 A x, where (A + Aᵀ) x belongs: the derivative of x A x for a symmetric A."""
+    a, n, x = case.analytic, case.numeric, case.x
+    if x is None or x.ndim not in (1, 2) or n.size < 3:
+        return None
+    for name, q in case.at_hand.items():
+        if name == "x" or q.ndim != 2 or q.shape[0] != q.shape[1] or agree(q, q.T, 1e-2):
+            continue
+        pairs = [(x @ q, x @ q.T)] if x.shape[-1] == len(q) else []
+        pairs += [(q @ x, q.T @ x)] if x.ndim == 2 and len(x) == len(q) else []
+        for one, other in pairs:
+            due = fitted(n, [one, other])
+            if due is None or abs(due[0] - due[1]) > CLOSE * abs(due[0]):
+                continue
+            name_t = f"({name})ᵀ" if " " in name else f"{name}ᵀ"
+            if any(fitted(a, [each]) is not None for each in (one, other)):
+                says = (
+                    f"x stands on both sides of {name}, so both {name} and {name_t} belong in the gradient: "
+                    f"(A + Aᵀ) x with A = {name}. Here only one of them is used; 2 A x is right only for a symmetric A."
+                )
+                return Mistake("transposed", says, "numeric is a multiple of (A + Aᵀ) x, analytic of one of the two.")
     return None
 
 

@@ -25,7 +25,7 @@ def multiple(case: Case) -> Mistake | None:
     """The rest is a constant multiple of one array; or the gradient is, beside a multiple of the right one."""
     a, n = case.analytic, case.numeric
     rest = a - n
-    if n.size < 5:
+    if n.size < 4:
         return None
     g = case.grad_output
     one = ", for dL/dy = 1" if g is not None and g.size == 1 else ""
@@ -34,6 +34,8 @@ def multiple(case: Case) -> Mistake | None:
         found = fitted(rest, [z])
         if found is None or fitted(n, [z]) is not None or np.ptp(z) <= CLOSE * np.abs(z).max():
             continue
+        if np.count_nonzero(z) < 3:
+            continue  # any rest at so few entries is a multiple of it
         c = float(found[0]) / scale
         penalty = ""
         if name in ("x", "sign x"):
@@ -46,8 +48,8 @@ def multiple(case: Case) -> Mistake | None:
             f"{number(round(-c / 2, 6))} · {name}."
         )
         return Mistake("term-missing", says, f"analytic - numeric is {number(round(c, 6))} · {name} everywhere{one}.")
-    for name, z in _arrays(case) if ratio_of(case) is None else ():
-        if np.ptp(z) <= CLOSE * np.abs(z).max() or name.startswith("sign"):
+    for name, z in _arrays(case) if n.size > 4 and ratio_of(case) is None else ():
+        if np.ptp(z) <= CLOSE * np.abs(z).max() or name.startswith("sign") or np.count_nonzero(z) < 3:
             continue
         alone, both = fitted(a, [z]), fitted(a, [n, z])
         if alone is not None and fitted(n, [z]) is None:
@@ -57,7 +59,8 @@ def multiple(case: Case) -> Mistake | None:
                 "from it by the chain rule, are missing."
             )
             return Mistake("term-missing", says, f"analytic is {number(round(c, 6))} · {name} everywhere.")
-        if both is not None and fitted(n, [z]) is None:
+        agreeing = np.abs(a - n) <= CLOSE * np.abs(n)
+        if both is not None and fitted(n, [z]) is None and not (agreeing & (np.abs(n) > CLOSE * np.abs(n).max())).any():
             share, c = float(both[0]), float(both[1]) / scale
             says = (
                 f"One part is {number(round(share, 6))} times what it should be, and the other part, a multiple of "

@@ -64,7 +64,8 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
     what = f"the activation ({function})" if net.parameter(segment.u) is None else function
     if net.graph.steps[segment.v].name in ("multiply", "divide") and len(segment.steps) == 1:
         what = "a multiplication by a constant (a dropout mask, a scale)"
-    mask = bool(np.all((slope < 1e-6) | (np.abs(slope - 1) < 1e-6)))
+    stopped = np.abs(slope) < 1e-6
+    mask = bool(stopped.any() and np.all(stopped | (np.abs(slope - 1) < 1e-6)))
     if mask:
         says = (
             f"The mask of the {function} is missing {where}: the gradient of {av} passes to {zu} everywhere, but "

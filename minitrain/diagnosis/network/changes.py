@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
 from minitrain.diagnosis.network.activations import other_derivatives
 from minitrain.diagnosis.network.change import Change
 from minitrain.diagnosis.network.net import Net
@@ -40,7 +42,10 @@ def _scales(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
             if touched not in seen or number in graph.names:
                 seen[touched] = number
     for touched, number in seen.items():
-        everything = len(touched) == len(graph.inputs)
+        # Not only does it depend on all inputs: nothing goes around it.
+        everything = len(touched) == len(graph.inputs) and not any(
+            np.any(g) for i, g in graph.walk(net.grad, {number: lambda _: []}).grads.items() if i in graph.inputs
+        )
         says = (
             "Every gradient"
             if everything

@@ -48,7 +48,7 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array], 
     silent = [not found.problem and {m.name for m in found.mistakes} <= {"rounding"} for found in wrongs]
     net = _net(problem, pair, weights[0]) if len(results) == 1 else None
     whole = net is not None and len(net.layers) > 1 and len(problem.arrays) > 1
-    if net is None or any(found.problem for found in report.inputs) or not (whole or all(silent)):
+    if net is None or any(found.problem for found in report.inputs) or not (whole or any(silent)):
         return
     given = [None if g is None else np.asarray(g, np.float64) for g in problem.backward([w.copy() for w in weights])]
     places = frozenset(range(len(wrong)))
@@ -57,6 +57,8 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array], 
         changes = Search(net, given, weights[0]).run(unmatched, places - unmatched, {})
     except (ValueError, IndexError, UntraceableError):  # a way back that a change makes impossible
         changes = []
+    if not whole and not all(silent) and [change.explains for change in changes] != [unmatched]:
+        return  # each input has a likelier mistake of its own
     facts = _pattern(net, wrong) if whole else ""
     report.whole = _merged(net, changes)
     if report.whole:

@@ -19,6 +19,7 @@ _DIAGNOSIS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RESULTS = {"var": "the variance", "mean": "the mean", "std": "the standard deviation", "sum": "a sum"}
 SIGNS = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 SHAPES = ("transpose", "reshape", "ravel", "flatten", "squeeze", "expand_dims", "swapaxes", "broadcast_to")
+LINEAR = ("add", "subtract", "multiply", "divide", "true_divide", "negative", "positive")
 PRODUCTS = ("matmul", "dot", "einsum", "tensordot", "inner", "vecdot", "matvec", "vecmat", "convolve", "correlate")
 
 
@@ -159,6 +160,8 @@ class Net:
                             found.append(longest)
             if longest is not None and longest not in found:
                 found.append(longest)
+            if longest is not None and len(longest.steps) > 1 and step.name not in LINEAR and len(step.arguments) == 1:
+                found.append(Segment(step.arguments[0], v, (v,)))  # the activation alone
         inner = {n for segment in found for n in segment.steps[1:]}
         keep = [s for s in found if s.v in graph.names or s.v not in inner]
         return sorted(keep, key=lambda s: (-s.v, -len(s.steps)))
@@ -180,11 +183,14 @@ class Net:
     def function(self, segment: Segment) -> str:
         """What an activation is called."""
         u, v = (self.graph.steps[n].value for n in (segment.u, segment.v))
-        if np.allclose(v, np.maximum(u, 0)):
+        if np.allclose(v, np.maximum(u, 0)) and np.any(u < 0):
             return "relu"
         if np.allclose(v, 1 / (1 + np.exp(-u))):
             return "sigmoid"
-        return self.graph.steps[segment.v].name if len(segment.steps) == 1 else "a function"
+        names = [self.graph.steps[n].name for n in segment.steps]  # the outer one first
+        if 1 < len(names) < 4 and all(len(self.graph.steps[n].arguments) == 1 for n in segment.steps):
+            return f"{'('.join(names)}({self.name(segment.u)}{')' * len(names)}"
+        return names[0] if len(names) == 1 else "a function"
 
     def relation(self, number: int, other: int) -> tuple[int, int]:
         """Which call another value is from, and how many turns of a loop later."""

@@ -122,7 +122,7 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
     if parameter and x.ndim == 2 and x.shape[0] == x.shape[1]:
         says = f"The gradient of {into} is transposed."
         yield Way("transposed", "transposed", says, lambda g: graph.through(number, slot, g).T)
-    if not parameter and x.shape == step.value.shape and len(step.arguments) > 1:
+    if (not parameter or step.elementwise) and x.shape == step.value.shape and len(step.arguments) > 1:
         by = net.name(next(i for k, i in enumerate(step.arguments) if k != slot))
         says = (
             f"The gradient of {net.name(number)} is passed on to {into} unchanged {where}: it is not multiplied by "
@@ -148,6 +148,13 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
                 f"square. The way back multiplies by the transpose of what the way forth multiplied by."
             )
             yield Way(f"operand {k} transposed", "transposed", says, _at(graph, number, slot, k, other.T))
+        turned = graph.steps[i].name in ("transpose", "swapaxes") and other.ndim == 2  # such as k.T
+        for j in reversed(graph.used) if turned else ():
+            if j not in (i, target, *graph.steps[i].arguments) and graph.steps[j].value.shape == other.T.shape:
+                due = net.name(graph.steps[i].arguments[0])
+                says = f"{of_target} is made with {net.name(j)} {where}; due is {due}, which went into that step."
+                back = _at(graph, number, slot, k, graph.steps[j].value.T)
+                yield Way(f"operand {k} turned {net.relation(number, j)}", "operand", says, back)
         for j in reversed(graph.used):
             if j not in (i, target) and graph.steps[j].value.shape == other.shape:
                 says = (
