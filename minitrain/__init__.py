@@ -3,7 +3,7 @@
     import minitrain as torch
     from minitrain import nn
 
-The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loops.py, in that order.
+The way in is to read ops/, tape.py, tensor.py, nn/, optim/ and loops.py; README.md has a table of the files in order.
 """
 
 import builtins
