@@ -48,3 +48,21 @@ def on_first_use(
         return sorted({*vars(sys.modules[module]), *places})
 
     return __getattr__, __dir__
+
+
+class Method:
+    """A method that is imported with its first use, as `svd = Method("minitrain.linalg", "old_svd")` in a class.
+
+    It is that module's function; self is the first argument. From then on it is a method like any other.
+    """
+
+    def __init__(self, module: str, function: str) -> None:
+        self._module, self._function = module, function
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner, self._name = owner, name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        function = getattr(import_module(self._module), self._function)
+        setattr(self._owner, self._name, function)
+        return function.__get__(instance, owner)

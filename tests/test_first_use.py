@@ -99,3 +99,18 @@ def test_what_no_module_has_is_still_explained() -> None:
         exec("from minitrain.nn import Lineer")
     with pytest.raises(AttributeError, match=r"module 'minitrain.ops' has no attribute 'Cosine'"):
         _ = ops.Cosine
+
+
+def test_methods_that_are_imported_with_their_first_use_are_the_functions() -> None:
+    program = (
+        "import minitrain as t, sys, json; x = t.eye(2); 'svd' in dir(x); before = 'minitrain.linalg' in sys.modules"
+    )
+    program += "; u, s, v = x.svd(); print(json.dumps([before, s.tolist(), t.Tensor.svd is t.linalg.old_svd]))"
+    assert run(program) == [False, [1.0, 1.0], True]
+    x = minitrain.tensor([[0.0, 1.0], [1.0, 0.0]])
+    assert x.multinomial(1).tolist() == [[1], [0]]
+    assert x.bernoulli().equal(x)
+    assert x.pinverse().allclose(x)
+    assert [part.shape for part in x.qr()] == [(2, 2), (2, 2)]
+    assert x.slogdet().logabsdet.item() == pytest.approx(0)
+    assert minitrain.eye(2).cholesky().equal(minitrain.eye(2))

@@ -307,3 +307,31 @@ def test_a_program_by_a_relative_path_has_the_file_and_the_arguments_that_python
     assert runs[0].stdout == runs[1].stdout
     assert runs[0].stderr == runs[1].stderr
     assert runs[0].returncode == runs[1].returncode == 1
+
+
+def test_a_module_runs_as_with_python_m(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    write(package, "print('the package')\n", "__init__.py")
+    write(package, "import torch\nx = torch.ones(2)\n", "helper.py")
+    write(
+        package,
+        """
+        import os, sys, torch
+        from . import helper
+        assert torch.Tensor is type(helper.x)
+        print(__name__, __package__, __spec__.name, os.path.realpath(__file__))
+        print(sys.argv[1:], os.path.realpath(sys.path[0]))
+        """,
+        "train.py",
+    )
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120}
+    mine, pythons = (
+        subprocess.run([*command, "-m", "package.train", "a", "-b"], **options)  # type: ignore[call-overload]
+        for command in (COMMAND, [sys.executable])
+    )
+    assert (mine.stdout, mine.stderr, mine.returncode) == (pythons.stdout, pythons.stderr, 0)
+    for name, text in (("package", "has no package.__main__"), ("missing.train", "No module named 'missing'")):
+        done = subprocess.run([*COMMAND, "-m", name], **options)  # type: ignore[call-overload]
+        assert done.returncode == 2
+        assert text in done.stderr

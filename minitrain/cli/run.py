@@ -28,8 +28,9 @@ def add(commands: Commands) -> None:
     how.add_argument("--check", action="store_true", help="do not run it; list the names that are not offered")
     how.add_argument("--compare", action="store_true", help="run it on torch and on minitrain, and compare the output")
     how.add_argument("--on", choices=["minitrain", "torch"], default="minitrain", help="run it on torch itself instead")
+    command.add_argument("-m", dest="module", action="store_true", help="the program is a module, as with python -m")
     command.add_argument("--threads", type=int, help="with --compare: the threads of each side (default: all CPUs)")
-    command.add_argument("program", type=Path, help="the program's file")
+    command.add_argument("program", type=Path, help="the program's file; with -m the module's name")
     command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
 
 
@@ -37,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the options say; returns the exit status."""
     from minitrain import programs
 
+    if arguments.module and (arguments.check or arguments.compare):
+        raise programs.ProgramError("--check and --compare take a program's file; leave out -m and name it")
     if arguments.check:
         missing = programs.check(arguments.program)
         for found in missing:
@@ -52,4 +55,4 @@ def run(arguments: argparse.Namespace) -> int:
         comparison = programs.compare(arguments.program, arguments.arguments, threads=arguments.threads)
         print(comparison)
         return int(not comparison.same)
-    return programs.run(arguments.program, arguments.arguments, on=arguments.on)
+    return programs.run(arguments.program, arguments.arguments, on=arguments.on, module=arguments.module)

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from minitrain.data.transforms import ToTensor, to_unit_range
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.not_offered import ChecksKeywords, torch_names
 
-__getattr__, __dir__ = torch_names(__name__)
+if TYPE_CHECKING:
+    from minitrain.data.image_folder import DatasetFolder, ImageFolder
+
+__getattr__, __dir__ = torch_names(__name__, {"minitrain.data.image_folder": "DatasetFolder ImageFolder"})
 
 __all__ = [
     "CIFAR10",
@@ -33,10 +36,12 @@ __all__ = [
     "MNIST",
     "Collection",
     "DataError",
+    "DatasetFolder",
     "Digits",
     "FashionMNIST",
     "File",
     "Files",
+    "ImageFolder",
     "Status",
     "VisionDataset",
     "data_root",
@@ -144,7 +149,8 @@ class VisionDataset(ChecksKeywords, Dataset[tuple[Any, Any]]):
         lines = [f"Dataset {type(self).__name__}", f"    Number of datapoints: {len(self)}"]
         if self.root is not None:
             lines.append(f"    Root location: {self.root}")
-        lines.append(f"    {self.extra_repr()}")
+        if self.extra_repr():
+            lines.append(f"    {self.extra_repr()}")
         if self.transform is not None or self.target_transform is not None:
             lines.append("    StandardTransform")
         for head, transform in (("Transform: ", self.transform), ("Target transform: ", self.target_transform)):

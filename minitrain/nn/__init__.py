@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from minitrain.nn.embedding import Embedding
     from minitrain.nn.group_normalization import GroupNorm, InstanceNorm1d, InstanceNorm2d
     from minitrain.nn.lazy import LazyBatchNorm1d, LazyBatchNorm2d, LazyConv2d, LazyLinear
+    from minitrain.nn.magnitude_normalization import LocalResponseNorm, RMSNorm
     from minitrain.nn.margin_losses import (
         CosineEmbeddingLoss,
         HingeEmbeddingLoss,
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
         SmoothL1Loss,
     )
     from minitrain.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
+    from minitrain.nn.parameter_dict import ParameterDict
+    from minitrain.nn.pixel_shuffle import PixelShuffle, PixelUnshuffle
     from minitrain.nn.pooling_1d import AdaptiveAvgPool1d, AdaptiveMaxPool1d, AvgPool1d
     from minitrain.nn.shapes import (
         ConstantPad1d,
@@ -82,7 +85,9 @@ if TYPE_CHECKING:
         ZeroPad1d,
         ZeroPad2d,
     )
-    from minitrain.nn.upsampling import ConvTranspose2d, Upsample
+    from minitrain.nn.shrinkage import Hardshrink, Softshrink
+    from minitrain.nn.sliding_blocks import Fold, Unfold
+    from minitrain.nn.upsampling import ConvTranspose2d, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __getattr__, __dir__ = torch_names(__name__, further.MODULES)
 
@@ -115,8 +120,10 @@ __all__ = [
     "Dropout2d",
     "Embedding",
     "Flatten",
+    "Fold",
     "GaussianNLLLoss",
     "GroupNorm",
+    "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -134,6 +141,7 @@ __all__ = [
     "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -150,8 +158,12 @@ __all__ = [
     "PReLU",
     "PairwiseDistance",
     "Parameter",
+    "ParameterDict",
     "ParameterList",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -166,13 +178,17 @@ __all__ = [
     "Softmax",
     "Softmin",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "Tanh",
     "Tanhshrink",
     "Threshold",
     "TripletMarginLoss",
     "Unflatten",
+    "Unfold",
     "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "ZeroPad1d",
     "ZeroPad2d",
     "functional",

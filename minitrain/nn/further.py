@@ -9,10 +9,15 @@ FUNCTIONS = {
     "multilabel_soft_margin_loss soft_margin_loss triplet_margin_loss",
     "minitrain.nn.convolution": "adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d conv1d conv2d max_pool1d "
     "max_pool2d",
+    "minitrain.nn.in_place": "celu_ elu_ hardtanh_ leaky_relu_ relu_ selu_ threshold_",
+    "minitrain.nn.magnitude_normalization": "local_response_norm rms_norm",
     "minitrain.nn.normalization": "batch_norm layer_norm",
+    "minitrain.nn.pixel_shuffle": "pixel_shuffle pixel_unshuffle",
+    "minitrain.nn.shrinkage": "hardshrink softshrink",
+    "minitrain.nn.sliding_blocks": "fold unfold",
     "minitrain.nn.embedding": "embedding one_hot",
     "minitrain.nn.shapes": "cosine_similarity dropout1d dropout2d normalize pad pairwise_distance",
-    "minitrain.nn.upsampling": "conv_transpose2d interpolate",
+    "minitrain.nn.upsampling": "conv_transpose2d interpolate upsample",
     "minitrain.nn.group_normalization": "group_norm instance_norm",
     "minitrain.nn.pooling_1d": "adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d",
 }
@@ -28,9 +33,14 @@ MODULES = {
     "MultiMarginLoss SoftMarginLoss TripletMarginLoss",
     "minitrain.nn.more_losses": "BCELoss BCEWithLogitsLoss GaussianNLLLoss HuberLoss KLDivLoss L1Loss PoissonNLLLoss "
     "SmoothL1Loss",
+    "minitrain.nn.magnitude_normalization": "LocalResponseNorm RMSNorm",
     "minitrain.nn.normalization": "BatchNorm1d BatchNorm2d LayerNorm",
+    "minitrain.nn.parameter_dict": "ParameterDict",
+    "minitrain.nn.pixel_shuffle": "PixelShuffle PixelUnshuffle",
     "minitrain.nn.pooling_1d": "AdaptiveAvgPool1d AdaptiveMaxPool1d AvgPool1d",
     "minitrain.nn.shapes": "ConstantPad1d ConstantPad2d CosineSimilarity Dropout1d Dropout2d Identity "
     "PairwiseDistance ReflectionPad1d ReflectionPad2d ReplicationPad1d ReplicationPad2d Unflatten ZeroPad1d ZeroPad2d",
-    "minitrain.nn.upsampling": "ConvTranspose2d Upsample",
+    "minitrain.nn.shrinkage": "Hardshrink Softshrink",
+    "minitrain.nn.sliding_blocks": "Fold Unfold",
+    "minitrain.nn.upsampling": "ConvTranspose2d Upsample UpsamplingBilinear2d UpsamplingNearest2d",
 }

@@ -39,21 +39,44 @@ def read_source(path: Path) -> bytes:
         raise ProgramError(f"cannot read {path}: {error.strerror}") from None
 
 
-def run(path: Path, arguments: Sequence[str], *, on: str = "minitrain") -> int:
+def find_module(name: str) -> ModuleSpec:
+    """What `python -m name` runs: the module, or a package's __main__. Raises ProgramError if there is none."""
+    try:
+        spec = importlib.util.find_spec(name)
+        is_package = spec is not None and spec.submodule_search_locations is not None
+        spec = importlib.util.find_spec(f"{name}.__main__") if is_package else spec
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ProgramError(f"cannot find the module {name}: {error}") from None
+    if is_package and spec is None:
+        raise ProgramError(f"{name} is a package and cannot be run: it has no {name}.__main__")
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise ProgramError(f"cannot find the module {name} as a Python file; the search begins in this folder")
+    return spec
+
+
+def run(path: Path, arguments: Sequence[str], *, on: str = "minitrain", module: bool = False) -> int:
     """Run a program in this process, whose main module it becomes; returns the exit status.
 
     arguments: the program's own, sys.argv[1:]. on: "minitrain", or "torch" for torch itself.
+    module: path is a module's name, and the program runs as with `python -m`.
     Errors of the program are printed as Python prints them, with the program's own lines.
     """
-    source = read_source(path)
+    source = b"" if module else read_source(path)
     if on == "minitrain":
         install()
     else:
         sys.meta_path.insert(0, _TorchvisionMender())
+    spec = None
+    if module:
+        sys.argv, sys.path[0:1] = ["-m", *arguments], [os.getcwd()]
+        spec = find_module(str(path))  # imports the packages that it is in
+        path = Path(str(spec.origin))
+        source = read_source(path)
+    else:
+        sys.path[0:1] = [str(path.resolve().parent)]
     sys.argv = [str(path), *arguments]
-    sys.path[0:1] = [str(path.resolve().parent)]
     main, file = types.ModuleType("__main__"), os.path.abspath(path)
-    vars(main).update(__file__=file, __builtins__=__builtins__)
+    vars(main).update(__file__=file, __builtins__=__builtins__, __spec__=spec, __package__=spec and spec.parent)
     sys.modules["__main__"] = main
     end_at_once()  # SIGTERM and SIGHUP, as for any program of Python's
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -89,9 +89,10 @@ ADVICE: dict[str, str] = {
         ("utils.data.DistributedSampler", "utils.data.distributed", "Tensor.share_memory_", "nn.Module.share_memory"),
         PROCESSES,
     ),
-    "vision.transforms": "offered are crops, flips, rotations, Resize, Pad, Grayscale and the conversions.",
+    "vision.transforms": "offered are crops, flips, rotations, ColorJitter, RandomErasing, Resize, Pad, Grayscale and "
+    "the conversions.",
     **dict.fromkeys(("linalg.eig", "linalg.eigvals"), COMPLEX),
-    "vision.datasets": "offered are MNIST, KMNIST, FashionMNIST, CIFAR10 and, of its own, Digits.",
+    "vision.datasets": "offered are MNIST, KMNIST, FashionMNIST, CIFAR10, ImageFolder and, of its own, Digits.",
 }
 
 

@@ -1,8 +1,17 @@
 """torchvision.datasets: the image data sets of minitrain.data.datasets."""
 
-from minitrain.data.datasets import CIFAR10, KMNIST, MNIST, Digits, FashionMNIST, VisionDataset
+from minitrain.data.datasets import (
+    CIFAR10,
+    KMNIST,
+    MNIST,
+    DatasetFolder,
+    Digits,
+    FashionMNIST,
+    ImageFolder,
+    VisionDataset,
+)
 from minitrain.torchlike.not_offered import torch_names
 
 __getattr__, __dir__ = torch_names(__name__)
 
-__all__ = ["CIFAR10", "KMNIST", "MNIST", "Digits", "FashionMNIST", "VisionDataset"]
+__all__ = ["CIFAR10", "KMNIST", "MNIST", "DatasetFolder", "Digits", "FashionMNIST", "ImageFolder", "VisionDataset"]

@@ -7,6 +7,7 @@ from minitrain.torchlike.not_offered import torch_names
 
 if TYPE_CHECKING:
     from minitrain.data.transforms import functional, v2
+    from minitrain.data.transforms.color_jitter import ColorJitter
     from minitrain.data.transforms.functional import InterpolationMode
     from minitrain.data.transforms.geometry import (
         CenterCrop,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         Resize,
         ToPILImage,
     )
+    from minitrain.data.transforms.random_erasing import RandomErasing
     from minitrain.data.transforms.random_transforms import (
         RandomAffine,
         RandomApply,
@@ -34,10 +36,12 @@ __getattr__, __dir__ = torch_names(
     __name__,
     {
         "minitrain.data.transforms": "functional v2",
+        "minitrain.data.transforms.color_jitter": "ColorJitter",
         "minitrain.data.transforms.functional": "InterpolationMode",
         "minitrain.data.transforms.geometry": (
             "CenterCrop ConvertImageDtype Grayscale Pad PILToTensor Resize ToPILImage"
         ),
+        "minitrain.data.transforms.random_erasing": "RandomErasing",
         "minitrain.data.transforms.random_transforms": (
             "RandomAffine RandomApply RandomChoice RandomCrop RandomGrayscale RandomHorizontalFlip RandomOrder "
             "RandomResizedCrop RandomRotation RandomVerticalFlip"
@@ -47,6 +51,7 @@ __getattr__, __dir__ = torch_names(
 
 __all__ = [
     "CenterCrop",
+    "ColorJitter",
     "Compose",
     "ConvertImageDtype",
     "Grayscale",
@@ -59,6 +64,7 @@ __all__ = [
     "RandomApply",
     "RandomChoice",
     "RandomCrop",
+    "RandomErasing",
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomOrder",

@@ -3,7 +3,7 @@
 import enum
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -12,13 +12,31 @@ from minitrain.data.transforms import resampling
 from minitrain.data.transforms.basic import Normalize, ToTensor
 from minitrain.data.transforms.images import Planes, get_dimensions, is_pil_image, like, on_planes, pillow, planes_of
 from minitrain.tensor import Tensor, wrap
+from minitrain.torchlike.not_offered import torch_names
+
+if TYPE_CHECKING:
+    from minitrain.data.transforms.colors import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
+    from minitrain.data.transforms.random_erasing import erase
+
+__getattr__, __dir__ = torch_names(
+    __name__,
+    {
+        "minitrain.data.transforms.colors": "adjust_brightness adjust_contrast adjust_hue adjust_saturation",
+        "minitrain.data.transforms.random_erasing": "erase",
+    },
+)
 
 __all__ = [
     "InterpolationMode",
+    "adjust_brightness",
+    "adjust_contrast",
+    "adjust_hue",
+    "adjust_saturation",
     "affine",
     "center_crop",
     "convert_image_dtype",
     "crop",
+    "erase",
     "get_dimensions",
     "get_image_num_channels",
     "get_image_size",
