@@ -278,7 +278,7 @@ CASES: dict[str, tuple[Function, tuple[Array, ...], Function, str, str, Function
                                          through(lambda c: (c.y == 0) | (c.y > 1))),
     "results that send nothing": (product, (X, W), through(lambda c: np.arange(3) < 2), "rows-missing",
                                   "the first at [0, 2]", through(lambda c: np.where(np.arange(3) < 2, 1, 0.1))),
-    "some results that send nothing": (rectified, (X, W), through(lambda c: (c.y > 0) & (np.arange(3) > 0)),
+    "some results that send nothing": (rectified, (X, W), through(lambda c: (c.y > 0) & (np.arange(12).reshape(4, 3) % 4 > 0)),
                                        "rows-missing", "send nothing", through(lambda c: np.roll(c.y > 0, 1, 0))),
 }  # fmt: skip
 
