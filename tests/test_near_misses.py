@@ -72,7 +72,9 @@ rectified = keeping(lambda x, w: np.maximum(x @ w, 0))
 cross_entropy = keeping(lambda z: -np.log(softmax(z)[range(6), TARGET]).mean())
 log_sum = keeping(lambda x: np.log(np.exp(x).sum()))
 penalized = keeping(lambda x: (np.sin(x) + 0.1 * x * x).sum())
-POSITIVE = np.abs(X) + 0.5
+times = keeping(lambda x, w: x * w)
+bent = keeping(lambda x: np.where(x > 0, np.sin(x), 2 * x + x * x))
+POSITIVE, SOME = np.abs(X) + 0.5, np.arange(12).reshape(4, 3) % 4 > 0
 
 
 def shared(ctx: Any, x: Array) -> Array:
@@ -217,6 +219,19 @@ CASES: dict[str, tuple[Function, tuple[Array, ...], Function, str, str, Function
     # wrong_mask
     "a mask missing": (relu, (X,), lambda c, g: g, "mask-missing", "passes everywhere",
                        lambda c, g: g * (1 + 0.01 * c.a)),
+    "a mask missing, nothing else": (relu, (X,), lambda c, g: g, "mask-missing", "passes everywhere",
+                                     lambda c, g: np.where(c.a > 0, g, g * (0.1 + c.a**2))),
+    "another input's mask": (keeping(lambda x, w: np.maximum(x, 0) + w), (X, normal(4, 5, seed=1)),
+                             lambda c, g: (g * (c.b > 0), None), "mask-wrong-side", "where input 1 > 0",
+                             lambda c, g: (g * (c.b > 0.5), None)),
+    # wrong_path and wrong_factor
+    "the inputs' order": (times, (X, normal(4, 5, seed=1)), lambda c, g: (g * c.a, g * c.b), "inputs-swapped",
+                          "belongs to input 1", lambda c, g: (g * c.a, 1.1 * g * c.b)),
+    "the other input's gradient": (times, (X, normal(4, 5, seed=1)), lambda c, g: (g * c.a, g * c.b), "inputs-swapped",
+                                   "belongs to input 1", lambda c, g: (1.1 * g * c.a, g * c.b)),
+    "parts added": (keeping(lambda x: (np.sin(x) ** 3).mean()), (normal(6),),
+                    lambda c, g: 3 * g * 3 * np.sin(c.a) ** 2 * np.cos(c.a) / 6, "factor", "3 equal parts",
+                    lambda c, g: 4 * g * 3 * np.sin(c.a) ** 2 * np.cos(c.a) / 6),
     # wrong_term and wrong_rest
     "log-softmax's sum": (keeping(lambda x: np.log(softmax(x))), (X,), lambda c, g: g - c.y * g.sum(-1, keepdims=True),
                           "operand", "the probabilities, exp y",
@@ -236,8 +251,10 @@ CASES: dict[str, tuple[Function, tuple[Array, ...], Function, str, str, Function
                  lambda c, g: g * np.where(c.a > 0, 1.1, 0.01)),
     "beyond a bound": (tanh, (X,), lambda c, g: g * np.where(c.a > 0.5, 1, 1 - c.y**2), "one-side", "where x > 0.6",
                        lambda c, g: g * np.where(c.a > 0.5, 1, 1.1 * (1 - c.y**2))),
-    "some entries": (double, (X,), swapped(HALF, 0), "part-factor", "there it is 0",
+    "some entries": (double, (X,), swapped(HALF, 0), "part-factor", "Only some entries",
                      lambda c, g: np.where(HALF, normal(4, 5, seed=5), 2) * g),
+    "a constant on one side": (bent, (X,), lambda c, g: g * np.where(c.a > 0, np.cos(c.a), 2 * c.a), "one-side",
+                               "dy/dx is 2 too small", lambda c, g: g * np.where(c.a > 0, np.cos(c.a), 3 * c.a)),
     "some entries turned": (double, (X,), swapped(HALF, -2), "part-factor", "the sign is wrong",
                             lambda c, g: np.where(HALF, -2 - 0.1 * X, 2) * g),
     "another mask": (keeping(lambda x: x * HALF), (X,), lambda c, g: g * ~HALF[::-1], "mask-wrong-side",
@@ -261,13 +278,15 @@ CASES: dict[str, tuple[Function, tuple[Array, ...], Function, str, str, Function
                                          through(lambda c: (c.y == 0) | (c.y > 1))),
     "results that send nothing": (product, (X, W), through(lambda c: np.arange(3) < 2), "rows-missing",
                                   "the first at [0, 2]", through(lambda c: np.where(np.arange(3) < 2, 1, 0.1))),
+    "some results that send nothing": (rectified, (X, W), through(lambda c: (c.y > 0) & SOME), "rows-missing",
+                                       "send nothing", through(lambda c: np.roll(c.y > 0, 1, 0))),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_mistake_is_named_and_its_near_miss_is_not(case: str) -> None:
     forward, inputs, wrong, name, phrase, near = CASES[case]
-    needs = [True, *[forward in (product, over_time)] * (len(inputs) - 1)]
+    needs = [True, *[forward in (product, over_time, times)] * (len(inputs) - 1)]
     found, says = first(forward, wrong, *inputs, needs=needs)
     assert (found, phrase in says) == (name, True), f"{found}: {says}"
     found, says = first(forward, near, *inputs, needs=needs)
@@ -327,6 +346,30 @@ def test_a_forward_that_fills_an_array_is_recorded() -> None:
     assert [mistake.name for mistake in report.whole] == ["derivative-missing"]
     assert "tanh" in report.whole[0].says
     assert np.zeros(2).__class__ is np.ndarray
+
+
+@pytest.mark.parametrize("layers", [(0,), (0, 1)])
+def test_of_activations_in_a_loop_one_or_all_are_wrong(layers: tuple[int, ...]) -> None:
+    def forward(ctx: Any, w0: Array, w1: Array, w2: Array) -> Array:
+        ctx.weights, ctx.h = (w0, w1), [X]
+        for w in ctx.weights:
+            ctx.h.append(np.tanh(ctx.h[-1] @ w))
+        ctx.w2 = w2
+        return np.asarray((ctx.h[-1] @ w2).sum())
+
+    def backward(ctx: Any, g: Array) -> tuple[Array, ...]:
+        delta = g * np.ones((4, 1)) @ ctx.w2.T
+        found = [ctx.h[2].T @ (g * np.ones((4, 1)))]
+        for layer in (1, 0):
+            delta = delta * (1 if layer in layers else 1 - ctx.h[layer + 1] ** 2)
+            found.append(ctx.h[layer].T @ delta)
+            delta = delta @ ctx.weights[layer].T
+        return tuple(reversed(found))
+
+    report = report_of(forward, backward, 0.3 * W, normal(3, 4, seed=5), normal(4, 1, seed=6))
+    assert [mistake.name for mistake in report.whole] == ["derivative-missing"]
+    wrong = "your w0 and w1." if len(layers) == 2 else "your w0."
+    assert wrong in report.whole[0].evidence, report.whole[0].evidence
 
 
 def test_adams_other_form_is_called_a_difference() -> None:
