@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minitrain.layout import zeroed
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
 
 LN_2, LN_10 = 0.6931471805599453, 2.302585092994046
 
@@ -94,12 +95,7 @@ class Logaddexp(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y / (1 + np.exp(b - a)), shape_a) if needs_a else None,
-            unbroadcast(grad_y / (1 + np.exp(a - b)), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y / (1 + np.exp(b - a)), lambda: grad_y / (1 + np.exp(a - b)))
 
 
 class Logaddexp2(Function):
@@ -114,12 +110,7 @@ class Logaddexp2(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y / (1 + np.exp2(b - a)), shape_a) if needs_a else None,
-            unbroadcast(grad_y / (1 + np.exp2(a - b)), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y / (1 + np.exp2(b - a)), lambda: grad_y / (1 + np.exp2(a - b)))
 
 
 class Xlogy(Function):
@@ -139,13 +130,8 @@ class Xlogy(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
         flat = np.equal(a, 0) & np.less_equal(b, 0)
-        return (
-            unbroadcast(zeroed(_times_log(grad_y, b), flat), shape_a) if needs_a else None,
-            unbroadcast(grad_y * a / b, shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: zeroed(_times_log(grad_y, b), flat), lambda: grad_y * a / b)
 
 
 def _times_log(a: Array, b: Array) -> Array:

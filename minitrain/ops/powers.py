@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
 
 
 class Reciprocal(Function):
@@ -43,14 +44,11 @@ class Hypot(Function):
     @staticmethod
     def forward(ctx: Context, a: Array, b: Array) -> Array:
         y = np.hypot(a, b)
+        ctx.shapes = a.shape, b.shape
         ctx.save_for_backward(a, b, y)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b, y = ctx.saved_arrays
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y * (a / y), a.shape) if needs_a else None,
-            unbroadcast(grad_y * (b / y), b.shape) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y * (a / y), lambda: grad_y * (b / y))

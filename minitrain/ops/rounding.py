@@ -5,38 +5,35 @@ from __future__ import annotations
 import numpy as np
 
 from minitrain.layout import zeroed
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
 
 
-def _no_slope(grad_y: Array) -> Array:
-    return np.zeros_like(grad_y)
+class _Steps(Function):
+    """dL/dx = 0: a step is flat, and its jumps have no slope."""
+
+    @staticmethod
+    def backward(ctx: Context, grad_y: Array) -> Gradients:
+        return np.zeros_like(grad_y)
 
 
-class Ceil(Function):
-    """y = the smallest integer >= x;  dL/dx = 0: a step is flat, and its jumps have no slope."""
+class Ceil(_Steps):
+    """y = the smallest integer >= x;  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.ceil(x)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
 
-
-class Floor(Function):
+class Floor(_Steps):
     """y = the largest integer <= x;  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.floor(x)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
 
-
-class Round(Function):
+class Round(_Steps):
     """y = x rounded to this many decimals, halves to the even digit;  dL/dx = 0."""
 
     @staticmethod
@@ -46,21 +43,13 @@ class Round(Function):
         scale = np.asarray(10.0 ** abs(decimals), x.dtype)
         return np.asarray(np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
 
-
-class Trunc(Function):
+class Trunc(_Steps):
     """y = x without its fraction;  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.trunc(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
 
 
 class Frac(Function):
@@ -75,16 +64,12 @@ class Frac(Function):
         return grad_y
 
 
-class Sign(Function):
+class Sign(_Steps):
     """y = 1, 0 or -1, as x is above, at or below 0 (0 at nan);  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.greater(x, 0).astype(x.dtype) - np.less(x, 0)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
 
 
 class Copysign(Function):
@@ -100,13 +85,8 @@ class Copysign(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, y = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
         kept = np.where(np.equal(a, 0), 0, y / a).astype(grad_y.dtype)
-        return (
-            unbroadcast(grad_y * kept, shape_a) if needs_a else None,
-            np.zeros(shape_b, grad_y.dtype) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y * kept, lambda: np.zeros_like(grad_y))
 
 
 class NanToNum(Function):

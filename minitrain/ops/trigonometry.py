@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
 
 
 class Sin(Function):
@@ -107,14 +108,9 @@ class Atan2(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
         share = 1 / (a * a + b * b)
         share = np.where((a == 0) & (b == 0), 0, share).astype(grad_y.dtype)
-        return (
-            unbroadcast(grad_y * (b * share), shape_a) if needs_a else None,
-            unbroadcast(grad_y * (-a * share), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y * (b * share), lambda: grad_y * (-a * share))
 
 
 class Sinc(Function):
