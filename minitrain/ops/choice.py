@@ -25,6 +25,11 @@ class Lerp(Function):
         return needed(ctx, lambda: grad_y * (1 - w), lambda: grad_y * w, lambda: grad_y * (b - a))
 
 
+def _to_the_taken(ctx: Context, grad_y: Array) -> Gradients:
+    (takes_a,) = ctx.saved_arrays
+    return needed(ctx, lambda: zeroed(grad_y, ~takes_a), lambda: zeroed(grad_y, takes_a))
+
+
 class Fmax(Function):
     """y = the larger of a and b, or the one that is not nan;  dL/dy goes to it, to a where they are equal."""
 
@@ -34,9 +39,7 @@ class Fmax(Function):
         ctx.save_for_backward(np.greater_equal(a, b) | np.isnan(b))
         return np.fmax(a, b)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _to_the_taken(ctx, grad_y)
+    backward = staticmethod(_to_the_taken)
 
 
 class Fmin(Function):
@@ -48,11 +51,4 @@ class Fmin(Function):
         ctx.save_for_backward(np.less_equal(a, b) | np.isnan(b))
         return np.fmin(a, b)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _to_the_taken(ctx, grad_y)
-
-
-def _to_the_taken(ctx: Context, grad_y: Array) -> Gradients:
-    (takes_a,) = ctx.saved_arrays
-    return needed(ctx, lambda: zeroed(grad_y, ~takes_a), lambda: zeroed(grad_y, takes_a))
+    backward = staticmethod(_to_the_taken)

@@ -9,31 +9,32 @@ from minitrain.ops.broadcast import needed
 from minitrain.ops.function import Array, Context, Function, Gradients
 
 
-class _Steps(Function):
+def _no_slope(ctx: Context, grad_y: Array) -> Gradients:
     """dL/dx = 0: a step is flat, and its jumps have no slope."""
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return np.zeros_like(grad_y)
+    return np.zeros_like(grad_y)
 
 
-class Ceil(_Steps):
+class Ceil(Function):
     """y = the smallest integer >= x;  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.ceil(x)
 
+    backward = staticmethod(_no_slope)
 
-class Floor(_Steps):
+
+class Floor(Function):
     """y = the largest integer <= x;  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.floor(x)
 
+    backward = staticmethod(_no_slope)
 
-class Round(_Steps):
+
+class Round(Function):
     """y = x rounded to this many decimals, halves to the even digit;  dL/dx = 0."""
 
     @staticmethod
@@ -43,13 +44,17 @@ class Round(_Steps):
         scale = np.asarray(10.0 ** abs(decimals), x.dtype)
         return np.asarray(np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale)
 
+    backward = staticmethod(_no_slope)
 
-class Trunc(_Steps):
+
+class Trunc(Function):
     """y = x without its fraction;  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.trunc(x)
+
+    backward = staticmethod(_no_slope)
 
 
 class Frac(Function):
@@ -64,12 +69,14 @@ class Frac(Function):
         return grad_y
 
 
-class Sign(_Steps):
+class Sign(Function):
     """y = 1, 0 or -1, as x is above, at or below 0 (0 at nan);  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.greater(x, 0).astype(x.dtype) - np.less(x, 0)
+
+    backward = staticmethod(_no_slope)
 
 
 class Copysign(Function):
