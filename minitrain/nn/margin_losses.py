@@ -6,7 +6,7 @@ from minitrain.nn.activation import logsigmoid
 from minitrain.nn.checks import check_reduction, check_tensors
 from minitrain.nn.functional import nll_loss
 from minitrain.nn.loss import _Loss
-from minitrain.nn.more_losses import _PairLoss, _reduced
+from minitrain.nn.more_losses import _PairLoss, _reduced, _WeightedLoss
 from minitrain.nn.shapes import pairwise_distance
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor
@@ -220,7 +220,7 @@ class SoftMarginLoss(_PairLoss):
     function = staticmethod(soft_margin_loss)
 
 
-class MultiMarginLoss(_PairLoss):
+class MultiMarginLoss(_WeightedLoss):
     """w[t] · Σ_j≠t max(0, margin - input[t] + input[j])^p / C for each label t."""
 
     function = staticmethod(multi_margin_loss)
@@ -235,23 +235,11 @@ class MultiMarginLoss(_PairLoss):
         reduce: Flag = None,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.p, self.margin = p, margin
 
 
-class MultiLabelSoftMarginLoss(_PairLoss):
+class MultiLabelSoftMarginLoss(_WeightedLoss):
     """Binary cross-entropy of logits, its mean over the classes."""
 
     function = staticmethod(multilabel_soft_margin_loss)
-    arguments = ("weight",)
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Flag = None,
-        reduce: Flag = None,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)

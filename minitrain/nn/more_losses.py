@@ -215,6 +215,20 @@ class _PairLoss(_Loss):
         return type(self).function(input, target, reduction=self.reduction, **options)
 
 
+class _WeightedLoss(_PairLoss):
+    arguments: ClassVar[tuple[str, ...]] = ("weight",)
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: Any = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
+
+
 class L1Loss(_PairLoss):
     """|input - target|, their mean over all elements, their sum, or each ("none")."""
 
@@ -245,21 +259,10 @@ class HuberLoss(_PairLoss):
         self.delta = delta
 
 
-class BCELoss(_PairLoss):
+class BCELoss(_WeightedLoss):
     """Binary cross-entropy of probabilities. weight: of each element, or of each of the last axis."""
 
     function = staticmethod(binary_cross_entropy)
-    arguments: ClassVar[tuple[str, ...]] = ("weight",)
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: Any = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
 
 
 class BCEWithLogitsLoss(BCELoss):

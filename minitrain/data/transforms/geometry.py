@@ -71,16 +71,9 @@ class Pad(Transform):
     shown = ("padding", "fill", "padding_mode")
 
     def __init__(self, padding: int | Sequence[int], fill: Any = 0, padding_mode: str = "constant") -> None:
-        if not isinstance(padding, int | tuple | list):
-            raise TypeError(f"Got inappropriate padding arg: {padding!r}")
+        functional.border_widths(padding, padding_mode)
         if not isinstance(fill, int | float | tuple | list):
             raise TypeError(f"Got inappropriate fill arg: {fill!r}")
-        if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
-            raise ValueError("Padding mode should be either constant, edge, reflect or symmetric")
-        if isinstance(padding, Sequence) and len(padding) not in (1, 2, 4):
-            raise ValueError(
-                f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(padding)} element tuple"
-            )
         self.padding = padding
         self.fill = fill
         self.padding_mode = padding_mode
