@@ -3,17 +3,17 @@
     import minitrain as torch
     from minitrain import nn
 
-The way in is to read ops.py, tape.py, tensor.py, nn/, optim.py and training/loops.py, in that order.
+The way in is to read ops/, tape.py, tensor.py, nn/, optim/ and loops.py; README.md has a table of the files in order.
 """
 
 import builtins
 import sys
 from math import inf, nan, pi
+from typing import TYPE_CHECKING
 
 from numpy import dtype
 
-from minitrain import autograd, data, linalg, new_methods, nn, optim, random, special, utils  # noqa: F401
-from minitrain.autograd import is_anomaly_enabled, print_tape
+from minitrain import data, functions, new_methods, nn, optim  # noqa: F401
 from minitrain.creation import (
     TYPED,
     arange,
@@ -44,48 +44,7 @@ from minitrain.creation import (
     zeros,
     zeros_like,
 )
-from minitrain.functions import FUNCTIONS
-from minitrain.joining import (
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    block_diag,
-    broadcast_shapes,
-    broadcast_tensors,
-    bucketize,
-    cartesian_prod,
-    cdist,
-    column_stack,
-    combinations,
-    dstack,
-    einsum,
-    hstack,
-    isin,
-    meshgrid,
-    row_stack,
-    searchsorted,
-    tensordot,
-    trapezoid,
-    trapz,
-    tril_indices,
-    triu_indices,
-    vstack,
-)
 from minitrain.layout import keep_freed_memory
-from minitrain.linalg import old_qr as qr
-from minitrain.linalg import old_svd as svd
-from minitrain.linalg import pinv as pinverse
-from minitrain.sampling import (
-    Generator,
-    bernoulli,
-    logspace,
-    multinomial,
-    normal,
-    poisson,
-    randint_like,
-    range,
-)
-from minitrain.serialization import load, save
 from minitrain.tensor import Tensor
 from minitrain.torchlike.arguments import BOOL as bool
 from minitrain.torchlike.arguments import DOUBLE as double
@@ -113,36 +72,97 @@ from minitrain.torchlike.device import (
     set_default_device,
     xpu,
 )
-from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from minitrain.torchlike.not_offered import MissingFinder, module_getattr
+from minitrain.torchlike.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_anomaly_enabled,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from minitrain.torchlike.not_offered import MissingFinder, torch_names
 from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
-from minitrain.torchlike.settings import (
-    are_deterministic_algorithms_enabled,
-    can_cast,
-    finfo,
-    get_float32_matmul_precision,
-    get_num_threads,
-    iinfo,
-    promote_types,
-    result_type,
-    set_default_tensor_type,
-    set_float32_matmul_precision,
-    set_num_threads,
-    use_deterministic_algorithms,
-)
+
+if TYPE_CHECKING:
+    from minitrain import autograd, linalg, random, special, utils
+    from minitrain.autograd import print_tape
+    from minitrain.joining import (
+        atleast_1d,
+        atleast_2d,
+        atleast_3d,
+        block_diag,
+        broadcast_shapes,
+        broadcast_tensors,
+        bucketize,
+        cartesian_prod,
+        cdist,
+        column_stack,
+        combinations,
+        dstack,
+        einsum,
+        hstack,
+        isin,
+        meshgrid,
+        row_stack,
+        searchsorted,
+        tensordot,
+        trapezoid,
+        trapz,
+        tril_indices,
+        triu_indices,
+        vstack,
+    )
+    from minitrain.linalg import cholesky, slogdet
+    from minitrain.linalg import old_qr as qr
+    from minitrain.linalg import old_svd as svd
+    from minitrain.linalg import pinv as pinverse
+    from minitrain.sampling import Generator, bernoulli, logspace, multinomial, normal, poisson, randint_like, range
+    from minitrain.serialization import load, save
+    from minitrain.torchlike.settings import (
+        are_deterministic_algorithms_enabled,
+        can_cast,
+        finfo,
+        get_float32_matmul_precision,
+        get_num_threads,
+        iinfo,
+        promote_types,
+        result_type,
+        set_default_tensor_type,
+        set_float32_matmul_precision,
+        set_num_threads,
+        use_deterministic_algorithms,
+    )
 
 __version__ = "0.1.0"
 
 keep_freed_memory()
 
-
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(
+    __name__,
+    {
+        "minitrain": "autograd linalg random special utils",
+        "minitrain.autograd": "print_tape",
+        "minitrain.joining": (
+            "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors bucketize cartesian_prod "
+            "cdist column_stack combinations dstack einsum hstack isin meshgrid row_stack searchsorted tensordot "
+            "trapezoid trapz tril_indices triu_indices vstack"
+        ),
+        "minitrain.linalg": "cholesky pinverse=pinv qr=old_qr slogdet svd=old_svd",
+        "minitrain.sampling": "Generator bernoulli logspace multinomial normal poisson randint_like range",
+        "minitrain.serialization": "load save",
+        "minitrain.torchlike.settings": (
+            "are_deterministic_algorithms_enabled can_cast finfo get_float32_matmul_precision get_num_threads iinfo "
+            "promote_types result_type set_default_tensor_type set_float32_matmul_precision set_num_threads "
+            "use_deterministic_algorithms"
+        ),
+        "minitrain.functions": " ".join(functions.FUNCTIONS),
+    },
+)
 sys.meta_path.append(MissingFinder())
 
-globals().update(FUNCTIONS | TYPED)
+globals().update(TYPED)
 concat = concatenate = cat
-cholesky, slogdet = linalg.cholesky, linalg.slogdet
 
 
 def is_tensor(obj: object) -> builtins.bool:
@@ -283,6 +303,6 @@ __all__ = [
     "use_deterministic_algorithms",
     "cholesky",
     "slogdet",
-    *FUNCTIONS,
+    *functions.FUNCTIONS,
     *TYPED,
 ]

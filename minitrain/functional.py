@@ -1,6 +1,6 @@
 """torch.functional: the functions that torch keeps in a module of this name; all are in minitrain itself, too."""
 
-from minitrain.functions import FUNCTIONS
+from minitrain.functions import norm, split, unique, unique_consecutive
 from minitrain.joining import (
     atleast_1d,
     atleast_2d,
@@ -14,13 +14,9 @@ from minitrain.joining import (
     meshgrid,
     tensordot,
 )
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
-__getattr__ = module_getattr(__name__)
-
-norm, split, unique, unique_consecutive = (
-    FUNCTIONS[name] for name in ("norm", "split", "unique", "unique_consecutive")
-)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = [
     "atleast_1d",

@@ -19,30 +19,29 @@ log_softmax matmul max maximum mean min minimum mm neg numel permute relu reshap
 sum t tanh transpose unsqueeze var
 """
 ARITHMETIC = """
-add bitwise_and bitwise_or bitwise_xor div divide float_power floor_divide mul multiply pow remainder sub subtract
-true_divide xlogy
+add bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor div divide float_power floor_divide mul
+multiply pow remainder sub subtract true_divide xlogy
 """
 METHODS += """
 absolute acos acosh addcdiv addcmul arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
-bitwise_not ceil clamp_max clamp_min clip copysign cos cosh deg2rad detach eq erf erfc exp2 expm1 fix floor fmax fmin
-fmod frac ge greater greater_equal gt heaviside hypot is_complex is_nonzero is_same_size is_signed isclose isinf
-isneginf isposinf isreal le lerp less less_equal log10 log1p log2 logaddexp logaddexp2 logical_and logical_not
-logical_or logical_xor lt nan_to_num ne negative not_equal positive rad2deg reciprocal round rsqrt sgn sign signbit
-sin sinc sinh square tan trunc
+bitwise_not ceil clamp_max clamp_min clip copysign cos cosh deg2rad detach digamma eq erf erfc exp2 expm1 fix floor fmax
+fmin fmod frac gcd ge greater greater_equal gt heaviside hypot is_complex is_nonzero is_same_size is_signed isclose
+isinf isneginf isposinf isreal lcm le lerp less less_equal lgamma log10 log1p log2 logaddexp logaddexp2 logical_and
+logical_not logical_or logical_xor lt nan_to_num ne negative not_equal positive rad2deg reciprocal round rsqrt sgn sign
+signbit sin sinc sinh square tan trunc
 abs_ acos_ acosh_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_
-clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ log10_ log1p_ log2_
-log_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_
-tanh_ trunc_ xlogy_ zero_
+clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ gcd_ lcm_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_
+frac_ log10_ log1p_ log2_ log_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_
+sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_
 """
 METHODS += """
-aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum diff histc histogram kthvalue logsumexp
-median mode msort quantile nanmean nanmedian nansum norm prod sort topk unique unique_consecutive
+aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum diff histc histogram kthvalue
+logcumsumexp logsumexp median mode msort quantile nanmean nanmedian nansum norm prod sort topk unique unique_consecutive
 bincount gather index_add index_copy index_fill index_put index_select masked_fill masked_scatter masked_select nonzero
-scatter scatter_add take take_along_dim dist logit
-adjoint broadcast_to chunk dsplit flip fliplr flipud hsplit moveaxis movedim narrow ravel repeat_interleave roll rot90
-select split swapaxes swapdims tensor_split tile unbind unflatten vsplit
-addbmm addmm addmv addr baddbmm bmm cross det diag diag_embed diagonal dot ger inner inverse kron matrix_power mv outer
-trace tril triu vdot
+scatter scatter_add take take_along_dim dist logit adjoint broadcast_to chunk dsplit flip fliplr flipud hsplit moveaxis
+movedim narrow ravel repeat_interleave roll rot90 select split swapaxes swapdims tensor_split tile unbind unflatten
+vsplit addbmm addmm addmv addr baddbmm bmm cross det diag diag_embed diagonal dot ger inner inverse kron matrix_power mv
+outer trace tril triu vdot
 """
 
 
@@ -56,8 +55,9 @@ tensor_split tile trace transpose unbind unflatten unique unique_consecutive uns
 """
 
 
-def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
-    method = getattr(Tensor, name)
+@functools.cache
+def _function(name: str) -> Callable[..., Any]:
+    method, numbers = getattr(Tensor, name), name in ARITHMETIC.split()
 
     @functools.wraps(method)
     def function(input: Any, *args: Any, out: Tensor | None = None, **options: Any) -> Any:
@@ -80,6 +80,7 @@ def _function(name: str, *, numbers: bool = False) -> Callable[..., Any]:
     return function
 
 
+@functools.cache
 def _with_mean(name: str) -> Callable[..., Any]:
     @numpy_names
     def function(
@@ -94,6 +95,11 @@ def _with_mean(name: str) -> Callable[..., Any]:
     return function
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {name: _function(name) for name in METHODS.split()}
-FUNCTIONS |= {name: _function(name, numbers=True) for name in ARITHMETIC.split()}
-FUNCTIONS |= {f"{name}_mean": _with_mean(name) for name in ("std", "var")}
+FUNCTIONS = [*METHODS.split(), *ARITHMETIC.split(), "std_mean", "var_mean"]
+
+
+def __getattr__(name: str) -> Any:
+    """torch's function of this name. It is made when it is first asked for: few programs use many of them."""
+    if name not in FUNCTIONS:
+        raise AttributeError(f"there is no function {name!r}")
+    return _with_mean(name.removesuffix("_mean")) if name.endswith("_mean") else _function(name)

@@ -15,7 +15,7 @@ from minitrain.torchlike.arguments import LONG, as_axes
 from minitrain.torchlike.grad_mode import is_grad_enabled
 from minitrain.torchlike.matrix_methods import LinAlgError
 from minitrain.torchlike.names import numpy_names
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 from minitrain.torchlike.out_argument import takes_out
 from minitrain.torchlike.return_types import TYPES
 
@@ -45,7 +45,7 @@ __all__ = [
     "vector_norm",
 ]
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 inv, det, matrix_power, matmul = Tensor.inverse, Tensor.det, Tensor.matrix_power, Tensor.matmul
 

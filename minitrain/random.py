@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from minitrain.creation import get_rng_state, set_rng_state
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
 
 __all__ = ["default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 
 @contextlib.contextmanager

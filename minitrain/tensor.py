@@ -21,6 +21,7 @@ from minitrain.torchlike.tensor_methods import TensorMethods
 __all__ = ["Tensor", "apply", "increment_version", "wrap"]
 
 
+@np.errstate(all="ignore")  # inf and nan come silently, as in torch
 def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike | None = None, **options: Any) -> Tensor:
     """Run an operation and, if any input requires a gradient, record it.
 
@@ -31,12 +32,11 @@ def apply(function: type[Function], *inputs: Any, compute_dtype: npt.DTypeLike |
     Returns the result as a Tensor; a view of an input's memory if forward returned a view.
     """
     arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
-    edges = [x._edge() if isinstance(x, Tensor) and grad_mode.enabled else None for x in inputs]
+    edges = [x._edge() if isinstance(x, Tensor) else None for x in (inputs if grad_mode.enabled else ())]
     if compute_dtype is not None:
         arrays = [x.astype(compute_dtype, copy=False) if isinstance(x, np.ndarray) else x for x in arrays]
     ctx: Context = Node(function, edges) if any(edges) else Context((False,) * len(inputs))
-    with np.errstate(all="ignore"):  # inf and nan come silently, as in torch
-        y = function.forward(ctx, *arrays, **options)
+    y = function.forward(ctx, *arrays, **options)
     result = wrap(y if type(y) is np.ndarray else _as_array(y, function))
     if result.array.base is not None or id(y) in map(id, arrays):  # a write into y is a write into the input, too
         result._become_view(inputs, function, options)
@@ -89,6 +89,7 @@ class Tensor(TensorMethods):
             return AccumulateGrad(id(self), self, self.array.shape, self.array.dtype)
         return self._grad_fn
 
+    @np.errstate(all="ignore")
     def backward(
         self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
     ) -> None:
@@ -100,8 +101,7 @@ class Tensor(TensorMethods):
         a graph that was not retained, and if a saved array was changed in place since.
         """
         edge, grad = self._edge(), self._first_gradient(gradient, create_graph)
-        with np.errstate(all="ignore"):
-            walk_back(edge, grad, retain_graph=bool(retain_graph))
+        walk_back(edge, grad, retain_graph=bool(retain_graph))
 
     def receive_grad(self, grad: Array, *, owned: bool) -> None:
         """self.grad += grad, called by backward's walk. An owned array may be kept, any other is copied.

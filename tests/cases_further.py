@@ -305,6 +305,7 @@ CASES: dict[type[Function], Case] = {
     ops.AvgPool2d: Case(averaged(), torch_avg_pool, magnitude_of_products),
     ops.Cumsum: Case(along(), torch.cumsum, magnitude_of_products),
     ops.Cumprod: Case(along(small), torch.cumprod, magnitude_of_products),
+    ops.LogCumsumExp: Case(along(own.finite_numbers), torch.logcumsumexp, magnitude_of_units),
     ops.Prod: Case(over_axes(small), torch_prod, magnitude_of_products),
     ops.Norm: Case(normed(), lambda x, p, dim, keepdim: torch.linalg.vector_norm(x, p, dim, keepdim)),
     ops.LogSumExp: Case(over_axes(own.finite_numbers, own.shapes_with_elements), torch.logsumexp, magnitude_of_units),

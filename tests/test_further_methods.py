@@ -595,7 +595,7 @@ OPERATIONS: dict[str, tuple[list[Array], dict[str, Any]]] = {
 
 def test_every_operation_of_these_files_is_here() -> None:
     files = {f"minitrain.ops.{name}" for name in ("scan", "norm", "arrange", "linalg")}
-    known = {name for name, member in vars(ops).items() if getattr(member, "__module__", "") in files}
+    known = {name for name in ops.__all__ if getattr(ops, name).__module__ in files}
     assert known == {*OPERATIONS}
 
 

@@ -1,45 +1,32 @@
 """What torch.autograd offers besides the tape: gradcheck, anomaly detection, Function, and print_tape."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from minitrain.autograd import functional
 from minitrain.autograd.function import Function, print_tape
 from minitrain.autograd.gradients import backward, grad
 from minitrain.autograd.variable import Variable
 from minitrain.torchlike.grad_mode import enable_grad, inference_mode, is_anomaly_enabled, no_grad, set_grad_enabled
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
 if TYPE_CHECKING:
+    from minitrain.autograd import functional
     from minitrain.diagnosis.anomaly import detect_anomaly, set_detect_anomaly
     from minitrain.diagnosis.anomaly_report import AnomalyError
     from minitrain.diagnosis.autopsy import Mistake, autopsy
     from minitrain.diagnosis.gradcheck import check_gradients, gradcheck
     from minitrain.diagnosis.gradcheck_report import GradcheckError
 
-# The diagnosis is imported when it is first asked for: a training program does not need it.
-_FROM_DIAGNOSIS = {
-    "AnomalyError": "anomaly_report",
-    "GradcheckError": "gradcheck_report",
-    "Mistake": "autopsy",
-    "autopsy": "autopsy",
-    "check_gradients": "gradcheck",
-    "detect_anomaly": "anomaly",
-    "gradcheck": "gradcheck",
-    "set_detect_anomaly": "anomaly",
-}
-_explain = module_getattr(__name__, depth=2)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _FROM_DIAGNOSIS:
-        return _explain(name)
-    value = getattr(importlib.import_module(f"minitrain.diagnosis.{_FROM_DIAGNOSIS[name]}"), name)
-    globals()[name] = value
-    return value
-
+__getattr__, __dir__ = torch_names(
+    __name__,
+    {
+        "minitrain.autograd": "functional",
+        "minitrain.diagnosis.anomaly": "detect_anomaly set_detect_anomaly",
+        "minitrain.diagnosis.anomaly_report": "AnomalyError",
+        "minitrain.diagnosis.autopsy": "Mistake autopsy",
+        "minitrain.diagnosis.gradcheck": "check_gradients gradcheck",
+        "minitrain.diagnosis.gradcheck_report": "GradcheckError",
+    },
+)
 
 __all__ = [
     "AnomalyError",

@@ -10,11 +10,11 @@ import numpy as np
 from minitrain.autograd.gradients import grad
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import enable_grad
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
 __all__ = ["jacobian", "vjp"]
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 
 def _called(func: Callable[..., Any], inputs: Any, strict: bool) -> tuple[list[Tensor], list[Tensor], bool]:

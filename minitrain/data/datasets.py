@@ -20,9 +20,9 @@ from minitrain.data.downloads import Status, StrPath, data_root, fetch, load, ra
 from minitrain.data.formats import DataError, read_cifar_file, read_digits, read_idx, read_idx_file
 from minitrain.data.transforms import ToTensor, to_unit_range
 from minitrain.tensor import Tensor, wrap
-from minitrain.torchlike.not_offered import ChecksKeywords, module_getattr
+from minitrain.torchlike.not_offered import ChecksKeywords, torch_names
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = [
     "CIFAR10",

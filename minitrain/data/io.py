@@ -10,9 +10,9 @@ import numpy as np
 from minitrain.data.transforms.functional import to_pil_image
 from minitrain.data.transforms.images import pillow
 from minitrain.tensor import Tensor, wrap
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = ["ImageReadMode", "decode_image", "read_image", "write_jpeg", "write_png"]
 

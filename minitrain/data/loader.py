@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from minitrain import data
 from minitrain.data.collate import default_collate
 from minitrain.data.dataset import IterableDataset, T_co, fetch_samples
 from minitrain.data.loader_base import LoaderBase
 from minitrain.data.position import Pass, PassIndices, iterate
-from minitrain.data.workers import start_pass
 from minitrain.torchlike import random
 
 
@@ -40,7 +40,7 @@ class DataLoader(LoaderBase[T_co]):
 
     def __iter__(self) -> Iterator[Any]:
         """Begin a pass. Each `next()` of a Pass (position.py) is `self._fetch(next(indices))`."""
-        return start_pass(self, self.indices()) if self.num_workers else Pass(self, self.indices())
+        return data.workers.start_pass(self, self.indices()) if self.num_workers else Pass(self, self.indices())
 
     def __len__(self) -> int:
         """The number of batches in a pass."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -177,11 +176,11 @@ class WeightedRandomSampler(DrawnSampler, Sampler[int]):
         return {"length": len(weights), "checksum": checksum(weights), "replacement": self.replacement}
 
 
-@dataclass(eq=False)
 class SampleStream(Sampler[Any]):
     """The sampler of an IterableDataset: it gives the samples themselves, where other samplers give indices."""
 
-    dataset: Any
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
 
     def __iter__(self) -> Iterator[Any]:
         yield from self.dataset  # begins at the first sample, after the loader has drawn its base seed

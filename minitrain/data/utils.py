@@ -8,9 +8,9 @@ import numpy as np
 
 from minitrain.data.transforms.images import Planes, pillow
 from minitrain.tensor import Tensor, wrap
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = ["make_grid", "save_image"]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+import minitrain
 from minitrain.diagnosis.anomaly_report import Entry, Index
 from minitrain.diagnosis.nonfinite_causes import Origin, Value, describe
 from minitrain.nn import Module
@@ -132,16 +133,16 @@ class Journal:
         return ""
 
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARIES = tuple(os.path.dirname(str(inspect.getfile(package))) + os.sep for package in (minitrain, np))
 
 
 def callers(frame: FrameType | None) -> tuple[tuple[Module, ...], str]:
-    """The Modules whose forward is running, outermost first, and the innermost line outside minitrain."""
+    """The Modules whose forward is running, outermost first, and the innermost line outside minitrain and NumPy."""
     modules: list[Module] = []
     place = ""
     while frame is not None:
         code = frame.f_code
-        if not place and not code.co_filename.startswith((_PACKAGE, "<frozen")):
+        if not place and not code.co_filename.startswith((*_LIBRARIES, "<frozen")):
             place = f"{code.co_filename}:{frame.f_lineno}, in {code.co_name}"
         if code.co_name in ("forward", "__call__") and code.co_argcount:
             owner = frame.f_locals.get(code.co_varnames[0])

@@ -335,7 +335,7 @@ ELEMENTWISE: frozenset[type[Function]] = frozenset(
         *(ops.Acosh, ops.Atanh, ops.Exp2, ops.Expm1, ops.Log2, ops.Log10, ops.Log1P, ops.Logaddexp, ops.Logaddexp2),
         *(ops.Xlogy, ops.Erf, ops.Erfc, ops.Reciprocal, ops.Rsqrt, ops.Hypot, ops.Ceil, ops.Floor, ops.Round),
         *(ops.Trunc, ops.Frac, ops.Sign, ops.Copysign, ops.DivRounded, ops.Remainder, ops.Fmod, ops.Lerp),
-        *(ops.Fmax, ops.Fmin),
+        *(ops.Fmax, ops.Fmin, ops.Lgamma, ops.Digamma),
     }
 )
 

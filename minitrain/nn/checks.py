@@ -49,7 +49,7 @@ def check_reduction(reduction: Any, size_average: Any = None, reduce: Any = None
 
 
 def check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    """Raise TypeError or RuntimeError unless y = x Wᵀ + b can be computed: x (..., in), W (out, in), b (out,)."""
+    """Raise an error unless y = x Wᵀ + b exists: x (..., in), W (out, in), b (out,) or W (in,), b ()."""
     if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
         x, W = input.array, weight.array
         b_shape, b_dtype = (W.shape[:1], W.dtype) if bias is None else (bias.array.shape, bias.array.dtype)
@@ -58,8 +58,26 @@ def check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     _explain_linear(input, weight, bias)
 
 
+def _check_linear_of_vector(x: Array, W: Array, bias: Tensor | None) -> None:
+    """Raise RuntimeError unless x is (..., in), W (in,) and b a number; the product itself checks the rest."""
+    if not x.ndim or not W.ndim:
+        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {x.ndim}D and {W.ndim}D")
+    if W.ndim > 2:
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {W.ndim}D: a weight is (out, in), or (in,)"
+        )
+    if bias is not None and bias.array.ndim:
+        raise RuntimeError(
+            f"mat2 must be a matrix, got 1-D tensor: a weight (in,) goes with a bias of shape [], but got "
+            f"{list(bias.array.shape)}; reshape the weight to (1, in) for one output feature"
+        )
+
+
 def _explain_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     check_tensors("linear", input=input, weight=weight, **({} if bias is None else {"bias": bias}))
+    if weight.array.ndim != 2:
+        _check_linear_of_vector(input.array, weight.array, bias)
+        return
     shape, (out_features, in_features) = input.array.shape, weight.array.shape
     if not shape or shape[-1] != in_features:
         rows = (math.prod(shape[:-1]), shape[-1] if shape else 1)

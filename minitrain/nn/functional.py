@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,15 +11,21 @@ from minitrain.nn.soft_targets import cross_entropy_of_soft_targets
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike import random
+from minitrain.torchlike.not_offered import torch_names
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x Wᵀ + b. input (..., in), weight (out, in), bias (out,) -> (..., out).
+    """y = x Wᵀ + b. input (..., in), weight (out, in), bias (out,) -> (..., out); or weight (in,), bias () -> (...).
 
     Raises RuntimeError if shapes or dtypes do not fit.
     """
     checks.check_linear(input, weight, bias)
-    return apply(ops.Linear, input, weight, bias)
+    return apply(ops.Linear, input, weight, bias) if weight.array.ndim == 2 else _linear_of_vector(input, weight, bias)
+
+
+def _linear_of_vector(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = input.matmul(weight)
+    return y if bias is None else y + bias
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -128,10 +132,4 @@ def cross_entropy(
     return apply(ops.NLLLoss, log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
-def __getattr__(name: str) -> Any:
-    """torch.nn.functional's other functions are defined in the files of their layers."""
-    return further.function(__name__, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *further.names()})
+__getattr__, __dir__ = torch_names(__name__, further.FUNCTIONS)  # the other layers' functions

@@ -1,64 +1,36 @@
-"""Where the functions and layers stand that torch has in torch.nn.functional and torch.nn, and minitrain elsewhere."""
+"""Where torch.nn's and torch.nn.functional's names are defined that a module imports with their first use."""
 
-from __future__ import annotations
-
-import importlib
-from typing import Any
-
-from minitrain.torchlike.not_offered import module_getattr
-
-FILES = {
-    "activation": "celu elu gelu glu hardsigmoid hardswish hardtanh leaky_relu logsigmoid mish prelu relu6 selu silu "
-    "softmin softplus softsign tanhshrink threshold",
-    "more_losses": "binary_cross_entropy binary_cross_entropy_with_logits gaussian_nll_loss huber_loss kl_div l1_loss "
-    "poisson_nll_loss smooth_l1_loss",
-    "margin_losses": "cosine_embedding_loss hinge_embedding_loss margin_ranking_loss multi_margin_loss "
+FUNCTIONS = {
+    "minitrain.nn.activation": "celu elu gelu glu hardsigmoid hardswish hardtanh leaky_relu logsigmoid mish prelu "
+    "relu6 selu silu softmin softplus softsign tanhshrink threshold",
+    "minitrain.nn.more_losses": "binary_cross_entropy binary_cross_entropy_with_logits gaussian_nll_loss huber_loss "
+    "kl_div l1_loss poisson_nll_loss smooth_l1_loss",
+    "minitrain.nn.margin_losses": "cosine_embedding_loss hinge_embedding_loss margin_ranking_loss multi_margin_loss "
     "multilabel_soft_margin_loss soft_margin_loss triplet_margin_loss",
-    "convolution": "adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d conv1d conv2d max_pool1d max_pool2d",
-    "normalization": "batch_norm layer_norm",
-    "embedding": "embedding one_hot",
-    "shapes": "cosine_similarity dropout1d dropout2d normalize pad pairwise_distance",
-    "upsampling": "conv_transpose2d interpolate",
-    "group_normalization": "group_norm instance_norm",
-    "pooling_1d": "adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d",
+    "minitrain.nn.convolution": "adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d conv1d conv2d max_pool1d "
+    "max_pool2d",
+    "minitrain.nn.normalization": "batch_norm layer_norm",
+    "minitrain.nn.embedding": "embedding one_hot",
+    "minitrain.nn.shapes": "cosine_similarity dropout1d dropout2d normalize pad pairwise_distance",
+    "minitrain.nn.upsampling": "conv_transpose2d interpolate",
+    "minitrain.nn.group_normalization": "group_norm instance_norm",
+    "minitrain.nn.pooling_1d": "adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d",
 }
-
-
-# And torch.nn's layers and losses that few programs use: imported with the first use, so that minitrain is soon there.
-LAYERS = {
-    "margin_losses": "CosineEmbeddingLoss HingeEmbeddingLoss MarginRankingLoss MultiLabelSoftMarginLoss "
+MODULES = {
+    "minitrain.nn": "utils",
+    "minitrain.nn.activation": "CELU ELU GELU GLU SELU Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU "
+    "ReLU6 SiLU Softmin Softplus Softsign Tanhshrink Threshold",
+    "minitrain.nn.convolution": "AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool2d Conv1d Conv2d MaxPool1d MaxPool2d",
+    "minitrain.nn.embedding": "Embedding",
+    "minitrain.nn.group_normalization": "GroupNorm InstanceNorm1d InstanceNorm2d",
+    "minitrain.nn.lazy": "LazyBatchNorm1d LazyBatchNorm2d LazyConv2d LazyLinear",
+    "minitrain.nn.margin_losses": "CosineEmbeddingLoss HingeEmbeddingLoss MarginRankingLoss MultiLabelSoftMarginLoss "
     "MultiMarginLoss SoftMarginLoss TripletMarginLoss",
-    "more_losses": "GaussianNLLLoss PoissonNLLLoss",
-    "shapes": "ConstantPad1d ConstantPad2d PairwiseDistance ReflectionPad1d ReflectionPad2d ReplicationPad1d "
-    "ReplicationPad2d ZeroPad1d",
-    "upsampling": "ConvTranspose2d Upsample",
-    "group_normalization": "GroupNorm InstanceNorm1d InstanceNorm2d",
-    "pooling_1d": "AdaptiveAvgPool1d AdaptiveMaxPool1d AvgPool1d",
+    "minitrain.nn.more_losses": "BCELoss BCEWithLogitsLoss GaussianNLLLoss HuberLoss KLDivLoss L1Loss PoissonNLLLoss "
+    "SmoothL1Loss",
+    "minitrain.nn.normalization": "BatchNorm1d BatchNorm2d LayerNorm",
+    "minitrain.nn.pooling_1d": "AdaptiveAvgPool1d AdaptiveMaxPool1d AvgPool1d",
+    "minitrain.nn.shapes": "ConstantPad1d ConstantPad2d CosineSimilarity Dropout1d Dropout2d Identity "
+    "PairwiseDistance ReflectionPad1d ReflectionPad2d ReplicationPad1d ReplicationPad2d Unflatten ZeroPad1d ZeroPad2d",
+    "minitrain.nn.upsampling": "ConvTranspose2d Upsample",
 }
-
-
-def names() -> list[str]:
-    """The names of all these functions."""
-    return " ".join(FILES.values()).split()
-
-
-def layers() -> list[str]:
-    """The names of all these layers."""
-    return " ".join(LAYERS.values()).split()
-
-
-def function(module: str, name: str) -> Any:
-    """The function of this name. Raises AttributeError, as the module that was asked, if it is not offered."""
-    return _found(FILES, module, name)
-
-
-def layer(module: str, name: str) -> Any:
-    """The layer of this name. Raises AttributeError, as the module that was asked, if it is not offered."""
-    return _found(LAYERS, module, name)
-
-
-def _found(files: dict[str, str], module: str, name: str) -> Any:
-    for file, found in files.items():
-        if name in found.split():
-            return getattr(importlib.import_module(f"minitrain.nn.{file}"), name)
-    return module_getattr(module, depth=4)(name)

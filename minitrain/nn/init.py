@@ -15,10 +15,10 @@ import numpy as np
 
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import no_grad
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 from minitrain.torchlike.random import Generator
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 Mode = Literal["fan_in", "fan_out"]
 

@@ -10,12 +10,10 @@ never a saved array. An operand of an arithmetic operation may be a Python numbe
 operand's dtype; it gets no gradient.
 """
 
-from minitrain.ops.activation import ELU, Hardtanh, LeakyReLU, LogSigmoid, SiLU, Softplus
+from typing import TYPE_CHECKING
+
+from minitrain.first_use import on_first_use
 from minitrain.ops.arrange import Diagonal, Flip, IndexAdd, Roll, Unfold
-from minitrain.ops.binary_loss import BCELoss, BCEWithLogitsLoss, SmoothL1Loss
-from minitrain.ops.choice import Fmax, Fmin, Lerp
-from minitrain.ops.convolution import AvgPool2d, Conv2d, MaxPool2d
-from minitrain.ops.division import DivRounded, Fmod, Remainder
 from minitrain.ops.elementwise import (
     Abs,
     Add,
@@ -35,40 +33,10 @@ from minitrain.ops.elementwise import (
     Tanh,
     Where,
 )
-from minitrain.ops.erf import Erf, Erfc
-from minitrain.ops.exponential import Exp2, Expm1, Log1P, Log2, Log10, Logaddexp, Logaddexp2, Xlogy
-from minitrain.ops.function import (
-    Array,
-    Context,
-    Function,
-    Gradients,
-    Reduction,
-    unbroadcast,
-)
-from minitrain.ops.hyperbolic import Acosh, Asinh, Atanh, Cosh, Sinh
-from minitrain.ops.linalg import Det, Einsum, Inv, SingularValues, Solve
-from minitrain.ops.linear import (
-    Linear,
-    Matmul,
-)
-from minitrain.ops.loss import (
-    LogSoftmax,
-    MSELoss,
-    NLLLoss,
-    Softmax,
-)
-from minitrain.ops.norm import LogSumExp, Median, Norm
-from minitrain.ops.normalization import Normalize
-from minitrain.ops.powers import Hypot, Reciprocal, Rsqrt
-from minitrain.ops.reduce import (
-    Amax,
-    Max,
-    Mean,
-    Sum,
-    Var,
-)
-from minitrain.ops.rounding import Ceil, Copysign, Floor, Frac, NanToNum, Round, Sign, Trunc
-from minitrain.ops.scan import Cumprod, Cumsum, Prod
+from minitrain.ops.function import Array, Context, Function, Gradients, Reduction, unbroadcast
+from minitrain.ops.linear import Linear, Matmul
+from minitrain.ops.loss import LogSoftmax, MSELoss, NLLLoss, Softmax
+from minitrain.ops.reduce import Amax, Max, Mean, Sum, Var
 from minitrain.ops.shape import (
     Cat,
     Clone,
@@ -82,7 +50,48 @@ from minitrain.ops.shape import (
     Transpose,
     ViewPut,
 )
-from minitrain.ops.trigonometry import Acos, Asin, Atan, Atan2, Cos, Sin, Sinc, Tan
+
+if TYPE_CHECKING:
+    from minitrain.ops.activation import ELU, Hardtanh, LeakyReLU, LogSigmoid, SiLU, Softplus
+    from minitrain.ops.binary_loss import BCELoss, BCEWithLogitsLoss, SmoothL1Loss
+    from minitrain.ops.choice import Fmax, Fmin, Lerp
+    from minitrain.ops.convolution import AvgPool2d, Conv2d, MaxPool2d
+    from minitrain.ops.division import DivRounded, Fmod, Remainder
+    from minitrain.ops.erf import Erf, Erfc
+    from minitrain.ops.exponential import Exp2, Expm1, Log1P, Log2, Log10, Logaddexp, Logaddexp2, Xlogy
+    from minitrain.ops.gamma import Digamma, Lgamma
+    from minitrain.ops.hyperbolic import Acosh, Asinh, Atanh, Cosh, Sinh
+    from minitrain.ops.linalg import Det, Einsum, Inv, SingularValues, Solve
+    from minitrain.ops.log_scan import LogCumsumExp
+    from minitrain.ops.norm import LogSumExp, Median, Norm
+    from minitrain.ops.normalization import Normalize
+    from minitrain.ops.powers import Hypot, Reciprocal, Rsqrt
+    from minitrain.ops.rounding import Ceil, Copysign, Floor, Frac, NanToNum, Round, Sign, Trunc
+    from minitrain.ops.scan import Cumprod, Cumsum, Prod
+    from minitrain.ops.trigonometry import Acos, Asin, Atan, Atan2, Cos, Sin, Sinc, Tan
+
+__getattr__, __dir__ = on_first_use(
+    __name__,
+    {
+        "minitrain.ops.activation": "ELU Hardtanh LeakyReLU LogSigmoid SiLU Softplus",
+        "minitrain.ops.binary_loss": "BCELoss BCEWithLogitsLoss SmoothL1Loss",
+        "minitrain.ops.choice": "Fmax Fmin Lerp",
+        "minitrain.ops.convolution": "AvgPool2d Conv2d MaxPool2d",
+        "minitrain.ops.division": "DivRounded Fmod Remainder",
+        "minitrain.ops.erf": "Erf Erfc",
+        "minitrain.ops.exponential": "Exp2 Expm1 Log1P Log2 Log10 Logaddexp Logaddexp2 Xlogy",
+        "minitrain.ops.gamma": "Digamma Lgamma",
+        "minitrain.ops.hyperbolic": "Acosh Asinh Atanh Cosh Sinh",
+        "minitrain.ops.linalg": "Det Einsum Inv SingularValues Solve",
+        "minitrain.ops.log_scan": "LogCumsumExp",
+        "minitrain.ops.norm": "LogSumExp Median Norm",
+        "minitrain.ops.normalization": "Normalize",
+        "minitrain.ops.powers": "Hypot Reciprocal Rsqrt",
+        "minitrain.ops.rounding": "Ceil Copysign Floor Frac NanToNum Round Sign Trunc",
+        "minitrain.ops.scan": "Cumprod Cumsum Prod",
+        "minitrain.ops.trigonometry": "Acos Asin Atan Atan2 Cos Sin Sinc Tan",
+    },
+)
 
 __all__ = [
     "ELU",
@@ -113,6 +122,7 @@ __all__ = [
     "Cumsum",
     "Det",
     "Diagonal",
+    "Digamma",
     "Div",
     "DivRounded",
     "Einsum",
@@ -139,11 +149,13 @@ __all__ = [
     "Inv",
     "LeakyReLU",
     "Lerp",
+    "Lgamma",
     "Linear",
     "Log",
     "Log1P",
     "Log2",
     "Log10",
+    "LogCumsumExp",
     "LogSigmoid",
     "LogSoftmax",
     "LogSumExp",

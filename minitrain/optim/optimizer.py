@@ -39,21 +39,22 @@ class Optimizer(ParamGroups):
                 elif param.grad is not None:
                     param.grad.detach().zero_()
 
+    @np.errstate(all="ignore")  # inf and nan appear silently, as in torch
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         closure: computes the loss again and calls backward. It runs first, and step returns its result.
         """
         loss = self._before_step(closure)
-        with np.errstate(all="ignore"):  # inf and nan appear silently, as in torch
-            for group in self.param_groups:
-                # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
-                options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
-                for param, grad in [(p, p.grad) for p in group["params"] if p.grad is not None]:
-                    state = self.state.get(param, {})
-                    self.update(param.array, grad.array, state, options)
-                    self.state |= {param: state} if state else {}
-                    param._version.number += 1  # it was written: a backward that still needs the old values raises
+        for group in self.param_groups:
+            # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
+            options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
+            for param, grad in [(p, grad) for p in group["params"] if (grad := p.grad) is not None]:
+                state = self.state.get(param, {})
+                self.update(param.array, grad.array, state, options)
+                if state:
+                    self.state[param] = state
+                param._version.number += 1  # it was written: a backward that still needs the old values raises
         self._after_step()
         return loss
 

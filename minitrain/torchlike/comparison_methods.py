@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minitrain.ops import Array
 from minitrain.torchlike.arguments import check_broadcast, dtype_name, floating
 from minitrain.torchlike.binary_methods import BinaryMethods
-from minitrain.torchlike.elementwise_methods import binary
+from minitrain.torchlike.elementwise_methods import _operator, binary
 from minitrain.torchlike.function_methods import require_kinds
+from minitrain.torchlike.tensor_base import result_type
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
@@ -80,3 +82,45 @@ class ComparisonMethods(BinaryMethods):
         if self.is_floating_point():
             raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
         return self.bitwise_not()
+
+    # Integers.
+
+    def _of_integers(self, name: str, compute: Callable[..., Any], a: Any, b: Any) -> Tensor:
+        operands = self._operand(a), self._operand(b)
+        dtype = result_type(*operands)
+        if dtype.kind not in "iu":
+            raise NotImplementedError(f'"{name}_cpu" not implemented for {dtype_name(dtype)!r}; use .long().')
+        return self._compare(compute, *operands)
+
+    def gcd(self, other: Tensor) -> Tensor:
+        """The greatest common divisor of each pair of integers."""
+        self._require_tensor("gcd", other)
+        return self._of_integers("gcd", np.gcd, self, other)
+
+    def lcm(self, other: Tensor) -> Tensor:
+        """The least common multiple of each pair of integers."""
+        self._require_tensor("lcm", other)
+        return self._of_integers("lcm", np.lcm, self, other)
+
+    def bitwise_left_shift(self, other: Any) -> Tensor:
+        """self << other: the bits of integers moved up, which multiplies by 2 to the power of other."""
+        return self._of_integers("lshift", np.left_shift, self, other)
+
+    def bitwise_right_shift(self, other: Any) -> Tensor:
+        """self >> other: the bits of integers moved down, which divides by 2 to the power of other and rounds down."""
+        return self._of_integers("rshift", _right_shift, self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return self._of_integers("lshift", np.left_shift, other, self)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return self._of_integers("rshift", _right_shift, other, self)
+
+    __lshift__, __rshift__ = _operator(bitwise_left_shift), _operator(bitwise_right_shift)
+
+
+def _right_shift(a: Array, b: Array) -> Array:
+    """np.right_shift, but a negative or large b leaves the sign alone, as torch's does (NumPy gives 0 for it)."""
+    b = np.asarray(b)
+    bits = 8 * b.itemsize - 1
+    return np.asarray(np.right_shift(a, np.where((b < 0) | (b > bits), bits, b).astype(b.dtype)))

@@ -39,6 +39,9 @@ class FunctionMethods(ElementwiseMethods):
     acosh = unary("acosh", ops.Acosh, "The inverse of cosh; nan below 1.")
     atanh = unary("atanh", ops.Atanh, "The inverse of tanh; nan outside [-1, 1].")
 
+    lgamma = unary("lgamma", ops.Lgamma, "ln |Γ(x)|: ln (x - 1)! for whole x.")
+    digamma = unary("digamma", ops.Digamma, "Γ'(x) / Γ(x), the derivative of lgamma.")
+
     def logit(self, eps: float | None = None) -> Tensor:
         """ln(x / (1 - x)), the inverse of sigmoid; eps: x is first clamped to eps and 1 - eps."""
         x = self._self() if self.is_floating_point() else self.float()

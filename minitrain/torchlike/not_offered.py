@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import dis
-import importlib.abc
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
-from types import FrameType, ModuleType
+from types import FrameType, MappingProxyType, ModuleType
 from typing import Any, Self
 
+from minitrain.first_use import on_first_use
 from minitrain.torchlike.names import NUMPY_NAMES
 
 RECURRENT = "recurrent layers are out of scope; unroll the steps in a loop of nn.Linear, or use torch."
@@ -121,27 +120,37 @@ def explanation(name: str, offered: Iterable[str] = ()) -> str:
     shown = name.replace("vision", "torchvision", 1) if name.startswith("vision") else f"torch.{name}"
     told = advice(name)
     if not told:
-        near = difflib.get_close_matches(name.rpartition(".")[2], list(offered), n=3, cutoff=0.75)
+        near = nearest(name.rpartition(".")[2], offered, most=3, cutoff=0.75)
         told = f"did you mean {' or '.join(near)}?" if near else "use torch for it (minitrain run --on torch)."
     return f"minitrain does not offer {shown}: {told}"
 
 
-def module_getattr(module: str, depth: int = 1) -> Callable[[str], Any]:
-    """A module's __getattr__: raises AttributeError with the explanation, ImportError in an import statement."""
+def nearest(name: str, offered: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The names that are spelled most like this one."""
+    import difflib  # here, since only errors need it
 
-    def __getattr__(name: str) -> Any:  # noqa: N807, the module's own
-        offered = vars(sys.modules[module]).get("__all__", ())
-        text = f"module {module!r} has no attribute {name!r}: {explanation(torch_name(module, name), offered)}"
-        if not name.startswith("__") and _is_importing(sys._getframe(depth)):
-            raise ImportError(text, name=name)
-        raise AttributeError(text)
-
-    return __getattr__
+    return difflib.get_close_matches(name, list(offered), most, cutoff)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def torch_names(
+    module: str, elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """on_first_use for a module of torch's names: a name that is found nowhere raises an error with advice."""
+    return on_first_use(module, elsewhere, _missing)
+
+
+def _missing(module: str, name: str, frame: FrameType) -> Exception:
+    """An AttributeError with the explanation; an ImportError if the frame is at an import statement."""
+    offered = vars(sys.modules[module]).get("__all__", ())
+    text = f"module {module!r} has no attribute {name!r}: {explanation(torch_name(module, name), offered)}"
+    if not name.startswith("__") and _is_importing(frame):
+        return ImportError(text, name=name)
+    return AttributeError(text)
+
+
+def _is_importing(frame: FrameType) -> bool:
     """Whether the frame is at `from module import name`, which would replace an AttributeError by a text of its own."""
-    return frame is not None and dis.opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM"
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM"
 
 
 def check_keywords(function: Callable[..., Any], called: str, keywords: Iterable[str]) -> None:
@@ -158,7 +167,7 @@ def check_keywords(function: Callable[..., Any], called: str, keywords: Iterable
 
 def unknown_keyword(called: str, name: str, offered: Sequence[str]) -> TypeError:
     """The error for a keyword that is not among those offered."""
-    near = difflib.get_close_matches(name, offered, n=1)
+    near = nearest(name, offered)
     hint = f"did you mean {near[0]}=?" if near else f"it takes {', '.join(offered)}."
     return TypeError(f"{called}() got an unexpected keyword argument {name!r}: minitrain does not offer it; {hint}")
 
@@ -173,12 +182,12 @@ class ChecksKeywords:
         return super().__new__(cls)
 
 
-UNKNOWN = re.compile(r"(?:\w+\.)*(\w+)\(\) got an unexpected keyword argument '(\w+)'$")
+UNKNOWN = r"(?:\w+\.)*(\w+)\(\) got an unexpected keyword argument '(\w+)'$"
 
 
 def explain_keyword(error: TypeError, function: Callable[..., Any]) -> None:
     """Raise the error that explains it, if Python's error is about a keyword that this function does not take."""
-    found = UNKNOWN.match(str(error))
+    found = re.match(UNKNOWN, str(error))
     if found is not None and found[1] == function.__name__:
         check_keywords(function, found[1], [found[2]])
 
@@ -194,7 +203,7 @@ def _keywords_of_wrappers(function: Any) -> Iterator[str]:
         )
 
 
-class MissingFinder(importlib.abc.MetaPathFinder):
+class MissingFinder:
     """Asked last: explains an import of a module that minitrain does not have, such as minitrain.distributions."""
 
     def find_spec(

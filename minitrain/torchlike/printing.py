@@ -2,24 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-
-@dataclass
-class Options:
-    """How every Tensor is printed; set_printoptions changes it."""
-
-    precision: int = 4  # digits after the point of a float
-    threshold: float = 1000  # an array of more elements than this is shown by its edges
-    edgeitems: int = 3  # how many entries are shown at either end of an axis that is cut
-    linewidth: int = 80
-    sci_mode: bool | None = None  # 1.0e+00 for all floats or none; None: where they differ in size
-
-
-PROFILES = {"default": Options(), "short": Options(precision=2, edgeitems=2), "full": Options(threshold=math.inf)}
-options = Options()
+# How every Tensor is printed; set_printoptions changes the options, and describes them.
+DEFAULT: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+PROFILES = {
+    "default": DEFAULT,
+    "short": DEFAULT | {"precision": 2, "edgeitems": 2},
+    "full": DEFAULT | {"threshold": math.inf},
+}
+options = SimpleNamespace(**DEFAULT)
 
 
 def set_printoptions(
@@ -39,7 +34,7 @@ def set_printoptions(
     An option that is None stays as it is; sci_mode alone is set by every call, as torch's is.
     """
     if profile is not None:
-        vars(options).update(vars(PROFILES.get(profile, options)))
+        vars(options).update(PROFILES.get(profile, {}))
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     vars(options).update({name: value for name, value in given.items() if value is not None}, sci_mode=sci_mode)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.torchlike.arguments import BOOL, LONG, as_axes, as_axis, as_keepdim, refuse_empty
+from minitrain.torchlike.function_methods import require_kinds
 from minitrain.torchlike.names import numpy_names
 from minitrain.torchlike.reduction_methods import ReductionMethods
 from minitrain.torchlike.return_types import TYPES
@@ -35,6 +36,13 @@ class ScanMethods(ReductionMethods):
     def cumprod(self, dim: int, *, dtype: npt.DTypeLike | None = None) -> Tensor:
         """The running product along dim."""
         return self._apply(ops.Cumprod, self._summable(dtype), dim=as_axis(dim, self.array.ndim))
+
+    @numpy_names
+    def logcumsumexp(self, dim: int) -> Tensor:
+        """The running ln Σ exp(self) along dim."""
+        axis = as_axis(dim, self.array.ndim)
+        require_kinds(self, "f", "logcumsumexp_out_cpu")
+        return self._apply(ops.LogCumsumExp, self, dim=axis)
 
     @numpy_names
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: npt.DTypeLike | None = None) -> Tensor:

@@ -163,11 +163,29 @@ class ShapeMethods(ConversionMethods):
         return self.permute(*reversed(range(self.array.ndim))) if self.array.ndim > 2 else self.t()
 
     @property
+    def H(self) -> Tensor:  # noqa: N802, torch's name
+        """A matrix transposed."""
+        if self.array.ndim not in (0, 2):
+            raise RuntimeError(
+                f"tensor.H is only supported on matrices (2-D tensors). Got {self.array.ndim}-D tensor. For batches of "
+                "matrices, consider using tensor.mH"
+            )
+        return self.t()
+
+    @property
     def mT(self) -> Tensor:  # noqa: N802, torch's name
         """The last two axes swapped."""
+        return self._matrices_transposed("mT")
+
+    @property
+    def mH(self) -> Tensor:  # noqa: N802, torch's name
+        """mT: there are no complex numbers."""
+        return self._matrices_transposed("mH")
+
+    def _matrices_transposed(self, name: str) -> Tensor:
         if self.array.ndim < 2:
             raise RuntimeError(
-                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.array.ndim}-D tensor."
+                f"tensor.{name} is only supported on matrices or batches of matrices. Got {self.array.ndim}-D tensor."
             )
         return self.transpose(-2, -1)
 

@@ -1,8 +1,8 @@
 """torch.utils: what programs use of it."""
 
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 from minitrain.utils import data
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = ["data"]

@@ -19,9 +19,9 @@ from minitrain.optim.lr_scheduler.decay import (
 from minitrain.optim.lr_scheduler.functions import LambdaLR, MultiplicativeLR
 from minitrain.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from minitrain.optim.lr_scheduler.scheduler import LRScheduler
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 _LRScheduler = LRScheduler  # its older name, which many programs still inherit from
 
 __all__ = [

@@ -13,10 +13,10 @@ from minitrain.data.sampler import (
     WeightedRandomSampler,
 )
 from minitrain.data.workers import get_worker_info
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 from minitrain.utils.data import dataloader, dataset, sampler
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = [
     "BatchSampler",

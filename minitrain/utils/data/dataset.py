@@ -2,9 +2,9 @@
 
 from minitrain.data.dataset import Dataset, IterableDataset, Subset, TensorDataset, random_split
 from minitrain.data.joined import ChainDataset, ConcatDataset, StackDataset
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = [
     "ChainDataset",

@@ -8,9 +8,9 @@ from minitrain.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
 
 __all__ = [
     "BatchSampler",

@@ -2,6 +2,6 @@
 
 from minitrain.data.transforms.v2 import *  # noqa: F403
 from minitrain.data.transforms.v2 import __all__ as __all__
-from minitrain.torchlike.not_offered import module_getattr
+from minitrain.torchlike.not_offered import torch_names
 
-__getattr__ = module_getattr(__name__)
+__getattr__, __dir__ = torch_names(__name__)
