@@ -48,7 +48,7 @@ def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
 
 
 def creates(function: Callable[..., Array]) -> Callable[..., Tensor]:
-    """A function that makes an array, as one that makes a Tensor, with the keywords device and requires_grad."""
+    """Make a function that returns an array return a Tensor, and take the keywords device and requires_grad."""
     signature = inspect.signature(function)
     keywords = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

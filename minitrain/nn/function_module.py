@@ -10,14 +10,14 @@ from minitrain.tensor import Tensor
 
 
 class FunctionModule(Module):
-    """function(input, ...), where the attributes called `arguments` follow the input, in the function's order."""
+    """Calls function(input, ...) with the attributes that `arguments` names, in the function's order."""
 
     function: ClassVar[Callable[..., Tensor]]
     arguments: ClassVar[tuple[str, ...]] = ()
     shown: ClassVar[tuple[str, ...] | None] = None  # the arguments that print() shows; None for all
 
     def forward(self, input: Tensor) -> Tensor:
-        """What the function makes of the input."""
+        """The function's result for the input."""
         return type(self).function(input, *[getattr(self, name) for name in self.arguments])
 
     def extra_repr(self) -> str:

@@ -204,7 +204,7 @@ def gaussian_nll_loss(
 
 
 class _PairLoss(_Loss):
-    """A loss that is a function of input and target; its attributes called `arguments` are the function's others."""
+    """Calls function(input, target, ...) with the reduction and the attributes that `arguments` names."""
 
     function: ClassVar[Callable[..., Tensor]]
     arguments: ClassVar[tuple[str, ...]] = ()

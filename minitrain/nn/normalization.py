@@ -87,7 +87,7 @@ def layer_norm(
 
 
 def register_affine(module: Module, size: Any, float_type: npt.DTypeLike, weight: bool, bias: bool) -> None:
-    """Give a Module a weight of 1 and a bias of 0 of this size, or None in the place of one that it does not have."""
+    """Give a Module a weight of 1 and a bias of 0 of this size, or None for one that is not wanted."""
     for name, start, wanted in (("weight", 1, weight), ("bias", 0, bias)):
         param = Parameter(wrap(np.full(size, start, float_type))) if wanted else None
         module.register_parameter(name, param)

@@ -58,7 +58,7 @@ class ToTensor(Transform):
 
 
 class Several(Transform):
-    """The base of transforms that apply others, which it prints a line each."""
+    """The base of transforms that apply other transforms; prints each on a line of its own."""
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
         self.transforms = transforms

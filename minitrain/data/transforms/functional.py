@@ -311,7 +311,7 @@ def pad(img: Any, padding: int | Sequence[int], fill: Any = 0, padding_mode: str
 
 
 def border_widths(padding: int | Sequence[int], padding_mode: str) -> list[int]:
-    """(left, top, right, bottom) of pad's argument. Raises TypeError or ValueError for another, or another mode."""
+    """(left, top, right, bottom) of pad's padding. Raises TypeError or ValueError for any other padding or mode."""
     if not isinstance(padding, int | tuple | list):
         raise TypeError(f"Got inappropriate padding arg: {padding!r}")
     sides = [padding] if isinstance(padding, int) else list(padding)
