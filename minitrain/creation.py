@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,6 +45,23 @@ def _finished(array: Array, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
         Device(device)
     return wrap(array).requires_grad_(requires_grad)
+
+
+def creates(function: Callable[..., Array]) -> Callable[..., Tensor]:
+    """Make a function that returns an array return a Tensor, and take the keywords device and requires_grad."""
+    signature = inspect.signature(function)
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, default, annotation in (("device", None, "Any"), ("requires_grad", False, "bool"))
+    ]
+
+    @functools.wraps(function)
+    def create(*args: Any, device: Any = None, requires_grad: bool = False, **options: Any) -> Tensor:
+        return _finished(function(*args, **options), device, requires_grad)
+
+    parameters = [*signature.parameters.values(), *keywords]
+    vars(create)["__signature__"] = signature.replace(parameters=parameters, return_annotation="Tensor")
+    return create
 
 
 # --- from data --------------------------------------------------------------------------------------------------------
@@ -161,39 +179,24 @@ TYPED = {name: _typed(dtype) for dtype, name in TYPE_NAMES.items()}  # FloatTens
 
 
 @takes_out
-def empty(
-    *sizes: Any,
-    size: Sequence[int] | None = None,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def empty(*sizes: Any, size: Sequence[int] | None = None, dtype: npt.DTypeLike | None = None) -> Array:
     """A Tensor whose values are whatever lay in memory."""
-    return _finished(np.empty(as_new_shape("empty", sizes, size), float_dtype(dtype)), device, requires_grad)
+    return np.empty(as_new_shape("empty", sizes, size), float_dtype(dtype))
 
 
 @takes_out
-def zeros(
-    *sizes: Any,
-    size: Sequence[int] | None = None,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def zeros(*sizes: Any, size: Sequence[int] | None = None, dtype: npt.DTypeLike | None = None) -> Array:
     """A Tensor of 0."""
-    return _finished(np.zeros(as_new_shape("zeros", sizes, size), float_dtype(dtype)), device, requires_grad)
+    return np.zeros(as_new_shape("zeros", sizes, size), float_dtype(dtype))
 
 
 @takes_out
-def ones(
-    *sizes: Any,
-    size: Sequence[int] | None = None,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def ones(*sizes: Any, size: Sequence[int] | None = None, dtype: npt.DTypeLike | None = None) -> Array:
     """A Tensor of 1."""
-    return _finished(np.ones(as_new_shape("ones", sizes, size), float_dtype(dtype)), device, requires_grad)
+    return np.ones(as_new_shape("ones", sizes, size), float_dtype(dtype))
 
 
 def asarray(
@@ -217,19 +220,13 @@ def scalar_tensor(s: Scalar, *, dtype: npt.DTypeLike | None = None, device: Any 
 
 
 @takes_out
-def full(
-    size: Sequence[int],
-    fill_value: Scalar,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def full(size: Sequence[int], fill_value: Scalar, *, dtype: npt.DTypeLike | None = None) -> Array:
     """A Tensor of fill_value, with the dtype that number has."""
     if not isinstance(size, Sequence):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     target = dtype_of_number(fill_value) if dtype is None else as_dtype(dtype)
-    return _finished(np.full(as_new_shape("full", (), size), fill_value, target), device, requires_grad)
+    return np.full(as_new_shape("full", (), size), fill_value, target)
 
 
 def _dtype_like(input: Tensor, dtype: npt.DTypeLike | None) -> np.dtype[Any]:
@@ -270,15 +267,10 @@ def full_like(
 
 
 @takes_out
+@creates
 def arange(
-    start: Any = None,
-    end: Scalar | None = None,
-    step: Scalar = 1,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    start: Any = None, end: Scalar | None = None, step: Scalar = 1, *, dtype: npt.DTypeLike | None = None
+) -> Array:
     """start, start + step, ... up to but without end; arange(end) starts at 0. int64 if all are whole numbers."""
     if start is None and end is None:
         raise TypeError('arange() missing 1 required positional argument: "end"')
@@ -294,19 +286,12 @@ def arange(
         raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}")
     whole = all(isinstance(x, int) for x in (start, end, step))
     target = LONG if dtype is None and whole else float_dtype(dtype)
-    return _finished(np.arange(start, end, step).astype(target), device, requires_grad)
+    return np.arange(start, end, step).astype(target)
 
 
 @takes_out
-def linspace(
-    start: Scalar,
-    end: Scalar,
-    steps: int,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def linspace(start: Scalar, end: Scalar, steps: int, *, dtype: npt.DTypeLike | None = None) -> Array:
     """steps values, evenly spaced, from start to end inclusive; torch's bits in float32 and float64."""
     target = float_dtype(dtype)
     if target in (FLOAT, DOUBLE) and steps > 1:
@@ -316,62 +301,54 @@ def linspace(
         half = steps // 2  # the second half is counted back from the end
         rising = random.multiply_add(count[:half], step, first)
         falling = random.multiply_add(count[: steps - half], -step, last)
-        values = np.concatenate([rising, falling[::-1]])
-        return _finished(values, device, requires_grad)
+        return np.concatenate([rising, falling[::-1]])
     if target.kind != "f":
         start, end = int(start), int(end)  # torch counts in the result's dtype
-    return _finished(np.linspace(start, end, steps).astype(target), device, requires_grad)
+    return np.linspace(start, end, steps).astype(target)
 
 
 @takes_out
-def eye(
-    n: int,
-    m: int | None = None,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def eye(n: int, m: int | None = None, *, dtype: npt.DTypeLike | None = None) -> Array:
     """The n x m matrix (n x n without m) with 1 on its diagonal, else 0."""
-    return _finished(np.eye(n, m, dtype=float_dtype(dtype)), device, requires_grad)
+    return np.eye(n, m, dtype=float_dtype(dtype))
 
 
 # --- random: torch's stream, see torchlike/random.py on which are torch's bits ----------------------------------------
 
 
 @takes_out
+@creates
 def rand(
     *sizes: Any,
     size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+) -> Array:
     """Values drawn evenly from [0, 1): torch's, bit for bit."""
     shape = as_new_shape("rand", sizes, size)
-    return _finished(random.uniform(shape, dtype=float_dtype(dtype), generator=generator), device, requires_grad)
+    return random.uniform(shape, dtype=float_dtype(dtype), generator=generator)
 
 
 @takes_out
+@creates
 def randn(
     *sizes: Any,
     size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+) -> Array:
     """Values from the normal distribution of mean 0 and standard deviation 1.
 
     torch's bit for bit in float64, and in float32 below 16 values; from 16 on, torch's to within a few units in
     the last place.
     """
     shape = as_new_shape("randn", sizes, size)
-    return _finished(random.normal(shape, dtype=float_dtype(dtype), generator=generator), device, requires_grad)
+    return random.normal(shape, dtype=float_dtype(dtype), generator=generator)
 
 
 @takes_out
+@creates
 def randint(
     low: int = 0,
     high: Any = None,
@@ -379,9 +356,7 @@ def randint(
     *,
     generator: Generator | None = None,
     dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+) -> Array:
     """randint(high, size) or randint(low, high, size): whole numbers from low (0) up to but without high.
 
     torch's, bit for bit.
@@ -393,22 +368,15 @@ def randint(
     if not isinstance(size, Sequence):
         raise TypeError(f"randint expects a size such as (2, 3), but got {size!r}")
     target = LONG if dtype is None else as_dtype(dtype)
-    array = random.randint(low, high, as_shape((size,)), dtype=target, generator=generator)
-    return _finished(array, device, requires_grad)
+    return random.randint(low, high, as_shape((size,)), dtype=target, generator=generator)
 
 
 @takes_out
-def randperm(
-    n: int,
-    *,
-    generator: Generator | None = None,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def randperm(n: int, *, generator: Generator | None = None, dtype: npt.DTypeLike | None = None) -> Array:
     """The numbers 0 to n - 1 in random order, int64 unless dtype says otherwise: torch's, bit for bit."""
     target = LONG if dtype is None else as_dtype(dtype)
-    return _finished(random.randperm(n, generator=generator).astype(target), device, requires_grad)
+    return random.randperm(n, generator=generator).astype(target)
 
 
 def rand_like(

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.creation import float_dtype, randint
+from minitrain.creation import creates, float_dtype, randint
+from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import Scalar, as_dtype, as_new_shape, check_broadcast, floating
-from minitrain.torchlike.device import device as Device
 from minitrain.torchlike.out_argument import takes_out
 
 
@@ -26,6 +26,7 @@ class Generator(random.Generator):
 
 
 @takes_out
+@creates
 def normal(
     mean: Any,
     std: Any = 1.0,
@@ -33,15 +34,11 @@ def normal(
     *,
     generator: random.Generator | None = None,
     dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+) -> Array:
     """Normally distributed values, of Tensors of means and deviations that broadcast, or of numbers and a size.
 
     torch's bit for bit where randn is. Raises RuntimeError for a negative std.
     """
-    if device is not None:
-        Device(device)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         if size is None:
             raise TypeError("normal() of two numbers needs size=, the result's shape.")
@@ -59,7 +56,7 @@ def normal(
         standard = random.normal(np.broadcast_shapes(*shapes), dtype=target, generator=generator)
         center = mean.array.astype(target) if isinstance(mean, Tensor) else target.type(mean)
         made = standard * std.array.astype(target) + center
-    return wrap(np.asarray(made)).requires_grad_(requires_grad)
+    return np.asarray(made)
 
 
 @takes_out
@@ -117,37 +114,23 @@ def randint_like(
 
 
 @takes_out
+@creates
 def logspace(
-    start: Scalar,
-    end: Scalar,
-    steps: int,
-    base: float = 10.0,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    start: Scalar, end: Scalar, steps: int, base: float = 10.0, *, dtype: npt.DTypeLike | None = None
+) -> Array:
     """base to the powers of steps exponents, evenly spaced from start to end inclusive."""
-    made = np.power(float(base), np.linspace(start, end, steps)).astype(float_dtype(dtype))
-    return wrap(made).requires_grad_(requires_grad)
+    return np.power(float(base), np.linspace(start, end, steps)).astype(float_dtype(dtype))
 
 
 @takes_out
-def range(
-    start: Scalar,
-    end: Scalar | None = None,
-    step: Scalar = 1,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def range(start: Scalar, end: Scalar | None = None, step: Scalar = 1, *, dtype: npt.DTypeLike | None = None) -> Array:
     """start, start + step, ... up to and with end, as floats; arange is what torch recommends."""
     warnings.warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
         "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
         UserWarning,
-        stacklevel=2,
+        stacklevel=4,
     )
     start, end = (0, start) if end is None else (start, end)
     if step == 0:
@@ -155,5 +138,4 @@ def range(
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = int((end - start) / step) + 1
-    made = (start + step * np.arange(count, dtype=np.float64)).astype(float_dtype(dtype))
-    return wrap(made).requires_grad_(requires_grad)
+    return (start + step * np.arange(count, dtype=np.float64)).astype(float_dtype(dtype))

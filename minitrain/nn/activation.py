@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.nn.checks import check_dim
+from minitrain.nn.function_module import FunctionModule
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.ops import Function
@@ -151,152 +151,117 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return first * second.sigmoid()
 
 
-class _Activation(Module):
-    """A Module without Parameters that applies a function; its arguments are attributes of the same names."""
-
-    function: ClassVar[Callable[..., Tensor]]
-    shown: ClassVar[tuple[str, ...]] = ()
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        parts = [f"{name}={getattr(self, name)}" for name in self.shown]
-        return ", ".join(parts + (["inplace=True"] if getattr(self, "inplace", False) else []))
-
-
-class LeakyReLU(_Activation):
+class LeakyReLU(FunctionModule):
     """x where x > 0, else negative_slope · x."""
 
-    shown: ClassVar[tuple[str, ...]] = ("negative_slope",)
+    function = staticmethod(leaky_relu)
+    arguments = ("negative_slope", "inplace")
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope, self.inplace = negative_slope, inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return leaky_relu(input, self.negative_slope, self.inplace)
 
-
-class ELU(_Activation):
+class ELU(FunctionModule):
     """x where x > 0, else alpha · (exp x - 1)."""
 
-    shown: ClassVar[tuple[str, ...]] = ("alpha",)
+    function = staticmethod(elu)
+    arguments = ("alpha", "inplace")
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha, self.inplace = alpha, inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return elu(input, self.alpha, self.inplace)
-
 
 class CELU(ELU):
     """x where x > 0, else alpha · (exp(x / alpha) - 1)."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return celu(input, self.alpha, self.inplace)
+    function = staticmethod(celu)
 
 
-class _WithoutArguments(_Activation):
+class _InPlace(FunctionModule):
+    arguments = ("inplace",)
+
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return type(self).function(input, self.inplace)
 
-
-class SELU(_WithoutArguments):
+class SELU(_InPlace):
     """ELU with the constants that keep mean 0 and variance 1."""
 
     function = staticmethod(selu)
 
 
-class SiLU(_WithoutArguments):
+class SiLU(_InPlace):
     """x / (1 + exp(-x))."""
 
     function = staticmethod(silu)
 
 
-class Mish(_WithoutArguments):
+class Mish(_InPlace):
     """x · tanh(ln(1 + exp x))."""
 
     function = staticmethod(mish)
 
 
-class Hardsigmoid(_WithoutArguments):
+class Hardsigmoid(_InPlace):
     """relu6(x + 3) / 6."""
 
     function = staticmethod(hardsigmoid)
 
 
-class Hardswish(_WithoutArguments):
+class Hardswish(_InPlace):
     """x · relu6(x + 3) / 6."""
 
     function = staticmethod(hardswish)
 
 
-class _Plain(_Activation):
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return type(self).function(input)
-
-
-class LogSigmoid(_Plain):
+class LogSigmoid(FunctionModule):
     """-ln(1 + exp(-x))."""
 
     function = staticmethod(logsigmoid)
 
 
-class Softsign(_Plain):
+class Softsign(FunctionModule):
     """x / (1 + |x|)."""
 
     function = staticmethod(softsign)
 
 
-class Tanhshrink(_Plain):
+class Tanhshrink(FunctionModule):
     """x - tanh x."""
 
     function = staticmethod(tanhshrink)
 
 
-class GELU(_Activation):
+class GELU(FunctionModule):
     """x · Φ(x), Φ the normal distribution's cumulative."""
+
+    function = staticmethod(gelu)
+    arguments = ("approximate",)
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return gelu(input, self.approximate)
 
-    def extra_repr(self) -> str:
-        """The approximation."""
-        return f"approximate={self.approximate!r}"
-
-
-class Softplus(_Activation):
+class Softplus(FunctionModule):
     """ln(1 + exp(beta · x)) / beta; x where beta · x > threshold."""
 
-    shown: ClassVar[tuple[str, ...]] = ("beta", "threshold")
+    function = staticmethod(softplus)
+    arguments = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
         self.beta, self.threshold = beta, threshold
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return softplus(input, self.beta, self.threshold)
 
-
-class Hardtanh(_Activation):
+class Hardtanh(FunctionModule):
     """x, but at least min_val and at most max_val."""
 
-    shown: ClassVar[tuple[str, ...]] = ("min_val", "max_val")
+    function = staticmethod(hardtanh)
+    arguments = ("min_val", "max_val", "inplace")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -304,32 +269,25 @@ class Hardtanh(_Activation):
             raise ValueError(f"max_val must be larger than min_val, but they are {max_val} and {min_val}")
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return hardtanh(input, self.min_val, self.max_val, self.inplace)
-
 
 class ReLU6(Hardtanh):
     """x, but at least 0 and at most 6."""
 
-    shown: ClassVar[tuple[str, ...]] = ()
+    shown = ()
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(0.0, 6.0, inplace)
 
 
-class Threshold(_Activation):
+class Threshold(FunctionModule):
     """x where x > threshold, else value."""
 
-    shown: ClassVar[tuple[str, ...]] = ("threshold", "value")
+    function = staticmethod(threshold)
+    arguments = ("threshold", "value", "inplace")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
         self.threshold, self.value, self.inplace = threshold, value, inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return threshold(input, self.threshold, self.value, self.inplace)
 
 
 class PReLU(Module):
@@ -349,29 +307,23 @@ class PReLU(Module):
         return f"num_parameters={self.num_parameters}"
 
 
-class Softmin(_Activation):
+class Softmin(FunctionModule):
     """softmax(-x) along dim."""
 
-    shown: ClassVar[tuple[str, ...]] = ("dim",)
+    function = staticmethod(softmin)
+    arguments = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return softmin(input, self.dim)
 
-
-class GLU(_Activation):
+class GLU(FunctionModule):
     """a · sigmoid(b), a and b the halves of x along dim."""
 
-    shown: ClassVar[tuple[str, ...]] = ("dim",)
+    function = staticmethod(glu)
+    arguments = ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Half as long along dim."""
-        return glu(input, self.dim)

@@ -10,6 +10,7 @@ import numpy as np
 
 from minitrain import ops
 from minitrain.nn import init
+from minitrain.nn.function_module import FunctionModule
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor, apply, wrap
@@ -337,8 +338,12 @@ class Conv1d(_Conv):
         return conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
-class MaxPool2d(Module):
+class MaxPool2d(FunctionModule):
     """The largest value of each window: (N, C, H, W) -> (N, C, H', W')."""
+
+    function = staticmethod(max_pool2d)
+    arguments = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+    shown = arguments[:-1]
 
     def __init__(
         self,
@@ -354,30 +359,19 @@ class MaxPool2d(Module):
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Max pooling of (N, C, H, W)."""
-        options = self.padding, self.dilation, self.ceil_mode, self.return_indices
-        return max_pool2d(input, self.kernel_size, self.stride, *options)
-
-    def extra_repr(self) -> str:
-        """The sizes."""
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
-            f"ceil_mode={self.ceil_mode}"
-        )
-
 
 class MaxPool1d(MaxPool2d):
     """The largest value of each window: (N, C, L) -> (N, C, L')."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Max pooling of (N, C, L)."""
-        options = self.padding, self.dilation, self.ceil_mode, self.return_indices
-        return max_pool1d(input, self.kernel_size, self.stride, *options)
+    function = staticmethod(max_pool1d)
 
 
-class AvgPool2d(Module):
+class AvgPool2d(FunctionModule):
     """The mean of each window: (N, C, H, W) -> (N, C, H', W')."""
+
+    function = staticmethod(avg_pool2d)
+    arguments = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+    shown = arguments[:3]
 
     def __init__(
         self,
@@ -392,35 +386,19 @@ class AvgPool2d(Module):
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.ceil_mode, self.count_include_pad, self.divisor_override = ceil_mode, count_include_pad, divisor_override
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Average pooling of (N, C, H, W)."""
-        options = self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
-        return avg_pool2d(input, self.kernel_size, self.stride, *options)
 
-    def extra_repr(self) -> str:
-        """The sizes."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-class AdaptiveAvgPool2d(Module):
+class AdaptiveAvgPool2d(FunctionModule):
     """Means over output_size (H', W') windows that cover the input."""
+
+    function = staticmethod(adaptive_avg_pool2d)
+    arguments = ("output_size",)
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H', W')."""
-        return adaptive_avg_pool2d(input, self.output_size)
-
-    def extra_repr(self) -> str:
-        """The size."""
-        return f"output_size={self.output_size}"
-
 
 class AdaptiveMaxPool2d(AdaptiveAvgPool2d):
     """Maxima over output_size (H', W') windows that cover the input."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H', W')."""
-        return adaptive_max_pool2d(input, self.output_size)
+    function = staticmethod(adaptive_max_pool2d)

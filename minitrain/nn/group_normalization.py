@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import numpy as np
-
 from minitrain import ops
 from minitrain.nn.module import Module
-from minitrain.nn.parameter import Parameter
-from minitrain.tensor import Tensor, apply, wrap
+from minitrain.nn.normalization import register_affine
+from minitrain.tensor import Tensor, apply
 from minitrain.torchlike.arguments import as_dtype, get_default_dtype
 
 
@@ -55,9 +53,7 @@ class GroupNorm(Module):
             raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        for name, start in (("weight", 1), ("bias", 0)):
-            array = np.full(num_channels, start, float_type)
-            self.register_parameter(name, Parameter(wrap(array)) if affine and (bias or name == "weight") else None)
+        register_affine(self, num_channels, float_type, affine, affine and bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape, (N, C, ...)."""
@@ -111,9 +107,7 @@ class InstanceNorm2d(Module):
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.track_running_stats = track_running_stats
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        for name, start in (("weight", 1), ("bias", 0)):
-            array = np.full(num_features, start, float_type)
-            self.register_parameter(name, Parameter(wrap(array)) if affine else None)
+        register_affine(self, num_features, float_type, affine, affine)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""

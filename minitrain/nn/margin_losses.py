@@ -6,7 +6,7 @@ from minitrain.nn.activation import logsigmoid
 from minitrain.nn.checks import check_reduction, check_tensors
 from minitrain.nn.functional import nll_loss
 from minitrain.nn.loss import _Loss
-from minitrain.nn.more_losses import _reduced
+from minitrain.nn.more_losses import _PairLoss, _reduced, _WeightedLoss
 from minitrain.nn.shapes import pairwise_distance
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor
@@ -177,18 +177,17 @@ class CosineEmbeddingLoss(MarginRankingLoss):
         return cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction)
 
 
-class HingeEmbeddingLoss(_Loss):
+class HingeEmbeddingLoss(_PairLoss):
     """input where target is 1, max(0, margin - input) where it is -1."""
+
+    function = staticmethod(hinge_embedding_loss)
+    arguments = ("margin",)
 
     def __init__(
         self, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of distances between things that are alike (1) or not (-1)."""
-        return hinge_embedding_loss(input, target, self.margin, reduction=self.reduction)
 
 
 class TripletMarginLoss(_Loss):
@@ -215,16 +214,17 @@ class TripletMarginLoss(_Loss):
         return triplet_margin_loss(anchor, positive, negative, margin, p, eps, self.swap, reduction=reduction)
 
 
-class SoftMarginLoss(_Loss):
+class SoftMarginLoss(_PairLoss):
     """ln(1 + exp(-target · input))."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of scores against targets 1 and -1."""
-        return soft_margin_loss(input, target, reduction=self.reduction)
+    function = staticmethod(soft_margin_loss)
 
 
-class MultiMarginLoss(_Loss):
+class MultiMarginLoss(_WeightedLoss):
     """w[t] · Σ_j≠t max(0, margin - input[t] + input[j])^p / C for each label t."""
+
+    function = staticmethod(multi_margin_loss)
+    arguments = ("p", "margin", "weight")
 
     def __init__(
         self,
@@ -235,28 +235,11 @@ class MultiMarginLoss(_Loss):
         reduce: Flag = None,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.p, self.margin = p, margin
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of scores (N, C) against labels (N,)."""
-        return multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
 
-
-class MultiLabelSoftMarginLoss(_Loss):
+class MultiLabelSoftMarginLoss(_WeightedLoss):
     """Binary cross-entropy of logits, its mean over the classes."""
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Flag = None,
-        reduce: Flag = None,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (N, C) against targets 0 and 1 (N, C)."""
-        return multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
+    function = staticmethod(multilabel_soft_margin_loss)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from minitrain import ops
 from minitrain.nn.checks import check_reduction, check_tensors, reduction_of, warn_of_broadcast
@@ -202,42 +203,20 @@ def gaussian_nll_loss(
     return _reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
-class L1Loss(_Loss):
-    """|input - target|, their mean over all elements, their sum, or each ("none")."""
+class _PairLoss(_Loss):
+    """Calls function(input, target, ...) with the reduction and the attributes that `arguments` names."""
+
+    function: ClassVar[Callable[..., Tensor]]
+    arguments: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of input against target."""
-        return l1_loss(input, target, reduction=self.reduction)
+        options = {name: getattr(self, name) for name in self.arguments}
+        return type(self).function(input, target, reduction=self.reduction, **options)
 
 
-class SmoothL1Loss(_Loss):
-    """d² / 2beta where |d| < beta, else |d| - beta / 2, d = input - target."""
-
-    def __init__(
-        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Any = "mean", beta: float = 1.0
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.beta = beta
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of input against target."""
-        return smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
-
-
-class HuberLoss(_Loss):
-    """d² / 2 where |d| < delta, else delta · (|d| - delta / 2), d = input - target."""
-
-    def __init__(self, reduction: Any = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction=reduction)
-        self.delta = delta
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of input against target."""
-        return huber_loss(input, target, self.reduction, self.delta)
-
-
-class BCELoss(_Loss):
-    """Binary cross-entropy of probabilities. weight: of each element, or of each of the last axis."""
+class _WeightedLoss(_PairLoss):
+    arguments: ClassVar[tuple[str, ...]] = ("weight",)
 
     def __init__(
         self,
@@ -249,13 +228,48 @@ class BCELoss(_Loss):
         super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of probabilities against targets from 0 to 1."""
-        return binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
+
+class L1Loss(_PairLoss):
+    """|input - target|, their mean over all elements, their sum, or each ("none")."""
+
+    function = staticmethod(l1_loss)
+
+
+class SmoothL1Loss(_PairLoss):
+    """d² / 2beta where |d| < beta, else |d| - beta / 2, d = input - target."""
+
+    function = staticmethod(smooth_l1_loss)
+    arguments = ("beta",)
+
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Any = "mean", beta: float = 1.0
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.beta = beta
+
+
+class HuberLoss(_PairLoss):
+    """d² / 2 where |d| < delta, else delta · (|d| - delta / 2), d = input - target."""
+
+    function = staticmethod(huber_loss)
+    arguments = ("delta",)
+
+    def __init__(self, reduction: Any = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
+        self.delta = delta
+
+
+class BCELoss(_WeightedLoss):
+    """Binary cross-entropy of probabilities. weight: of each element, or of each of the last axis."""
+
+    function = staticmethod(binary_cross_entropy)
 
 
 class BCEWithLogitsLoss(BCELoss):
     """Binary cross-entropy of logits: sigmoid and BCELoss in one. pos_weight: of the targets 1."""
+
+    function = staticmethod(binary_cross_entropy_with_logits)
+    arguments = ("weight", "pos_weight")
 
     def __init__(
         self,
@@ -268,15 +282,12 @@ class BCEWithLogitsLoss(BCELoss):
         super().__init__(weight, size_average, reduce, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits against targets from 0 to 1."""
-        return binary_cross_entropy_with_logits(
-            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
-        )
 
-
-class KLDivLoss(_Loss):
+class KLDivLoss(_PairLoss):
     """t · (ln t - input), the Kullback-Leibler divergence; "batchmean" is its mathematical definition."""
+
+    function = staticmethod(kl_div)
+    arguments = ("log_target",)
 
     def __init__(
         self,
@@ -287,10 +298,6 @@ class KLDivLoss(_Loss):
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The divergence of target from log-probabilities."""
-        return kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
 
 
 class PoissonNLLLoss(_Loss):

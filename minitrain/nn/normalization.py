@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.nn.module import Module
@@ -85,6 +86,13 @@ def layer_norm(
     return apply(ops.Normalize, input, w, b, dim=dim, eps=eps)
 
 
+def register_affine(module: Module, size: Any, float_type: npt.DTypeLike, weight: bool, bias: bool) -> None:
+    """Give a Module a weight of 1 and a bias of 0 of this size, or None for one that is not wanted."""
+    for name, start, wanted in (("weight", 1, weight), ("bias", 0, bias)):
+        param = Parameter(wrap(np.full(size, start, float_type))) if wanted else None
+        module.register_parameter(name, param)
+
+
 class _BatchNorm(Module):
     """What BatchNorm1d and BatchNorm2d share.
 
@@ -114,9 +122,7 @@ class _BatchNorm(Module):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        for name, start in (("weight", 1), ("bias", 0)):
-            array = np.full(num_features, start, float_type)
-            self.register_parameter(name, Parameter(wrap(array)) if affine and (bias or name == "weight") else None)
+        register_affine(self, num_features, float_type, affine, affine and bias)
         for name, start in (("running_mean", 0), ("running_var", 1)):
             array = np.full(num_features, start, float_type)
             self.register_buffer(name, wrap(array) if track_running_stats else None)
@@ -190,9 +196,7 @@ class LayerNorm(Module):
         sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.normalized_shape, self.eps, self.elementwise_affine = sizes, eps, elementwise_affine
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        self.register_parameter("weight", Parameter(wrap(np.ones(sizes, float_type))) if elementwise_affine else None)
-        has_bias = elementwise_affine and bias
-        self.register_parameter("bias", Parameter(wrap(np.zeros(sizes, float_type))) if has_bias else None)
+        register_affine(self, sizes, float_type, elementwise_affine, elementwise_affine and bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""

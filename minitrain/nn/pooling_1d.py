@@ -13,7 +13,7 @@ from minitrain.nn.convolution import (
     adaptive_max_pool2d,
     avg_pool2d,
 )
-from minitrain.nn.module import Module
+from minitrain.nn.function_module import FunctionModule
 from minitrain.tensor import Tensor
 
 
@@ -48,8 +48,12 @@ def _length(output_size: Any) -> Any:
     return output_size if isinstance(output_size, int) else output_size[0]
 
 
-class AvgPool1d(Module):
+class AvgPool1d(FunctionModule):
     """The mean of each window: (N, C, L) -> (N, C, L')."""
+
+    function = staticmethod(avg_pool1d)
+    arguments = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+    shown = arguments[:3]
 
     def __init__(
         self,
@@ -66,27 +70,14 @@ class AvgPool1d(Module):
         )
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Average pooling of (N, C, L)."""
-        options = self.padding, self.ceil_mode, self.count_include_pad
-        return avg_pool1d(input, self.kernel_size, self.stride, *options)
-
-    def extra_repr(self) -> str:
-        """The sizes."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
 
 class AdaptiveAvgPool1d(AdaptiveAvgPool2d):
     """Means over output_size windows that cover the input."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, L) -> (N, C, output_size)."""
-        return adaptive_avg_pool1d(input, self.output_size)
+    function = staticmethod(adaptive_avg_pool1d)
 
 
 class AdaptiveMaxPool1d(AdaptiveAvgPool2d):
     """Maxima over output_size windows that cover the input."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, L) -> (N, C, output_size)."""
-        return adaptive_max_pool1d(input, self.output_size)
+    function = staticmethod(adaptive_max_pool1d)

@@ -13,7 +13,7 @@ from minitrain.nn.layers import Dropout
 from minitrain.nn.module import Module
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
-from minitrain.torchlike.arguments import as_axis, check_broadcast
+from minitrain.torchlike.arguments import check_broadcast
 from minitrain.torchlike.grad_mode import no_grad
 
 
@@ -37,9 +37,7 @@ class Unflatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Unflatten input."""
-        axis = as_axis(self.dim, input.ndim)
-        shape = input.array.shape
-        return input.reshape(*shape[:axis], *self.unflattened_size, *shape[axis + 1 :])
+        return input.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         """The axis and the sizes."""

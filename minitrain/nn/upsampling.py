@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.nn.convolution import Pair, Size, _batched, _Conv, _pair, adaptive_avg_pool2d, conv2d
-from minitrain.nn.module import Module
+from minitrain.nn.function_module import FunctionModule
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 
@@ -182,8 +182,11 @@ def _line_weights(n: int, count: int, scale: float, align_corners: bool) -> Arra
     return weights
 
 
-class Upsample(Module):
+class Upsample(FunctionModule):
     """interpolate as a layer."""
+
+    function = staticmethod(interpolate)
+    arguments = ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor")
 
     def __init__(
         self,
@@ -199,11 +202,6 @@ class Upsample(Module):
         if isinstance(scale_factor, int):
             self.scale_factor = float(scale_factor)
         self.recompute_scale_factor = recompute_scale_factor
-
-    def forward(self, input: Tensor) -> Tensor:
-        """input in the new size."""
-        options = self.mode, self.align_corners, self.recompute_scale_factor
-        return interpolate(input, self.size, self.scale_factor, *options)
 
     def extra_repr(self) -> str:
         """The size or the factor, and the mode."""

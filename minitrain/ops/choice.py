@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minitrain.layout import zeroed
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
 
 
 class Lerp(Function):
@@ -21,13 +22,12 @@ class Lerp(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b, w = ctx.saved_arrays
-        shape_a, shape_b, shape_w = ctx.shapes
-        needs_a, needs_b, needs_w = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y * (1 - w), shape_a) if needs_a else None,
-            unbroadcast(grad_y * w, shape_b) if needs_b else None,
-            unbroadcast(grad_y * (b - a), shape_w) if needs_w else None,
-        )
+        return needed(ctx, lambda: grad_y * (1 - w), lambda: grad_y * w, lambda: grad_y * (b - a))
+
+
+def _to_the_taken(ctx: Context, grad_y: Array) -> Gradients:
+    (takes_a,) = ctx.saved_arrays
+    return needed(ctx, lambda: zeroed(grad_y, ~takes_a), lambda: zeroed(grad_y, takes_a))
 
 
 class Fmax(Function):
@@ -39,9 +39,7 @@ class Fmax(Function):
         ctx.save_for_backward(np.greater_equal(a, b) | np.isnan(b))
         return np.fmax(a, b)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _to_the_taken(ctx, grad_y)
+    backward = staticmethod(_to_the_taken)
 
 
 class Fmin(Function):
@@ -53,16 +51,4 @@ class Fmin(Function):
         ctx.save_for_backward(np.less_equal(a, b) | np.isnan(b))
         return np.fmin(a, b)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _to_the_taken(ctx, grad_y)
-
-
-def _to_the_taken(ctx: Context, grad_y: Array) -> Gradients:
-    (takes_a,) = ctx.saved_arrays
-    shape_a, shape_b = ctx.shapes
-    needs_a, needs_b = ctx.needs_input_grad
-    return (
-        unbroadcast(zeroed(grad_y, ~takes_a), shape_a) if needs_a else None,
-        unbroadcast(zeroed(grad_y, takes_a), shape_b) if needs_b else None,
-    )
+    backward = staticmethod(_to_the_taken)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
 
 
 class DivRounded(Function):
@@ -42,12 +43,7 @@ class Remainder(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y, shape_a) if needs_a else None,
-            unbroadcast(-grad_y * np.floor_divide(a, b), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y, lambda: -grad_y * np.floor_divide(a, b))
 
 
 class Fmod(Function):
@@ -62,9 +58,4 @@ class Fmod(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y, shape_a) if needs_a else None,
-            unbroadcast(-grad_y * _truncated(a, b), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y, lambda: -grad_y * _truncated(a, b))

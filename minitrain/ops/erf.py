@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.ops.function import Array, Context, Function, Gradients
+from minitrain.ops.function import Array, Function
+from minitrain.ops.unary import of_input
 
 SLOPE_AT_0 = 2 / math.sqrt(math.pi)
 
@@ -54,26 +55,12 @@ def erf(x: Array) -> Array:
 class Erf(Function):
     """y = 2/√π ∫₀ˣ exp(-t²) dt;  dL/dx = dL/dy · 2/√π · exp(-x²)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return erf(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return SLOPE_AT_0 * np.exp(-x * x) * grad_y
+    forward, backward = of_input(erf, lambda grad_y, x: SLOPE_AT_0 * np.exp(-x * x) * grad_y)
 
 
 class Erfc(Function):
     """y = 1 - erf x, exact where erf x is close to 1;  dL/dx = -dL/dy · 2/√π · exp(-x²)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return _of_each(math.erfc, x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return -SLOPE_AT_0 * np.exp(-x * x) * grad_y
+    forward, backward = of_input(
+        lambda x: _of_each(math.erfc, x), lambda grad_y, x: -SLOPE_AT_0 * np.exp(-x * x) * grad_y
+    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from minitrain.layout import zeroed
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
+from minitrain.ops.unary import of_input, of_result
 
 LN_2, LN_10 = 0.6931471805599453, 2.302585092994046
 
@@ -13,73 +15,31 @@ LN_2, LN_10 = 0.6931471805599453, 2.302585092994046
 class Exp2(Function):
     """y = 2^x;  dL/dx = dL/dy · y · ln 2."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        y = np.exp2(x)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (y,) = ctx.saved_arrays
-        return grad_y * y * LN_2
+    forward, backward = of_result(np.exp2, lambda grad_y, y: grad_y * y * LN_2)
 
 
 class Expm1(Function):
     """y = exp(x) - 1, exact near 0;  dL/dx = dL/dy · (y + 1)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        y = np.expm1(x)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (y,) = ctx.saved_arrays
-        return grad_y * (y + 1)
+    forward, backward = of_result(np.expm1, lambda grad_y, y: grad_y * (y + 1))
 
 
 class Log2(Function):
     """y = log₂ x;  dL/dx = dL/dy / (x ln 2)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.log2(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y / (x * LN_2)
+    forward, backward = of_input(np.log2, lambda grad_y, x: grad_y / (x * LN_2))
 
 
 class Log10(Function):
     """y = log₁₀ x;  dL/dx = dL/dy / (x ln 10)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.log10(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y / (x * LN_10)
+    forward, backward = of_input(np.log10, lambda grad_y, x: grad_y / (x * LN_10))
 
 
 class Log1P(Function):
     """y = ln(1 + x), exact near 0;  dL/dx = dL/dy / (x + 1)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.log1p(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y / (x + 1)
+    forward, backward = of_input(np.log1p, lambda grad_y, x: grad_y / (x + 1))
 
 
 class Logaddexp(Function):
@@ -94,12 +54,7 @@ class Logaddexp(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y / (1 + np.exp(b - a)), shape_a) if needs_a else None,
-            unbroadcast(grad_y / (1 + np.exp(a - b)), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y / (1 + np.exp(b - a)), lambda: grad_y / (1 + np.exp(a - b)))
 
 
 class Logaddexp2(Function):
@@ -114,12 +69,7 @@ class Logaddexp2(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y / (1 + np.exp2(b - a)), shape_a) if needs_a else None,
-            unbroadcast(grad_y / (1 + np.exp2(a - b)), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y / (1 + np.exp2(b - a)), lambda: grad_y / (1 + np.exp2(a - b)))
 
 
 class Xlogy(Function):
@@ -139,13 +89,8 @@ class Xlogy(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
         flat = np.equal(a, 0) & np.less_equal(b, 0)
-        return (
-            unbroadcast(zeroed(_times_log(grad_y, b), flat), shape_a) if needs_a else None,
-            unbroadcast(grad_y * a / b, shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: zeroed(_times_log(grad_y, b), flat), lambda: grad_y * a / b)
 
 
 def _times_log(a: Array, b: Array) -> Array:

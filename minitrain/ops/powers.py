@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
+from minitrain.ops.unary import of_result
 
 
 class Reciprocal(Function):
     """y = 1 / x;  dL/dx = -dL/dy · y²."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        y = 1 / x
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (y,) = ctx.saved_arrays
-        return -grad_y * (y * y)
+    forward, backward = of_result(lambda x: 1 / x, lambda grad_y, y: -grad_y * (y * y))
 
 
 class Rsqrt(Function):
     """y = 1 / √x;  dL/dx = -dL/dy · y³ / 2."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        y = 1 / np.sqrt(x)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (y,) = ctx.saved_arrays
-        return grad_y * (y * y * y) / -2
+    forward, backward = of_result(lambda x: 1 / np.sqrt(x), lambda grad_y, y: grad_y * (y * y * y) / -2)
 
 
 class Hypot(Function):
@@ -43,14 +27,11 @@ class Hypot(Function):
     @staticmethod
     def forward(ctx: Context, a: Array, b: Array) -> Array:
         y = np.hypot(a, b)
+        ctx.shapes = a.shape, b.shape
         ctx.save_for_backward(a, b, y)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b, y = ctx.saved_arrays
-        needs_a, needs_b = ctx.needs_input_grad
-        return (
-            unbroadcast(grad_y * (a / y), a.shape) if needs_a else None,
-            unbroadcast(grad_y * (b / y), b.shape) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y * (a / y), lambda: grad_y * (b / y))

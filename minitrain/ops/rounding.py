@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from minitrain.layout import zeroed
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
 
 
-def _no_slope(grad_y: Array) -> Array:
+def _no_slope(ctx: Context, grad_y: Array) -> Gradients:
+    """dL/dx = 0: a step is flat, and its jumps have no slope."""
     return np.zeros_like(grad_y)
 
 
 class Ceil(Function):
-    """y = the smallest integer >= x;  dL/dx = 0: a step is flat, and its jumps have no slope."""
+    """y = the smallest integer >= x;  dL/dx = 0."""
 
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
         return np.ceil(x)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
+    backward = staticmethod(_no_slope)
 
 
 class Floor(Function):
@@ -31,9 +31,7 @@ class Floor(Function):
     def forward(ctx: Context, x: Array) -> Array:
         return np.floor(x)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
+    backward = staticmethod(_no_slope)
 
 
 class Round(Function):
@@ -46,9 +44,7 @@ class Round(Function):
         scale = np.asarray(10.0 ** abs(decimals), x.dtype)
         return np.asarray(np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
+    backward = staticmethod(_no_slope)
 
 
 class Trunc(Function):
@@ -58,9 +54,7 @@ class Trunc(Function):
     def forward(ctx: Context, x: Array) -> Array:
         return np.trunc(x)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
+    backward = staticmethod(_no_slope)
 
 
 class Frac(Function):
@@ -82,9 +76,7 @@ class Sign(Function):
     def forward(ctx: Context, x: Array) -> Array:
         return np.greater(x, 0).astype(x.dtype) - np.less(x, 0)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return _no_slope(grad_y)
+    backward = staticmethod(_no_slope)
 
 
 class Copysign(Function):
@@ -100,13 +92,8 @@ class Copysign(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, y = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
         kept = np.where(np.equal(a, 0), 0, y / a).astype(grad_y.dtype)
-        return (
-            unbroadcast(grad_y * kept, shape_a) if needs_a else None,
-            np.zeros(shape_b, grad_y.dtype) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y * kept, lambda: np.zeros_like(grad_y))
 
 
 class NanToNum(Function):

@@ -4,92 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.ops.function import Array, Context, Function, Gradients, unbroadcast
+from minitrain.ops.broadcast import needed
+from minitrain.ops.function import Array, Context, Function, Gradients
+from minitrain.ops.unary import of_input, of_result
 
 
 class Sin(Function):
     """y = sin x;  dL/dx = dL/dy · cos x."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.sin(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y * np.cos(x)
+    forward, backward = of_input(np.sin, lambda grad_y, x: grad_y * np.cos(x))
 
 
 class Cos(Function):
     """y = cos x;  dL/dx = -dL/dy · sin x."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.cos(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y * -np.sin(x)
+    forward, backward = of_input(np.cos, lambda grad_y, x: grad_y * -np.sin(x))
 
 
 class Tan(Function):
     """y = tan x;  dL/dx = dL/dy · (1 + y²)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        y = np.tan(x)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (y,) = ctx.saved_arrays
-        return grad_y * (1 + y * y)
+    forward, backward = of_result(np.tan, lambda grad_y, y: grad_y * (1 + y * y))
 
 
 class Asin(Function):
     """y = arcsin x;  dL/dx = dL/dy / √(1 - x²)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.arcsin(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y * (1 / np.sqrt(1 - x * x))
+    forward, backward = of_input(np.arcsin, lambda grad_y, x: grad_y * (1 / np.sqrt(1 - x * x)))
 
 
 class Acos(Function):
     """y = arccos x;  dL/dx = -dL/dy / √(1 - x²)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.arccos(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y * -(1 / np.sqrt(1 - x * x))
+    forward, backward = of_input(np.arccos, lambda grad_y, x: grad_y * -(1 / np.sqrt(1 - x * x)))
 
 
 class Atan(Function):
     """y = arctan x;  dL/dx = dL/dy / (1 + x²)."""
 
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        ctx.save_for_backward(x)
-        return np.arctan(x)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        (x,) = ctx.saved_arrays
-        return grad_y / (1 + x * x)
+    forward, backward = of_input(np.arctan, lambda grad_y, x: grad_y / (1 + x * x))
 
 
 class Atan2(Function):
@@ -107,14 +60,9 @@ class Atan2(Function):
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
         a, b = ctx.saved_arrays
-        shape_a, shape_b = ctx.shapes
-        needs_a, needs_b = ctx.needs_input_grad
         share = 1 / (a * a + b * b)
         share = np.where((a == 0) & (b == 0), 0, share).astype(grad_y.dtype)
-        return (
-            unbroadcast(grad_y * (b * share), shape_a) if needs_a else None,
-            unbroadcast(grad_y * (-a * share), shape_b) if needs_b else None,
-        )
+        return needed(ctx, lambda: grad_y * (b * share), lambda: grad_y * (-a * share))
 
 
 class Sinc(Function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -142,25 +143,17 @@ def _growing(name: str) -> Iterator[tuple[str, Any]]:
 
 def _resolve(name: str) -> Any:
     """minitrain's object of torch's dotted name, or None if minitrain does not have it."""
-    full = minitrain_name(name)
-    try:
-        return importlib.import_module(full)
-    except ImportError:
-        module, _, attribute = full.rpartition(".")
-    holder = _resolve_module(module)
-    try:
-        return getattr(holder, attribute) if holder is not None else None
-    except (AttributeError, ImportError):
-        return None
+    return _found(minitrain_name(name))
 
 
-def _resolve_module(name: str) -> Any:
+def _found(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
         module, _, attribute = name.rpartition(".")
-        holder = _resolve_module(module) if module else None
-        return getattr(holder, attribute, None)
+    with contextlib.suppress(ImportError):  # what a module's __getattr__ may raise
+        return getattr(_found(module) if module else None, attribute, None)
+    return None
 
 
 def _offered_beside(name: str) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from minitrain.ops import Array
 from minitrain.torchlike.arguments import check_broadcast, dtype_name, floating
 from minitrain.torchlike.binary_methods import BinaryMethods
-from minitrain.torchlike.elementwise_methods import _operator
+from minitrain.torchlike.elementwise_methods import _operator, binary
 from minitrain.torchlike.function_methods import require_kinds
 from minitrain.torchlike.tensor_base import result_type
 
@@ -21,29 +21,12 @@ if TYPE_CHECKING:
 class ComparisonMethods(BinaryMethods):
     """Shapes broadcast; dtypes are promoted as in torch."""
 
-    def eq(self, other: Any) -> Tensor:
-        """self == other, element by element."""
-        return self._compare(np.equal, self, self._operand(other))
-
-    def ne(self, other: Any) -> Tensor:
-        """self != other, element by element."""
-        return self._compare(np.not_equal, self, self._operand(other))
-
-    def lt(self, other: Any) -> Tensor:
-        """self < other, element by element."""
-        return self._compare(np.less, self, self._operand(other))
-
-    def le(self, other: Any) -> Tensor:
-        """self <= other, element by element."""
-        return self._compare(np.less_equal, self, self._operand(other))
-
-    def gt(self, other: Any) -> Tensor:
-        """self > other, element by element."""
-        return self._compare(np.greater, self, self._operand(other))
-
-    def ge(self, other: Any) -> Tensor:
-        """self >= other, element by element."""
-        return self._compare(np.greater_equal, self, self._operand(other))
+    eq = binary("eq", np.equal, "self == other, element by element.")
+    ne = binary("ne", np.not_equal, "self != other, element by element.")
+    lt = binary("lt", np.less, "self < other, element by element.")
+    le = binary("le", np.less_equal, "self <= other, element by element.")
+    gt = binary("gt", np.greater, "self > other, element by element.")
+    ge = binary("ge", np.greater_equal, "self >= other, element by element.")
 
     not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
@@ -86,17 +69,9 @@ class ComparisonMethods(BinaryMethods):
 
     # Bit by bit: of integers and bools.
 
-    def bitwise_and(self, other: Any) -> Tensor:
-        """self & other."""
-        return self._compare(np.bitwise_and, self, self._operand(other))
-
-    def bitwise_or(self, other: Any) -> Tensor:
-        """self | other."""
-        return self._compare(np.bitwise_or, self, self._operand(other))
-
-    def bitwise_xor(self, other: Any) -> Tensor:
-        """self ^ other."""
-        return self._compare(np.bitwise_xor, self, self._operand(other))
+    bitwise_and = binary("bitwise_and", np.bitwise_and, "self & other.")
+    bitwise_or = binary("bitwise_or", np.bitwise_or, "self | other.")
+    bitwise_xor = binary("bitwise_xor", np.bitwise_xor, "self ^ other.")
 
     def bitwise_not(self) -> Tensor:
         """~self."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from minitrain import ops
 from minitrain.ops import Function
 from minitrain.torchlike.arguments import BOOL, Scalar, by_x, check_broadcast, dtype_name, floating
+from minitrain.torchlike.names import named
 from minitrain.torchlike.tensor_base import TensorBase, result_type
 
 if TYPE_CHECKING:
@@ -27,6 +28,31 @@ def _operator(method: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
     return operate
 
 
+def _compares(compare: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:
+    """Python's operator that combines a Tensor with another operand by a NumPy function."""
+    return lambda self, other: self._compare(compare, self, other)
+
+
+def unary(name: str, function: type[Function], doc: str) -> Callable[[Any], Tensor]:
+    """The method, and torch's function, of an operation on each element: integers and bools become floats first."""
+
+    def method(self: Any) -> Tensor:
+        if not isinstance(self, TensorBase):  # torch.exp(2.0)
+            raise TypeError(f"{name}(): argument must be Tensor, not {type(self).__name__}")
+        return self._apply(function, self, compute_dtype=floating(self.dtype))
+
+    return named(method, name, doc)
+
+
+def binary(name: str, compare: Callable[..., Any], doc: str) -> Callable[[Any, Any], Tensor]:
+    """The method, and torch's function, that combines a Tensor with another operand by a NumPy function."""
+
+    def method(self: Any, other: Any) -> Any:
+        return self._compare(compare, self, self._operand(other))
+
+    return named(method, name, doc)
+
+
 class ElementwiseMethods(TensorBase):
     """Shapes broadcast, and dtypes are promoted as in torch."""
 
@@ -41,11 +67,6 @@ class ElementwiseMethods(TensorBase):
         except ValueError as error:
             check_broadcast(*(x.array.shape for x in converted if isinstance(x, TensorBase)))
             raise RuntimeError(str(error)) from None
-
-    def _of_floats(self, function: type[Function]) -> Tensor:
-        if not isinstance(self, TensorBase):  # torch.exp(2.0)
-            raise TypeError(f"{function.__name__.lower()}(): argument must be Tensor, not {type(self).__name__}")
-        return self._apply(function, self, compute_dtype=floating(self.dtype))
 
     # Arithmetic.
 
@@ -171,25 +192,11 @@ class ElementwiseMethods(TensorBase):
 
     # Functions of one element.
 
-    def exp(self) -> Tensor:
-        """e to the power of each element."""
-        return self._of_floats(ops.Exp)
-
-    def log(self) -> Tensor:
-        """The natural logarithm; -inf at 0, nan below."""
-        return self._of_floats(ops.Log)
-
-    def sqrt(self) -> Tensor:
-        """The square root; nan below 0."""
-        return self._of_floats(ops.Sqrt)
-
-    def tanh(self) -> Tensor:
-        """The hyperbolic tangent."""
-        return self._of_floats(ops.Tanh)
-
-    def sigmoid(self) -> Tensor:
-        """1 / (1 + exp(-self))."""
-        return self._of_floats(ops.Sigmoid)
+    exp = unary("exp", ops.Exp, "e to the power of each element.")
+    log = unary("log", ops.Log, "The natural logarithm; -inf at 0, nan below.")
+    sqrt = unary("sqrt", ops.Sqrt, "The square root; nan below 0.")
+    tanh = unary("tanh", ops.Tanh, "The hyperbolic tangent.")
+    sigmoid = unary("sigmoid", ops.Sigmoid, "1 / (1 + exp(-self)).")
 
     def relu(self) -> Tensor:
         """max(self, 0)."""
@@ -256,33 +263,9 @@ class ElementwiseMethods(TensorBase):
             except TypeError:
                 raise NotImplementedError(f"{compare.__name__} is not offered for {dtype}") from None
 
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return self._compare(np.equal, self, other)
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return self._compare(np.not_equal, self, other)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return self._compare(np.less, self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return self._compare(np.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return self._compare(np.greater, self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return self._compare(np.greater_equal, self, other)
-
-    def __and__(self, other: Any) -> Tensor:
-        return self._compare(np.bitwise_and, self, other)
-
-    def __or__(self, other: Any) -> Tensor:
-        return self._compare(np.bitwise_or, self, other)
-
-    def __xor__(self, other: Any) -> Tensor:
-        return self._compare(np.bitwise_xor, self, other)
-
+    __eq__, __ne__ = _compares(np.equal), _compares(np.not_equal)  # type: ignore[assignment]
+    __lt__, __le__, __gt__, __ge__ = map(_compares, (np.less, np.less_equal, np.greater, np.greater_equal))
+    __and__, __or__, __xor__ = map(_compares, (np.bitwise_and, np.bitwise_or, np.bitwise_xor))
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __contains__(self, element: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from minitrain import ops
 from minitrain.ops import Function
 from minitrain.torchlike.arguments import BOOL, Scalar, dtype_name
-from minitrain.torchlike.elementwise_methods import ElementwiseMethods
+from minitrain.torchlike.elementwise_methods import ElementwiseMethods, unary
 from minitrain.torchlike.tensor_base import TensorBase
 
 if TYPE_CHECKING:
@@ -27,57 +27,20 @@ def require_kinds(tensor: TensorBase, kinds: str, name: str) -> None:
 class FunctionMethods(ElementwiseMethods):
     """Where nothing else is said, integers and bools become floats of the default dtype first."""
 
-    def sin(self) -> Tensor:
-        """The sine of an angle in radians."""
-        return self._of_floats(ops.Sin)
+    sin = unary("sin", ops.Sin, "The sine of an angle in radians.")
+    cos = unary("cos", ops.Cos, "The cosine of an angle in radians.")
+    tan = unary("tan", ops.Tan, "The tangent of an angle in radians.")
+    asin = unary("asin", ops.Asin, "The angle in [-π/2, π/2] with this sine; nan outside [-1, 1].")
+    acos = unary("acos", ops.Acos, "The angle in [0, π] with this cosine; nan outside [-1, 1].")
+    atan = unary("atan", ops.Atan, "The angle in [-π/2, π/2] with this tangent.")
+    sinh = unary("sinh", ops.Sinh, "The hyperbolic sine.")
+    cosh = unary("cosh", ops.Cosh, "The hyperbolic cosine.")
+    asinh = unary("asinh", ops.Asinh, "The inverse of sinh.")
+    acosh = unary("acosh", ops.Acosh, "The inverse of cosh; nan below 1.")
+    atanh = unary("atanh", ops.Atanh, "The inverse of tanh; nan outside [-1, 1].")
 
-    def cos(self) -> Tensor:
-        """The cosine of an angle in radians."""
-        return self._of_floats(ops.Cos)
-
-    def tan(self) -> Tensor:
-        """The tangent of an angle in radians."""
-        return self._of_floats(ops.Tan)
-
-    def asin(self) -> Tensor:
-        """The angle in [-π/2, π/2] with this sine; nan outside [-1, 1]."""
-        return self._of_floats(ops.Asin)
-
-    def acos(self) -> Tensor:
-        """The angle in [0, π] with this cosine; nan outside [-1, 1]."""
-        return self._of_floats(ops.Acos)
-
-    def atan(self) -> Tensor:
-        """The angle in [-π/2, π/2] with this tangent."""
-        return self._of_floats(ops.Atan)
-
-    def sinh(self) -> Tensor:
-        """The hyperbolic sine."""
-        return self._of_floats(ops.Sinh)
-
-    def cosh(self) -> Tensor:
-        """The hyperbolic cosine."""
-        return self._of_floats(ops.Cosh)
-
-    def asinh(self) -> Tensor:
-        """The inverse of sinh."""
-        return self._of_floats(ops.Asinh)
-
-    def acosh(self) -> Tensor:
-        """The inverse of cosh; nan below 1."""
-        return self._of_floats(ops.Acosh)
-
-    def atanh(self) -> Tensor:
-        """The inverse of tanh; nan outside [-1, 1]."""
-        return self._of_floats(ops.Atanh)
-
-    def lgamma(self) -> Tensor:
-        """ln |Γ(x)|: ln (x - 1)! for whole x."""
-        return self._of_floats(ops.Lgamma)
-
-    def digamma(self) -> Tensor:
-        """Γ'(x) / Γ(x), the derivative of lgamma."""
-        return self._of_floats(ops.Digamma)
+    lgamma = unary("lgamma", ops.Lgamma, "ln |Γ(x)|: ln (x - 1)! for whole x.")
+    digamma = unary("digamma", ops.Digamma, "Γ'(x) / Γ(x), the derivative of lgamma.")
 
     def logit(self, eps: float | None = None) -> Tensor:
         """ln(x / (1 - x)), the inverse of sigmoid; eps: x is first clamped to eps and 1 - eps."""
@@ -87,9 +50,7 @@ class FunctionMethods(ElementwiseMethods):
         y: Tensor = x.log() - (-x).log1p()
         return y * self._where((x >= 0) & (x <= 1), 1.0, math.nan)  # outside the gradient is nan, too, as torch's
 
-    def sinc(self) -> Tensor:
-        """sin(πx) / πx, and 1 at 0."""
-        return self._of_floats(ops.Sinc)
+    sinc = unary("sinc", ops.Sinc, "sin(πx) / πx, and 1 at 0.")
 
     def deg2rad(self) -> Tensor:
         """An angle in degrees, in radians."""
@@ -101,41 +62,15 @@ class FunctionMethods(ElementwiseMethods):
 
     arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
 
-    def exp2(self) -> Tensor:
-        """2 to the power of each element."""
-        return self._of_floats(ops.Exp2)
-
-    def expm1(self) -> Tensor:
-        """exp(x) - 1, exact near 0."""
-        return self._of_floats(ops.Expm1)
-
-    def log2(self) -> Tensor:
-        """The logarithm to base 2."""
-        return self._of_floats(ops.Log2)
-
-    def log10(self) -> Tensor:
-        """The logarithm to base 10."""
-        return self._of_floats(ops.Log10)
-
-    def log1p(self) -> Tensor:
-        """ln(1 + x), exact near 0."""
-        return self._of_floats(ops.Log1P)
-
-    def erf(self) -> Tensor:
-        """The error function."""
-        return self._of_floats(ops.Erf)
-
-    def erfc(self) -> Tensor:
-        """1 - erf(x), exact where erf(x) is close to 1."""
-        return self._of_floats(ops.Erfc)
-
-    def reciprocal(self) -> Tensor:
-        """1 / x."""
-        return self._of_floats(ops.Reciprocal)
-
-    def rsqrt(self) -> Tensor:
-        """1 / √x."""
-        return self._of_floats(ops.Rsqrt)
+    exp2 = unary("exp2", ops.Exp2, "2 to the power of each element.")
+    expm1 = unary("expm1", ops.Expm1, "exp(x) - 1, exact near 0.")
+    log2 = unary("log2", ops.Log2, "The logarithm to base 2.")
+    log10 = unary("log10", ops.Log10, "The logarithm to base 10.")
+    log1p = unary("log1p", ops.Log1P, "ln(1 + x), exact near 0.")
+    erf = unary("erf", ops.Erf, "The error function.")
+    erfc = unary("erfc", ops.Erfc, "1 - erf(x), exact where erf(x) is close to 1.")
+    reciprocal = unary("reciprocal", ops.Reciprocal, "1 / x.")
+    rsqrt = unary("rsqrt", ops.Rsqrt, "1 / √x.")
 
     def square(self) -> Tensor:
         """x²."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,12 +12,24 @@ import numpy as np
 from minitrain import ops
 from minitrain.torchlike.arguments import BOOL, LONG, Scalar, as_axis, check_broadcast, dtype_name
 from minitrain.torchlike.in_place_methods import InPlaceMethods
-from minitrain.torchlike.names import numpy_names
+from minitrain.torchlike.names import named, numpy_names
 from minitrain.torchlike.sorting_methods import SortingMethods
 from minitrain.torchlike.tensor_base import TensorBase
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
+
+
+def _on_copy(method: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The form of a method without the _ at its end: it writes to a copy."""
+    name = method.__name__.removesuffix("_")
+
+    @functools.wraps(method)
+    def form(self: Any, *args: Any, **options: Any) -> Tensor:
+        written: Tensor = method(self.clone(), *args, **options)
+        return written
+
+    return named(form, name, f"{name}_ on a copy; see there.")
 
 
 class GatheringMethods(SortingMethods, InPlaceMethods):
@@ -222,38 +236,9 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
 
     # The forms without _.
 
-    @numpy_names
-    def scatter(self, dim: int, index: Tensor, src: Any = None, **options: Any) -> Tensor:
-        """scatter_ on a copy."""
-        return self.clone().scatter_(dim, index, src, **options)
-
-    @numpy_names
-    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        """scatter_add_ on a copy."""
-        return self.clone().scatter_add_(dim, index, src)
-
-    @numpy_names
-    def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: Scalar = 1) -> Tensor:
-        """index_add_ on a copy."""
-        return self.clone().index_add_(dim, index, source, alpha=alpha)
-
-    @numpy_names
-    def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """index_copy_ on a copy."""
-        return self.clone().index_copy_(dim, index, source)
-
-    @numpy_names
-    def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
-        """index_fill_ on a copy."""
-        return self.clone().index_fill_(dim, index, value)
-
-    def index_put(self, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-        """index_put_ on a copy."""
-        return self.clone().index_put_(indices, values, accumulate)
-
-    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
-        """masked_scatter_ on a copy."""
-        return self.clone().masked_scatter_(mask, source)
+    scatter, scatter_add, index_add = _on_copy(scatter_), _on_copy(scatter_add_), _on_copy(index_add_)
+    index_copy, index_fill, index_put = _on_copy(index_copy_), _on_copy(index_fill_), _on_copy(index_put_)
+    masked_scatter = _on_copy(masked_scatter_)
 
 
 def check_range(places: Any, size: int, dim: int) -> None:

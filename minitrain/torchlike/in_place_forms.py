@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minitrain.torchlike.in_place_methods import InPlaceMethods
+from minitrain.torchlike.names import named
 
 METHODS = """
 abs absolute acos acosh addcdiv addcmul arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
@@ -25,9 +26,7 @@ def _in_place(name: str) -> Callable[..., Any]:
     def write(self: Any, *args: Any, **options: Any) -> Any:
         return self._write_result(lambda before: method(before, *args, **options), (*args, *options.values()))
 
-    write.__name__, write.__qualname__ = f"{name}_", f"Tensor.{name}_"
-    write.__doc__ = f"self[...] = self.{name}(...); see there."
-    return write
+    return named(write, f"{name}_", f"self[...] = self.{name}(...); see there.")
 
 
 class InPlaceForms(InPlaceMethods):

@@ -12,7 +12,7 @@ from minitrain.ops import Array
 from minitrain.torchlike import random
 from minitrain.torchlike.arguments import BOOL, INT8, INT16, UINT8, as_axis, as_new_shape
 from minitrain.torchlike.in_place_forms import InPlaceForms
-from minitrain.torchlike.shape_methods import ShapeMethods
+from minitrain.torchlike.shape_methods import ShapeMethods, converts
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
@@ -28,17 +28,7 @@ def _memory(array: Array) -> Array:
 class MetadataMethods(InPlaceForms, ShapeMethods):
     """In-place changes of shape are recorded as in torch: self becomes the view of its memory."""
 
-    def byte(self) -> Tensor:
-        """Self as uint8."""
-        return self.to(UINT8)
-
-    def char(self) -> Tensor:
-        """Self as int8."""
-        return self.to(INT8)
-
-    def short(self) -> Tensor:
-        """Self as int16."""
-        return self.to(INT16)
+    byte, char, short = converts("byte", UINT8), converts("char", INT8), converts("short", INT16)
 
     def type_as(self, other: Tensor) -> Tensor:
         """Self in other's dtype."""

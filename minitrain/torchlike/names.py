@@ -1,4 +1,4 @@
-"""NumPy's names for torch's arguments: methods that take dim= and keepdim= take axis= and keepdims=, as torch's do."""
+"""Names: NumPy's for torch's arguments (axis= for dim=, as torch's methods take), and those of generated methods."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def numpy_names(method: Method) -> Method:
             raise
 
     return call  # type: ignore[return-value]
+
+
+def named(method: Method, name: str, doc: str) -> Method:
+    """A generated method of Tensor, with its name and docstring."""
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Tensor.{name}", doc
+    return method

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,11 +25,20 @@ from minitrain.torchlike.arguments import (
     in_torchs_words,
 )
 from minitrain.torchlike.device import device as Device
-from minitrain.torchlike.names import numpy_names
+from minitrain.torchlike.names import named, numpy_names
 from minitrain.torchlike.tensor_base import TensorBase
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
+
+
+def converts(name: str, dtype: npt.DTypeLike) -> Callable[[Any], Tensor]:
+    """The method that converts a Tensor to this dtype."""
+
+    def convert(self: Any) -> Tensor:
+        return self.to(dtype)  # type: ignore[no-any-return]
+
+    return named(convert, name, f"Self as {np.dtype(dtype)}.")
 
 
 class ConversionMethods(TensorBase):
@@ -47,29 +56,8 @@ class ConversionMethods(TensorBase):
             return self.to(dtype_of_type(dtype))
         return self.to(dtype.dtype if isinstance(dtype, FunctionType) else dtype)  # FloatTensor
 
-    def float(self) -> Tensor:
-        """Self as float32."""
-        return self.to(FLOAT)
-
-    def half(self) -> Tensor:
-        """Self as float16."""
-        return self.to(np.float16)
-
-    def double(self) -> Tensor:
-        """Self as float64."""
-        return self.to(np.float64)
-
-    def int(self) -> Tensor:
-        """Self as int32."""
-        return self.to(np.int32)
-
-    def long(self) -> Tensor:
-        """Self as int64."""
-        return self.to(LONG)
-
-    def bool(self) -> Tensor:
-        """Self as bool: whether each element is not 0."""
-        return self.to(BOOL)
+    float, half, double = converts("float", FLOAT), converts("half", np.float16), converts("double", np.float64)
+    int, long, bool = converts("int", np.int32), converts("long", LONG), converts("bool", BOOL)
 
 
 class ShapeMethods(ConversionMethods):

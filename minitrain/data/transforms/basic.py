@@ -1,7 +1,8 @@
 """Transforms: functions that a data set applies to each image. The names are those of torchvision.transforms."""
 
+import enum
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,18 @@ def to_unit_range(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return values
 
 
-class ToTensor(ChecksKeywords):
+class Transform(ChecksKeywords):
+    """The base of transforms: prints the arguments whose names are in `shown`."""
+
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in self.shown}
+        arguments = [f"{name}={x.value if isinstance(x, enum.Enum) else x}" for name, x in values.items()]
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+class ToTensor(Transform):
     """Converts an image to a Tensor of shape (C, H, W).
 
     Takes an ndarray of shape (H, W), which has one channel, or (H, W, C), or a PIL image of mode L or RGB. uint8
@@ -44,26 +56,27 @@ class ToTensor(ChecksKeywords):
             return wrap(to_unit_range(channels_first))
         return wrap(np.ascontiguousarray(channels_first))
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
-
-class Compose(ChecksKeywords):
-    """Applies several transforms, one after the other."""
+class Several(Transform):
+    """The base of transforms that apply other transforms; prints each on a line of its own."""
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
         self.transforms = transforms
+
+    def __repr__(self) -> str:
+        return "\n".join([f"{type(self).__name__}(", *(f"    {each}" for each in self.transforms), ")"])
+
+
+class Compose(Several):
+    """Applies several transforms, one after the other."""
 
     def __call__(self, img: Any) -> Any:
         for transform in self.transforms:
             img = transform(img)
         return img
 
-    def __repr__(self) -> str:
-        return "\n".join([f"{type(self).__name__}(", *(f"    {each}" for each in self.transforms), ")"])
 
-
-class Lambda(ChecksKeywords):
+class Lambda(Transform):
     """Wraps a function as a transform."""
 
     def __init__(self, lambd: Callable[[Any], Any]) -> None:
@@ -74,11 +87,8 @@ class Lambda(ChecksKeywords):
     def __call__(self, img: Any) -> Any:
         return self.lambd(img)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
-
-class Normalize(ChecksKeywords):
+class Normalize(Transform):
     """(tensor - mean) / std for each channel of a float tensor of shape (..., C, H, W). Use it after ToTensor.
 
     Args:
@@ -89,6 +99,8 @@ class Normalize(ChecksKeywords):
         TypeError: the argument is not a Tensor, or its dtype is not a float.
         ValueError: fewer than 3 dimensions, or a std of 0.
     """
+
+    shown = ("mean", "std")
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
         self.mean = mean
@@ -110,6 +122,3 @@ class Normalize(ChecksKeywords):
             raise ValueError(f"std evaluated to zero in {tensor.dtype}, leading to division by zero: {self.std}")
         normalized = (tensor - wrap(mean)) / wrap(std)
         return tensor.copy_(normalized) if self.inplace else normalized
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(mean={self.mean}, std={self.std})"

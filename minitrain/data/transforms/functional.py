@@ -304,14 +304,7 @@ def pad(img: Any, padding: int | Sequence[int], fill: Any = 0, padding_mode: str
         fill: the border's value in the mode "constant": a number; for arrays also one for each channel.
         padding_mode: "constant", "edge", "reflect" or "symmetric", as in numpy.pad.
     """
-    if not isinstance(padding, int | tuple | list):
-        raise TypeError(f"Got inappropriate padding arg: {padding!r}")
-    sides = [padding] if isinstance(padding, int) else list(padding)
-    if len(sides) not in (1, 2, 4):
-        raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(sides)} element tuple")
-    if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
-        raise ValueError("Padding mode should be either constant, edge, reflect or symmetric")
-    left, top, right, bottom = (sides * 4)[:4]
+    left, top, right, bottom = border_widths(padding, padding_mode)
     planes = planes_of(img)
     height, width = planes.shape[-2:]
     planes = planes[..., max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
@@ -333,6 +326,18 @@ def pad(img: Any, padding: int | Sequence[int], fill: Any = 0, padding_mode: str
     inner_height, inner_width = planes.shape[-2:]
     padded[..., borders[-2][0] :, borders[-1][0] :][..., :inner_height, :inner_width] = planes
     return like(img, padded)
+
+
+def border_widths(padding: int | Sequence[int], padding_mode: str) -> list[int]:
+    """(left, top, right, bottom) of pad's padding. Raises TypeError or ValueError for any other padding or mode."""
+    if not isinstance(padding, int | tuple | list):
+        raise TypeError(f"Got inappropriate padding arg: {padding!r}")
+    sides = [padding] if isinstance(padding, int) else list(padding)
+    if len(sides) not in (1, 2, 4):
+        raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(sides)} element tuple")
+    if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
+        raise ValueError("Padding mode should be either constant, edge, reflect or symmetric")
+    return (sides * 4)[:4]
 
 
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:

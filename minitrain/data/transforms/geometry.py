@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minitrain.data.transforms import functional
+from minitrain.data.transforms.basic import Transform
 from minitrain.data.transforms.functional import InterpolationMode, as_mode
 from minitrain.tensor import Tensor
-from minitrain.torchlike.not_offered import ChecksKeywords
 
 
 def two_sizes(size: Any) -> tuple[int, int]:
@@ -21,7 +21,7 @@ def two_sizes(size: Any) -> tuple[int, int]:
     return size[0], size[-1]
 
 
-class Resize(ChecksKeywords):
+class Resize(Transform):
     """Resizes an image. Arrays and PIL images get Pillow's pixels, Tensors torch's.
 
     Args:
@@ -30,6 +30,8 @@ class Resize(ChecksKeywords):
         max_size: a limit for the longer edge, if size is one int.
         antialias: whether shrinking averages over all old pixels (only for Tensors; otherwise it always does).
     """
+
+    shown = ("size", "interpolation", "max_size", "antialias")
 
     def __init__(
         self,
@@ -50,15 +52,11 @@ class Resize(ChecksKeywords):
     def __call__(self, img: Any) -> Any:
         return functional.resize(img, self.size, self.interpolation, self.max_size, self.antialias)
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(size={self.size}, interpolation={self.interpolation.value}, "
-            f"max_size={self.max_size}, antialias={self.antialias})"
-        )
 
-
-class CenterCrop(ChecksKeywords):
+class CenterCrop(Transform):
     """The middle of an image: (H, W), or one int for both. Padded with 0 where the image is smaller."""
+
+    shown = ("size",)
 
     def __init__(self, size: int | Sequence[int]) -> None:
         self.size = two_sizes(size)
@@ -66,24 +64,16 @@ class CenterCrop(ChecksKeywords):
     def __call__(self, img: Any) -> Any:
         return functional.center_crop(img, self.size)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size})"
 
-
-class Pad(ChecksKeywords):
+class Pad(Transform):
     """Adds a border: see functional.pad."""
 
+    shown = ("padding", "fill", "padding_mode")
+
     def __init__(self, padding: int | Sequence[int], fill: Any = 0, padding_mode: str = "constant") -> None:
-        if not isinstance(padding, int | tuple | list):
-            raise TypeError(f"Got inappropriate padding arg: {padding!r}")
+        functional.border_widths(padding, padding_mode)
         if not isinstance(fill, int | float | tuple | list):
             raise TypeError(f"Got inappropriate fill arg: {fill!r}")
-        if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
-            raise ValueError("Padding mode should be either constant, edge, reflect or symmetric")
-        if isinstance(padding, Sequence) and len(padding) not in (1, 2, 4):
-            raise ValueError(
-                f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(padding)} element tuple"
-            )
         self.padding = padding
         self.fill = fill
         self.padding_mode = padding_mode
@@ -91,12 +81,11 @@ class Pad(ChecksKeywords):
     def __call__(self, img: Any) -> Any:
         return functional.pad(img, self.padding, self.fill, self.padding_mode)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
 
-
-class Grayscale(ChecksKeywords):
+class Grayscale(Transform):
     """Makes an image gray, with 1 channel or 3 equal ones: see functional.rgb_to_grayscale."""
+
+    shown = ("num_output_channels",)
 
     def __init__(self, num_output_channels: int = 1) -> None:
         self.num_output_channels = num_output_channels
@@ -104,21 +93,15 @@ class Grayscale(ChecksKeywords):
     def __call__(self, img: Any) -> Any:
         return functional.rgb_to_grayscale(img, self.num_output_channels)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(num_output_channels={self.num_output_channels})"
 
-
-class PILToTensor(ChecksKeywords):
+class PILToTensor(Transform):
     """Converts an array or PIL image to a Tensor (C, H, W) of the same dtype, not scaled."""
 
     def __call__(self, pic: Any) -> Tensor:
         return functional.pil_to_tensor(pic)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
-
-class ToPILImage(ChecksKeywords):
+class ToPILImage(Transform):
     """Converts a Tensor (C, H, W) or an array (H, W[, C]) to a PIL image: see functional.to_pil_image. Needs Pillow."""
 
     def __init__(self, mode: str | None = None) -> None:
@@ -131,7 +114,7 @@ class ToPILImage(ChecksKeywords):
         return f"{type(self).__name__}({'' if self.mode is None else f'mode={self.mode}'})"
 
 
-class ConvertImageDtype(ChecksKeywords):
+class ConvertImageDtype(Transform):
     """Converts a Tensor to another dtype, scaled: see functional.convert_image_dtype."""
 
     def __init__(self, dtype: DTypeLike) -> None:
@@ -139,6 +122,3 @@ class ConvertImageDtype(ChecksKeywords):
 
     def __call__(self, image: Tensor) -> Tensor:
         return functional.convert_image_dtype(image, self.dtype)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from minitrain.data.transforms import functional
+from minitrain.data.transforms.basic import Several, Transform
 from minitrain.data.transforms.functional import InterpolationMode, as_mode, get_dimensions
 from minitrain.data.transforms.geometry import two_sizes
 from minitrain.torchlike import random
-from minitrain.torchlike.not_offered import ChecksKeywords
 
 
 def chance() -> Any:
@@ -33,17 +33,16 @@ def below(stop: int) -> int:
 # --- flips and colours -----------------------------------------------------------------------------------------
 
 
-class RandomHorizontalFlip(ChecksKeywords):
+class RandomHorizontalFlip(Transform):
     """Exchanges left and right, with probability p."""
+
+    shown = ("p",)
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = p
 
     def __call__(self, img: Any) -> Any:
         return functional.hflip(img) if chance() < self.p else img
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(p={self.p})"
 
 
 class RandomVerticalFlip(RandomHorizontalFlip):
@@ -67,7 +66,7 @@ class RandomGrayscale(RandomHorizontalFlip):
 # --- crops -----------------------------------------------------------------------------------------------------
 
 
-class RandomCrop(ChecksKeywords):
+class RandomCrop(Transform):
     """A part of the given size, from a random place.
 
     Args:
@@ -75,6 +74,8 @@ class RandomCrop(ChecksKeywords):
         padding, fill, padding_mode: a border that is added first, as in Pad; None for no border.
         pad_if_needed: widen an image that is smaller than the part, instead of raising ValueError.
     """
+
+    shown = ("size", "padding")
 
     def __init__(
         self,
@@ -114,11 +115,8 @@ class RandomCrop(ChecksKeywords):
                     img = functional.pad(img, missing, self.fill, self.padding_mode)
         return functional.crop(img, *self.get_params(img, self.size))
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size}, padding={self.padding})"
 
-
-class RandomResizedCrop(ChecksKeywords):
+class RandomResizedCrop(Transform):
     """A part of random size, ratio and place, resized.
 
     Args:
@@ -180,7 +178,7 @@ class RandomResizedCrop(ChecksKeywords):
 # --- rotations (of arrays and PIL images) ----------------------------------------------------------------------
 
 
-class RandomRotation(ChecksKeywords):
+class RandomRotation(Transform):
     """Rotates by a random angle: see functional.rotate.
 
     Args:
@@ -218,7 +216,7 @@ class RandomRotation(ChecksKeywords):
         )
 
 
-class RandomAffine(ChecksKeywords):
+class RandomAffine(Transform):
     """Rotates, translates, scales and shears at random: see functional.affine.
 
     Args:
@@ -307,11 +305,11 @@ def _ranges(given: Any, name: str, lengths: tuple[int, ...]) -> list[float]:
 # --- which transforms to apply ---------------------------------------------------------------------------------
 
 
-class RandomApply(ChecksKeywords):
+class RandomApply(Several):
     """Applies several transforms, one after the other, with probability p."""
 
     def __init__(self, transforms: Sequence[Any], p: float = 0.5) -> None:
-        self.transforms = transforms
+        super().__init__(transforms)
         self.p = p
 
     def __call__(self, img: Any) -> Any:
@@ -326,32 +324,13 @@ class RandomApply(ChecksKeywords):
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
-class RandomChoice(ChecksKeywords):
-    """Applies one of the transforms, chosen by Python's random stream, as in torchvision; p are weights."""
-
-    def __init__(self, transforms: Sequence[Any], p: Sequence[float] | None = None) -> None:
-        if not isinstance(transforms, Sequence):
-            raise TypeError("Argument transforms should be a sequence")
-        if p is not None and not isinstance(p, Sequence):
-            raise TypeError("Argument p should be a sequence")
-        self.transforms = transforms
-        self.p = p
-
-    def __call__(self, *args: Any) -> Any:
-        return python_random.choices(self.transforms, weights=self.p)[0](*args)
-
-    def __repr__(self) -> str:
-        lines = [f"{type(self).__name__}(", *(f"    {each}" for each in self.transforms), ")"]
-        return "\n".join(lines) + f"(p={self.p})"
-
-
-class RandomOrder(ChecksKeywords):
+class RandomOrder(Several):
     """Applies all transforms in an order drawn from Python's random stream, as in torchvision."""
 
     def __init__(self, transforms: Sequence[Any]) -> None:
         if not isinstance(transforms, Sequence):
             raise TypeError("Argument transforms should be a sequence")
-        self.transforms = transforms
+        super().__init__(transforms)
 
     def __call__(self, img: Any) -> Any:
         order = [*range(len(self.transforms))]
@@ -360,5 +339,18 @@ class RandomOrder(ChecksKeywords):
             img = self.transforms[i](img)
         return img
 
+
+class RandomChoice(RandomOrder):
+    """Applies one of the transforms, chosen by Python's random stream, as in torchvision; p are weights."""
+
+    def __init__(self, transforms: Sequence[Any], p: Sequence[float] | None = None) -> None:
+        super().__init__(transforms)
+        if p is not None and not isinstance(p, Sequence):
+            raise TypeError("Argument p should be a sequence")
+        self.p = p
+
+    def __call__(self, *args: Any) -> Any:
+        return python_random.choices(self.transforms, weights=self.p)[0](*args)
+
     def __repr__(self) -> str:
-        return "\n".join([f"{type(self).__name__}(", *(f"    {each}" for each in self.transforms), ")"])
+        return f"{super().__repr__()}(p={self.p})"

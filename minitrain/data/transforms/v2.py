@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minitrain.data.transforms import functional
-from minitrain.data.transforms.basic import Compose, Lambda, Normalize, ToTensor
+from minitrain.data.transforms.basic import Compose, Lambda, Normalize, ToTensor, Transform
 from minitrain.data.transforms.functional import InterpolationMode
 from minitrain.data.transforms.geometry import CenterCrop, Grayscale, Pad, PILToTensor, Resize, ToPILImage
 from minitrain.data.transforms.random_transforms import (
@@ -22,7 +22,6 @@ from minitrain.data.transforms.random_transforms import (
     RandomVerticalFlip,
 )
 from minitrain.tensor import Tensor
-from minitrain.torchlike.not_offered import ChecksKeywords
 
 __all__ = [
     "CenterCrop",
@@ -52,18 +51,17 @@ __all__ = [
 ]
 
 
-class ToImage(ChecksKeywords):
+class ToImage(Transform):
     """Converts an array or PIL image to a Tensor (C, H, W) of the same dtype, not scaled. A Tensor stays as it is."""
 
     def __call__(self, pic: Any) -> Tensor:
         return pic if isinstance(pic, Tensor) else functional.pil_to_tensor(pic)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
-
-class ToDtype(ChecksKeywords):
+class ToDtype(Transform):
     """Converts a Tensor to another dtype; with `scale` as ConvertImageDtype does."""
+
+    shown = ("scale",)
 
     def __init__(self, dtype: DTypeLike, scale: bool = False) -> None:
         self.dtype = np.dtype(dtype)
@@ -73,6 +71,3 @@ class ToDtype(ChecksKeywords):
         if self.scale:
             return functional.convert_image_dtype(image, self.dtype)
         return image.to(self.dtype)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(scale={self.scale})"
