@@ -33,14 +33,14 @@ step-one-late: late-gradient
   right for where the parameters were before. A small learning rate hides it, a large one makes training oscillate.
 - self.update(param.array, grad.array, state, options)
 + late = vars(self).setdefault("late", {})
-+             self.update(param.array, late.get(param, grad).array, state, options)
-+             late[param] = grad
++         self.update(param.array, late.get(param, grad).array, state, options)
++         late[param] = grad
 step-returns-too-early: not-updated
   update the first parameter that has a gradient, and no other.
   `return loss` stands inside the loop instead of after it. One parameter learns, and the others stay as they were.
 - param._version.number += 1
 + param._version.number += 1
-+             return loss
++         return loss
 step-ignores-the-groups: lr-not-followed
   update with self.defaults, where the options of the parameter's group are needed.
   A schedule changes param_groups[i]["lr"]. With the defaults, every step and every group has the first learning rate.
@@ -49,14 +49,14 @@ step-with-zero-for-none: none-as-zero
   update with a gradient of 0 where a parameter has none.
   A parameter that took no part in the loss must stay as it is. With a gradient of 0 its momentum goes on, and its
   averages shrink.
-- if p.grad is not None]  =>  ]
+- if (grad := p.grad) is not None]  =>  for grad in [p.grad]]
 - grad.array, state  =>  np.zeros_like(param.array) if grad is None else grad.array, state
 step-keeps-the-first-rate: lr-not-followed
   update with the lr of the first step, forever.
   The options are copied once and kept. A schedule changes the group's lr, and nothing follows it.
 - options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
 + options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
-+         options["lr"] = group.setdefault("first_lr", options["lr"])
++     options["lr"] = group.setdefault("first_lr", options["lr"])
 step-clips-each-gradient: gradient-clipped
   update with grad / max(1, |grad|).
   Clipping is a choice of the training loop. Hidden in step(), it changes every result, and nobody sees why.
@@ -82,8 +82,8 @@ step-halves-the-rate: rate-falls
   A schedule that is hidden in step() comes on top of the one that the program sets, and soon nothing moves any more.
 - options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
 + options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
-+         options["lr"] /= 2 ** group.setdefault("steps", 0)
-+         group["steps"] += 1
++     options["lr"] /= 2 ** group.setdefault("steps", 0)
++     group["steps"] += 1
 
 optim.SGD.update
 
