@@ -276,6 +276,9 @@ class Linear:
         self.db += grad[0] if self.wrong else grad.sum(axis=0)
         return np.asarray(grad @ self.W.T)
 
+    def zero_grad(self) -> None:
+        self.dW[...] = self.db[...] = 0
+
 
 class Tanh:
     def forward(self, x: Array) -> Array:

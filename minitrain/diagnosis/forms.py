@@ -344,7 +344,8 @@ def _layer(owner: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> A
 
 def _piling_up(owner: Any, again: Callable[[], Any], gradients: Callable[[], list[tuple[str, Array]]]) -> list[str]:
     """A warning if backward adds to the gradients that it keeps, and the object has nothing that sets them to 0."""
-    if any(word in name.lower() for name in dir(owner) for word in ("zero", "reset", "clear")):
+    methods = [name.lower() for _, part in parts_of(owner) for name in dir(part)]
+    if any(word in name for name in methods for word in ("zero", "reset", "clear")):
         return []
     before = [(name, np.array(z)) for name, z in gradients()]
     again()
