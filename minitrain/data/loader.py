@@ -40,7 +40,7 @@ class DataLoader(LoaderBase[T_co]):
 
     def __iter__(self) -> Iterator[Any]:
         """Begin a pass. Each `next()` of a Pass (position.py) is `self._fetch(next(indices))`."""
-        return data.workers.start_pass(self, self.indices()) if self.num_workers else Pass(self, self.indices())
+        return data.workers.start_pass(self) if self.num_workers else Pass(loader=self, indices=self.indices())
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -54,7 +54,7 @@ class DataLoader(LoaderBase[T_co]):
         if self._position.resumes:
             self._position.resumes = False
             return self._position.latest
-        self._position.latest = PassIndices(iterate(self._index_source))
+        self._position.latest = PassIndices(iterator=iterate(self._index_source))
         if not self._workers:  # torch draws this even without workers: all later random numbers depend on it
             self._position.base_seed = random.random_int64(generator=self.generator)
         return self._position.latest

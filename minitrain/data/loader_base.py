@@ -112,7 +112,7 @@ class LoaderBase(ChecksKeywords, Generic[T_co]):
         self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
         self._index_source = sampler if batch_sampler is None else batch_sampler
         self._collates = collates(dataset)
-        self._position = Position(_no_pass())
+        self._position = Position(latest=_no_pass())
         self._workers: list[Any] | None = None  # those that are kept for the next pass
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -164,7 +164,7 @@ class LoaderBase(ChecksKeywords, Generic[T_co]):
         loaded, saved = _no_pass(), state["pass"]
         if saved is not None:
             check_state(saved, {}, "indices", "again")
-            loaded = PassIndices(restored_iterator(saved["indices"], self._index_source), saved["again"])
+            loaded = PassIndices(iterator=restored_iterator(saved["indices"], self._index_source), again=saved["again"])
             if loaded.again is not None and not self._is_batch(loaded.again):
                 raise mismatch(f"{shortened(loaded.again)}, the batch to give again, does not exist in this data set")
         generators, states = self._generators(), state["generators"]
@@ -172,7 +172,7 @@ class LoaderBase(ChecksKeywords, Generic[T_co]):
             raise mismatch(f"generators is {shortened(states)}, expected a list of length {len(generators)}")
         for generator, restored in zip(generators, [restored_generator(each) for each in states], strict=True):
             generator.set_state(restored.get_state())
-        self._position = Position(loaded, resumes=saved is not None)
+        self._position = Position(latest=loaded, resumes=saved is not None)
 
     def _generators(self) -> list[Generator]:
         """Those given to the loader and its samplers, each once, without the default generator."""
@@ -193,7 +193,7 @@ class LoaderBase(ChecksKeywords, Generic[T_co]):
 
 
 def _no_pass() -> PassIndices:
-    return PassIndices(iter(()), exhausted=True)
+    return PassIndices(iterator=iter(()), exhausted=True)
 
 
 def _check_worker_options(

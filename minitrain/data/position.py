@@ -9,7 +9,7 @@ import itertools
 import operator
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,17 @@ from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
 from minitrain.torchlike.random import Generator
 
+
+class _Attributes(SimpleNamespace):
+    """Attributes, given by keyword. A dataclass would be written as Python code, and compiled, at every import."""
+
+    __eq__, __hash__ = object.__eq__, object.__hash__  # type: ignore[assignment]
+
+
 # --- a pass ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
-class Pass(Iterator[Any]):
+class Pass(_Attributes, Iterator[Any]):
     """One pass over a DataLoader: a batch for each list of indices. Unlike a generator, it continues after an error."""
 
     loader: Any
@@ -46,8 +52,7 @@ class Pass(Iterator[Any]):
 _END = object()
 
 
-@dataclass(eq=False)
-class PassIndices(Iterator[Any]):
+class PassIndices(_Attributes, Iterator[Any]):
     """The indices of one pass. The loader keeps those of its latest pass, to save their position."""
 
     iterator: Iterator[Any]
@@ -63,8 +68,7 @@ class PassIndices(Iterator[Any]):
         return self.last
 
 
-@dataclass(eq=False)
-class Position:
+class Position(_Attributes):
     """A DataLoader's position: its latest pass, and whether the next `iter()` resumes that pass from a loaded state."""
 
     latest: PassIndices
@@ -202,8 +206,7 @@ class DrawnOrder(Order):
         self._block = self._sampler._indices_at(places.tolist())
 
 
-@dataclass(eq=False)
-class BatchOrder(Iterator[list[Any]]):
+class BatchOrder(_Attributes, Iterator[list[Any]]):
     """A BatchSampler's lists of indices: `while batch := [*islice(indices, batch_size)]: yield batch`."""
 
     sampler: Any

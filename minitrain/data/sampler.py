@@ -202,7 +202,7 @@ class BatchSampler(Sampler[list[int]]):
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
-        return BatchOrder(self)
+        return BatchOrder(sampler=self)
 
     def __len__(self) -> int:
         samples = len(self.sampler)  # type: ignore[arg-type]

@@ -80,7 +80,7 @@ class WorkerPass(Pass):
     """One pass over a DataLoader with workers: each next batch is loaded by the next worker."""
 
     def __init__(self, loader: Any, indices: Iterator[Any], workers: list[Worker]) -> None:
-        super().__init__(loader, indices)
+        super().__init__(loader=loader, indices=indices)
         # torch takes the first indices from the sampler at once, so a sampler's draws come that early.
         self.ahead = collections.deque(itertools.islice(indices, loader.prefetch_factor * len(workers)))
         self.turns = itertools.cycle(workers)
@@ -98,7 +98,7 @@ class StreamPass(Pass):
     """One pass over an IterableDataset with workers: each iterates over its own copy of the data set."""
 
     def __init__(self, loader: Any, workers: list[Worker]) -> None:
-        super().__init__(loader, iter(()))
+        super().__init__(loader=loader, indices=iter(()))
         self.streams: collections.deque[tuple[Worker, Iterator[Any]]] = collections.deque()
         for worker in workers:
             source: Any = SampleStream(worker.info.dataset)
@@ -116,13 +116,14 @@ class StreamPass(Pass):
         raise StopIteration
 
 
-def start_pass(loader: Any, indices: Iterator[Any]) -> Iterator[Any]:
+def start_pass(loader: Any) -> Iterator[Any]:
     """A pass over a loader with num_workers > 0. Persistent workers keep their random streams for the next pass."""
     warnings.warn(
         "DataLoader: num_workers > 0 starts no processes here. minitrain loads in this process; batches and random "
         "numbers are those of torch's workers. Pass num_workers=0 to silence this.",
         stacklevel=1,  # always this line, so that Python shows the warning once per process
     )
+    indices = loader.indices()  # which draws the base seed
     base_seed = loader._position.base_seed
     workers = loader._workers or [Worker(loader, number, base_seed) for number in range(loader.num_workers)]
     if loader.persistent_workers:
