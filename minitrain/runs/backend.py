@@ -90,6 +90,14 @@ class Backend:
         """Load what optimizer_state returned for an optimizer of the same kind."""
         optimizer.load_state_dict(state)
 
+    def watched(self, model: Any) -> Any:
+        """The model whose layers can be watched during an update; None if they cannot."""
+        return model
+
+    def as_array(self, tensor: Any) -> Any:
+        """This framework's tensor as an array, without a copy if possible."""
+        return tensor.array
+
     def as_minitrain(self, tensor: Any) -> Tensor:
         """This framework's tensor as minitrain's."""
         converted: Tensor = tensor

@@ -67,7 +67,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         found = state.get("format") if isinstance(state, dict) else None
         if found != FORMAT:
             raise ValueError(f"its format is {found!r}, but this minitrain reads {FORMAT}")
-        places = {name: Place(*state["lines"][name]) for name in LINES}
+        lines = {"layers.csv": [0, 0], **state["lines"]}  # old runs have no such table
+        places = {name: Place(*lines[name]) for name in LINES}
         if any(type(number) is not int or number < 0 for place in places.values() for number in place):
             raise ValueError(f"its table lengths are not numbers of bytes: {shown(state['lines'])}")
         _check_position(state["position"])

@@ -42,6 +42,7 @@ class Config:
     precision: of matrix products; weights are always float32. "tf32": NVIDIA's 19-bit floats.
     checkpoint_every: also save the state every so many steps; 0 for after each epoch only.
     on_nan: what to do at a nan or infinite loss.
+    layers_every: write norms of each layer into layers.csv every so many steps; 0 for never.
     Raises ConfigError for values that cannot be used.
     """
 
@@ -66,6 +67,7 @@ class Config:
     step_size: int = 10
     gamma: float = 0.1
     patience: int = 10
+    layers_every: int = 50
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(Config).items():
@@ -77,8 +79,9 @@ class Config:
                 raise ConfigError(f"{name} must be at least 1, but got {' '.join(map(str, numbers))}")
             if any(number >= 2**63 for number in numbers):
                 raise ConfigError(f"{name} must be below 2**63, but got {' '.join(map(str, numbers))}")
-        if self.checkpoint_every < 0:
-            raise ConfigError(f"checkpoint_every must be at least 0, but got {self.checkpoint_every}")
+        for name in ("checkpoint_every", "layers_every"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, but got {getattr(self, name)}")
         for name, number in (("lr", self.lr), ("momentum", self.momentum), ("weight_decay", self.weight_decay)):
             if not (math.isfinite(number) and number >= 0):
                 raise ConfigError(f"{name} must be a finite number from 0 up, but got {number}")

@@ -13,6 +13,8 @@ from minitrain.files import parse_json, read_file, shown
 from minitrain.runs.config import SCHEDULER_SETTINGS, Config, ConfigError
 from minitrain.runs.run_files import CONFIG, FORMAT, RunError, UnreadableError, check_run
 
+# Settings that old runs lack, and their values there.
+_ABSENT = {**{name: getattr(Config, name) for name in SCHEDULER_SETTINGS}, "layers_every": 0}
 LARGEST = 2**22  # bytes; a real one has 2 kB, and 1 kB for each session
 
 
@@ -70,7 +72,8 @@ def config_of(content: Mapping[str, Any], where: object) -> Config:
     """The Config with these values, which come from a file. Raises RunError for values that are not a Config's."""
     values = {}
     for name, kind in get_type_hints(Config).items():
-        if name not in content and name in SCHEDULER_SETTINGS:
+        if name not in content and name in _ABSENT:
+            values[name] = _ABSENT[name]
             continue
         if name not in content:
             raise RunError(f"the configuration of {where} has no {name}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from minitrain.runs.backend import Backend
 from minitrain.runs.config import Config
+from minitrain.runs.layer_table import LayerTable
 from minitrain.runs.model import configured_model, load_data
 from minitrain.runs.recorder import Stoppable
 from minitrain.runs.schedule import Schedule
@@ -35,6 +36,11 @@ class Training:
     def build(self, nn: Any) -> Any:
         """The model, built from a framework's nn."""
         return configured_model(self.config, nn)
+
+    def layer_table(self, updates: int) -> LayerTable:
+        """The table of the layers, for a run that continues after so many updates."""
+        backend, every = self.backend, self.config.layers_every
+        return LayerTable(backend.watched(self.model), self.optimizer, every, backend.as_array, updates)
 
     def state(self, *, again: bool = False) -> dict[str, Any]:
         """All that is needed to resume from here; again: with the last batch drawn again."""

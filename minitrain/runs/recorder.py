@@ -16,6 +16,7 @@ from minitrain.loops import Observer
 from minitrain.runs.checkpoints import checkpoints
 from minitrain.runs.directory import RunDirectory, VanishedError
 from minitrain.runs.interrupts import Interrupted, Interrupts, discard_output
+from minitrain.runs.layer_table import LayerTable
 from minitrain.runs.nonfinite_loss import Explainer
 from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run_files import RunError
@@ -97,6 +98,7 @@ class Recorder(Stoppable):
 
     state: returns the state of model, optimizer, generator and data loader; with again=True, before the last batch.
     position: epoch, batches done in it, updates in all, and what else a resumed run needs to know.
+    layers: gives the rows of layers.csv.
     """
 
     def __init__(
@@ -107,12 +109,14 @@ class Recorder(Stoppable):
         state: Callable[..., dict[str, Any]],
         position: dict[str, Any],
         progress: Any,
+        layers: LayerTable,
     ) -> None:
         super().__init__(interrupts, position["epoch"], explainer.config.on_nan)
         self._done = position["batch"]
         self._updates, self._losses = position["updates"], [*position["losses"]]  # the first loss and the last four
         self._under_way = position["under_way"]
         self._directory, self._explainer, self._state, self._progress = directory, explainer, state, progress
+        self._layers = layers
         self._every = explainer.config.checkpoint_every
         self._explained = self._printing_failed = self._vanished = False
         self._failing: dict[str, int | None] = {}  # the writes that failed last time, and their errno
@@ -180,6 +184,8 @@ class Recorder(Stoppable):
         if len(self._losses) > 5:
             del self._losses[1]
         self._directory.lines["steps.csv"].append(f"{self.epoch},{batch},{current},{value}")
+        for row in self._layers.rows(self.epoch, batch):
+            self._directory.lines["layers.csv"].append(row)
         if batch % 100 == 0:
             try:
                 self._attempt("lines", lambda: self._directory.flush(sync=False))

@@ -19,7 +19,7 @@ from minitrain.runs.run_files import WEIGHTS, RunError, UnreadableError, check_r
 from minitrain.serialization import load
 
 # Settings that do not change the run: where and how it is computed, and how long it trains.
-FREE = {"data_dir", "epochs", "backend", "device", "compile", "checkpoint_every", "on_nan"}
+FREE = {"data_dir", "epochs", "backend", "device", "compile", "checkpoint_every", "on_nan", "layers_every"}
 # Settings that --override may change. All others define the run: data, order, shapes, the kind of optimizer.
 OVERRIDABLE = {"lr", "momentum", "weight_decay", "precision"}
 

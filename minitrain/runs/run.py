@@ -81,7 +81,8 @@ def _session(
                 print(f"minitrain: {text}", file=sys.stderr)
         explainer = Explainer(config, backend, training.build, training.model, training.optimizer)
         bar = stack.enter_context(_bar(training, position))
-        recorder = Recorder(directory, explainer, interrupts, training.state, position, bar)
+        layers = training.layer_table(position["updates"])
+        recorder = Recorder(directory, explainer, interrupts, training.state, position, bar, layers)
         try:
             if last is None:
                 with _beginning(directory, discard=resumption is None):

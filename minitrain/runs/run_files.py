@@ -3,6 +3,7 @@
 config.json          the configuration, the environment, and each session that trained the run
 steps.csv            each update: epoch, batch, samples seen in the epoch, loss
 epochs.csv           each test: epoch, accuracy, loss, seconds
+layers.csv           each layer at every Nth update: norms of gradient, weight and change, or the share of zeros
 log.txt              the printed log
 checkpoints/         the two newest states to resume from, named after their number of updates
 model.safetensors    the trained weights, once the run is complete
@@ -18,7 +19,11 @@ from minitrain.runs.config import ConfigError
 
 FORMAT = 1  # of config.json and of checkpoints
 CONFIG, WEIGHTS, CHECKPOINTS, LOCK = "config.json", "model.safetensors", "checkpoints", ".lock"
-COLUMNS = {"steps.csv": "epoch,batch,samples,loss", "epochs.csv": "epoch,accuracy,loss,seconds"}
+COLUMNS = {
+    "steps.csv": "epoch,batch,samples,loss",
+    "epochs.csv": "epoch,accuracy,loss,seconds",
+    "layers.csv": "epoch,batch,layer,gradient_norm,weight_norm,change_norm,zeros",
+}
 LINES = (*COLUMNS, "log.txt")
 
 

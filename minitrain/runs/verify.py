@@ -20,6 +20,7 @@ from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.config_file import read_sessions
 from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupts
+from minitrain.runs.layer_table import LayerTable
 from minitrain.runs.line_file import Place
 from minitrain.runs.messages import counted
 from minitrain.runs.recipe import BEGINNING, Training
@@ -113,6 +114,10 @@ def find_stretch(run: str | os.PathLike[str], *, from_start: bool = False) -> St
     steps = _last_rows(path / "steps.csv", end.places["steps.csv"], updates)
     tests = _last_rows(path / "epochs.csv", end.places["epochs.csv"], epochs)
     lines = {"steps.csv": steps, "epochs.csv": [row.rpartition(",")[0] for row in tests]}
+    before = end.config if begin is None else begin.config
+    changed = begin is None and any("layers_every" in session.get("changes", {}) for session in sessions)
+    if end.config.layers_every and before.layers_every == end.config.layers_every and not changed:
+        lines["layers.csv"] = _rows_between(path / "layers.csv", begin, end)
     return Stretch(path, begin, end, lines, ran[-1]["environment"])
 
 
@@ -127,7 +132,7 @@ def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None) -> V
     begins = stretch.begin
     training = Training(config, backend) if begins is None else training_from(begins, config, backend)
     begin, end = _position(stretch.begin), stretch.end.state["position"]
-    watcher = _Watcher(begin, end, training.state)
+    watcher = _Watcher(begin, end, training.state, training.layer_table(begin["updates"]))
     with contextlib.suppress(_Reached):
         training.run(watcher, begin)
     lines: dict[str, tuple[int, tuple[str, str] | None]] = {}
@@ -150,11 +155,18 @@ class _Reached(Exception):  # noqa: N818 (it is not an error)
 class _Watcher(Silent):
     """Collects what a run would write, and the state at the end of the stretch."""
 
-    def __init__(self, begin: Mapping[str, Any], end: Mapping[str, Any], state: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        begin: Mapping[str, Any],
+        end: Mapping[str, Any],
+        state: Callable[[], dict[str, Any]],
+        layers: LayerTable,
+    ) -> None:
         super().__init__(Interrupts(), begin["epoch"], "stop")
-        self.lines: dict[str, list[str]] = {"steps.csv": [], "epochs.csv": []}
+        self.lines: dict[str, list[str]] = {"steps.csv": [], "epochs.csv": [], "layers.csv": []}
         self.state: dict[str, Any] = {}
         self._updates, self._end, self._state = begin["updates"], end, state
+        self._layers = layers
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
         """Stop if the stretch ends before an epoch's first batch."""
@@ -162,9 +174,10 @@ class _Watcher(Silent):
             self._stop_at(self._end["updates"])
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
-        """Collect a row of steps.csv."""
+        """Collect the rows of steps.csv and layers.csv."""
         self._updates += 1
         self.lines["steps.csv"].append(f"{self.epoch},{batch},{current},{loss.item()}")
+        self.lines["layers.csv"] += self._layers.rows(self.epoch, batch)
 
     def settles_after(self, batch: int) -> bool:
         """True at the end of the stretch."""
@@ -206,18 +219,41 @@ def _words(position: Mapping[str, Any]) -> str:
     return f"batch {position['batch'] - 1} of epoch {position['epoch']}"
 
 
-def _last_rows(path: Path, place: Place, count: int) -> list[str]:
-    """The last count rows of a table. Raises RunError if the table is not as the run wrote it."""
+def _read(path: Path, place: Place) -> bytes:
+    """A table up to this place. Raises RunError if it is not as the run wrote it."""
     try:
         content = read_beginning(path, place.length)
     except OSError as error:
         raise RunError(f"cannot read {path} ({error.strerror})") from None
     if Place(len(content), zlib.crc32(content)) != place:
         raise RunError(f"{path} was changed or damaged since the run wrote it: it cannot be verified")
-    rows = content.decode(errors="replace").splitlines()[1:]
+    return content
+
+
+def _last_rows(path: Path, place: Place, count: int) -> list[str]:
+    """The last count rows of a table. Raises RunError if the table is not as the run wrote it, or has fewer."""
+    rows = _read(path, place).decode(errors="replace").splitlines()[1:]
     if not 0 <= count <= len(rows):
-        raise RunError(f"{path} was damaged and started again after the part to verify; leave out --from-start")
+        raise _restarted(path)
     return rows[len(rows) - count :]
+
+
+def _rows_between(path: Path, begin: Checkpoint | None, end: Checkpoint) -> list[str]:
+    """The rows of layers.csv between two checkpoints. Raises RunError as _last_rows does."""
+    content = _read(path, end.places[path.name])
+    if begin is None:
+        rows = content.decode(errors="replace").splitlines()[1:]
+        if not "".join(rows[:1]).startswith("1,0,"):  # the first update is always due
+            raise _restarted(path)
+        return rows
+    length, crc = begin.places[path.name]
+    if Place(len(content[:length]), zlib.crc32(content[:length])) != (length, crc):
+        raise _restarted(path)
+    return content[length:].decode(errors="replace").splitlines()
+
+
+def _restarted(path: Path) -> RunError:
+    return RunError(f"{path} was damaged and started again after the part to verify; leave out --from-start")
 
 
 def _compared(recorded: Any, now: Any) -> tuple[int, int]:

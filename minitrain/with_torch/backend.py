@@ -163,6 +163,14 @@ class TorchBackend(Backend):
             for param, remembered in optimizer.state.items():  # torch creates them only at the first step
                 remembered.setdefault("momentum_buffer", torch.zeros_like(param))
 
+    def watched(self, model: Any) -> Any:
+        """The bare model; None if its steps are captured, compiled, or shared by several processes."""
+        return None if self._captures or self._compile or self.processes.count > 1 else _unwrapped(model)
+
+    def as_array(self, tensor: Any) -> Any:
+        tensor = tensor.detach()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+
     def as_minitrain(self, tensor: Any) -> Tensor:
         copy: Tensor = to_minitrain(tensor)
         return copy
