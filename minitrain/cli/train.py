@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train or resume; the log goes to stdout, the run's directory to stderr."""
     from minitrain.data.datasets import data_root
     from minitrain.runs.resume import plan_resumption
+    from minitrain.runs.resume_command import report_command
     from minitrain.runs.run import resume, train
     from minitrain.with_torch.choose_backend import choose_backend
     from minitrain.with_torch.torchrun import earlier_attempt
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         with choose_backend(resumption.config) as backend:
             directory = resume(resumption, backend)
     if directory is not None:
-        say(f"The run is in {directory}: config.json, steps.csv, epochs.csv, log.txt, model.safetensors")
+        say(f"The run is in {directory}: config.json, steps.csv, epochs.csv, layers.csv, log.txt, model.safetensors")
+        say(f"To see it: {report_command(directory)}")
     backend.end()
     return 0

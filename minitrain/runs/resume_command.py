@@ -1,4 +1,4 @@
-"""The command that resumes a run, also under torchrun."""
+"""The commands that resume a run, also under torchrun, and that show it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,26 @@ from pathlib import Path
 
 def resume_command(run: Path) -> str:
     """The command that resumes a run, or a checkpoint of it, in as many processes as torchrun has started."""
-    name = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
-    command = "minitrain" if shutil.which("minitrain") else "python -m minitrain"
+    command = _program()
     if launch() is not None:
         torchrun = "torchrun" if shutil.which("torchrun") else "python -m torch.distributed.run"
         here, everywhere = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
         options = f"--standalone --nproc-per-node {here}" if here == everywhere else "(on each machine, as before)"
         command = f"{torchrun} {options} -m minitrain"
-    return f"{command} train --resume {shlex.quote(name)}"
+    return f"{command} train --resume {_named(run)}"
+
+
+def report_command(run: Path) -> str:
+    """The command that shows a run in the browser."""
+    return f"{_program()} report {_named(run)} --open"
+
+
+def _program() -> str:
+    return "minitrain" if shutil.which("minitrain") else "python -m minitrain"
+
+
+def _named(run: Path) -> str:
+    return shlex.quote(f"./{run}" if str(run).startswith("-") else str(run))  # or it would be read as an option
 
 
 def launch() -> str | None:
