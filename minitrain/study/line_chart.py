@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +43,11 @@ class Axis:
     ticks: list[tuple[float, str]]
     log: bool = False
 
-    def place(self, values: Floats | float) -> Floats:
+    def place(self, values: Any) -> Any:
         """Values as shares of the axis."""
         if self.log:
             return (np.log10(values) - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low))
-        return np.asarray((np.asarray(values) - self.low) / (self.high - self.low))
+        return (values - self.low) / (self.high - self.low)
 
 
 def linear_axis(low: float, high: float, show: Callable[[float], str], ticks: int = 5) -> Axis:
@@ -66,7 +67,7 @@ def epoch_axis(last: float) -> Axis:
 
 
 def log_axis(low: float, high: float) -> Axis:
-    """A logarithmic axis that covers these positive values, with a tick at each power of ten, or 1, 2 and 5 times it."""
+    """A logarithmic axis that covers these positive values, with a tick at each power of ten, or also 2 and 5 times it."""
     span = math.log10(high / low)
     marks = (1, 2, 5) if span < 1.4 else (1,)
     every = max(1, math.ceil(span / 6))
@@ -115,15 +116,16 @@ def chart(
     y_axis = log_axis(low, high) if log else linear_axis(low, high, show)
     x_axis = epoch_axis(last)
     longest = max(len(line.label) for line in lines)
-    left, right, top, bottom = 50, width - max(14, 14 + 7 * longest), 10, height - 24
+    left, right, top, bottom = 50, width - (20 + 8 * longest), 10, height - 24
 
-    def across(x: Floats | float) -> Floats:
+    def across(x: Any) -> Any:
         return left + x_axis.place(x) * (right - left)
 
-    def up(y: Floats | float) -> Floats:
+    def up(y: Any) -> Any:
         return bottom - y_axis.place(y) * (bottom - top)
 
-    parts = []
+    parts: list[str] = []
+    note: list[str] = []
     for value, shown in y_axis.ticks:
         y = float(up(value))
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
@@ -132,11 +134,13 @@ def chart(
         parts.append(
             f'<text class="tick" x="{float(across(value)):.1f}" y="{height - 6}" text-anchor="middle">{shown}</text>'
         )
+    parts.append(f'<text class="tick" x="{left - 8}" y="{height - 6}" text-anchor="end">epoch</text>')
     if guide is not None and y_axis.low <= guide[0] <= y_axis.high:
         y = float(up(guide[0]))
         parts.append(f'<path class="guide" d="M{left} {y:.1f}H{right}"/>')
-        parts.append(f'<text class="tick" x="{left + 4}" y="{y + 14:.1f}">{escape(guide[1])}</text>')
-    drawn, labels = [], []
+        note.append(f'<text class="tick halo" x="{left + 4}" y="{y + 14:.1f}">{escape(guide[1])}</text>')
+    drawn: list[str] = []
+    labels: list[tuple[float, Line]] = []
     for line, mask in kept:
         if not mask.any():
             continue
@@ -155,7 +159,7 @@ def chart(
         text = f'<text class="end" style="--c:var({line.colour})" x="{right + 8}" y="{y + 4:.1f}">'
         drawn.append(f"{text}{escape(line.label)}</text>")
     head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
-    return "".join([head, *parts, *drawn, "</svg>"])
+    return "".join([head, *parts, *drawn, *note, "</svg>"])
 
 
 def spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
@@ -192,8 +196,8 @@ def _band(x: Floats, y: Floats) -> str:
 
 
 def smoothing_window(count: int) -> int:
-    """How many neighbouring values a smoothed line takes the median of: an odd number, a thirtieth of all."""
-    return max(1, count // 30) | 1
+    """How many neighbouring values a smoothed line takes the median of: an odd number, about a thirtieth of all."""
+    return max(count // 30, min(5, count // 8)) | 1
 
 
 def running_median(y: Floats) -> Floats:

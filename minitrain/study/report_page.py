@@ -19,6 +19,8 @@ from minitrain.study.line_chart import Line, chart
 from minitrain.study.picture import as_address
 from minitrain.study.run_record import Layer, RunRecord, Tested
 
+MINUS = "\u2212"
+TIMES = "\u00d7"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 SHOWN = 16  # images of each kind
 NEURONS = 64  # pictures of the first layer
@@ -114,13 +116,13 @@ def percent(share: float) -> str:
 
 def number(value: float) -> str:
     """Four significant digits, with a proper minus."""
-    return f"{value:.4g}".replace("-", "−")
+    return f"{value:.4g}".replace("-", MINUS)
 
 
 # --- curves ---
 
 
-def _colour(number: int) -> dict[str, str]:
+def _colour(number: int) -> dict[str, Any]:
     return {"colour": f"--run{number % RUN_COLOURS}", "dash": DASHES[number // RUN_COLOURS % len(DASHES)]}
 
 
@@ -166,7 +168,8 @@ def _curves(runs: Sequence[RunRecord], labels: Sequence[str]) -> str:
         )
     return (
         f'<section class="two"><div><h2>Loss, step by step</h2><p class="note">{about}</p>{loss}</div>'
-        f'<div><h2>Accuracy on the test images</h2><p class="note">After each epoch.{best}</p>{accuracy}</div></section>'
+        f'<div><h2>Accuracy on the test images</h2><p class="note">After each epoch.{best}</p>{accuracy}</div>'
+        "</section>"
     )
 
 
@@ -232,11 +235,11 @@ def _layer_charts(run: RunRecord) -> str:
         ]
         svg = _layer_chart(quantity, lines, _last([run]), f"{heading}: {formula} of each layer, by epoch")
         parts.append(f'<div><h2>{heading}</h2><p class="note">{formula[0].upper() + formula[1:]}</p>{svg}</div>')
-    every = counted(run.config.layers_every, "update")[2:] if run.config.layers_every == 1 else None
-    rhythm = "every update" if every else f"every {run.config.layers_every}th update"
+    every = run.config.layers_every
+    rhythm = "every update" if every == 1 else f"one of {counted(every, 'update')}"
     return (
         f'<section><div class="charts">{"".join(parts)}</div>'
-        f'<p class="layers"><span>Recorded at {rhythm}.</span>{_which(run)}</p></section>'
+        f'<p class="layers"><span>Recorded at {rhythm}; a line is the median of neighbours.</span>{_which(run)}</p></section>'
     )
 
 
@@ -245,7 +248,7 @@ def _which(run: RunRecord) -> str:
     weighted, relus = _kinds(run)
     parts = []
     for name, layer in zip(symbols([x.name for x in weighted], "W"), weighted, strict=True):
-        shape = " × ".join(map(str, run.shapes.get(f"{layer.name}.weight", ())))
+        shape = f" {TIMES} ".join(map(str, run.shapes.get(f"{layer.name}.weight", ())))
         parts.append(f"<span><b>{name}</b> {escape(layer.name)}.weight, {shape}</span>")
     for name, layer in zip(symbols([x.name for x in relus], "h"), relus, strict=True):
         silent = None if run.tested is None else run.tested.silent.get(layer.name)
@@ -273,7 +276,8 @@ def _without_layers(run: RunRecord) -> str:
 
 def _results(run: RunRecord) -> Iterable[str]:
     if run.tested is None:
-        yield f'<section><h2>Test images</h2><p class="note">They could not be read: {escape(run.why_not)}</p></section>'
+        why = f"They could not be read: {escape(run.why_not)}"
+        yield f'<section><h2>Test images</h2><p class="note">{why}</p></section>'
     else:
         yield _classes(run, run.tested)
         yield from _images(run, run.tested)
@@ -299,9 +303,9 @@ def _classes(run: RunRecord, tested: Tested) -> str:
             cells.append(f'<td title="{said}" style="{_cell(share, i == j)}">{count}</td>')
         rows.append(f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>')
     table = (
-        f'<div class="scroll"><table class="confusion"><thead><tr><td style="background:none"></td>{columns}</tr></thead>'
+        f'<div class="scroll"><table class="confusion"><thead><tr><th></th>{columns}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
-    ).replace('<td style="background:none"></td>', "<th></th>")
+    )
     lines = []
     e = tested.evaluation
     for i, name in enumerate(names):
@@ -322,7 +326,7 @@ def _classes(run: RunRecord, tested: Tested) -> str:
     return (
         '<section class="half"><div><h2>What is taken for what</h2><p class="note">Row: the class. Column: what the '
         f"model says.</p>{table}</div><div><h2>Class by class</h2>"
-        f'<p class="note">On {e.count and sum(e.count):,} test images.</p><div class="scroll">{per_class}</div></div></section>'
+        f'<p class="note">On {sum(e.count):,} test images.</p><div class="scroll">{per_class}</div></div></section>'
     )
 
 
@@ -388,6 +392,8 @@ def _probability(p: float) -> str:
 
 def _first_layer(run: RunRecord) -> str:
     then, now = run.first, run.now
+    height, width = SHAPES[run.config.dataset]
+    shape = height, width
     change = np.linalg.norm(now.astype(np.float64) - then, axis=1)
     # In the order of the layer, so that both pictures show the same neurons in the same places.
     chosen = np.sort(np.argsort(-np.nan_to_num(change, nan=np.inf), kind="stable")[:NEURONS])
@@ -396,7 +402,7 @@ def _first_layer(run: RunRecord) -> str:
     which = "each" if len(chosen) == len(now) else f"the {len(chosen)} that have changed the most"
     pictures = []
     for when, weights in (("At the beginning", then), ("Now", now)):
-        drawn = picture.tiles(weights[chosen], SHAPES[run.config.dataset], COLUMNS, largest)
+        drawn = picture.tiles(weights[chosen], shape, COLUMNS, largest)
         norm = float(np.linalg.norm(weights))
         pictures.append(
             f'<div class="weights"><h3>{when}</h3><p class="note">‖W‖ = {number(norm)}</p>'
@@ -409,7 +415,7 @@ def _first_layer(run: RunRecord) -> str:
     return (
         f'<section><h2>What the first layer looks for</h2><p class="note">A picture of the weights for {which} of its '
         f"{len(now)} neurons. Where it is blue, light pixels add to the neuron; where it is orange, they subtract.</p>"
-        f'<p class="scale">−{ends} {_both(scale, "The scale of the colours")} {ends}</p>'
+        f'<p class="scale">{MINUS}{ends} {_both(scale, "The scale of the colours")} {ends}</p>'
         f'<div class="pair">{"".join(pictures)}</div></section>'
     )
 
@@ -452,11 +458,11 @@ def _settings(run: RunRecord) -> str:
     if config.weight_decay:
         optimizer += f", weight decay {config.weight_decay:g}"
     rows = {
-        "Data": f"{config.dataset}, images of {shape[0]} × {shape[1]}",
+        "Data": f"{config.dataset}, images of {shape[0]} {TIMES} {shape[1]}",
         "Model": f"{' - '.join(map(str, config.sizes))}, ReLU; {config.parameters:,} parameters",
         "Loss": "cross-entropy, mean over the batch",
         "Optimizer": optimizer,
-        "Batches": f"{config.batch_size} images, {'shuffled' if config.shuffle else 'in order'}; {run.batches} an epoch",
+        "Batches": f"{run.batches} an epoch, of {config.batch_size} images, {'shuffled' if config.shuffle else 'in order'}",
         "Epochs": f"{len(run.epochs)} of {config.epochs}",
         "Seed": str(config.seed),
     }
@@ -547,8 +553,8 @@ def _several(runs: Sequence[RunRecord]) -> str:
     for run, label in zip(runs, labels, strict=True):
         sections = "\n".join([*_results(run), _settings(run), _next(run)])
         parts.append(
-            f'<div class="run"><h2>{escape(label)}</h2><p class="note">{escape(str(run.path))}. {escape(_summary(run))}</p>'
-            f"{_state(run)}{sections}</div>"
+            f'<div class="run"><h2>{escape(label)}</h2>'
+            f'<p class="note">{escape(str(run.path))}. {escape(_summary(run))}</p>{_state(run)}{sections}</div>'
         )
     return "\n".join(parts)
 
@@ -572,7 +578,7 @@ def _table(runs: Sequence[RunRecord], labels: Sequence[str], short: Sequence[str
     heads = ("epochs", "test accuracy", "best so far", "test loss", "mistakes", "time")
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     return (
-        '<section><div class="scroll"><table class="list" style="max-width:none"><thead><tr><th scope="col" class="left">run'
+        '<section><div class="scroll"><table class="list wide"><thead><tr><th scope="col" class="left">run'
         f"</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 

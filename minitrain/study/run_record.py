@@ -50,7 +50,7 @@ class Tested:
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """(N,), the class with the largest probability."""
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
     def wrong(self) -> list[int]:
@@ -245,7 +245,7 @@ class _Silent(Observer):
         """Print nothing."""
 
 
-def test(model: Any, config: Config, classes: Sequence[str], data_dir: str | os.PathLike[str] | None = None) -> Tested:
+def test(model: Any, config: Config, classes: Sequence[str], data_dir: str | os.PathLike[str] | None) -> Tested:
     """Test the model in the run's own batches. Raises DataError if the images are missing."""
     data: Any = DATASETS[config.dataset](
         root=config.data_dir if data_dir is None else data_dir, train=False, transform=ToTensor()
