@@ -67,7 +67,7 @@ def epoch_axis(last: float) -> Axis:
 
 
 def log_axis(low: float, high: float) -> Axis:
-    """A logarithmic axis that covers these positive values, with a tick at each power of ten, or also 2 and 5 times it."""
+    """A logarithmic axis that covers these positive values, with a tick at each power of ten, and 2 and 5 times it if short."""
     span = math.log10(high / low)
     marks = (1, 2, 5) if span < 1.4 else (1,)
     every = max(1, math.ceil(span / 6))
@@ -155,8 +155,8 @@ def chart(
             drawn += [f'<circle {style} cx="{a:.1f}" cy="{b:.1f}" r="2.2"/>' for a, b in zip(x, y, strict=True)]
         labels.append((float(y[-1]), line))
     places = spread([y for y, _ in labels], top, bottom)
-    for (_, line), y in zip(labels, places, strict=True):
-        text = f'<text class="end" style="--c:var({line.colour})" x="{right + 8}" y="{y + 4:.1f}">'
+    for (_, line), place in zip(labels, places, strict=True):
+        text = f'<text class="end" style="--c:var({line.colour})" x="{right + 8}" y="{place + 4:.1f}">'
         drawn.append(f"{text}{escape(line.label)}</text>")
     head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
     return "".join([head, *parts, *drawn, *note, "</svg>"])

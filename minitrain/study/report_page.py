@@ -28,9 +28,11 @@ COLUMNS = 8  # of them in a row
 RUN_COLOURS = 6
 DASHES = ("", "6 3", "2 3")
 # From the first layer to the last: light to dark on a light page, dark to light on a dark one.
-BACKWARD = {"light": ("#c06bb8", "#7a1f73", "#3f0d3b"), "dark": ("#a2659c", "#efa3e8", "#fbe3f8")}
-FORWARD = {"light": ("#3fa99c", "#0b7a70", "#06443e"), "dark": ("#2f9589", "#6fd9cb", "#d2f5ef")}
-NEUTRAL = {"light": ("#8a8e97", "#50555f", "#1b1d22"), "dark": ("#7d828d", "#b4b8c0", "#eceae6")}
+RAMPS = {
+    "b": {"light": ("#c06bb8", "#5e1258"), "dark": ("#b272ab", "#f6c4f0")},  # what comes from backward
+    "f": {"light": ("#2f9a8d", "#06443e"), "dark": ("#35a193", "#bdf2e9")},  # what comes from forward
+    "n": {"light": ("#8a8e97", "#1b1d22"), "dark": ("#7d828d", "#eceae6")},
+}
 # Where a run is overlaid with others: not what it computes, but where and how long it was recorded.
 IRRELEVANT = {"data_dir", "checkpoint_every", "layers_every", "on_nan"}
 
@@ -51,14 +53,14 @@ def report_page(runs: Sequence[RunRecord]) -> str:
 
 def _ramps(runs: Sequence[RunRecord]) -> str:
     """The CSS variables of the layers' colours."""
-    most = max(1, *(len(run.layers) for run in runs))
+    weighted, relus = (max(len(_kinds(run)[kind]) for run in runs) for kind in (0, 1))
 
     def variables(scheme: str) -> str:
-        ramps = {"b": BACKWARD, "f": FORWARD, "n": NEUTRAL}
         return ";".join(
-            f"--{letter}{k}:{picture.text(picture.mixed(ramp[scheme], k / max(1, most // 2)))}"
-            for letter, ramp in ramps.items()
-            for k in range(most // 2 + 1)
+            f"--{letter}{k}:{picture.text(picture.mixed(ramp[scheme], k / (count - 1) if count > 1 else 0.5))}"
+            for letter, ramp in RAMPS.items()
+            for count in [relus if letter == "f" else weighted]
+            for k in range(count)
         )
 
     return f":root{{{variables('light')}}}@media (prefers-color-scheme:dark){{:root{{{variables('dark')}}}}}"
@@ -80,7 +82,7 @@ def _head(run: RunRecord) -> str:
 
 def _summary(run: RunRecord) -> str:
     config = run.config
-    sizes = " - ".join(map(str, config.sizes))
+    sizes = "-".join(map(str, config.sizes))
     return (
         f"{config.dataset}, {sizes}, {config.parameters:,} parameters. {OPTIMIZERS[config.optimizer]} with learning "
         f"rate {config.lr:g}, batches of {config.batch_size}. {counted(len(run.epochs), 'epoch')}, "
@@ -110,8 +112,8 @@ def _figures(run: RunRecord) -> str:
 
 
 def percent(share: float) -> str:
-    """0.98 as 98.0 %."""
-    return f"{100 * share:.1f} %"
+    """0.98 as 98.0%."""
+    return f"{100 * share:.1f}%"
 
 
 def number(value: float) -> str:
@@ -164,7 +166,7 @@ def _curves(runs: Sequence[RunRecord], labels: Sequence[str]) -> str:
             width=436,
             height=262,
             last=last,
-            show=lambda value: f"{100 * value:.4g} %",
+            show=lambda value: f"{100 * value:.4g}%",
         )
     return (
         f'<section class="two"><div><h2>Loss, step by step</h2><p class="note">{about}</p>{loss}</div>'
@@ -215,7 +217,7 @@ def _layer_chart(quantity: int, lines: Sequence[Line], last: float, title: str) 
     elif quantity == 2:
         how["guide"] = (1e-3, "a thousandth of the weight")
     elif quantity == 3:
-        how = {"show": lambda value: f"{100 * value:.4g} %", "ends": (0.0, 0.5)}
+        how = {"show": lambda value: f"{100 * value:.4g}%", "ends": (0.0, 0.5)}
     return chart(lines, title, width=294, height=216, last=last, **how)
 
 
@@ -239,7 +241,8 @@ def _layer_charts(run: RunRecord) -> str:
     rhythm = "every update" if every == 1 else f"one of {counted(every, 'update')}"
     return (
         f'<section><div class="charts">{"".join(parts)}</div>'
-        f'<p class="layers"><span>Recorded at {rhythm}; a line is the median of neighbours.</span>{_which(run)}</p></section>'
+        f'<p class="layers"><span>Recorded at {rhythm}; a line is the median of neighbours.</span>'
+        f"{_which(run)}</p></section>"
     )
 
 
@@ -313,7 +316,7 @@ def _classes(run: RunRecord, tested: Tested) -> str:
         wrong[i] = 0
         often = f"{names[int(wrong.argmax())]} ({wrong.max()})" if wrong.any() else "-"
         recall = e.recall[i]
-        bar = f'<span class="bar" style="width:{60 * (recall or 0):.1f}px"></span>'
+        bar = f'<span class="track"><span style="width:{100 * (recall or 0):.1f}%"></span></span>'
         lines.append(
             f'<tr><th scope="row">{name}</th><td>{e.count[i]:,}</td><td>{bar}{_share(recall)}</td>'
             f'<td>{_share(e.precision[i])}</td><td class="left">{often}</td></tr>'
@@ -386,8 +389,8 @@ def _probability(p: float) -> str:
     """As a percentage that never rounds to 0 or 100."""
     shown = 100 * float(p)
     if shown >= 99.95:
-        return "over 99.9 %"
-    return f"{shown:.0f} %" if shown >= 9.95 else f"{shown:.1f} %" if shown >= 0.05 else "under 0.1 %"
+        return "over 99.9%"
+    return f"{shown:.0f}%" if shown >= 9.95 else f"{shown:.1f}%" if shown >= 0.05 else "under 0.1%"
 
 
 def _first_layer(run: RunRecord) -> str:
@@ -452,6 +455,7 @@ def train_command(config: Config) -> str:
 
 def _settings(run: RunRecord) -> str:
     config, shape = run.config, SHAPES[run.config.dataset]
+    order = "shuffled" if config.shuffle else "in order"
     optimizer = f"{OPTIMIZERS[config.optimizer]}, learning rate {config.lr:g}"
     if config.optimizer in WITH_MOMENTUM and config.momentum:
         optimizer += f", momentum {config.momentum:g}"
@@ -459,10 +463,10 @@ def _settings(run: RunRecord) -> str:
         optimizer += f", weight decay {config.weight_decay:g}"
     rows = {
         "Data": f"{config.dataset}, images of {shape[0]} {TIMES} {shape[1]}",
-        "Model": f"{' - '.join(map(str, config.sizes))}, ReLU; {config.parameters:,} parameters",
+        "Model": f"{'-'.join(map(str, config.sizes))}, ReLU; {config.parameters:,} parameters",
         "Loss": "cross-entropy, mean over the batch",
         "Optimizer": optimizer,
-        "Batches": f"{run.batches} an epoch, of {config.batch_size} images, {'shuffled' if config.shuffle else 'in order'}",
+        "Batches": f"{run.batches} an epoch, of {config.batch_size} images, {order}",
         "Epochs": f"{len(run.epochs)} of {config.epochs}",
         "Seed": str(config.seed),
     }
@@ -553,8 +557,8 @@ def _several(runs: Sequence[RunRecord]) -> str:
     for run, label in zip(runs, labels, strict=True):
         sections = "\n".join([*_results(run), _settings(run), _next(run)])
         parts.append(
-            f'<div class="run"><h2>{escape(label)}</h2>'
-            f'<p class="note">{escape(str(run.path))}. {escape(_summary(run))}</p>{_state(run)}{sections}</div>'
+            f'<details class="run"{" open" * (len(runs) < 3)}><summary><h2>{escape(label)}</h2></summary>'
+            f'<p class="note">{escape(str(run.path))}. {escape(_summary(run))}</p>{_state(run)}{sections}</details>'
         )
     return "\n".join(parts)
 

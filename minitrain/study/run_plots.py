@@ -22,7 +22,10 @@ LAYERED = {
 
 
 def plot(runs: Sequence[RunRecord], figure: str, path: str) -> None:
-    """Draw one picture, named as `minitrain report --figure` does, as a PNG. Raises ConfigError if the runs do not have it, or if it cannot be written."""
+    """Draw one picture, named as `minitrain report --figure` does, as a PNG.
+
+    Raises ConfigError if the runs do not have it, or if it cannot be written.
+    """
     check_plot(path)
     from matplotlib.figure import Figure
 
