@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minitrain import optim
+from minitrain.autograd import check_gradients
 from minitrain.diagnosis.optimcheck import check_optimizer
 
 
@@ -188,3 +189,112 @@ def test_the_layer_form_gives_every_usual_name() -> None:
 
     assert check_optimizer(Looks, "sgd", options={"lr": 0.1}).ok
     assert {"weights", "biases", "W", "b", "dW", "db", "dweights", "dbiases", "params", "grads"} <= seen.names
+
+
+# --- networks by hand -------------------------------------------------------------------------------------------------
+
+
+def normal(*shape: int, seed: int) -> Any:
+    return np.random.RandomState(seed).randn(*shape)
+
+
+def softmax(z: Any) -> Any:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+X, Y = normal(6, 4, seed=1), np.eye(3)[[0, 1, 2, 2, 1, 0]]
+WEIGHTS = tuple(0.8 * normal(*shape, seed=2 + k) for k, shape in enumerate([(4, 5), (5,), (5, 3), (3,)]))
+
+
+def classifier(scores: Callable[[Any, Any], Any], hidden: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Two layers. scores(p, z): the gradient of the scores; hidden(d, z): that of the hidden layer before its relu."""
+
+    def loss(W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
+        z1 = X @ W1 + b1
+        h = np.maximum(z1, 0)
+        z2 = h @ W2 + b2
+        p = softmax(z2)
+        d2 = scores(p, z2) / len(X)
+        d1 = hidden(d2 @ W2.T, z1)
+        return -(Y * np.log(p)).sum() / len(X), (X.T @ d1, d1.sum(0), h.T @ d2, d2.sum(0))
+
+    return loss
+
+
+def right_scores(p: Any, z: Any) -> Any:
+    return p - Y
+
+
+def right_hidden(d: Any, z: Any) -> Any:
+    return d * (z > 0)
+
+
+def first(func: Callable[..., Any], inputs: Any = WEIGHTS) -> tuple[str, str]:
+    """Name and sentence of what is said first of the whole network."""
+    report = check_gradients(func, inputs)
+    assert not report.ok
+    return (report.whole[0].name, report.whole[0].says) if report.whole else ("", "")
+
+
+def test_a_right_network_passes() -> None:
+    assert check_gradients(classifier(right_scores, right_hidden), WEIGHTS).ok
+
+
+@pytest.mark.parametrize(
+    ("scores", "says"),
+    [
+        (lambda p, z: p, "The one-hot is missing"),
+        (lambda p, z: (p - Y) * p * (1 - p), "once more"),
+        (lambda p, z: -Y / p, "softmax's derivative is missing"),
+        (lambda p, z: (p - Y) * Y, "Only the right class gets a gradient"),
+        (lambda p, z: (p - Y) * (z > 0), "the forward has none there"),
+    ],
+)
+def test_what_is_wrong_at_the_scores_is_named(scores: Callable[[Any, Any], Any], says: str) -> None:
+    assert says in first(classifier(scores, right_hidden))[1]
+
+
+def test_another_gradient_of_the_scores_is_not_named() -> None:
+    assert first(classifier(lambda p, z: p**3 - Y, right_hidden))[0] in ("network", "")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "name"),
+    [
+        (lambda d, z: d * (d > 0), "mask-of-gradient"),
+        (lambda d, z: d * np.where(z > 0, 1, 0.01), "mask-leaky"),
+        (lambda d, z: d * (z > 0.3), "network"),
+    ],
+)
+def test_what_is_wrong_with_a_mask_is_named(hidden: Callable[[Any, Any], Any], name: str) -> None:
+    assert first(classifier(right_scores, hidden))[0] == name
+
+
+def normalizer(back: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
+    """A layer, normalized over the batch. back(g, y, std): the gradient before the normalization."""
+
+    def loss(W: Any, b: Any, gamma: Any, V: Any) -> Any:
+        z = X @ W + b
+        std = np.sqrt(z.var(0) + 1e-5)
+        y = (z - z.mean(0)) / std
+        h = np.tanh(gamma * y)
+        out = h @ V
+        dh = (out @ V.T) * (1 - h**2)
+        dz = back(dh * gamma, y, std)
+        return 0.5 * (out**2).sum(), (X.T @ dz, dz.sum(0), (dh * y).sum(0), h.T @ out)
+
+    return loss
+
+
+NORMALIZED = tuple(0.8 * normal(*shape, seed=12 + k) for k, shape in enumerate([(4, 5), (5,), (5,), (5, 2)]))
+
+
+def test_a_term_of_a_normalization_is_named() -> None:
+    def right(g: Any, y: Any, std: Any) -> Any:
+        return (g - g.mean(0) - y * (g * y).mean(0)) / std
+
+    assert check_gradients(normalizer(right), NORMALIZED).ok
+    assert "through the variance is missing" in first(normalizer(lambda g, y, s: (g - g.mean(0)) / s), NORMALIZED)[1]
+    name, _ = first(normalizer(lambda g, y, s: (g - g.mean(0) - y**2 * (g * y).mean(0)) / s), NORMALIZED)
+    assert name in ("network", "")

@@ -52,10 +52,11 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array], 
     if net is None or any(found.problem for found in report.inputs) or not (whole or all(silent)):
         return
     given = [None if g is None else np.asarray(g, np.float64) for g in problem.backward([w.copy() for w in weights])]
-    places = frozenset(range(len(wrong)))
-    unmatched = frozenset(i for i in places if wrong[i])
+    unmatched = frozenset(i for i, is_wrong in enumerate(wrong) if is_wrong)
+    search = _Search(net, given, weights[0])
+    matched = frozenset(range(len(wrong))) - unmatched - search.numb
     try:
-        changes = _Search(net, given, weights[0]).run(unmatched, places - unmatched, {})
+        changes = search.run(unmatched, matched, {})
     except (ValueError, IndexError, UntraceableError):  # a way back that a change makes impossible
         changes = []
     facts = _pattern(net, wrong) if whole else ""
@@ -213,6 +214,9 @@ class _Search:
         self._net, self._grad, self._left = net, grad, WALKS
         shapes = [net.graph.steps[n].value.shape for n in net.graph.inputs]
         self._targets = [np.zeros(shape) if g is None else g for shape, g in zip(shapes, given, strict=True)]
+        # Inputs on which the loss does not depend, as a bias before batch norm: 0 is right there, after most mistakes.
+        self._zero = 1e-9 * max((float(np.abs(target).max(initial=0)) for target in self._targets), default=0.0)
+        self.numb = frozenset(i for i, target in enumerate(self._targets) if self._is_zero(target))
 
     def run(self, unmatched: frozenset[int], matched: frozenset[int], changed: Mapping[int, Back]) -> list[_Found]:
         """The changes that explain the most of the unmatched inputs; of as many, the fewest."""
@@ -245,6 +249,8 @@ class _Search:
                     grads = graph.walk(self._grad, {**changed, **change.changed(k, changed)})
                 except ValueError:  # the changed shapes do not fit
                     continue
+                if not all(self._is_zero(grads.get(graph.inputs[i])) for i in self.numb - unmatched):
+                    continue
                 explains = frozenset(i for i in unmatched if self._fits(grads.get(graph.inputs[i]), i))
                 telling = not change.scaled or net.telling(k)
                 if not explains or (not telling and sum(self._targets[i].size for i in explains) < 4):
@@ -253,6 +259,9 @@ class _Search:
                 if explains == unmatched and telling:
                     return found
         return found
+
+    def _is_zero(self, grad: Array | None) -> bool:
+        return grad is None or bool(np.abs(grad).max(initial=0) <= self._zero)
 
     def _fits(self, walked: Array | None, i: int) -> bool:
         if walked is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
 from minitrain.diagnosis.autopsy.wrong_derivative import LOCAL
+from minitrain.diagnosis.network_composites import composites, composites_of
 from minitrain.diagnosis.traced_array import Graph, UntraceableError
 from minitrain.ops import Array
 
@@ -104,11 +105,14 @@ class Net:
                 self.fan_out[i] = self.fan_out.get(i, 0) + 1
         self._turn = {n: (at[0], turn) for at in places.values() for turn, n in enumerate(at)}
         self.segments = self._segments()
+        self.composites = [*composites_of(self)]
         self.batch, self.outputs = 0, 0
         of_layers = [graph.steps[n].value.shape for n in self.layers]
         first = graph.steps[graph.inputs[0]].value
         if not of_layers and first.ndim > 1:
             self.batch = len(first)
+        if of_layers and all(len(shape) == 1 for shape in of_layers) and first.ndim == 1:
+            self.batch = of_layers[-1][0]  # a single output for each sample
         for axis in (-1, 0):  # samples are rows, or columns
             if (
                 of_layers
@@ -128,6 +132,15 @@ class Net:
     def layer_of_input(self, i: int) -> int:
         """The layer in which an input is used first."""
         return min((self._layer[n] for n in self.uses[self.graph.inputs[i]]), default=0)
+
+    def layer_at(self, number: int) -> int | None:
+        """The layer whose product, or product and bias, a value is."""
+        step = self.graph.steps[number]
+        if number in self.layers:
+            return self.layers.index(number) + 1
+        if step.name == "add":
+            return next((self.layers.index(i) + 1 for i in step.arguments if i in self.layers), None)
+        return None
 
     def touched(self, *numbers: int) -> frozenset[int]:
         """The inputs that these values were computed from, by position."""
@@ -149,10 +162,34 @@ class Net:
             return f"{operands[0]}[...]"
         return RESULTS.get(step.name, f"the result of {step.name}")
 
+    def apart(self, number: int, other: int) -> str:
+        """A value's name, with its layer or its turn of the loop if another value has the same name."""
+        name = self.name(number)
+        if name != self.name(other):
+            return name
+        if self._turn[number][1] != self._turn[other][1] and self.recurrent:
+            return f"{name} of {'a later' if number > other else 'an earlier'} time step"
+        layers = self._layer.get(number), self._layer.get(other)
+        if number in self.graph.inputs or layers[0] == layers[1]:
+            return f"{'a later' if number > other else 'an earlier'} {name}"
+        return f"{name} of layer {layers[0]}"
+
     def gradient(self, number: int) -> str:
         """'dL/dz2'; 'the gradient of a1 @ w2' where a value has no name."""
         name = self.name(number)
         return f"dL/d{name}" if name.isidentifier() else f"the gradient of {name}"
+
+    def penalty(self, number: int) -> str:
+        """', the penalty of the weights (regularisation)' for a number that is made of parameters alone."""
+        graph, todo, seen = self.graph, [number], {number}
+        while todo:
+            step = graph.steps[todo.pop()]
+            if step.name in PRODUCTS:
+                return ""
+            new = {i for i in step.arguments if i not in seen}
+            seen |= new
+            todo += new
+        return ", the penalty of the weights (regularisation)" if graph.steps[number].value.size == 1 else ""
 
     def where(self, number: int) -> str:
         """'in layer 2 (line 57, `a2 = act(z2)`)'."""
@@ -279,6 +316,10 @@ def _possible(net: Net, grads: Mapping[int, Array], matched: set[int], unmatched
 
     yield from _scales(net, useful)
     yield from _of_segments(net, useful)
+    for u, v, name, says, back in composites(net, grads):
+        if useful(u):
+            yield Change(name, says, net.touched(u), _replaced(u, v, back))
+    yield from _superfluous(net, useful)
     yield from _of_edges(net, grads, useful)
 
 
@@ -304,7 +345,7 @@ def _scales(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
         says = (
             "Every gradient"
             if everything
-            else f"The gradient of {net.name(number)}, {net.where(number)}, and all before it,"
+            else f"The gradient of {net.name(number)}{net.penalty(number)}, {net.where(number)}, and all before it,"
         )
 
         yield Change("factor", says, touched, _scaled(net, number), scaled=True)
@@ -348,10 +389,33 @@ def _of_segments(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
                 several = several or graph.steps[segments[0].v].name in ("square", "power")
                 rank = 1 if several or name in ("operand", "mask-wrong-side") else 0  # a whole term comes before
                 yield _jump(net, name, says, segments, [option[key][2] for option in options], rank)
+        yield from _masks_of_gradients(net, segments)
         if 1 < len(segments) < 4:
             for segment, option in zip(segments, options, strict=True):
                 for name, says, other in option.values():
                     yield _jump(net, name, says, [segment], [other], 3)
+
+
+def _masks_of_gradients(net: Net, segments: Sequence[Segment]) -> Iterator[Change]:
+    """The mask of a relu taken from the gradient, not from its input."""
+    if all(net.function(segment) == "relu" for segment in segments):
+        v = segments[0].v
+        says = f"The mask of the relu {net.where(v)} is taken of the gradient, dL/d{net.name(v)} > 0. It should be "
+        says += f"where {net.name(segments[0].u)} > 0."
+        also = f"{says} The gradient passes only where both are."
+        for name, kept in ((says, 0.0), (also, 1.0)):
+            slopes = [net.slope(segment, net.graph.steps[segment.u].value) for segment in segments]
+            masks = [np.where(slope > 0.5, 1.0, 1.0 - kept) for slope in slopes]
+
+            def jumped(k: float, before: Mapping[int, Back], masks: Sequence[Array] = masks) -> dict[int, Back]:
+                return {s.v: _positive(s.u, mask) for s, mask in zip(segments, masks, strict=True)}
+
+            touched = net.touched(*(segment.u for segment in segments))
+            yield Change("mask-of-gradient", name, touched, jumped, rank=1)
+
+
+def _positive(to: int, mask: Array) -> Back:
+    return lambda g: [(to, np.maximum(g, 0) * mask)]
 
 
 def _jump(net: Net, name: str, says: str, segments: Sequence[Segment], slopes: Sequence[Array], rank: int) -> Change:
@@ -359,6 +423,49 @@ def _jump(net: Net, name: str, says: str, segments: Sequence[Segment], slopes: S
         return {s.v: _multiplied(s.u, slope) for s, slope in zip(segments, slopes, strict=True)}
 
     return Change(name, says, net.touched(*(segment.u for segment in segments)), jumped, rank=rank)
+
+
+def _replaced(u: int, v: int, back: Alternative) -> Callable[[float, Mapping[int, Back]], dict[int, Back]]:
+    """The way back from v straight to u."""
+
+    def sent(g: Array) -> Sent:
+        new = back(g)
+        return [] if new is None else [(u, new)]
+
+    return lambda k, before: {v: sent}
+
+
+def _superfluous(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
+    """The derivative of an activation where the forward has none: at what a layer computes, with its bias."""
+    graph = net.graph
+    activated = {segment.u for segment in net.segments}
+    for number in graph.used:
+        z = graph.steps[number].value
+        adds = [n for n in graph.used if number in graph.steps[n].arguments and graph.steps[n].name == "add"]
+        if net.layer_at(number) is None or number in activated or not useful(number) or adds:
+            continue
+        for function, slope in (
+            ("relu", (z > 0).astype(float)),
+            ("sigmoid", z * (1 - z)),
+            ("sigmoid", np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2),
+            ("tanh", 1 - z * z),
+            ("tanh", 1 - np.tanh(z) ** 2),
+        ):
+            says = (
+                f"The derivative of a {function} is multiplied in {net.where(number)}, but the forward has none "
+                f"there: {net.name(number)} is used as it is."
+            )
+            name = "mask-superfluous" if function == "relu" else "derivative-superfluous"
+            back = _sent_through(net, number, slope)
+            yield Change(name, says, net.touched(number), back, rank=1)
+
+
+def _sent_through(net: Net, number: int, slope: Array) -> Callable[[float, Mapping[int, Back]], dict[int, Back]]:
+    def changed(k: float, before: Mapping[int, Back]) -> dict[int, Back]:
+        back = _sent(net, number, before)
+        return {number: lambda g: back(g * slope)}
+
+    return changed
 
 
 def _multiplied(to: int, slope: Array) -> Back:
@@ -372,7 +479,7 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
     what = f"the activation ({function})" if net.parameter(segment.u) is None else function
     if net.graph.steps[segment.v].name in ("multiply", "divide") and len(segment.steps) == 1:
         what = "a multiplication by a constant (a dropout mask, a scale)"
-    mask = bool(np.all((slope < 1e-6) | (np.abs(slope - 1) < 1e-6)))
+    mask = bool(np.all((np.abs(slope) < 1e-6) | (np.abs(slope - 1) < 1e-6)))
     if mask:
         says = (
             f"The mask of the {function} is missing {where}: the gradient of {av} passes to {zu} everywhere, but "
@@ -381,6 +488,9 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
         yield "missing", "mask-missing", says, np.ones_like(v)
         says = f"The mask of the {function} is inverted {where}: the gradient passes where it should stop."
         yield "inverted", "mask-inverted", says, 1 - slope
+        for leak in (0.01, 0.1, 0.2):
+            says = f"The derivative of the {function} is a leaky one {where}: {leak} where {zu} <= 0. It is 0 there."
+            yield f"leaky {leak}", "mask-leaky", says, np.where(slope > 0.5, 1.0, leak)
     else:
         says = (
             f"The derivative of {what} is missing {where}: the gradient of {av} is passed on as "
@@ -390,6 +500,21 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
         says = f"The derivative of {what} is taken at {av} {where}, which is already activated; it belongs at {zu}."
         yield "at output", "at-output", says, net.slope(segment, v)
         yield "twice", "derivative-twice", f"The derivative of {what} is applied twice {where}.", slope**2
+        low, high = slope.min(), slope.max()
+        if low < high and np.all((np.abs(slope - low) < 1e-6) | (np.abs(slope - high) < 1e-6)):
+            two = f"the slope of {what} is {high:.4g} and {low:.4g} on the two sides"
+            says = f"The slopes of the two sides are exchanged {where}: {two}."
+            yield "exchanged", "mask-inverted", says, low + high - slope
+            for dropped in (low, high):
+                says = f"The slope {dropped:.4g} of one side is missing {where}: 0 is taken there, but {two}."
+                yield (
+                    f"dropped {dropped == low}",
+                    "mask-wrong-side",
+                    says,
+                    np.where(slope == dropped, 0.0, slope)
+                    if (dropped in slope)
+                    else np.where(np.abs(slope - dropped) < 1e-6, 0.0, slope),
+                )
         due = [
             f"{text.replace('t', name)}"
             for text, local in FORMULAS.items()
@@ -403,7 +528,7 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
                 taken = taken if taken != text else text.replace("t", name)
                 says = f"The derivative of {what} is wrong {where}: {taken} is taken{wanted}."
                 yield f"{text} {t is v}", "wrong-derivative", says, np.asarray(local(t))
-    for number in reversed(graph.used):
+    for number in sorted(graph.used, key=lambda n: (n not in graph.names, -n)):
         t = graph.steps[number].value
         if number in (segment.u, segment.v):
             continue
@@ -416,7 +541,7 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
                 )
                 yield f"{net.relation(segment.v, number)}", "mask-wrong-side", says, (part > 0).astype(float)
         elif t.shape == slope.shape:
-            says = f"The derivative of {what} {where} is taken at {net.name(number)}; it belongs at {zu}."
+            says = f"The derivative of {what} {where} is taken at {net.apart(number, segment.u)}; it belongs at {zu}."
             yield f"{net.relation(segment.v, number)}", "operand", says, net.slope(segment, t)
 
 
@@ -553,9 +678,8 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
             yield Way(f"operand {k} transposed", "transposed", says, _at(graph, number, slot, k, other.T))
         for j in reversed(graph.used):
             if j not in (i, target) and graph.steps[j].value.shape == other.shape:
-                says = (
-                    f"{of_target} is made with {net.name(j)} {where}; due is {net.name(i)}, which went into that step."
-                )
+                due = f"due is {net.apart(i, j)}, which went into that step."
+                says = f"{of_target} is made with {net.apart(j, i)} {where}; {due}"
                 yield Way(
                     f"operand {k} {net.relation(number, j)}",
                     "operand",
@@ -563,6 +687,7 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
                     _at(graph, number, slot, k, graph.steps[j].value),
                 )
     if not parameter:
+        yield from _onward(net, number, slot, into)
         return
     y = step.value
     for j in reversed(graph.used):
@@ -592,6 +717,22 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
             for axis in range(y.ndim):
                 says = f"The gradient of {into} is the delta summed over the wrong axis, {axis}, {where}."
                 yield Way(f"summed {axis}", "sum-wrong-axis", says, _summed(axis, x.shape))
+
+
+def _onward(net: Net, number: int, slot: int, into: str) -> Iterator[Way]:
+    """The derivative of the activation after a product is missing on the way on, not in the layer's own weights."""
+    graph = net.graph
+    for segment in net.segments if graph.steps[number].name in PRODUCTS else ():
+        u = graph.steps[segment.u]
+        if segment.u == number or (u.name == "add" and number in u.arguments):
+            slope = net.slope(segment, u.value)
+            if slope.all() and slope.shape == graph.steps[number].value.shape:
+                says = (
+                    f"The derivative of the activation is missing on the way back to {into} {net.where(number)}: it is "
+                    f"made of {net.gradient(segment.v)}; due is {net.gradient(segment.u)}."
+                )
+                back = _of(graph, number, slot, None, 1 / slope)
+                yield Way("onward", "derivative-missing", says, back)
 
 
 def _proportional(a: Array, b: Array) -> bool:

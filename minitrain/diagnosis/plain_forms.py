@@ -213,7 +213,7 @@ class Call:
         result = None
         with np.errstate(all="ignore"):
             _hook(unit.owner, "pre_update_params", self.method)
-            for layer in layers or [None]:
+            for layer in layers or [SimpleNamespace()]:
                 values["layer"] = [layer] if "layers" in dict(self.arguments) else layer
                 passed = [
                     rest.pop(name) if what == "option" else unit.memory[name] if name in unit.memory else values[what]
