@@ -117,10 +117,11 @@ class Tape:
 
         def slotted(part: Any) -> Any:
             if isinstance(part, Traced):
-                if part._number is None:
+                number = part._number if part._number is not None else self._recovered(part)
+                if number is None:
                     return plain(part)
-                numbers.append(part._number)
-                arrays.append(self.steps[part._number].value)
+                numbers.append(number)
+                arrays.append(self.steps[number].value)
                 return _Slot(len(numbers) - 1)
             if isinstance(part, np.ndarray):
                 constants.append(part)
@@ -148,6 +149,32 @@ class Tape:
 
         return traced(run(arrays), lambda whole: whole)
 
+    def _recovered(self, lost: Traced) -> int | None:
+        """Record what is lost of constant.dot(array), which NumPy runs without asking: found by its value."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        for _ in range(4):
+            if frame is None:
+                return None
+            owners = [*frame.f_locals.values()]
+            held = [value for owner in owners if hasattr(owner, "__dict__") for value in vars(owner).values()]
+            for constant in [*owners, *held, *frame.f_globals.values()]:
+                if type(constant) is not np.ndarray or constant.ndim != 2 or constant.dtype.kind not in "fiub":
+                    continue
+                for number, step in enumerate(self.steps):
+                    if step.value.ndim and step.value.shape[-2:][0] == constant.shape[1] and step.value.ndim < 3:
+                        product = constant.dot(step.value)
+                        if product.shape == lost.shape and np.array_equal(product, plain(lost)):
+                            lines = self._lines()
+                            run = functools.partial(lambda values, by: by.dot(values[0]), by=constant)
+                            of = Step("dot", (number,), np.zeros(0), run, False, lines)
+                            of.constants = (constant,)
+                            lost._tape, lost._number = self, self.put(product, of)._number
+                            return lost._number
+            frame = frame.f_back
+        return None
+
     def _lines(self) -> tuple[Line, ...]:
         frame: FrameType | None = sys._getframe(2)
         found: list[Line] = []
@@ -172,12 +199,20 @@ ELEMENTWISE = ("where", "clip", "nan_to_num", "copy")
 class Traced(np.ndarray):
     """An array that notes on its tape each call it takes part in."""
 
+    __array_priority__ = 100.0  # constant.dot(array) gives a Traced, too
     _tape: Tape
     _number: int | None = None
 
+    def __array_finalize__(self, made_of: Any) -> None:
+        if hasattr(made_of, "_tape"):
+            self._tape = made_of._tape
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        if method == "at":
-            raise UntraceableError("ufunc.at")
+        if method == "at":  # not recorded: what depends on it counts as a constant
+            getattr(ufunc, method)(*map(plain, inputs), **kwargs)
+            if isinstance(inputs[0], Traced):
+                inputs[0]._number = None
+            return None
         tape = next(x._tape for x in (*inputs, *(out or ()), self) if isinstance(x, Traced) and hasattr(x, "_tape"))
         elementwise = method == "__call__" and ufunc.signature is None and ufunc.nout == 1
         result = tape.record(ufunc.__name__, getattr(ufunc, method), inputs, kwargs, elementwise)

@@ -157,9 +157,8 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
                 yield Way(f"operand {k} turned {net.relation(number, j)}", "operand", says, back)
         for j in reversed(graph.used):
             if j not in (i, target) and graph.steps[j].value.shape == other.shape:
-                says = (
-                    f"{of_target} is made with {net.name(j)} {where}; due is {net.name(i)}, which went into that step."
-                )
+                due = f"due is {net.apart(i, j)}, which went into that step."
+                says = f"{of_target} is made with {net.apart(j, i)} {where}; {due}"
                 yield Way(
                     f"operand {k} {net.relation(number, j)}",
                     "operand",
@@ -167,6 +166,7 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
                     _at(graph, number, slot, k, graph.steps[j].value),
                 )
     if not parameter:
+        yield from _onward(net, number, slot, into)
         return
     y = step.value
     for j in reversed(graph.used):
@@ -196,6 +196,22 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
             for axis in range(y.ndim):
                 says = f"The gradient of {into} is the delta summed over the wrong axis, {axis}, {where}."
                 yield Way(f"summed {axis}", "sum-wrong-axis", says, _summed(axis, x.shape))
+
+
+def _onward(net: Net, number: int, slot: int, into: str) -> Iterator[Way]:
+    """The derivative of the activation after a product is missing on the way on, not in the layer's own weights."""
+    graph = net.graph
+    for segment in net.segments if graph.steps[number].name in PRODUCTS else ():
+        u = graph.steps[segment.u]
+        if segment.u == number or (u.name == "add" and number in u.arguments):
+            slope = net.slope(segment, u.value)
+            if slope.all() and slope.shape == graph.steps[number].value.shape:
+                says = (
+                    f"The derivative of the activation is missing on the way back to {into} {net.where(number)}: it is "
+                    f"made of {net.gradient(segment.v)}; due is {net.gradient(segment.u)}."
+                )
+                back = _of(graph, number, slot, None, 1 / slope)
+                yield Way("onward", "derivative-missing", says, back)
 
 
 def _at(graph: Graph, number: int, slot: int, k: int, value: Array) -> Alternative:
