@@ -126,6 +126,8 @@ def not_spread(case: Case) -> Mistake | None:
     if np.ptp(ratio) > CLOSE * np.abs(ratio).max():
         return None
     c = float(ratio.mean())
+    if abs(c - round(c)) > CLOSE * c:  # beside a mean that is subtracted, n / (n - 1)
+        return None
     factor = "" if abs(c - 1) < CLOSE else f", and {number(c)} times what it should be"
     says = (
         f"Each result depends on up to {due.max()} entries of x, but only {sent.max()} of them "
