@@ -193,6 +193,8 @@ def plain(array: Any) -> Any:
     return array.view(np.ndarray) if isinstance(array, Traced) else array
 
 
+# Functions that change as much from x to 2 x at any size of x: log at 1e-6 needs a step smaller than that.
+OF_ANY_SIZE = ("log", "log2", "log10", "sqrt", "cbrt", "reciprocal", "divide", "true_divide", "power", "float_power")
 ELEMENTWISE = ("where", "clip", "nan_to_num", "copy")
 
 
@@ -327,7 +329,8 @@ class Graph:
         assert step.run is not None
         x = values[slot]
         if step.elementwise:
-            h = 1e-6 * np.maximum(1.0, np.abs(x))
+            least = np.where(x == 0, 1.0, 0.0) if step.name in OF_ANY_SIZE else 1.0
+            h = 1e-6 * np.maximum(least, np.abs(x))
             up = step.run([*values[:slot], x + h, *values[slot + 1 :]])
             down = step.run([*values[:slot], x - h, *values[slot + 1 :]])
             found = (up - down) / (2 * h)

@@ -107,6 +107,30 @@ def other_mask(case: Case) -> Mistake | None:
     return Mistake("mask-wrong-side", says, f"the masks differ at {(some ^ due).sum()} of {some.size} entries.")
 
 
+def two_slopes_exchanged(case: Case) -> Mistake | None:
+    """The derivative has two values, one on each side of a kink, and each stands on the other side."""
+    ours, right = case.local or (case.analytic, case.numeric)
+    if case.local is None and (case.y is None or case.y.size != 1):
+        return None
+    middle = (right.max(initial=-np.inf) + right.min(initial=np.inf)) / 2
+    high = right > middle
+    if not 2 <= high.sum() <= high.size - 2:
+        return None
+    (a, c), (b, d) = ((float(z[high].mean()), float(z[~high].mean())) for z in (ours, right))
+    if not agree(np.where(high, b, d), right) or not agree(np.where(high, a, c), ours) or not (b and d):
+        return None
+    same = abs(a - d) <= CLOSE * abs(d) and abs(c - b) <= CLOSE * abs(b)
+    turned = abs(a + d) <= CLOSE * abs(d) and abs(c + b) <= CLOSE * abs(b)
+    if not (same or turned) or abs(abs(b) - abs(d)) <= CLOSE * abs(b):
+        return None
+    sizes = "slopes" if same else "sizes"
+    says = (
+        f"The {sizes} of the two sides are exchanged: backward has {number(a)} where {number(b)} is due, and "
+        f"{number(c)} where {number(d)} is due."
+    )
+    return Mistake("mask-inverted", says, f"{high.sum()} entries have the one, {(~high).sum()} the other.")
+
+
 def one_of_each_row(case: Case) -> Mistake | None:
     """One entry in each row is right, and all others are 0."""
     a, n = case.analytic, case.numeric

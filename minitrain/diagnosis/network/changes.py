@@ -10,7 +10,7 @@ from minitrain.diagnosis.network.activations import other_derivatives, superfluo
 from minitrain.diagnosis.network.change import Change, replaced
 from minitrain.diagnosis.network.composites import composites
 from minitrain.diagnosis.network.net import Net
-from minitrain.diagnosis.network.operands import other_gradients
+from minitrain.diagnosis.network.operands import loss_terms, other_gradients
 from minitrain.diagnosis.traced_array import Back
 from minitrain.ops import Array
 
@@ -28,6 +28,7 @@ def _possible(net: Net, grads: Mapping[int, Array], matched: set[int], unmatched
         touched = net.touched(number)
         return bool(touched & unmatched) and not touched & matched
 
+    yield from loss_terms(net, useful)
     yield from _scales(net, useful)
     yield from other_derivatives(net, useful)
     for u, v, name, says, back in composites(net, grads):

@@ -55,6 +55,33 @@ def other_gradients(net: Net, grads: Mapping[int, Array], useful: Callable[[int]
     yield from _two_terms(net, useful)
 
 
+def loss_terms(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
+    """A term of the loss (a divergence, a penalty) is left out of the gradient of a value that the others use, too."""
+    graph = net.graph
+    terms, todo = [], [graph.result]
+    while todo:
+        step = graph.steps[todo.pop()]
+        parts = [i for i in step.arguments if graph.steps[i].run is not None and graph.steps[i].value.size == 1]
+        terms += parts if len(parts) > 1 else []
+        todo += parts if step.name in ("add", "subtract", "reshape") else []
+    for term in terms:
+        inside = {term}
+        for number in range(term, -1, -1):
+            if number in inside:
+                inside.update(graph.steps[number].arguments)
+        for target in inside - {term}:
+            edges = [(n, k) for n in graph.used for k, i in enumerate(graph.steps[n].arguments) if i == target]
+            dropped = [edge for edge in edges if edge[0] in inside]
+            if 2 <= len(dropped) < len(edges) and useful(target):
+                says = (
+                    f"A term of the loss, {net.name(term)}, is left out of the gradient of {net.name(target)}: what "
+                    f"comes from it {net.where(term)} is not added. Every use of a value sends a gradient."
+                )
+                none = Way("", "path-forgotten", says, lambda g: None)
+                change = _edge_change(net, dropped, net.touched(target), [none] * len(dropped))
+                yield dataclasses.replace(change, rank=-1)
+
+
 def _two_terms(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
     """Two of the terms of a value's gradient are missing, as through the mean and the variance."""
     graph = net.graph
