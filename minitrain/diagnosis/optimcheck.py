@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
-from minitrain.diagnosis.optimizer_facts import by_memory, by_ratios, changed_gradients, which
-from minitrain.diagnosis.optimizer_rules import DEFAULTS, MISTAKES, RULES, Rule, has_place, simulated
+from minitrain.diagnosis.optimizer_facts import by_memory, by_ratios, changed_gradients, not_reached, which
+from minitrain.diagnosis.optimizer_rules import DEFAULTS, MISTAKES, RULES, Rule, has_place, simulated, with_one_memory
 from minitrain.diagnosis.plain_optimizers import is_plain, plain
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
@@ -27,7 +27,7 @@ from minitrain.tensor import Tensor, wrap
 Shapes = Sequence[tuple[int, ...]]
 Options = Mapping[str, Any]
 
-SHAPES: Shapes = ((3, 2), (5,), (1, 4))
+SHAPES: Shapes = ((3, 2), (5,), (3, 2))  # two alike: a memory by shape is shared
 STEPS = 6
 
 # Options that are off, or next to nothing, by default, and values that let one see whether they work.
@@ -90,7 +90,7 @@ def record(
     optimizer_class: takes parameters (here two groups) and options, and has torch's param_groups, step, zero_grad.
     options: for its constructor. shapes: the parameters'.
     The gradients are drawn from the seed and do not depend on the parameters. The second half of the parameters has
-    half the learning rate, all rates change halfway, and the second parameter has no gradient in the third step.
+    half the learning rate, all rates change halfway, and the first parameter has no gradient in the third step.
     For an optimizer without groups (see plain_optimizers.py), and with like_plain, none of this: one group, one rate,
     and always a gradient. wanted: the options that the rule of such an optimizer has, with their defaults.
     Raises ValueError for no parameters or no steps, and whatever the optimizer raises.
@@ -102,7 +102,7 @@ def record(
     sent: list[list[Array | None]] = [[_irregular(rng, shape, 10**-2.5, 3) for shape in shapes] for _ in range(steps)]
     simple = like_plain or is_plain(optimizer_class)
     if len(shapes) > 1 and steps > 2 and not simple:
-        sent[2][1] = None
+        sent[2][0] = None  # and the next in its group has one
 
     params = [wrap(array.copy()).requires_grad_() for array in start]
     half = (len(params) + 1) // 2
@@ -307,6 +307,13 @@ def check_optimizer(
     return report
 
 
+def _own_memory(taken: Trajectory, right: Trajectory) -> Trajectory:
+    """right, without what it remembers if the optimizer remembers under names of its own: then only steps compare."""
+    ours, theirs = ({name for step in run.states for of in step for name in of} for run in (taken, right))
+    own_names = bool(ours - theirs) and not (ours & theirs) - {"step"}
+    return dataclasses.replace(right, states=taken.states) if own_names else right
+
+
 def _both(
     optimizer: Callable[..., Any], reference: Callable[..., Any] | Rule, chosen: Options, wanted: Options, **run: Any
 ) -> tuple[Trajectory, Trajectory]:
@@ -314,7 +321,7 @@ def _both(
     simple = is_plain(optimizer)
     if isinstance(reference, str):
         taken = record(optimizer, chosen, wanted=wanted, **run)
-        return taken, _fitted(reference, taken) if simple else formula(reference, taken)
+        return taken, _fitted(reference, taken) if simple else _own_memory(taken, formula(reference, taken))
     if simple:
         taken = record(optimizer, chosen, wanted=wanted, **run)
         shared = {name: value for name, value in taken.options.items() if name in wanted}
@@ -322,7 +329,8 @@ def _both(
         taken = dataclasses.replace(taken, in_float32=taken.in_float32 or right.in_float32)
         return taken, dataclasses.replace(right, states=taken.states)
     right = record(reference, chosen, **run)
-    return record(optimizer, {**chosen, "lr": right.options["lr"]}, **run), right
+    taken = record(optimizer, {**chosen, "lr": right.options["lr"]}, **run)
+    return taken, _own_memory(taken, right)
 
 
 EPS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-10, 1e-12)  # as they stand in people's code
@@ -465,7 +473,7 @@ def _mistakes(
     if rule is not None:
         unexplained = [i for i in wrong if _fit(rule, taken, right, i) < 2]
         found += _by_formula(rule, taken, right, unexplained, passed) if unexplained else []
-        found = found or _by_gradients(rule, taken, right)
+        found = found or _by_gradients(rule, taken, right) or _by_one_memory(rule, taken, right, wrong)
     elif not found:
         found += _by_update(taken, right, wrong)
     found += _written(taken)
@@ -537,6 +545,27 @@ def _by_gradients(rule: Rule, taken: Trajectory, right: Trajectory) -> list[Mist
     return []
 
 
+def _by_one_memory(rule: Rule, taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
+    """Parameters of one shape that are updated with one memory."""
+    alike = [i for i in range(len(right.start)) if right.start[i].shape == right.start[wrong[0]].shape]
+    if len(alike) < 2 or not {*wrong} <= {*alike} or right.options.get("weight_decay") or right.options.get("maximize"):
+        return []
+    start = [right.start[i] for i in alike]
+    grads = [[step[i] for i in alike] for step in taken.arrived]
+    lrs = [[step[i] for i in alike] for step in right.lrs]
+    slacks = [_slack(taken, i, taken.in_float32) for i in alike]
+    with np.errstate(all="ignore"):
+        for step, params in enumerate(with_one_memory(rule, start, grads, lrs, right.options)):
+            for i, param, slack in zip(alike, params, slacks, strict=True):
+                if _apart(taken.params[step][i], param, slack[step]).any():
+                    return []
+    says = (
+        "Parameters of the same shape share what is remembered (a buffer, an average). Each parameter needs its own: "
+        "keep it by the parameter's number or name, not by its shape or value."
+    )
+    return [Mistake("memory-shared", says, f"with it {_evidence(taken, right, alike, False)}")]
+
+
 def _by_facts(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
     slacks = [_slack(right, i, taken.in_float32) for i in range(len(right.start))]
 
@@ -546,7 +575,10 @@ def _by_facts(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mi
     if any(taken.params[k][i].shape != right.params[k][i].shape for k in range(len(right.sent)) for i in wrong):
         return []
     moved = [i for i in wrong if any(apart(step, i) for step in range(len(right.sent)))]
-    return by_ratios(taken, right, moved) or by_memory(taken, right, moved, apart) if moved else []
+    if not moved:
+        return []
+    unreached = not_reached(taken, right, moved)
+    return unreached or by_ratios(taken, right, moved) or by_memory(taken, right, moved, apart)
 
 
 def _fit(

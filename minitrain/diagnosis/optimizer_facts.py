@@ -149,6 +149,40 @@ def by_ratios(taken: Any, right: Any, wrong: Sequence[int]) -> list[Mistake]:
     return []
 
 
+def not_reached(taken: Any, right: Any, wrong: Sequence[int]) -> list[Mistake]:
+    """Whether parameters stand still in some steps: where one before them has no gradient, or has one."""
+    steps = range(len(right.sent))
+    still = {
+        i: [
+            k
+            for k in steps
+            if np.array_equal(taken.params[k][i], taken.params[k - 1][i] if k else taken.start[i])
+            and not np.array_equal(right.params[k][i], right.params[k - 1][i] if k else right.start[i])
+        ]
+        for i in wrong
+    }
+    if not all(still.values()):
+        return []
+    i = wrong[0]
+    step, others = still[i][0], set(steps) - {*still[i]}
+    missing = [[k for k, g in enumerate(right.sent[at][:i]) if g is None] for at in steps]
+    if all(missing[at] for at in still[i]):
+        says = (
+            "A parameter that has no gradient ends the loop: those after it are not updated in that step. Skip it with "
+            "`continue`, not with `break` or `return`."
+        )
+        evidence = f"in step {step + 1}, parameter {missing[step][0]} has no gradient, and parameter {i} stands still."
+    elif i and all(len(missing[at]) == i or right.sent[at][i] is None for at in others):
+        says = (
+            "The loop ends after the first parameter with a gradient: those after it are not updated. Is a `return` "
+            "or `break` indented one level too deep?"
+        )
+        evidence = f"in step {step + 1}, parameter {i} stands still, and one before it has a gradient."
+    else:
+        return []
+    return [Mistake("not-updated", says, evidence)]
+
+
 # --- what is remembered -----------------------------------------------------------------------------------------------
 
 

@@ -193,6 +193,25 @@ def simulated(
         yield from steps(step, param, list(grads), list(lrs), o)
 
 
+def with_one_memory(
+    rule: Rule,
+    params: Sequence[Array],
+    grads: Sequence[Sequence[Array | None]],
+    lrs: Sequence[Sequence[float]],
+    options: Mapping[str, Any],
+) -> Iterator[list[Array]]:
+    """These parameters after each step of the rule if one memory serves all of them, one after the other.
+
+    grads, lrs: for each step and parameter. Without decay.
+    """
+    o, state, params = SimpleNamespace(**{**DEFAULTS[rule], **options}), State(), list(params)
+    for step, rates in zip(grads, lrs, strict=True):
+        for k, grad in enumerate(step):
+            if grad is not None:
+                params[k] = RULES[rule](params[k], grad, rates[k], state, o)
+        yield list(params)
+
+
 def has_place(rule: Rule, *wrong: str) -> bool:
     """Whether the rule can have all these mistakes at once."""
     try:

@@ -84,7 +84,8 @@ class Call:
         self.owners: list[Any] = []
         self.started = False
         if method:
-            self.owner = self._made(self.params)
+            # A step that takes arrays was written for a constructor that does.
+            self.owner = self._made([param.array.copy() for param in self.params] if self.arguments else self.params)
 
     def _arguments(self, function: Callable[..., Any]) -> list[tuple[str, str]]:
         """(name, role) of each argument that a call must pass; options that are given are added by name."""

@@ -457,6 +457,10 @@ adam-begins-with-the-first-gradient: average-begins-full
 + if step == 1:
 +     exp_avg_sq += grad * grad
 + exp_avg_sq *= beta2
+adam-one-array-for-both: averages-shared
+  exp_avg_sq is exp_avg.
+  `m = v = zeros` gives one array two names. The squares are added to the averaged gradients, so the direction is lost.
+- _buffer(state, "exp_avg_sq", param)  =>  exp_avg
 adam-betas-ignored: betas-ignored
   exp_avg with 0.9, exp_avg_sq with 0.999, whatever betas is.
   The paper's values are written into the code, and the option has no effect. With the defaults nothing is wrong.
