@@ -89,7 +89,7 @@ class Tape:
 
     @contextlib.contextmanager
     def watching_new_arrays(self) -> Iterator[None]:
-        """Watch the arrays that np.zeros and similar functions make, which a forward then fills."""
+        """Watch the arrays that np.zeros and similar functions make, and follow what np.array and np.asarray copy."""
 
         def watching(make: Callable[..., Array]) -> Callable[..., Array]:
             def made(*args: Any, **kwargs: Any) -> Any:
@@ -98,10 +98,25 @@ class Tape:
 
             return made
 
-        originals = {name: getattr(np, name) for name in ("zeros", "empty", "ones", "full")}
+        def following(make: Callable[..., Array]) -> Callable[..., Array]:
+            def made(held: Any, *args: Any, **kwargs: Any) -> Any:
+                caller = sys._getframe(1).f_code.co_filename
+                if args or kwargs or caller == __file__ or caller.startswith(_NUMPY):
+                    return make(held, *args, **kwargs)
+                if isinstance(held, Traced):
+                    return self.record("copy", np.copy, (held,), {}, True)
+                arrays = isinstance(held, list | tuple) and any(isinstance(each, Traced) for each in held)
+                if arrays and len({np.shape(each) for each in held}) == 1:
+                    return self.record("stack", np.stack, (list(held),), {})
+                return make(held)
+
+            return made
+
+        makers, copiers = ("zeros", "empty", "ones", "full"), ("array", "asarray", "ascontiguousarray")
+        originals = {name: getattr(np, name) for name in (*makers, *copiers)}
         try:
             for name, make in originals.items():
-                setattr(np, name, watching(make))
+                setattr(np, name, (watching if name in makers else following)(make))
             yield
         finally:
             for name, make in originals.items():

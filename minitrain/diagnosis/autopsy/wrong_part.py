@@ -179,8 +179,17 @@ def row_factors(case: Case) -> Mistake | None:
                 "branch)."
             )
             return Mistake("row-factor", says, f"{off.sum()} of {count} indices along axis {axis} are wrong.")
-        named = _weights(case, factors, axis)
+        counts, times = np.abs(factors[told]), "not divided by it"
+        if (counts < 1 - CLOSE).any():
+            counts, times = 1 / counts, "divided by it twice"
         unit = "row" if axis == 0 else "slice"
+        if np.abs(counts - counts.round()).max() <= CLOSE and counts.max() <= n.size and (factors[told] > 0).all():
+            says = (
+                f"Each {unit} is off by a whole number (along axis {axis}): a count, such as the size of a group whose "
+                f"mean is taken, or how often an entry is used. It is {times}."
+            )
+            return Mistake("row-factor", says, f"analytic / numeric is {listing([*factors])} at index 0, 1, ...")
+        named = _weights(case, factors, axis)
         says = (
             f"Each {unit} is off by a factor of its own (along axis {axis}): {named or 'a weight for each'} is missing "
             "or too many, such as the weight of each sample or of its class, or a norm or deviation of that row."
