@@ -167,9 +167,10 @@ def magnitude_of_conditioning(compute: Any, inputs: Any, asks: Any, grad_y: Any)
     still = evaluate(TORCH, compute, exact[:-1], asks, exact[-1])
     sizes = [np.abs(part).max(initial=1) if part is not None else 0 for part in (still.value, *still.gradients)]
     random = np.random.RandomState(0)
-    for _ in range(4):
+    for _ in range(8):  # each entry by itself in some: a shift of all may change nothing
         moved = [
-            None if x is None else x + 1e-6 * np.abs(x).max(initial=0) * random.choice([-1, 1], x.shape) for x in exact
+            None if x is None else x + 1e-6 * np.abs(x).max(initial=0) * random.choice([-1, 0, 1], x.shape)
+            for x in exact
         ]
         found = evaluate(TORCH, compute, moved[:-1], asks, moved[-1])
         for i, (a, b) in enumerate(zip([found.value, *found.gradients], [still.value, *still.gradients], strict=True)):
