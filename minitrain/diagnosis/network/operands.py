@@ -74,7 +74,7 @@ def loss_terms(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
         for target in inside - {term}:
             edges = [(n, k) for n in graph.used for k, i in enumerate(graph.steps[n].arguments) if i == target]
             dropped = [edge for edge in edges if edge[0] in inside]
-            if 2 <= len(dropped) < len(edges) and useful(target):
+            if 2 <= len(dropped) < len(edges) and net.parameter(target) is None and useful(target):
                 says = (
                     f"A term of the loss, {net.name(term)}, is left out of the gradient of {net.name(target)}: what "
                     f"comes from it {net.where(term)} is not added. Every use of a value sends a gradient."
