@@ -45,7 +45,7 @@ COLOURS = {
     "forward ground": ("#e6f3f1", "#15302e"),
     "backward": ("#9a3192", "#e08ad8"),
     "backward ground": ("#f7eaf5", "#34203a"),
-    "leaf": ("#2f6fb0", "#7db8f0"),
+    "leaf": ("#2f6fb0", "#4c8fd6"),
     "leaf ground": ("#e9f1fa", "#18293b"),
     "wrong": ("#a3260f", "#ff9a85"),
 }
@@ -133,8 +133,8 @@ def draw_tape(
     root = loss._edge()
     if isinstance(root, AccumulateGrad):
         raise RuntimeError(
-            "there is nothing to draw: this Tensor is a leaf; no operation computed it. Call draw_tape with a result that "
-            "was computed from it, such as the loss."
+            "there is nothing to draw: this Tensor is a leaf; no operation computed it. Call draw_tape with a result, "
+            "such as the loss."
         )
     found = _Names(model, names or {}, sys._getframe(1))
     graph = tape_graph(root, False)
@@ -155,7 +155,7 @@ class _Names:
             self._add(name, tensor)
         self._add_parameters("", model)
         variables = {**frame.f_globals, **frame.f_locals} if frame.f_locals is not frame.f_globals else frame.f_globals
-        own = [(name, value) for name, value in list(variables.items()) if not name.startswith("_")]
+        own = [(name, value) for name, value in list(variables.items()) if name.isidentifier() and name[0] != "_"]
         modules = {id(value): (name, value) for name, value in own if isinstance(value, Module)}
         for name, module in modules.values():
             self._add_parameters(f"{name}." if len(modules) > 1 else "", module)
@@ -469,11 +469,12 @@ class _Drawing:
         """The frame around a repetition."""
         run, (x, y, width, height) = self.graph.runs[number], self.frames[number]
         first, last = run.start + 1, run.stop
-        self.out.append(
-            f'<g data-run="{number}" data-times="{run.times}"><title>{run.times} repetitions of {run.period} '
-            f"{'operation' if run.period == 1 else 'operations'}, #{first} to #{last}. Each sends its gradient to the next one; the last one sends it on, below.</title>"
-            f'<rect class="frame" x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="12"/>'
+        words = (
+            f"{run.times} repetitions of {_count(run.period, 'operation')}, #{first} to #{last}. Each sends its "
+            "gradient to the next one; the last one sends it on, below."
         )
+        self.out.append(f'<g data-run="{number}" data-times="{run.times}"><title>{words}</title>')
+        self._box("frame", x, y, width, height, 12)
         text = f"{TIMES} {run.times}"
         wide = text_width(text, 14, bold=True) + 16
         self.out.append(f'<rect class="tag" x="{_n(x)}" y="{_n(y - 11)}" width="{_n(wide)}" height="22" rx="6"/>')
