@@ -45,7 +45,7 @@ COLOURS = {
     "forward ground": ("#e6f3f1", "#15302e"),
     "backward": ("#9a3192", "#e08ad8"),
     "backward ground": ("#f7eaf5", "#34203a"),
-    "leaf": ("#2f6fb0", "#4c8fd6"),
+    "leaf": ("#2f6fb0", "#3f87d9"),
     "leaf ground": ("#e9f1fa", "#18293b"),
     "wrong": ("#a3260f", "#ff9a85"),
 }
