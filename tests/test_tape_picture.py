@@ -145,20 +145,30 @@ def mlp(layers: int) -> tuple[nn.Module, Tensor]:
 STEPS = st.lists(st.tuples(st.sampled_from("+*-t"), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6)
 
 
-@given(steps=STEPS, times=st.integers(1, 6), own=st.booleans(), fold=st.sampled_from([True, False, None]))
-@settings(max_examples=60)
+@given(
+    steps=STEPS,
+    times=st.integers(1, 6),
+    own=st.booleans(),
+    gather=st.sampled_from(["nothing", "in order", "backwards", "every other"]),
+    fold=st.sampled_from([True, False, None]),
+)
+@settings(max_examples=100, deadline=None)
 def test_any_program_is_drawn_completely(
-    steps: list[tuple[str, int, int]], times: int, own: bool, fold: bool | None
+    steps: list[tuple[str, int, int]], times: int, own: bool, gather: str, fold: bool | None
 ) -> None:
     names = {"first": ones(2), "second": ones(2)}
-    values = list(names.values())
+    values, outputs = list(names.values()), []
     for k in range(times):
         if own:
             values.append(names.setdefault(f"w{k}", ones(2)))
         for operation, i, j in steps:
             a, b = values[-1 - i % len(values)], values[-1 - j % len(values)]
             values.append({"+": a + b, "*": a * b, "-": a - b, "t": a.tanh()}[operation])
+        outputs.append(values[-1])
     loss = (values[0] * values[-1]).sum()
+    if gather != "nothing":
+        outputs = outputs[:: {"in order": 1, "backwards": -1, "every other": 2}[gather]]
+        loss = loss + minitrain.stack([output.exp() for output in outputs]).sum()
     assert_shows_all(loss, names, fold)
 
 
@@ -214,6 +224,15 @@ def test_a_weight_shared_by_all_repetitions_is_one_leaf() -> None:
     read = assert_shows_all(h.sum(), {"w": w}, fold=True)
     assert read.times == [29]
     assert list(read.leaf_titles.values()) == ["w [4, 4] float32: .grad is None"]
+
+
+def test_a_recurrent_network_is_folded_with_all_its_outputs() -> None:
+    w, v, states = ones(4, 4), ones(3, 4), [minitrain.ones(2, 4)]
+    for _ in range(20):
+        states.append((states[-1] @ w + minitrain.rand(2, 3) @ v).tanh())
+    read = assert_shows_all(minitrain.stack(states[1:]).mean(), {"w": w, "v": v})
+    assert sorted(read.times) == [19, 20]  # the first step's state requires no gradient
+    assert "20 inputs" in read.text
 
 
 def test_repetitions_that_differ_are_not_folded() -> None:

@@ -27,6 +27,11 @@ class Run:
         """The place after its last operation."""
         return self.start + self.period * self.times
 
+    @property
+    def first(self) -> range:
+        """The places of its first repetition."""
+        return range(self.start, self.start + self.period)
+
     def repetition(self, place: int) -> int | None:
         """Which repetition the operation at this place belongs to, or None."""
         return (place - self.start) // self.period if self.start <= place < self.stop else None
@@ -36,25 +41,31 @@ def repeated_runs(nodes: Sequence[Node]) -> list[Run]:
     """Runs that do not overlap, those that save most first.
 
     nodes: all operations of a tape, newest first.
-    Operations are alike if they have the same Function, the same shapes, and send their gradients equally far, or to
-    the same operation. A run is folded only if one repetition, with its arrows, stands for all of them.
+    A run is folded only if one repetition, with its arrows, stands for all of them: the same Functions and shapes, and
+    gradients that go to its own repetition, to the next one, to the same operation for all, or to the same repetition
+    of another run.
     """
     tape = _Tape(nodes)
-    candidates: list[tuple[int, int, int]] = []  # saved, period, start of a stretch; its stop
-    stretches: dict[tuple[int, int, int], int] = {}
+    candidates: list[tuple[int, int, int, int]] = []  # minus what it saves, period, and where it starts and stops
     for period in range(1, min(len(nodes) // FEWEST, LONGEST) + 1):
-        for start, stop in _true_stretches(tape.alike(period)):
-            if stop + period - start >= FEWEST * period:
-                candidate = (start - stop, period, start)
-                candidates.append(candidate)
-                stretches[candidate] = stop + period
-    found: list[Run] = []
-    for candidate in sorted(candidates):
-        _, period, start = candidate
-        run = tape.best_run(start, stretches[candidate], period)
-        if run is not None and all(run.stop <= other.start or other.stop <= run.start for other in found):
-            found.append(run)
-    return found
+        stretches = {stretch for strict in (True, False) for stretch in _true_stretches(tape.alike(period, strict))}
+        candidates += [
+            (start - stop, period, start, stop + period)
+            for start, stop in stretches
+            if stop + period - start >= FEWEST * period
+        ]
+    candidates.sort()
+    refused: set[Run] = set()
+    while True:
+        found: list[Run] = []
+        for _, period, start, stop in candidates:
+            if not any(run.start < stop and start < run.stop for run in found):
+                run = tape.best_run(start, stop, period, refused)
+                found += [] if run is None else [run]
+        disagreeing = [run for run in found if not tape.agrees(run, found)]
+        if not disagreeing:
+            return found
+        refused.update(disagreeing)
 
 
 def _true_stretches(alike: np.ndarray[Any, np.dtype[np.bool_]]) -> list[tuple[int, int]]:
@@ -90,15 +101,21 @@ class _Tape:
             inputs = tuple(edge and (isinstance(edge, Node), edge.result_shape, edges.index(edge)) for edge in edges)
             kind = node.function.__name__, node.function.__doc__, node.result_shape, inputs
             self.kinds[i] = kinds.setdefault(kind, len(kinds))
+        self.target_kinds = np.where(self.absolute < 0, -1, self.kinds[self.absolute])
 
-    def alike(self, period: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """For each operation, whether it is like the one that comes `period` later in the walk."""
+    def alike(self, period: int, strict: bool) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """For each operation, whether it is like the one that comes `period` later in the walk.
+
+        strict: they send equally far, or to the same operation; otherwise, to operations of the same kind will do.
+        """
         linked = self.relative[:-period] == self.relative[period:]
         linked |= self.absolute[:-period] == self.absolute[period:]
+        if not strict:
+            linked |= self.target_kinds[:-period] == self.target_kinds[period:]
         same: np.ndarray[Any, np.dtype[np.bool_]] = (self.kinds[:-period] == self.kinds[period:]) & linked.all(axis=1)
         return same
 
-    def best_run(self, start: int, stop: int, period: int) -> Run | None:
+    def best_run(self, start: int, stop: int, period: int, refused: set[Run]) -> Run | None:
         """The run within a stretch whose repetitions hand over the fewest gradients, and that can be folded."""
         runs = [
             Run(first, period, times)
@@ -106,7 +123,44 @@ class _Tape:
             for times in range((stop - first) // period, max(FEWEST, (stop - first) // period - 1) - 1, -1)
         ]
         runs.sort(key=lambda run: (self._handed_over(run), -run.times))
-        return next((run for run in runs if self._can_be_folded(run)), None)
+        return next((run for run in runs if run not in refused and self._can_be_folded(run)), None)
+
+    def agrees(self, run: Run, runs: Sequence[Run]) -> bool:
+        """Whether other runs are folded such that its gradients go to, and come from, the same repetition of each."""
+        return all(
+            self._goes_to_the_same_repetition(run, j, i, runs) for j in run.first for i in range(len(self.targets[j]))
+        ) and all(self._comes_from_the_same_repetition(run, j, runs) for j in run.first)
+
+    def _goes_to_the_same_repetition(self, run: Run, j: int, i: int, runs: Sequence[Run]) -> bool:
+        targets = [target for copy in self._copies(run, j) if (target := self.targets[copy][i]) is not None]
+        if len(set(targets)) <= 1 or targets[0] < run.stop:
+            return True
+        other = next((other for other in runs if other.start <= targets[0] < other.stop), None)
+        if other is None or other is run:
+            return False
+        ahead = other.repetition(targets[0]) or 0
+        inside = [target for k, target in enumerate(targets) if k + ahead < other.times]
+        beyond = targets[len(inside) :]
+        return inside == [targets[0] + k * other.period for k in range(len(inside))] and all(
+            other.repetition(target) is None for target in beyond
+        )
+
+    def _comes_from_the_same_repetition(self, run: Run, j: int, runs: Sequence[Run]) -> bool:
+        outside = self._senders_before(run, j)
+        for_all = set.intersection(*outside)
+        own = [senders - for_all for senders in outside]
+        if not any(own[1:]):
+            return True
+        rows: dict[tuple[Run, tuple[int, int]], list[int]] = {}
+        for k, senders in enumerate(own):
+            for sender in senders:
+                other = next((other for other in runs if other.repetition(sender) is not None), None)
+                if other is not None:
+                    place = (sender - other.start) % other.period, k - (other.repetition(sender) or 0)
+                    rows.setdefault((other, place), []).append(k)
+                elif k:
+                    return False
+        return all(ks[-1] == 0 or ks == list(range(run.times)) for ks in rows.values())
 
     def _handed_over(self, run: Run) -> int:
         middle = run.start + run.period
@@ -114,35 +168,31 @@ class _Tape:
         return len({target for target in targets if middle <= target < run.stop})
 
     def _can_be_folded(self, run: Run) -> bool:
-        """Whether the first repetition, with its links, stands for all of them."""
-        return all(
-            self._links_are_alike(run, j) and self._is_reached_alike(run, j) and self._leaves_are_alike(run, j)
-            for j in range(run.start, run.start + run.period)
-        )
+        """Whether the first repetition, with its links, stands for all of them, if the other runs agree."""
+        return all(self._links_are_alike(run, j) and self._leaves_are_alike(run, j) for j in run.first)
 
     def _copies(self, run: Run, j: int) -> list[int]:
         return [j + k * run.period for k in range(run.times)]
 
+    def _senders_before(self, run: Run, j: int) -> list[set[int]]:
+        """For each repetition, who sends to its operation j from before the run."""
+        return [{i for i in self.senders[copy] if i < run.start} for copy in self._copies(run, j)]
+
     def _links_are_alike(self, run: Run, j: int) -> bool:
-        """Each goes to its own repetition, to the next one, or all go to the same operation after the run."""
+        """Each goes to its own repetition, to the next one, or after the run."""
         for i in range(len(self.targets[j])):
             targets = [self.targets[copy][i] for copy in self._copies(run, j)]
             first = targets[0]
             if first is None:
                 continue
-            if len(set(targets)) == 1:
-                if first < run.stop:
+            if first >= run.stop:
+                if any(target is None or target < run.stop for target in targets):
                     return False
             elif run.repetition(first) not in (0, 1) or any(
                 target is None or target - k * run.period != first for k, target in enumerate(targets)
             ):
                 return False
         return True
-
-    def _is_reached_alike(self, run: Run, j: int) -> bool:
-        """Operations before the run send to its first repetition only, or to all of them."""
-        outside = [{i for i in self.senders[copy] if i < run.start} for copy in self._copies(run, j)]
-        return not any(outside[1:]) or all(senders == outside[0] for senders in outside)
 
     def _leaves_are_alike(self, run: Run, j: int) -> bool:
         """All repetitions use the same leaf, or each uses one of its own."""

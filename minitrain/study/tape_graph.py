@@ -42,11 +42,15 @@ class Link:
 
 @dataclasses.dataclass
 class TapeGraph:
-    """items: operations in the order of the walk, then leaves. runs: what is folded. nodes, leaves: all on the tape."""
+    """items: operations in the order of the walk, then leaves. nodes, leaves: all on the tape.
+
+    runs: what is folded. handed_on: for each run, whether its repetitions send gradients to the next one.
+    """
 
     items: list[Item]
     links: list[Link]
     runs: list[Run]
+    handed_on: list[bool]
     nodes: list[Node]
     leaves: list[AccumulateGrad]
 
@@ -73,35 +77,35 @@ def tape_graph(root: Node, fold: bool) -> TapeGraph:
                 of.update(dict.fromkeys(own, len(items)))
                 items.append(Item(list(dict.fromkeys(own)), [], None))
 
-    place: dict[Node | AccumulateGrad, int] = {node: i for i, node in enumerate(nodes)}
+    places: dict[Node | AccumulateGrad, int] = {node: i for i, node in enumerate(nodes)}
     links: dict[tuple[int, int, int], Link] = {}
     arriving: dict[Node | AccumulateGrad, int] = {}
+    handed_on = [False for _ in runs]
     for i, node in enumerate(nodes):
         source = items[of[node]]
-        run = None if source.run is None else runs[source.run]
         for k, (edge, _) in enumerate(node.next_functions):
             if edge is None:
                 continue
             arriving[edge] = arriving.get(edge, 0) + 1
             target = items[of[edge]]
-            inside = target.run is not None and target.run == source.run
-            if run is not None:
-                shown = 0 if inside or target.is_leaf else run.times - 1  # the others are alike
-                if run.repetition(i) != shown or (inside and run.repetition(place[edge]) != shown):
-                    continue
-            several = len(target.members) > 1 and not inside and not target.is_leaf  # sends to each repetition
-            key = of[node], of[edge], -1 if several else k
-            if key in links:
-                links[key].inputs.append(k)
+            if target.run is not None and target.run == source.run:
+                repetitions = {runs[target.run].repetition(place) for place in (i, places[edge])}
+                handed_on[target.run] |= len(repetitions) > 1
+                if repetitions != {0}:
+                    continue  # the others are alike; from one to the next, nothing is drawn
+                several = False
             else:
-                links[key] = Link(of[node], [k], of[edge])
+                several = len(target.members) > 1 and not target.is_leaf  # it may send to each repetition
+            link = links.setdefault((of[node], of[edge], -1 if several else k), Link(of[node], [], of[edge]))
+            if k not in link.inputs:
+                link.inputs.append(k)
     for item in items:
         item.arriving = max(arriving.get(member, 0) for member in item.members)
     for number, item in enumerate(items):  # a leaf that only one run uses is drawn inside it
         if item.is_leaf:
             users = {items[link.source].run for link in links.values() if link.target == number}
             item.run = users.pop() if len(users) == 1 else None
-    return TapeGraph(items, list(links.values()), runs, nodes, leaves)
+    return TapeGraph(items, list(links.values()), runs, handed_on, nodes, leaves)
 
 
 def formula(node: Node) -> tuple[str, str]:

@@ -469,10 +469,9 @@ class _Drawing:
         """The frame around a repetition."""
         run, (x, y, width, height) = self.graph.runs[number], self.frames[number]
         first, last = run.start + 1, run.stop
-        words = (
-            f"{run.times} repetitions of {_count(run.period, 'operation')}, #{first} to #{last}. Each sends its "
-            "gradient to the next one; the last one sends it on, below."
-        )
+        words = f"{run.times} repetitions of {_count(run.period, 'operation')}, #{first} to #{last}."
+        if self.graph.handed_on[number]:
+            words += " Each sends gradients to the next one; the last one sends them on, below."
         self.out.append(f'<g data-run="{number}" data-times="{run.times}"><title>{words}</title>')
         self._box("frame", x, y, width, height, 12)
         text = f"{TIMES} {run.times}"
@@ -483,7 +482,7 @@ class _Drawing:
 
     def _arrow(self, n: int, link: Link) -> None:
         names = input_names(_node(self.items[link.source]))
-        label = ", ".join(names[k] for k in link.inputs)
+        label = ", ".join(names[k] for k in link.inputs) if len(link.inputs) < 3 else f"{len(link.inputs)} inputs"
         inputs = " ".join(map(str, link.inputs))
         begin = f'<g data-from="{link.source}" data-to="{link.target}" data-inputs="{inputs}">'
         title = (
