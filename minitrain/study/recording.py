@@ -24,6 +24,7 @@ tensors[i]: a value that operations used or made. One written in place since is 
     made_by: number of the operation whose result it is, or None;  used_by: [[operation, number of the input], ...]
     leaf: whether its gradient goes into .grad;  requires_grad
     was: number of the tensor that it was before it was written in place, or None
+    detached: number of the tensor whose values it has without its history (x.detach()), or None
     value: array;  grad: dL/d(it), the library's own, array or None;  after: value after the update, array or None
     shares: if several gradients were added up, [{"op": number, "input": number, "grad": array}, ...]; else []
     used: .grad when the optimizer ran, where it is not grad (clipped, accumulated, hooks); else None
@@ -103,6 +104,7 @@ class Value:
     requires_grad: bool
     made_by: int | None = None
     was: int | None = None
+    detached: int | None = None
     name: str = ""
     parameter: str | None = None
     buffer: str | None = None
@@ -279,6 +281,7 @@ class Recorder:
         self._step, self._model, self._optimizer, self._previous = step, model, optimizer, previous
         self._roots: list[Module] = [] if model is None else [model]
         self._known: dict[tuple[str, int], int] = {}  # ("node" | "leaf" | "array", id) -> number of the tensor
+        self._arrays: dict[int, int] = {}  # id of an array -> number of the first tensor that had it
         self._held: list[Any] = []
         self._op_of: dict[int, int] = {}  # id of a Node -> number of its operation
         self._objects: dict[int, Tensor] = {}  # the first Tensor of each number
@@ -352,7 +355,9 @@ class Recorder:
     def _new(self, x: Tensor, made_by: int | None = None, was: int | None = None) -> int:
         number = len(self._step.tensors)
         leaf = x._grad_fn is None and x._requires_grad
-        value = Value(x.array.copy(order="K"), leaf, x._requires_grad, made_by, was)
+        source = self._arrays.setdefault(id(x.array), number)
+        detached = None if source == number or made_by is not None or was is not None else source
+        value = Value(x.array.copy(order="K"), leaf, x._requires_grad, made_by, was, detached)
         self._step.tensors.append(value)
         self._held += [x, x.array, x._grad_fn]
         self._objects[number] = x
@@ -466,7 +471,7 @@ class Recorder:
         given = {number: names[x] for number, x in self._objects.items() if x in _ById(names)}
         for i, name in enumerate(symbols(step, {**given, **_by_name(step, names)})):
             tensors[i].name = name
-        self._known, self._held, self._op_of, self._objects, self._pending = {}, [], {}, {}, {}
+        self._known, self._arrays, self._held, self._op_of, self._objects, self._pending = {}, {}, [], {}, {}, {}
         self._roots, self._model, self._optimizer, self._previous = [], None, None, None
 
 
