@@ -77,18 +77,20 @@ import contextlib
 import copy
 import dataclasses
 import sys
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minitrain import ops
 from minitrain.diagnosis.anomaly_journal import argument_names, callers
 from minitrain.nn import Module
 from minitrain.ops import Array, Context, Function
 from minitrain.study.names import symbols
 from minitrain.tape import AccumulateGrad, Node
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import grad_mode as modes
 
 if TYPE_CHECKING:
@@ -303,9 +305,8 @@ class Recorder:
         number = len(self._step.ops)
         given: list[int | tuple[str, Any]] = []
         for i, x in enumerate(inputs):
-            given.append(self._tensor(x) if isinstance(x, Tensor) else ("constant", copy.deepcopy(x)))
-            if isinstance(x, Tensor):
-                self._step.tensors[self._tensor(x)].used_by.append((number, i))
+            base = function is ops.ViewPut and i == 0  # what lies in it was written already; it stands for what it was
+            given.append(self._tensor(x, base) if isinstance(x, Tensor) else ("constant", _copied(x)))
         layer, layer_type = self._layer(modules)
         made = self._new(result, made_by=number)
         if isinstance(ctx, Node):
@@ -324,6 +325,9 @@ class Recorder:
                 on_tape=isinstance(ctx, Node),
             )
         )
+        for i, tensor in enumerate(given):
+            if isinstance(tensor, int):
+                self._step.tensors[tensor].used_by.append((number, i))
         self._step.events.append(Forward(number))
 
     def _layer(self, modules: tuple[Module, ...]) -> tuple[str, str]:
@@ -342,13 +346,13 @@ class Recorder:
             return [("node", id(x._grad_fn))]
         return [("leaf", id(x))] if x._requires_grad else [("array", id(x.array))]
 
-    def _tensor(self, x: Tensor) -> int:
+    def _tensor(self, x: Tensor, whatever_it_holds: bool = False) -> int:
         """The number of a Tensor; a new one if it was not seen before, or was written since."""
         key = self._keys(x)[0]
         number = self._known.get(key)
         if number is None and x._grad_fn is not None and x._grad_fn.sequence_nr > self._first:
             raise RuntimeError(SWITCHED_OFF)
-        if number is not None and _same(self._step.tensors[number].value, x.array):
+        if number is not None and (whatever_it_holds or _same(self._step.tensors[number].value, x.array)):
             return number
         return self._new(x, was=number)
 
@@ -501,11 +505,14 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def _copied(x: Any) -> Any:
-    """A copy of an option's arrays; functions and the rest as they are."""
-    try:
-        return copy.deepcopy(x)
-    except TypeError:
-        return x
+    """A constant or an option, its arrays copied; the rest as it is."""
+    if isinstance(x, tuple | list):
+        return type(x)(map(_copied, x)) if type(x) in (tuple, list) else x
+    if isinstance(x, types.MethodType) and isinstance(x.__self__, Tensor):  # ViewPut's: how a Tensor sees its base
+        stand_in = wrap(np.empty(0))
+        stand_in._view = x.__self__._view
+        return types.MethodType(x.__func__, stand_in)
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _state(optimizer: Any, param: Tensor) -> dict[str, Array]:
