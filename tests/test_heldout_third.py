@@ -321,3 +321,25 @@ def test_a_class_that_is_made_of_arrays_is_checked_and_a_rate_without_its_root_i
     assert names(report)[0] == "root-missing"
     assert "The rate is lr" in report.mistakes[0].says
     assert "root-missing" not in names(check_optimizer(type("Near", (Adam,), {"root": 0.8}), "adam"))
+
+
+class Adagrad:
+    """Adagrad of the parameters that it was made of."""
+
+    keeps: float = 1.0
+
+    def __init__(self, params: Any, lr: float = 0.01, eps: float = 1e-10) -> None:
+        self.params, self.lr, self.eps = params, lr, eps
+        self.squares = [np.zeros_like(p) for p in params]
+
+    def step(self, grads: list[Array]) -> None:
+        for i, g in enumerate(grads):
+            total = self.squares[i] + g * g
+            self.params[i] -= self.lr * g / (np.sqrt(total) + self.eps)
+            self.squares[i] = self.keeps * total + (1 - self.keeps) * g * g
+
+
+def test_a_sum_that_keeps_the_last_square_alone_is_named() -> None:
+    assert check_optimizer(Adagrad, "adagrad").ok
+    assert names(check_optimizer(type("Wrong", (Adagrad,), {"keeps": 0.0}), "adagrad")) == ["sum-forgets"]
+    assert "sum-forgets" not in names(check_optimizer(type("Near", (Adagrad,), {"keeps": 0.5}), "adagrad"))

@@ -38,6 +38,9 @@ nesterov-order/new velocity
 sum-forgets
   Only this step's square is used. Adagrad adds up the squares of all steps: sum + g².
 - total = state.get("sum", o.initial_accumulator_value) + g * g  =>  total = g * g
+sum-forgets/last two
+  The sum keeps only the last square, so each step is divided by the root of the last two. Keep the sum: sum + g².
+- state["sum"] = total  =>  state["sum"] = g * g
 sum-averaged
   The squares are averaged with 0.9, as in RMSprop. Adagrad adds them up: sum + g².
 - total = state.get("sum", o.initial_accumulator_value) + g * g  =>  total = 0.9 * state["sum"] + 0.1 * g * g

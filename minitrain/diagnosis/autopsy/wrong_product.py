@@ -42,7 +42,7 @@ def map_not_turned(case: Case) -> Mistake | None:
     if not agree((jacobian.T @ g.reshape(-1)).reshape(shape), case.analytic):
         return None
     says = (
-        "backward does the same to dL/dy as forward does to x (the same cumulative sum, shift or order). It must go "
+        "backward does the same to dL/dy as forward does to x (the same sum, shift, rotation or matrix). It must go "
         "the other way: each entry gets dL/dy from the results that it went into."
     )
     return Mistake("wrong-place", says, "the Jacobian, where its transpose belongs, times dL/dy gives this gradient.")
