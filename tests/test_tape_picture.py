@@ -344,13 +344,13 @@ def test_a_leaf_that_nobody_names_is_numbered() -> None:
 
 
 def test_names_are_text_whatever_they_contain() -> None:
-    name = "<script>alert('1')</script>&\"\x00\ud800"
+    name = "<script>alert('1')</script>url(#tip)&\"\x00\ud800"
     picture = draw_tape((ones(2) * 2).sum(), names={name: (w := ones(2))} | {"w": w})
     picture = draw_tape((w * 2).sum(), names={name: w})
     assert "<script" not in picture.svg
     assert not list(ElementTree.fromstring(picture.svg).iter(f"{SVG}script"))
     read = Read(picture)
-    assert next(iter(read.leaf_titles.values())).startswith("<script>alert('1')</script>&\"\ufffd\ufffd [2]")
+    assert next(iter(read.leaf_titles.values())).startswith("<script>alert('1')</script>url(#tip)&\"\ufffd\ufffd [2]")
     assert "<script" in read.text
 
 
@@ -430,6 +430,11 @@ def test_what_has_no_tape_is_refused_clearly() -> None:
     refused(lambda: 3.0, TypeError, "expects the Tensor that backward starts from, such as the loss, not float")
     with pytest.raises(TypeError, match="names must map names to Tensors; 'w' is a float"):
         draw_tape(ones(2).sum(), names={"w": 1.0})  # type: ignore[dict-item]
+
+
+def test_what_is_not_a_model_is_refused_clearly() -> None:
+    with pytest.raises(TypeError, match="expects a Module to name the leaves after, not str"):
+        draw_tape(ones(2).sum(), "tape.svg")  # type: ignore[arg-type]
 
 
 def test_it_is_saved_and_displayed(tmp_path: Path) -> None:
