@@ -76,6 +76,8 @@ def assert_shows_all(loss: Tensor, names: dict[str, Tensor], fold: bool | None =
     leaf_item = {line.split()[0]: item for item, title in read.leaf_titles.items() for line in title.splitlines()}
     drawn = {(source, target) for source, target, _ in read.edges}
     needed = set()
+    repetitions: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+    several: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
     for node in nodes:
         for k, (edge, _) in enumerate(node.next_functions):
             source = read.item_of[number[node]]
@@ -85,21 +87,45 @@ def assert_shows_all(loss: Tensor, names: dict[str, Tensor], fold: bool | None =
                 target = read.item_of[number[edge]]
             else:
                 continue
-            members = [n for n, item in read.item_of.items() if item == source]
-            if len(members) == 1:
-                assert any((source, target) == (a, b) and k in inputs for a, b, inputs in read.edges)
             if (source, target) in drawn:
                 needed.add((source, target))
-            else:  # from one repetition to the next, which is not drawn
-                assert len(members) > 1
-                assert isinstance(edge, Node)
-                assert sum(item == target for item in read.item_of.values()) == len(members)
+            members = {item: [n for n in sorted(read.item_of) if read.item_of[n] == item] for item in (source, target)}
+            if len(members[source]) == 1:
+                assert any((source, target) == (a, b) and k in inputs for a, b, inputs in read.edges)
+            if isinstance(edge, Node):
+                come = members[source].index(number[node]), members[target].index(number[edge])
+                repetitions.setdefault((source, target, k), []).append(come)
+                several[source, target] = members[source], members[target]
+    for (source, target), (a, b) in several.items():
+        reached = {to for (of, at, _), pairs in repetitions.items() if (of, at) == (source, target) for _, to in pairs}
+        assert len(a) > 1 or reached in ({0}, set(range(len(b))))
+    for (source, target, _), pairs in repetitions.items():
+        assert_one_stands_for_all(pairs, *several[source, target], (source, target) in drawn)
     assert needed == drawn
     assert len(leaf_item) == len(
         {id(e.variable) for n in nodes for e, _ in n.next_functions if isinstance(e, AccumulateGrad)}
     )
     assert_nothing_overlaps(read)
     return read
+
+
+def assert_one_stands_for_all(pairs: list[tuple[int, int]], a: list[int], b: list[int], drawn: bool) -> None:
+    """Links of a folded item's operations, as (repetition, repetition), are what one arrow, or none, says."""
+    together = len(a) == len(b) > 1 and a[0] < b[-1] and b[0] < a[-1]  # in one run
+    steps = {to - of for of, to in pairs}
+    if together and not drawn:
+        assert steps == {1}
+        assert len(pairs) == len(a) - 1
+    elif together:
+        assert steps <= {0, 1}
+        assert [of for of, to in pairs if of == to] == list(range(len(a)))
+    elif len(a) > 1:
+        froms = [of for of, _ in pairs]
+        assert froms == list(range(froms[0], froms[0] + len(froms)))
+        if len(b) == 1 or froms == [len(a) - 1]:
+            assert froms[-1] == len(a) - 1
+        else:
+            assert len(steps) == 1
 
 
 def assert_nothing_overlaps(read: Read) -> None:
@@ -247,6 +273,24 @@ def test_repetitions_that_differ_are_not_folded() -> None:
         assert read.item_of[number] != read.item_of[other]
 
 
+def test_links_that_reach_further_than_the_next_repetition_are_not_hidden() -> None:
+    first, second = ones(2), ones(2)
+    values = [first, second]
+    for _ in range(13):
+        values.append(values[-1] + values[-2])
+    read = assert_shows_all(values[-1].sum(), {"first": first, "second": second}, fold=True)
+    assert read.times == [5]  # in pairs: each sum goes to the sum before, and to the one before that
+
+
+def test_leaves_that_come_again_irregularly_are_not_hidden() -> None:
+    weights = {f"w{i}": ones(2) for i in range(3)}
+    x = minitrain.ones(2)
+    for i in (0, 1, 1, 2, 0, 2, 0, 1, 2, 2):
+        x = (x * weights[f"w{i}"]).tanh()
+    read = assert_shows_all(x.sum(), weights, fold=True)
+    assert not read.times
+
+
 def test_a_long_tape_takes_no_recursion_and_little_time() -> None:
     x = ones(1)
     for _ in range(3000):
@@ -300,13 +344,13 @@ def test_a_leaf_that_nobody_names_is_numbered() -> None:
 
 
 def test_names_are_text_whatever_they_contain() -> None:
-    name = "<script>alert('1')</script>&\"\x00\ud800"
+    name = "<script>alert('1')</script>url(#tip)&\"\x00\ud800"
     picture = draw_tape((ones(2) * 2).sum(), names={name: (w := ones(2))} | {"w": w})
     picture = draw_tape((w * 2).sum(), names={name: w})
     assert "<script" not in picture.svg
     assert not list(ElementTree.fromstring(picture.svg).iter(f"{SVG}script"))
     read = Read(picture)
-    assert next(iter(read.leaf_titles.values())).startswith("<script>alert('1')</script>&\"\ufffd\ufffd [2]")
+    assert next(iter(read.leaf_titles.values())).startswith("<script>alert('1')</script>url(#tip)&\"\ufffd\ufffd [2]")
     assert "<script" in read.text
 
 
@@ -386,6 +430,11 @@ def test_what_has_no_tape_is_refused_clearly() -> None:
     refused(lambda: 3.0, TypeError, "expects the Tensor that backward starts from, such as the loss, not float")
     with pytest.raises(TypeError, match="names must map names to Tensors; 'w' is a float"):
         draw_tape(ones(2).sum(), names={"w": 1.0})  # type: ignore[dict-item]
+
+
+def test_what_is_not_a_model_is_refused_clearly() -> None:
+    with pytest.raises(TypeError, match="expects a Module to name the leaves after, not str"):
+        draw_tape(ones(2).sum(), "tape.svg")  # type: ignore[arg-type]
 
 
 def test_it_is_saved_and_displayed(tmp_path: Path) -> None:

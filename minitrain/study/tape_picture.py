@@ -31,6 +31,7 @@ BESIDE = 62.0  # from an operation to what stands at its right
 ROW, LOW_ROW = 48.0, 28.0  # what stands there: in two lines or one
 PAD = 10.0  # from a card's edge to its text
 FRAME = 18.0  # from a repetition's frame to what is in it
+TIP = ' marker-end="url(#tip)"'  # an arrowhead, until the picture has an id; no escaped text contains this
 TIMES = "\u00d7"
 DECADES = 6  # that a gradient's bar spans
 
@@ -130,6 +131,8 @@ def draw_tape(
             "there is no tape: this Tensor does not require grad. Either none of its inputs requires a gradient, or it "
             "was computed under no_grad()."
         )
+    if model is not None and not isinstance(model, Module):
+        raise TypeError(f"draw_tape expects a Module to name the leaves after, not {type(model).__name__}.")
     root = loss._edge()
     if isinstance(root, AccumulateGrad):
         raise RuntimeError(
@@ -258,8 +261,7 @@ class _Drawing:
         item = self.items[number]
         if item.is_leaf or number in self.beside:
             width = self.pill if item.is_leaf else self.twig
-            height = ROW if self.after or not item.is_leaf else LOW_ROW
-            return _Shape(Box(width / 2, width / 2, height), width, height)
+            return _Shape(Box(width / 2, width / 2, self._row(number)), width, self._row(number))
         rows = [link.target for link in self.graph.links if link.source == number and link.target in self.beside]
         rows = [row for row in dict.fromkeys(rows) if self.beside[row] == number]
         height, right = self._card_lines(item)[1], self.card / 2
@@ -286,17 +288,12 @@ class _Drawing:
             parts.append(("bw plain", [f"‖dL/dy‖ = {_range(norms)}"]))
         if without := self._without(item):
             parts.append(("soft plain", wrapped("no gradient: " + ", ".join(without), width, 11, 1)))
-        for kind, part, most in reversed([("fw", formula(node)[0], 2), ("bw", formula(node)[1], 4)]):
-            lines = wrapped(part, width, 12, most)
-            if part and self.detailed:
-                parts.insert(0, (kind, lines))
-        if not self.detailed:
-            for k, (kind, part) in enumerate(zip(("fw", "bw"), formula(node), strict=True)):
-                with_it = [*parts[:k], (kind, wrapped(part, width, 12, k + 1)), *parts[k:]]
-                if part and _card_height(with_it) <= room:
-                    parts = with_it
-                else:
-                    break
+        lines = (2, 4) if self.detailed else (1, 2)  # of the formula, forward and backward
+        for k, (kind, part) in enumerate(zip(("fw", "bw"), formula(node), strict=True)):
+            with_it = [*parts[:k], (kind, wrapped(part, width, 12, lines[k])), *parts[k:]]
+            if not part or not (self.detailed or _card_height(with_it) <= room):
+                break
+            parts = with_it
         return parts, _card_height(parts)
 
     # places
@@ -385,6 +382,7 @@ class _Drawing:
         body = "\n".join(self.out)
         described = escaped(self._described(summary))
         name = "tape-" + hashlib.sha256((body + described).encode()).hexdigest()[:8]
+        body = body.replace(TIP, f' marker-end="url(#{name}-tip)"')
         w, h = _n(inner + 2 * MARGIN), _n(down + height + MARGIN)
         return TapePicture(
             f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" width="{w}" height="{h}" viewBox="0 0 {w} {h}" '
@@ -394,14 +392,12 @@ class _Drawing:
             f"<style>{_style(name)}</style>\n"
             f'<defs><marker id="{name}-tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="11" markerHeight="11" '
             'markerUnits="userSpaceOnUse" orient="auto"><path class="bw" d="M0 1L10 5L0 9Z"/></marker></defs>\n'
-            f'<rect class="bg" width="100%" height="100%"/>\n{body.replace("#tip", f"#{name}-tip")}\n</svg>\n',
+            f'<rect class="bg" width="100%" height="100%"/>\n{body}\n</svg>\n',
             summary,
         )
 
-    def _text(self, x: float, y: float, text: str, kind: str = "ink", size: float = 12, more: str = "") -> None:
-        self.out.append(
-            f'<text x="{_n(x)}" y="{_n(y)}" class="{kind}" font-size="{size:g}"{more}>{escaped(text)}</text>'
-        )
+    def _text(self, x: float, y: float, text: str, kind: str = "ink", size: float = 12) -> None:
+        self.out.append(f'<text x="{_n(x)}" y="{_n(y)}" class="{kind}" font-size="{size:g}">{escaped(text)}</text>')
 
     def _heading(self, summary: str, width: float) -> float:
         """The heading, the key, and the formulas where the cards have none; returns where the graph may begin."""
@@ -415,7 +411,7 @@ class _Drawing:
         self._box("bwg", x + 190, y - 11, 22, 14, 4)
         self._text(x + 218, y, "backward: dL/d(input), from dL/dy", "bw")
         y += 19
-        self.out.append(f'<path class="arrow" d="M{_n(x)} {_n(y - 4)}h22" marker-end="url(#tip)"/>')
+        self.out.append(f'<path class="arrow" d="M{_n(x)} {_n(y - 4)}h22"{TIP}/>')
         self._text(x + 28, y, "sends a gradient: dL/d(the box it points to)", "bw", 12)
         y += 19
         self.out.append(f'<rect class="pill" x="{_n(x)}" y="{_n(y - 11)}" width="22" height="14" rx="7"/>')
@@ -463,7 +459,7 @@ class _Drawing:
         text = "dL/dL = 1" if one else "dL/dy, given to backward(gradient)"
         self._text(x + 10, y + 2, text, "bw", 12)
         end = y + 26 + (self.places[0][1] if run is not None else 0.0)
-        self.out.append(f'<path class="arrow" d="M{_n(x)} {_n(y - 12)}V{_n(end)}" marker-end="url(#tip)"/>')
+        self.out.append(f'<path class="arrow" d="M{_n(x)} {_n(y - 12)}V{_n(end)}"{TIP}/>')
 
     def _frame(self, number: int) -> None:
         """The frame around a repetition."""
@@ -497,14 +493,14 @@ class _Drawing:
             off = 20 * (siblings.index(link) / (len(siblings) - 1) - 0.5) if len(siblings) > 1 else 0.0
             to_x -= 7 if self.items[link.target].arriving > 1 else 0
             way = f"C{_n(x + 30)} {_n(y + off)} {_n(x + 26)} {_n(y)} {_n(to_x)} {_n(y)}" if off else f"H{_n(to_x)}"
-            self.out.append(f'<path class="arrow" d="M{_n(x)} {_n(y + off)}{way}" marker-end="url(#tip)"/>')
+            self.out.append(f'<path class="arrow" d="M{_n(x)} {_n(y + off)}{way}"{TIP}/>')
             self._text(x + 5, y + off + (-4 if off <= 0 else 12), shortened(label, BESIDE - 18, 10.5), "halo", 10.5)
         else:
             ways = self.ways[n]
             for k, points in enumerate(ways):
                 if self.tips[n] and k == len(ways) - 1 and self.items[link.target].arriving > 1:
                     points = [*points[:-1], (points[-1][0], points[-1][1] - 7)]
-                tip = ' marker-end="url(#tip)"' if self.tips[n] and k == len(ways) - 1 else ""
+                tip = TIP if self.tips[n] and k == len(ways) - 1 else ""
                 self.out.append(f'<path class="arrow" d="{_curve(points)}"{tip}/>')
             (x, y), room = ways[0][0], 54.0
             self._text(x + 5, y + 13, shortened(label, room, 10.5), "halo", 10.5)
