@@ -631,3 +631,10 @@ def test_expressions_survive_json() -> None:
                 assert evaluate(expression, at, reader) == pytest.approx(float(array[place]), rel=1e-5, abs=1e-7)
             count += 1
     assert count == 13
+
+
+def test_an_infinite_option_does_not_stop_the_document() -> None:
+    step = recorded(ops.Hardtanh, ([np.array([-1.0, 2.0])], {"low": 0.0, "high": math.inf}))
+    assert hold_rules_against(step) == 2
+    json.dumps(step.data()[0], allow_nan=False)
+    assert step.explain("L", (1,)).formula == "L[i] = min(max(t0[i], 0), inf)"
