@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -62,8 +63,8 @@ OVER_INDICES = ("sum", "max", "logsumexp", "softmax")  # the operators that come
 
 
 def number(x: float) -> Expression:
-    """A number."""
-    return ["number", float(x)]
+    """A number; infinity, which JSON lacks, as the largest float."""
+    return ["number", float(np.clip(float(x), -sys.float_info.max, sys.float_info.max))]
 
 
 def is_number(x: Expression, value: float) -> bool:
@@ -418,4 +419,5 @@ def _indices(indices: Sequence[tuple[str, int]]) -> str:
 
 def written_number(x: float) -> str:
     """As short as float32 allows, without a needless point."""
-    return str(int(x)) if abs(x) < 1e15 and x == round(x) else str(np.float32(x))
+    with np.errstate(over="ignore"):
+        return str(int(x)) if abs(x) < 1e15 and x == round(x) else str(np.float32(x))
