@@ -564,7 +564,8 @@ class _Drawing:
             f'<g data-item="{number}" data-leaves="{len(item.members)}"><title>{escaped(self._whole(item))}</title>'
         )
         self._box("pill", x, y, shape.width, shape.height, 14)
-        left, right = x + PAD + 2, x + shape.width - PAD - 2
+        signed = number in self.beside and item.arriving > 1  # the sign lies on its left edge
+        left, right = x + PAD + (6 if signed else 2), x + shape.width - PAD - 2
         size = shortened(_dims(item.members[0]), (right - left) * 0.6, 11, mono=True)
         taken = text_width(size, 11, mono=True) + 10
         room = right - left - (0 if self.after else taken)
