@@ -1,0 +1,428 @@
+"""The page of one training step: a recorded Step written as one HTML file that needs no network and no library."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minitrain.ops import Array
+
+if TYPE_CHECKING:
+    from minitrain.study.recording import Step
+
+HERE = Path(__file__).parent
+NOTEBOOK_LIMIT = 2_000_000  # bytes; a larger page is saved, and linked
+FRAME_HEIGHT = 820  # pixels
+WORTH_PACKING = 0.9  # an array is compressed if that leaves less than this part of it
+# A gradient is wrong where it differs from its central difference by more than this part of both, and of the largest
+# gradient of its array: float32 rounds within 1e-6 of the terms.
+RELATIVE, OF_LARGEST = 1e-3, 2e-5
+TARGET_OF = ("NLLLoss", "MSELoss", "BCELoss", "BCEWithLogitsLoss", "SmoothL1Loss")
+ROW_UP_TO = 16  # features that lie in one row
+WIDEST = 44  # cells
+
+
+def write_page(step: Step, path: Path, **description: Any) -> None:
+    """Write the page of a step. description: see page_of."""
+    path.write_text(page_of(step, **description), encoding="utf-8")
+
+
+def notebook_html(step: Step) -> str:
+    """The page inside a frame of its own; above 2 MB a hint to save it instead."""
+    page = page_of(step)
+    if len(page.encode()) > NOTEBOOK_LIMIT:
+        size = len(page.encode()) / 1e6
+        return f'<p>The page of this step has {size:.1f} MB: <code>step.save("step.html")</code>, then open the file.</p>'
+    return (
+        f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" title="One training step" '
+        f'style="width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8888;border-radius:6px"></iframe>'
+    )
+
+
+def page_of(
+    step: Step,
+    *,
+    title: str = "One training step",
+    about: str = "",
+    classes: Sequence[str] | None = None,
+    sample: int | None = None,
+    layer: str | None = None,
+    fault: tuple[str, str] | None = None,
+) -> str:
+    """The page as text.
+
+    about: a sentence below the title. classes: the names of the labels. sample: the one shown first; None for the first
+    wrong one. layer: the dotted name of the layer to scroll to first. fault: what was planted, and the diagnosis of it.
+    """
+    document, arrays = step.data()
+    document["page"] = describe(step, document, arrays)
+    document["page"] |= {"classes": _texts(classes), "open": layer}
+    document["page"]["longClasses"] = any(len(name) > 3 for name in classes or ())
+    if sample is not None:
+        document["page"]["first"] = sample
+    return _html(document, arrays, title, about or _about(document), fault)
+
+
+# What the page needs beyond the recorded document.
+
+
+def describe(step: Step, document: dict[str, Any], arrays: list[Array]) -> dict[str, Any]:
+    """The parts that tensors play, where their entries lie, and which gradients are wrong; extends the document.
+
+    Returns document["page"]: samples (the size of the batch), labels, scores, image, losses, first, promised.
+    """
+    tensors, ops = document["tensors"], document["ops"]
+    labels = _labels(step)
+    scores = _scores(step)
+    samples = _samples(step, scores, labels)
+    for i, (tensor, value) in enumerate(zip(tensors, step.tensors, strict=True)):
+        tensor["whole"] = value.value.dtype.kind in "iub"
+        tensor["batched"] = _is_batched(step, tensors, i, samples)
+        tensor["pixels"] = _is_picture(step, tensors, i)
+        _describe_update(step, tensor, i)
+        _find_failures(tensor, arrays)
+    for i in range(len(tensors)):
+        tensors[i]["grid"] = _grid(step, tensors, i)
+    for i in range(len(tensors)):
+        _lay_out_parameter(step, tensors, i)
+    for operation in ops:
+        sends = [tensors[x["tensor"]] for x in operation["inputs"] if "tensor" in x]
+        result = tensors[operation["result"]]
+        operation["ill"] = any(x["failed"] for x in sends) and not result["failed"]
+    page: dict[str, Any] = {"samples": samples, "labels": labels, "scores": scores, "image": None, "first": 0}
+    page["image"] = _image(tensors)
+    if scores is not None:
+        _mark_classes(step, tensors, scores)
+        if labels is not None:
+            guesses = step.tensors[scores].value.argmax(axis=1)
+            missed = np.flatnonzero(guesses != step.tensors[labels].value)
+            page["first"] = int(missed[0]) if missed.size else 0
+    page["fault_tensor"] = next((op["result"] for op in reversed(ops) if tensors[op["result"]]["failed"]), None)
+    rates = {i: float(group.options["lr"]) for group in step.groups for i in group.parameters if "lr" in group.options}
+    page["promised"] = sum(
+        rate * float(np.sum(np.square(step.tensors[i].grad, dtype=np.float64)))
+        for i, rate in rates.items()
+        if step.tensors[i].grad is not None
+    )
+    page["losses"] = _losses(step, arrays, scores, labels)
+    return page
+
+
+def _labels(step: Step) -> int | None:
+    """The tensor of the classes: the second input of a loss, whole numbers, one for each sample."""
+    for operation in step.ops:
+        if operation.function.__name__ in TARGET_OF and len(operation.tensors) > 1:
+            number = operation.tensors[1]
+            if number is not None and step.tensors[number].value.dtype.kind in "iu":
+                return number if step.tensors[number].value.ndim == 1 else None
+    return None
+
+
+def _scores(step: Step) -> int | None:
+    """The tensor (N, C) that the last log-softmax takes."""
+    for operation in reversed(step.ops):
+        if operation.function.__name__ == "LogSoftmax":
+            number = operation.tensors[0]
+            if number is not None and step.tensors[number].value.ndim == 2:
+                return number
+    return None
+
+
+def _samples(step: Step, scores: int | None, labels: int | None) -> int:
+    """The size of the batch; 0 if there is none."""
+    for number in (scores, labels):
+        if number is not None:
+            return int(step.tensors[number].value.shape[0])
+    for tensor in step.tensors:
+        if tensor.made_by is None and tensor.parameter is None and tensor.buffer is None and tensor.value.ndim > 1:
+            return int(tensor.value.shape[0])
+    return 0
+
+
+def _is_batched(step: Step, tensors: list[dict[str, Any]], number: int, samples: int) -> bool:
+    """Whether the first axis is the samples: an input of that size, or computed from such a tensor."""
+    tensor = step.tensors[number]
+    if not samples or tensor.value.ndim == 0 or tensor.value.shape[0] != samples or tensor.parameter or tensor.buffer:
+        return False
+    if tensor.made_by is None:
+        return not tensor.leaf
+    inputs = [i for i in step.ops[tensor.made_by].tensors if i is not None and i < number]
+    return any(tensors[i].get("batched") for i in inputs)
+
+
+def _is_picture(step: Step, tensors: list[dict[str, Any]], number: int) -> bool:
+    """Whether the values are pixels from 0 to 1: an input's, or only moved."""
+    tensor = step.tensors[number]
+    if not tensors[number]["batched"] or tensor.value.dtype.kind != "f":
+        return False
+    if tensor.made_by is not None:
+        operation = step.ops[tensor.made_by]
+        source = operation.tensors[0]
+        moves = operation.function.__name__ in ("Flatten", "Reshape")
+        return moves and source is not None and bool(tensors[source]["pixels"])
+    if tensor.value.ndim <= 2 or not tensor.value.size:
+        return False
+    return 0 <= float(tensor.value.min()) and float(tensor.value.max()) <= 1
+
+
+def _describe_update(step: Step, tensor: dict[str, Any], number: int) -> None:
+    """Add the size of the change. Where after is one float32 operation, keep its rate instead of the array."""
+    value = step.tensors[number]
+    tensor["stats"]["change"] = None
+    if value.after is None:
+        return
+    change = value.after.astype(np.float64) - value.value
+    finite = np.abs(change[np.isfinite(change)])
+    tensor["stats"]["change"] = [float(finite.max(initial=0)), float(np.sqrt((finite * finite).sum()))]
+    rate = next((group.options.get("lr") for group in step.groups if number in group.parameters), None)
+    tensor["lr"] = rate
+    if isinstance(rate, float) and value.grad is not None and value.used is None and value.value.dtype == np.float32:
+        derived = value.value - np.float32(rate) * value.grad
+        if derived.dtype == np.float32 and np.array_equal(derived.view("u4"), value.after.view("u4")):
+            tensor["after"] = {"lr": rate}
+
+
+def _find_failures(tensor: dict[str, Any], arrays: list[Array]) -> None:
+    """The entries whose gradient differs from the central difference, the largest error first."""
+    check, tensor["failed"], tensor["checked"], tensor["tolerance"] = tensor["check"], [], 0, 0.0
+    if check is None or check.get("plus") is None or tensor["grad"] is None:
+        return
+    plus, minus = (arrays[check[side]["blob"]].ravel() for side in ("plus", "minus"))
+    analytic = arrays[tensor["grad"]["blob"]].ravel().astype(np.float64)
+    entries = np.arange(plus.size) if check["entries"] is None else arrays[check["entries"]["blob"]].ravel()
+    numeric = (plus - minus) / (2 * check["eps"])
+    analytic = analytic[entries]
+    tensor["checked"] = int(entries.size)
+    tensor["tolerance"] = OF_LARGEST * float(np.abs(numeric).max(initial=0))
+    error = np.abs(numeric - analytic)
+    wrong = ~(error <= RELATIVE * np.maximum(np.abs(numeric), np.abs(analytic)) + tensor["tolerance"])
+    wrong[[int(k) for k in check.get("kinks", {})]] = False
+    found = np.flatnonzero(wrong)
+    tensor["failed"] = [int(entries[k]) for k in found[np.argsort(-error[found])]]
+
+
+# Where the entries of an array lie: [tiles, rows, columns, entries of a tile], of one sample if there are samples.
+
+
+def features(count: int) -> list[int]:
+    """One row up to 16, else the most nearly square factors, else rows of 32."""
+    if count <= ROW_UP_TO:
+        return [1, 1, max(count, 1), max(count, 1)]
+    for rows in range(math.isqrt(count), 0, -1):
+        if count % rows == 0 and count // rows <= WIDEST:
+            return [1, rows, count // rows, count]
+    return [1, math.ceil(count / 32), 32, count]
+
+
+def _grid(step: Step, tensors: list[dict[str, Any]], number: int) -> list[int]:
+    tensor = step.tensors[number]
+    shape = tensor.value.shape[1:] if tensors[number]["batched"] else tensor.value.shape
+    if len(shape) > 1:
+        return [math.prod(shape[:-2]), shape[-2], shape[-1], shape[-2] * shape[-1]]
+    count = math.prod(shape)
+    if tensor.made_by is not None and shape:
+        for source in step.ops[tensor.made_by].tensors:  # flattened, or computed entry by entry: as its input lies
+            if source is not None and source < number and tensors[source]["batched"]:
+                tiles, rows, columns, size = tensors[source]["grid"]
+                if tiles * size == count and (rows > 1 or tiles > 1 or count <= ROW_UP_TO):
+                    return [tiles, rows, columns, size]
+    return features(count)
+
+
+def _lay_out_parameter(step: Step, tensors: list[dict[str, Any]], number: int) -> None:
+    """A Linear's weight is a picture for each output, laid out as the input; its bias is laid out as the result."""
+    for op, place in step.tensors[number].used_by:
+        operation = step.ops[op]
+        source, shape = operation.tensors[0], step.tensors[number].value.shape
+        if operation.function.__name__ != "Linear" or source is None or step.tensors[number].parameter is None:
+            continue
+        tiles, rows, columns, size = tensors[source]["grid"]
+        if place == 1:
+            whole = [rows, columns] if tiles == 1 and size == shape[1] else features(shape[1])[1:3]
+            tensors[number]["grid"] = [shape[0], *whole, shape[1]]
+        elif place == 2 and math.prod(tensors[operation.result]["grid"][::3]) == shape[0]:
+            tensors[number]["grid"] = tensors[operation.result]["grid"]
+
+
+def _mark_classes(step: Step, tensors: list[dict[str, Any]], scores: int) -> None:
+    """Note whose last or first axis is the classes: scores, what is computed from them, the last layer's parameters."""
+    count = step.tensors[scores].value.shape[1]
+    for i, tensor in enumerate(step.tensors):
+        later = tensor.made_by is not None and i >= scores and tensor.value.shape[1:] == (count,)
+        tensors[i]["per_class"] = later
+    made = step.tensors[scores].made_by
+    for i in step.ops[made].tensors if made is not None else []:
+        if i is not None and step.tensors[i].parameter and step.tensors[i].value.shape[:1] == (count,):
+            tensors[i]["per_class"] = True
+
+
+def _image(tensors: list[dict[str, Any]]) -> dict[str, Any] | None:
+    for i, tensor in enumerate(tensors):
+        if tensor["batched"] and tensor["made_by"] is None and len(tensor["shape"]) > 2 and not tensor["whole"]:
+            return {"tensor": i, "shape": tensor["shape"][-2:]}
+    return None
+
+
+def _losses(step: Step, arrays: list[Array], scores: int | None, labels: int | None) -> dict[str, Any] | None:
+    """Each sample's loss before and after the update: references to two arrays."""
+    after = None if scores is None or labels is None else values_after(step).get(scores)
+    if after is None or scores is None or labels is None:
+        return None
+    rows, classes = np.arange(len(after)), step.tensors[labels].value
+    if classes.min() < 0 or classes.max() >= after.shape[1]:  # such as ignore_index
+        return None
+    places = []
+    for z in (step.tensors[scores].value, after):
+        z = z.astype(np.float64)
+        z = z - z.max(axis=1, keepdims=True)
+        arrays.append(-(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))[rows, classes])
+        places.append({"blob": len(arrays) - 1})
+    return {"before": places[0], "after": places[1]}
+
+
+def values_after(step: Step) -> dict[int, Array]:
+    """The values that the same operations give with the updated parameters, by number; {} if they draw randomly."""
+    try:
+        from minitrain.study.differences import forward_again
+    except ImportError:
+        return {}
+
+    return forward_again(step, {i: x.after for i, x in enumerate(step.tensors) if x.after is not None})
+
+
+# The file.
+
+
+def _about(document: dict[str, Any]) -> str:
+    count = sum(math.prod(x["shape"]) for x in document["tensors"] if x["parameter"])
+    samples, model = document["page"]["samples"], document["meta"]["model"]
+    parts = [f"{model}" if model else "", f"{count:,} parameters" if count else ""]
+    parts += [f"{samples} samples at a time"] if samples else []
+    return ", ".join(filter(None, parts)) + "."
+
+
+def _texts(names: Sequence[str] | None) -> list[str] | None:
+    return None if names is None else [str(name) for name in names]
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    return f"{dtype.kind}{dtype.itemsize}"
+
+
+def pack(array: Array) -> tuple[dict[str, Any], str]:
+    """An array as base64 text, and what is needed to read it: {"dtype", "n", "zip"}. The bits stay as they are.
+
+    Compressed, if that helps: all first bytes, then all second bytes and so on, and gzip. Floats of other widths than
+    32 and 64 bits become float64, which holds them exactly.
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float64)
+    flat = np.ascontiguousarray(array).reshape(-1)
+    flat = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
+    raw = flat.tobytes()
+    planes = flat.view(np.uint8).reshape(-1, flat.dtype.itemsize).T.tobytes()
+    packed = gzip.compress(planes, 6, mtime=0) if len(raw) > 256 else raw
+    smaller = len(packed) < WORTH_PACKING * len(raw)
+    text = base64.b64encode(packed if smaller else raw).decode()
+    return {"dtype": _kind(flat.dtype), "n": flat.size, "zip": smaller}, text
+
+
+def as_json(document: Any) -> str:
+    """JSON that may stand inside <script>; nan and infinity, which JSON lacks, become null."""
+    text = json.dumps(_finite(document), ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(x) for key, x in value.items()}
+    return [_finite(x) for x in value] if isinstance(value, list | tuple) else value
+
+
+def _html(
+    document: dict[str, Any], arrays: list[Array], title: str, about: str, fault: tuple[str, str] | None
+) -> str:
+    used = sorted(_references(document))
+    document["blobs"] = [{} for _ in range(len(arrays))]
+    blobs = []
+    for number in used:
+        document["blobs"][number], text = pack(arrays[number])
+        blobs.append(f'<script type="text/plain" id="blob-{number}">{text}</script>')
+    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("step.js", "step.css"))
+    code = f"\n{script}"
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    planted = ""
+    if fault is not None:
+        planted = (
+            f'<div class="wrap"><div class="fault" role="note"><b>Planted: {html.escape(fault[0])}</b>'
+            f"<pre>{html.escape(fault[1])}</pre></div></div>"
+        )
+    return PAGE.format(
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
+        "form-action 'none'",
+        title=html.escape(title),
+        about=html.escape(about),
+        fault=planted,
+        style=style,
+        data=as_json(document),
+        blobs="\n".join(blobs),
+        script=code,
+    )
+
+
+def _references(value: Any) -> set[int]:
+    """The numbers of the arrays that a document refers to."""
+    if isinstance(value, dict):
+        own = {value["blob"]} if isinstance(value.get("blob"), int) else set()
+        return own.union(*map(_references, value.values()))
+    return set().union(*map(_references, value)) if isinstance(value, list) else set()
+
+
+PAGE = """<!doctype html>
+<html lang="en" data-theme="light">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<a class="btn skip" href="#flow">To the operations</a>
+<header class="wrap mast"><div><h1>{title}</h1><p class="sub">{about}</p></div><div class="losses" id="losses"></div></header>
+{fault}<noscript><p class="wrap">This page draws its numbers with JavaScript; please allow it to run.</p></noscript>
+<div class="barwrap"><div class="wrap bar">
+<div class="replay" role="group" aria-label="Replay"><button type="button" class="btn primary" id="play">▶ Replay</button>
+<button type="button" class="btn" id="back" aria-label="One event back" title="One back ( [ )">◂</button>
+<button type="button" class="btn" id="on" aria-label="One event on" title="One on ( ] )">▸</button>
+<span class="now" id="now" role="status"></span></div>
+<div class="samples" id="samples" role="radiogroup" aria-label="Sample of the batch"></div>
+<nav class="hrail" id="hrail" aria-label="Operations, in one line"></nav>
+</div></div>
+<div class="wrap layout">
+<nav class="rail" id="rail" aria-label="Operations"></nav>
+<main class="score" id="score"><svg class="wire" id="wire" aria-hidden="true"></svg>
+<div class="lanehead lanes"><div><span class="f">↓ Forward</span> <small>values</small></div>
+<div><span class="b">↑ Backward</span> <small>gradients of the loss</small></div></div>
+<div id="flow" tabindex="-1"></div></main>
+<aside class="inspector idle" id="inspector" aria-label="How the chosen number was made"></aside>
+</div>
+<div class="tip" id="tip" aria-hidden="true"></div><div class="vh" id="live" role="status" aria-live="polite"></div>
+<script type="application/json" id="data">{data}</script>
+{blobs}
+<script>{script}</script>
+</body>
+</html>
+"""
