@@ -55,10 +55,23 @@ function blob(ref) {
 function numbers(t, w) { // null where the array does not exist
   const x = T[t];
   if (w === "v") return x.value && blob(x.value);
-  if (w === "g") return x.grad && blob(x.grad);
+  if (w === "g" && !x.grad?.sum) return x.grad && blob(x.grad);
   const key = w + t;
-  if (!derived.has(key)) derived.set(key, !has(t, w) ? null : w === "a" ? after(t) : after(t).map((v, i) => v - numbers(t, "v")[i]));
+  if (!derived.has(key)) derived.set(key, !has(t, w) ? null : w === "g" ? unpackSum(x.grad) : w === "a" ? after(t) : numbers(t, "a").map((v, i) => v - numbers(t, "v")[i]));
   return derived.get(key);
+}
+// A large weight's gradient is stored as its bits' distance from the sum over the batch in float64, which takes a
+// quarter of the room. What comes out are the recorded bits: the page's writer does the same sum.
+function unpackSum({blob: id, sum: {x, grad, sizes: [N, O, I]}}) {
+  const a = numbers(x, "v"), g = numbers(grad, "g"), total = new Float64Array(O * I), distance = blob({blob: id});
+  for (let n = 0; n < N; n++) for (let o = 0; o < O; o++) {
+    const by = g[n * O + o];
+    if (by !== 0) for (let i = 0, to = o * I, from = n * I; i < I; i++) total[to + i] += by * a[from + i];
+  }
+  const result = Float32Array.from(total), bits = new Int32Array(result.buffer);
+  const ordered = b => b < 0 ? ~(b & 0x7fffffff) : b; // its own inverse: an order of the bits in which neighbouring floats are 1 apart
+  for (let k = 0; k < bits.length; k++) { const d = distance[k]; bits[k] = ordered(ordered(bits[k]) + (d & 1 ? -((d + 1) / 2) : d / 2)); }
+  return result;
 }
 function after(t) { // plain SGD is one float32 operation: the page's writer has checked that these are the recorded bits
   const x = T[t];
@@ -188,7 +201,15 @@ function timeOf(t, w) {
   if (w === "g") return Math.max(FORWARDS, ...T[t].used_by.map(([k]) => backwardAt[k]));
   return END;
 }
-const waits = (t, w) => timeOf(t, w) > S.at;
+const waits = (t, w) => timeOf(t, w) > S.at || !arrived(t, w);
+// Large arrays are unpacked after the first picture.
+const unpacked = id => !D.blobs[id].zip || inflated.has(id) || decoded.has(id);
+function arrived(t, w) {
+  const x = T[t], from = w === "v" ? x.value : w === "g" ? x.grad : x.after;
+  if (!S.late || !from) return true;
+  if (w === "d" || (w === "a" && from.lr)) return arrived(t, "v") && arrived(t, "g") && (!from.blob || unpacked(from.blob));
+  return unpacked(from.blob);
+}
 
 // --- a picture of an array -------------------------------------------------------------------------------------------
 // Tiles of rows × cols cells, each for one entry. kind: "sample" shows the chosen sample of a batch, "batch" a row for
@@ -776,27 +797,19 @@ function questions() {
       if (T[z].grad && P.classes) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
     }
   }
-  const pulled = weights.map(t => [t, peak(t, "g")]).filter(([, i]) => i != null);
+  const pulled = weights.map(t => [t, T[t].peak]).filter(([, i]) => i != null);
   if (pulled.length) {
-    const [t, i] = pulled.reduce((a, b) => Math.abs(val(R(b[0], "g", b[1]))) > Math.abs(val(R(a[0], "g", a[1]))) ? b : a);
+    const [t, i] = pulled.reduce((a, b) => largest(b[0], "g") > largest(a[0], "g") ? b : a);
     ask(`Which weight is pulled the hardest, and which sample pushes it most?`, `${T[t].name}${brackets(R(t, "g", i))}: its gradient, sample by sample`, R(t, "g", i));
   }
-  for (const t of weights) { const i = quiet(t); if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Each term of its sum has a factor 0", R(t, "g", i)); break; } }
+  for (const t of weights) { const i = T[t].quiet; if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Each term of its sum has a factor 0", R(t, "g", i)); break; } }
   const shut = T.findIndex((x, t) => x.made_by != null && OPS[x.made_by].name === "ReLU" && x.value);
   if (shut >= 0) { const t = OPS[T[shut].made_by].inputs[0].tensor, g = t != null && T[t].grad && numbers(t, "g"), per = T[t]?.batched ? product(T[t].shape.slice(1)) : 0, from = per * (P.first ?? 0); if (g) for (let k = from; k < from + (per || g.length); k++) if (g[k] === 0 && numbers(shut, "g")?.[k] !== 0) { ask("Where does a ReLU stop a gradient?", `At ${T[t].name}${brackets(R(t, "g", k))}: its input was not above 0`, R(t, "g", k)); break; } }
   if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: "Before and after, for each sample", go: "effect"});
-  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = peak(t, "g"); if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, "The learning rate times the gradient", has(t, "a") ? R(t, "a", i) : null); }
+  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, "The learning rate times the gradient", has(t, "a") ? R(t, "a", i) : null); }
   const faulty = T.findIndex((x, t) => x.failed?.length);
   if (faulty >= 0) list.unshift({text: "Where do backward and the differences part?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
   return list.slice(0, 10);
-}
-function peak(t, w) { const a = numbers(t, w); if (!a?.length) return null; let k = 0; for (let i = 1; i < a.length; i++) if (Math.abs(a[i]) > Math.abs(a[k])) k = i; return k; }
-// A zero of a gradient whose own value is not zero, in a row that is zero altogether if there is one.
-function quiet(t) {
-  const g = numbers(t, "g"), size = product(T[t].shape.slice(1)), rows = T[t].shape[0];
-  for (let o = 0; o < rows; o++) { let any = false; for (let i = o * size; i < (o + 1) * size && !any; i++) any = g[i] !== 0; if (!any) return o * size + Math.floor(size / 2); }
-  const i = g.indexOf(0);
-  return i < 0 ? null : i;
 }
 function idle(I) {
   I.append(el("h2", {}, "Click any number"), say("It shows the sum or product that made it, with the actual numbers, and where its parts come from. Gradients are compared with a central difference."),
@@ -816,6 +829,7 @@ function select(r, {keep = false, scroll = false, still = false, view = null} = 
   if (r) {
     const x = T[r.t];
     if (x.batched) { const n = Math.floor(r.i / product(x.shape.slice(1))); if (n !== S.n) { S.n = n; showSample(); } }
+    if (!arrived(r.t, r.w)) return;
     if (waits(r.t, r.w)) moment(END);
   }
   S.sel = r; S.why = r ? explain(r) : null;
@@ -1077,7 +1091,9 @@ function neighbour(e) { // the arrows move the chosen entry, wherever the focus 
 async function start() {
   const chosen = readAddress(), dark = matchMedia("(prefers-color-scheme: dark)");
   setTheme(S.theme ?? (dark.matches ? "dark" : "light"));
-  await Promise.all(D.blobs.map((b, k) => b.zip ? inflate(k) : null));
+  const packed = D.blobs.map((b, k) => b.zip ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
+  S.late = large.length > 0;
+  await Promise.all(packed.filter(k => !large.includes(k)).map(inflate));
   masthead(); build(); drawScales(); drawSamples();
   S.opening = true;
   moment(S.at); 
@@ -1090,6 +1106,10 @@ async function start() {
   addEventListener("hashchange", () => { if (location.hash === S.written) return; const r = readAddress(); if (S.theme) { setTheme(S.theme); repaint(); } moment(S.at); select(r, {keep: true, scroll: true}); });
   let resizing; addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => { drawSamples(); rail(); wires(); }, 100); });
   document.querySelectorAll(".view.scroll").forEach(b => b.addEventListener("scroll", wires, {passive: true}));
+  root.dataset.first = Math.round(performance.now());
+  for (const k of large) { await new Promise(done => setTimeout(done)); await inflate(k); views.filter(v => v.stale && v.near).forEach(v => v.paint()); }
+  S.late = false;
+  if (large.length) views.forEach(v => { if (product(T[v.t].shape) > 100000) v.draw(); });
   root.dataset.ready = Math.round(performance.now());
 }
 function repaint() { drawScales(); drawSamples(); views.forEach(v => v.draw()); rail(); refresh(); }

@@ -27,6 +27,7 @@ WORTH_PACKING = 0.9  # an array is compressed if that leaves less than this part
 # gradient of its array: float32 rounds within 1e-6 of the terms.
 RELATIVE, OF_LARGEST = 1e-3, 2e-5
 TARGET_OF = ("NLLLoss", "MSELoss", "BCELoss", "BCEWithLogitsLoss", "SmoothL1Loss")
+LARGE = 50_000  # entries
 ROW_UP_TO = 16  # features that lie in one row
 WIDEST = 44  # cells
 
@@ -65,6 +66,7 @@ def page_of(
     """
     document, arrays = step.data()
     document["page"] = describe(step, document, arrays)
+    store_as_sums(step, document, arrays)
     document["page"] |= {"classes": _texts(classes), "open": layer}
     document["page"]["longClasses"] = any(len(name) > 3 for name in classes or ())
     if sample is not None:
@@ -90,6 +92,7 @@ def describe(step: Step, document: dict[str, Any], arrays: list[Array]) -> dict[
         tensor["pixels"] = _is_picture(step, tensors, i)
         _describe_update(step, tensor, i)
         _find_failures(tensor, arrays)
+        _find_examples(tensor, value.grad)
     for i in range(len(tensors)):
         tensors[i]["grid"] = _grid(step, tensors, i)
     for i in range(len(tensors)):
@@ -208,6 +211,57 @@ def _find_failures(tensor: dict[str, Any], arrays: list[Array]) -> None:
     wrong[[int(k) for k in check.get("kinks", {})]] = False
     found = np.flatnonzero(wrong)
     tensor["failed"] = [int(entries[k]) for k in found[np.argsort(-error[found])]]
+
+
+def _find_examples(tensor: dict[str, Any], grad: Array | None) -> None:
+    """Entries of a weight's gradient to ask about: the largest, and a zero, in a row of zeros if there is one."""
+    tensor["peak"] = tensor["quiet"] = None
+    if grad is None or not tensor["parameter"] or grad.ndim < 2 or not grad.size:
+        return
+    tensor["peak"] = int(np.argmax(np.abs(grad)))
+    rows = grad.reshape(len(grad), -1)
+    still, zeros = np.flatnonzero(~rows.any(axis=1)), np.flatnonzero(rows == 0)
+    if still.size:
+        tensor["quiet"] = int(still[0]) * rows.shape[1] + rows.shape[1] // 2
+    elif zeros.size:
+        tensor["quiet"] = int(zeros[0])
+
+
+def store_as_sums(step: Step, document: dict[str, Any], arrays: list[Array]) -> None:
+    """Store a large Linear's weight gradient as the distance of its bits from the sum over the batch in float64.
+
+    Random mantissas do not compress; this distance does. The page adds the same terms in the same order, so it gets the
+    recorded bits back.
+    """
+    for i, value in enumerate(step.tensors):
+        if value.grad is None or value.grad.size < LARGE or len(value.used_by) != 1 or value.used_by[0][1] != 1:
+            continue
+        operation = step.ops[value.used_by[0][0]]
+        source, grad = operation.tensors[0], step.tensors[operation.result].grad
+        if operation.function.__name__ != "Linear" or source is None or grad is None:
+            continue
+        x, g = step.tensors[source].value.astype(np.float64), grad.astype(np.float64)
+        if x.ndim != 2 or value.grad.dtype != np.float32 or not (np.isfinite(x).all() and np.isfinite(g).all()):
+            continue
+        total = np.zeros(value.grad.shape)
+        for row, by in zip(x, g, strict=True):
+            total += by[:, None] * row
+        distance = _ordered(value.grad) - _ordered(total.astype(np.float32))
+        zigzag = np.where(distance < 0, -2 * distance - 1, 2 * distance)
+        if zigzag.max(initial=0) < 2**32:
+            arrays.append(zigzag.astype(np.uint32))
+            sizes = [len(x), *value.grad.shape]
+            document["tensors"][i]["grad"] = {
+                "blob": len(arrays) - 1,
+                "sum": {"x": source, "grad": operation.result, "sizes": sizes},
+            }
+
+
+def _ordered(array: Array) -> Array:
+    """float32 bits as integers in the order of the numbers, so that neighbours are 1 apart."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
+    ordered: Array = np.where(bits < 0, -1 - (bits & 0x7FFFFFFF), bits)
+    return ordered
 
 
 # Where the entries of an array lie: [tiles, rows, columns, entries of a tile], of one sample if there are samples.
