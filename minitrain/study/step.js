@@ -55,6 +55,7 @@ function blob(ref) {
 function numbers(t, w) { // null where the array does not exist
   const x = T[t];
   if (w === "v") return x.value && blob(x.value);
+  if (w === "u") return x.used ? blob(x.used) : numbers(t, "g");
   if (w === "g" && !x.grad?.sum) return x.grad && blob(x.grad);
   const key = w + t;
   if (!derived.has(key)) derived.set(key, !has(t, w) ? null : w === "g" ? unpackSum(x.grad) : w === "a" ? after(t) : numbers(t, "a").map((v, i) => v - numbers(t, "v")[i]));
@@ -422,7 +423,7 @@ function thumb(n, side) {
   c.style.cssText = `width:${Math.round(side * w / Math.max(h, w))}px;height:${Math.round(side * h / Math.max(h, w))}px;image-rendering:${h > side ? "auto" : "pixelated"};flex:none`;
   return c;
 }
-const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : `, ${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))}` : ""));
+const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : ` (${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))})` : ")"));
 function drawSamples() {
   const host = $("samples"); host.replaceChildren();
   if (!P.samples) { host.remove(); return; }
@@ -466,26 +467,38 @@ function symbol(t) {
   return digits ? `<msub>${body}${mn(digits)}</msub>` : body;
 }
 const BINARY = {lt: "<", le: "≤", gt: ">", ge: "≥", eq: "=", ne: "≠"};
-function arrayName(a) { return a.aux != null ? mi(a.name) : symbol(a.tensor); }
+const arrayName = a => a.blob != null ? mi(a.name) : symbol(a.tensor);
+const FUNCTIONS = {log: "ln", maximum: "max", minimum: "min"};
 function mathEntry([, a, at]) {
   const inside = at.length ? mrow(mo("["), at.map(e => maths(e, 0)).join(mo(",")), mo("]")) : "";
-  if (a.of === "grad") return `<mfrac>${mrow(up("d"), mi("L"))}${mrow(up("d"), symbol(a.tensor), inside)}</mfrac>`;
-  return mrow(arrayName(a), inside);
+  if (a.of === "grad" || a.of === "used") return `<mfrac>${mrow(up("d"), mi("L"))}${mrow(up("d"), symbol(a.tensor), inside)}</mfrac>`;
+  return mrow(arrayName(a), inside, a.of === "after" ? '<mspace width=".3em"/>' + up("after") : "");
 }
 function maths(e, level) { // level: how strongly the surroundings bind; 0 nothing, 1 a sum, 2 a product, 3 a power
   const wrap = (own, body) => own < level ? mrow(mo("("), body, mo(")")) : body, [op, ...x] = e;
   if (op === "number") return wrap(x[0] < 0 ? 1 : 9, (x[0] < 0 ? mo("−") : "") + mn(fmt(Math.abs(x[0]), 4)));
   if (op === "index") return mi(x[0]);
   if (op === "entry") return mathEntry(e);
-  if (op === "sum" || op === "max") return wrap(1.5, mrow(`<munder>${op === "sum" ? '<mo movablelimits="false">∑</mo>' : '<mi mathvariant="normal">max</mi>'}${mrow(x[0].map(([i]) => mi(i)).join(mo(",")))}</munder>`, maths(x[1], 1.6)));
+  const under = () => mrow(x[0].map(([i]) => mi(i)).join(mo(","))), sigma = () => `<munder><mo movablelimits="false">∑</mo>${under()}</munder>`;
+  if (op === "logsumexp") return wrap(2, mrow(up("ln"), sigma(), up("exp"), '<mspace width=".17em"/>', maths(x[1], 3)));
+  if (op === "softmax") return `<mfrac>${mrow(up("exp"), '<mspace width=".17em"/>', maths(x[1], 3))}${mrow(sigma(), up("exp"), '<mspace width=".17em"/>', maths(x[2], 3))}</mfrac>`;
+  if (op === "moved") return mrow(x[0].map(([a]) => mathEntry(["entry", a, [["where it came from"]]])).join(up("or")));
+  if (op === "gathered") return wrap(1.5, mrow(mo("∑"), mathEntry(["entry", x[0], [["where it went"]]])));
+  if (op.includes(" ")) return `<mtext>${op}</mtext>`;
+  if (op === "sum" || op === "max") return wrap(1.5, mrow(op === "sum" ? sigma() : `<munder>${up("max")}${under()}</munder>`, maths(x[1], 1.6)));
   if (op === "add") return wrap(1, mrow(x.map((a, k) => k && a[0] === "neg" ? mo("−") + maths(a[1], 1.5) : (k ? mo("+") : "") + maths(a, 1)).join("")));
   if (op === "sub") return wrap(1, mrow(maths(x[0], 1), mo("−"), maths(x[1], 1.5)));
   if (op === "neg") return wrap(1, mrow(mo("−"), maths(x[0], 1.5)));
   if (op === "mul") return wrap(2, mrow(x.map(a => maths(a, 2)).join(mo("·"))));
   if (op === "div") return `<mfrac>${maths(x[0], 0)}${maths(x[1], 0)}</mfrac>`;
   if (op === "pow") return `<msup>${maths(x[0], 9)}${maths(x[1], 0)}</msup>`;
-  if (op === "call") return x[0] === "sqrt" ? `<msqrt>${maths(x[1], 0)}</msqrt>` : x[0] === "abs" ? mrow(mo("|"), maths(x[1], 0), mo("|")) :
-    x.length === 2 && x[1][0] === "entry" && /^(exp|log|tanh)/.test(x[0]) ? mrow(up(x[0] === "log" ? "ln" : x[0]), '<mspace width=".17em"/>', maths(x[1], 3)) : mrow(up(x[0] === "log" ? "ln" : x[0]), mo("("), x.slice(1).map(a => maths(a, 0)).join(mo(",")), mo(")"));
+  if (op === "call") {
+    const [f, ...given] = x, inside = given.map(a => maths(a, 0)).join(mo(","));
+    if (f === "sqrt") return `<msqrt>${inside}</msqrt>`;
+    if (f === "abs" || f === "floor") return mrow(mo(f === "abs" ? "|" : "⌊"), inside, mo(f === "abs" ? "|" : "⌋"));
+    if (f === "mod") return wrap(2, mrow(maths(given[0], 2), '<mspace width=".3em"/>', up("mod"), '<mspace width=".3em"/>', maths(given[1], 3)));
+    return mrow(up(FUNCTIONS[f] ?? f), given.length === 1 && given[0][0] === "entry" ? '<mspace width=".17em"/>' + inside : mrow(mo("("), inside, mo(")")));
+  }
   if (op === "where") return x[2][0] === "number" && x[2][1] === 0 ? wrap(2, mrow(x[1][0] === "number" && x[1][1] === 1 ? "" : maths(x[1], 2) + mo("·"), mo("["), maths(x[0], 0), mo("]"))) :
     mrow(mo("{"), maths(x[1], 0), '<mspace width=".4em"/>', up("if"), '<mspace width=".3em"/>', maths(x[0], 0), mo(";"), up("else"), '<mspace width=".3em"/>', maths(x[2], 0));
   if (BINARY[op]) return wrap(.5, mrow(maths(x[0], 1), mo(esc(BINARY[op])), maths(x[1], 1)));
@@ -494,36 +507,56 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
 const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(mathEntry(rule.entry), mo("="), maths(rule.value, 0))}</math>`;
 
 // --- rules: how an entry is made -------------------------------------------------------------------------------------
-const shapeOf = a => a.aux != null ? a.shape : T[a.tensor].shape;
-const dataOf = a => a.aux != null ? blob(a.aux) : numbers(a.tensor, {value: "v", grad: "g", after: "a"}[a.of]);
-function erf(x) { // series near 0, continued fraction beyond: full precision
-  const z = Math.abs(x); let s = 0;
-  if (z < 2.5) { let term = z; for (let k = 0; k < 80; k++) { s += term / (2 * k + 1); term *= -z * z / (k + 1); } s *= 2 / Math.sqrt(Math.PI); }
-  else { let f = 0; for (let k = 60; k > 0; k--) f = k / 2 / (z + f); s = 1 - Math.exp(-z * z) / Math.sqrt(Math.PI) / (z + f); }
-  return x < 0 ? -s : s;
-}
-const CALLS = {exp: Math.exp, log: Math.log, log1p: Math.log1p, expm1: Math.expm1, sqrt: Math.sqrt, tanh: Math.tanh, abs: Math.abs, sign: Math.sign, floor: Math.floor, ceil: Math.ceil,
-  max: (...x) => x.some(Number.isNaN) ? NaN : Math.max(...x), min: (...x) => x.some(Number.isNaN) ? NaN : Math.min(...x), erf, sin: Math.sin, cos: Math.cos, log2: Math.log2, log10: Math.log10, mod: (a, b) => a - b * Math.floor(a / b), round: Math.round, trunc: Math.trunc};
+const shapeOf = a => a.shape ?? T[a.tensor].shape;
+const WHICH = {value: "v", grad: "g", after: "a", used: "u"};
+const dataOf = a => a.blob != null ? blob(a) : numbers(a.tensor, WHICH[a.of]);
+const nanSafe = choose => (...x) => x.some(Number.isNaN) ? NaN : choose(...x);
+const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+  exp2: x => 2 ** x, mod: (a, b) => a - b * Math.floor(a / b), maximum: nanSafe(Math.max), minimum: nanSafe(Math.min)};
+const OVER = new Set(["sum", "max", "logsumexp", "softmax"]); // with indices of their own
 const COMPARE = {lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b, eq: (a, b) => a === b, ne: (a, b) => a !== b};
 function flat(e, env) { // the flat index of an entry; null if it is absent
   const shape = shapeOf(e[1]); let i = 0;
   for (let k = 0; k < shape.length; k++) { const at = evaluate(e[2][k], env); if (at == null || !Number.isInteger(at) || at < 0 || at >= shape[k]) return null; i = i * shape[k] + at; }
   return i;
 }
-function* each(axes, env) {
-  if (!axes.length) { yield env; return; }
-  const [[name, size], ...rest] = axes, to = typeof size === "number" ? size : evaluate(size, env);
-  for (let k = 0; k < to; k++) yield* each(rest, {...env, [name]: k});
+function* each([axis, ...rest], env) {
+  if (!axis) { yield env; return; }
+  for (let k = 0; k < axis[1]; k++) yield* each(rest, {...env, [axis[0]]: k});
+}
+const unravel = (i, shape) => { const at = []; for (const size of [...shape].reverse()) { at.unshift(["number", i % size]); i = Math.floor(i / size); } return at; };
+const ravel = (names, shape, env) => names.reduce((i, name, k) => i * shape[k] + env[name], 0);
+// The entries that a number which was only moved came from, or whose gradients a number gathers.
+function cameFrom([op, ...x], env) {
+  if (op === "gathered") {
+    const [array, source, offset, shape, axes] = x, here = offset + ravel(axes, shape, env), found = [], sources = blob(source);
+    for (let k = sources.indexOf(here); k >= 0; k = sources.indexOf(here, k + 1)) found.push(["entry", array, unravel(k, shapeOf(array))]);
+    return found;
+  }
+  const [arrays, source, axes] = x, from = blob(source)[ravel(axes, source.shape, env)];
+  for (const [array, offset] of arrays) if (from >= offset && from < offset + product(shapeOf(array))) return [["entry", array, unravel(from - offset, shapeOf(array))]];
+  return [];
 }
 function evaluate(e, env) { // null: absent
   const [op, ...x] = e;
   if (op === "number") return x[0];
   if (op === "index") return env[x[0]];
   if (op === "entry") { const i = flat(e, env); return i == null ? null : Number(dataOf(x[0])[i]); }
-  if (op === "sum" || op === "max") {
-    let found = null;
-    for (const inner of each(x[0], env)) { const v = evaluate(x[1], inner); if (v != null) found = found == null ? v : op === "sum" ? found + v : Math.max(found, v); }
-    return found;
+  if (OVER.has(op)) {
+    const found = [];
+    for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
+    if (op === "sum") return found.reduce((a, b) => a + b, 0);
+    if (!found.length) return null;
+    const top = found.reduce((a, b) => nanSafe(Math.max)(a, b));
+    if (op === "max") return top;
+    const total = found.reduce((a, b) => a + Math.exp(b - top), 0);
+    if (op === "logsumexp") return Number.isFinite(top) ? top + Math.log(total) : top;
+    const here = evaluate(x[1], env);
+    return here == null ? null : Math.exp(here - top) / total;
+  }
+  if (op === "moved" || op === "gathered") {
+    const from = cameFrom(e, env);
+    return from.length || op === "gathered" ? from.reduce((a, b) => a + evaluate(b, env), 0) : null;
   }
   if (op === "where") { const c = evaluate(x[0], env); return c == null ? null : evaluate(c ? x[1] : x[2], env); }
   const v = (op === "call" ? x.slice(1) : x).map(a => evaluate(a, env));
@@ -537,34 +570,40 @@ function evaluate(e, env) { // null: absent
   if (op === "call") return CALLS[x[0]](...v);
   return COMPARE[op](...v) ? 1 : 0;
 }
-// The recorded entries that an expression reads: [{t, w, i}].
+// The recorded entries that an expression reads, of the tensors: [{t, w, i}].
 function reads(e, env, found = []) {
   const [op, ...x] = e;
-  if (op === "entry") { const i = flat(e, env); if (i != null && x[0].aux == null) found.push(R(x[0].tensor, {value: "v", grad: "g", after: "a"}[x[0].of], i)); }
-  else if (op === "sum" || op === "max") { let k = 0; for (const inner of each(x[0], env)) { if (k++ > 5000) break; reads(x[1], inner, found); } }
+  if (op === "entry") { const i = flat(e, env); if (i != null && x[0].tensor != null) found.push(R(x[0].tensor, x[0].of === "used" ? "g" : WHICH[x[0].of], i)); }
+  else if (OVER.has(op)) { if (op === "softmax") reads(x[1], env, found); for (const inner of each(x[0], env)) reads(x.at(-1), inner, found); }
+  else if (op === "moved" || op === "gathered") cameFrom(e, env).forEach(a => reads(a, env, found));
   else if (op === "where") { reads(x[0], env, found); const c = evaluate(x[0], env); if (c != null) reads(c ? x[1] : x[2], env, found); }
   else x.forEach(a => Array.isArray(a) && reads(a, env, found));
   return found;
 }
-// The terms of an expression: those of its sums, multiplied out by what stands around them, and the other summands.
-function terms(e, env, scale = 1, around = []) {
+// The terms that an expression is the sum of: sums are split, and multiplied out by what stands around them.
+function terms(e, env, scale = 1, around = [], at = []) {
   const [op, ...x] = e;
-  if (op === "add") return x.flatMap(a => terms(a, env, scale, around));
-  if (op === "sub") return [...terms(x[0], env, scale, around), ...terms(x[1], env, -scale, around)];
-  if (op === "neg") return terms(x[0], env, -scale, around);
-  if (op === "div" && !hasSum(x[1])) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]]);
-  if (op === "mul" && x.filter(hasSum).length === 1) { const k = x.findIndex(hasSum); return terms(x[k], env, scale, [...around, ...x.filter((_, j) => j !== k)]); }
-  if (op === "sum") {
-    const found = [];
-    for (const inner of each(x[0], env)) found.push(...terms(x[1], inner, scale, around).map(term => ({...term, at: [...x[0].map(([name]) => [name, inner[name]]), ...term.at.filter(([n]) => !x[0].some(([m]) => m === n))]})));
-    return found;
-  }
-  if (op === "where") { const c = evaluate(x[0], env); if (c == null) return []; const taken = terms(c ? x[1] : x[2], env, scale, around); return taken; }
-  const factors = [...(op === "mul" ? x : [e]), ...around], values = factors.map(f => evaluate(f, env));
-  if (values.some(v => v == null)) return [];
-  return [{at: [], factors: factors.map((f, k) => ({e: f, env, v: values[k]})), v: scale * values.reduce((a, b) => a * b, 1), scale}];
+  if (op === "add") return x.flatMap(a => terms(a, env, scale, around, at));
+  if (op === "sub") return [...terms(x[0], env, scale, around, at), ...terms(x[1], env, -scale, around, at)];
+  if (op === "neg") return terms(x[0], env, -scale, around, at);
+  if (op === "sum") { const found = []; for (const inner of each(x[0], env)) found.push(...terms(x[1], inner, scale, around, [...at, ...x[0].map(([name]) => [name, inner[name]])])); return found; }
+  if (op === "where") { const c = evaluate(x[0], env); return c == null ? [] : terms(c ? x[1] : x[2], env, scale, around, at); }
+  if (op === "moved" || op === "gathered") return cameFrom(e, env).flatMap((a, k) => term([...around, a], env, scale, op === "gathered" ? [...at, ["", k]] : at));
+  if (op === "div" && several(x[0])) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
+  const inner = op === "mul" ? x.findIndex(several) : -1;
+  if (inner >= 0) return terms(x[inner], env, scale, [...around, ...x.filter((_, k) => k !== inner)], at);
+  return term([...around, ...(op === "mul" ? x : [e])], env, scale, at);
 }
-const hasSum = e => Array.isArray(e) && (e[0] === "sum" || (!["entry", "max", "where"].includes(e[0]) && e.some(hasSum)));
+function term(factors, env, scale, at) {
+  const values = factors.map(f => evaluate(f, env));
+  if (values.some(v => v == null)) return [];
+  return [{at, scale, factors: factors.map((e, k) => ({e, env, v: values[k]})), v: scale * values.reduce((a, b) => a * b, 1)}];
+}
+function several([op, ...x]) {
+  if (op === "neg" || op === "div") return several(x[0]);
+  if (op === "mul") return x.some(several);
+  return ["sum", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
+}
 
 // What made an entry: its operation, rule, terms and the parts that are outlined.
 function explain(r) {
@@ -580,7 +619,7 @@ function explain(r) {
     m.env = Object.fromEntries(m.rule.axes.map((name, k) => [name, at[k]]));
     m.terms = terms(m.rule.value, m.env);
     m.value = evaluate(m.rule.value, m.env) ?? 0;
-    m.say = (m.rule.sentence ?? []).find(([c]) => c == null || evaluate(c, m.env))?.[1];
+    m.say = (m.rule.sentences ?? []).find(([c]) => c == null || evaluate(c, m.env))?.[1];
     why.terms.push(...m.terms);
     for (const p of reads(m.rule.value, m.env)) { const key = p.w + p.t; if (!parts.has(key)) parts.set(key, {t: p.t, w: p.w, entries: new Set()}); parts.get(key).entries.add(p.i); }
   }
@@ -600,7 +639,7 @@ function bar(v, end) {
 }
 // A factor is an entry (a button that goes there) or a number that was computed from entries.
 function factor(f) {
-  if (f.e[0] === "entry") { const i = flat(f.e, f.env), a = f.e[1]; if (a.aux == null && i != null) return link(R(a.tensor, {value: "v", grad: "g", after: "a"}[a.of], i), column(f.v)); }
+  if (f.e[0] === "entry" && f.e[1].tensor != null) return link(reads(f.e, f.env)[0], column(f.v));
   const text = column(f.v), made = reads(f.e, f.env);
   return made.length === 1 ? link(made[0], text) : el("span", {}, text);
 }
@@ -643,7 +682,7 @@ function lesson(r, why) {
     said.push(`<b>Zero, because every term is zero:</b> <math>${maths(blame[1].e, 2)}</math> is 0 in ${blame[0] === list.length ? `all ${list.length}` : `${blame[0]} of ${list.length}`} of them${blame[0] === list.length ? "" : ", and the other factor is 0 in the rest"}.`);
   } else if (list.length > 1 && P.samples && list.every(t => t.at.length === 1 && t.at[0][0] === "n") && list.length === P.samples) {
     const most = list.reduce((a, b) => Math.abs(b.v) > Math.abs(a.v) ? b : a), n = most.at[0][1];
-    if (most.v !== 0 && r.w === "g") said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b>, pushes it most: ${signed(most.v)} of ${fmt(v, 4)}. ${v < 0 ? "The gradient is negative, so the update makes the number larger." : v > 0 ? "The gradient is positive, so the update makes the number smaller." : ""}`.replace("</b>, pushes", "</b> pushes"));
+    if (most.v !== 0 && r.w === "g") said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b> pushes it most: ${signed(most.v)} of ${fmt(v, 4)}.` + (T[r.t].parameter && v ? ` The gradient is ${v < 0 ? "negative: a larger number would lower the loss, so the update raises it." : "positive: a larger number would raise the loss, so the update lowers it."}` : ""));
   }
   return said;
 }
@@ -661,6 +700,7 @@ function inspector() {
     if (m.rule) A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b"), html: formula(m.rule)}));
     else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say("This operation does not declare how single entries are made: here are its formula and its source."));
     if (m.say) A.append(say(esc(m.say)));
+    if (m.rule?.together) A.append(say("Together with the next operation:"), el("div", {cls: "fx b", html: formula({...m.rule, ...m.rule.together})}));
   }
   for (const text of lesson(r, why)) A.append(say(text));
   if (why.start && r.w === "g") A.append(say("<b>Here backward starts:</b> the slope of the loss with respect to itself is 1."));
@@ -676,7 +716,7 @@ function inspector() {
     if (m?.terms?.length && (m.terms.length > 1 || m.terms[0].factors.length > 0)) {
       const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - v);
       B.append(termTable(m.terms, total, r));
-      if (apart > 0 && Number.isFinite(apart)) B.append(say(x.injected && apart > 1e-3 * Math.abs(total) ? `<b>The planted mistake:</b> the right formula gives ${fmt(total, 7)}, but backward returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>Not what the operation did:</b> this formula gives ${fmt(total, 7)}, but backward returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
     }
   }
   if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
@@ -753,9 +793,9 @@ function difference(t, i) { // the recorded central difference of an entry, or n
   const plus = blob(c.plus)[k], minus = blob(c.minus)[k];
   return {plus, minus, eps: c.eps, numeric: (plus - minus) / (2 * c.eps), kink: c.kinks?.[k]};
 }
-function verdict(d, v) {
+function verdict(d, v, tolerance) {
   const apart = Math.abs(d.numeric - v), size = Math.max(Math.abs(d.numeric), Math.abs(v));
-  return {apart, digits: apart === 0 ? 16 : Math.max(0, Math.floor(-Math.log10(apart / size))), good: apart <= 1e-3 * size + P.tolerance};
+  return {apart, digits: apart === 0 ? 16 : Math.max(0, Math.floor(-Math.log10(apart / size))), good: apart <= 1e-3 * size + tolerance};
 }
 function checkBox(r, v) {
   const c = T[r.t].check;
@@ -763,7 +803,7 @@ function checkBox(r, v) {
   if (c.not_checked) return el("div", {cls: "box"}, el("h3", {}, "Not checked"), c.not_checked);
   const d = difference(r.t, r.i);
   if (!d) return el("div", {cls: "box"}, el("h3", {}, "Check by differences"), `${blob(c.plus).length} entries of this array were checked by differences; this one was not.`);
-  const name = nameHtml(R(r.t, "v", r.i)), {apart, digits, good} = verdict(d, v), nudge = fmt(d.eps, 3);
+  const name = nameHtml(R(r.t, "v", r.i)), {apart, digits, good} = verdict(d, v, T[r.t].tolerance), nudge = fmt(d.eps, 3);
   const line = d.numeric === 0 && v === 0 ? ["ok", "✓ Both are exactly 0."] : d.kink ? ["open", d.kink] : good ? ["ok", `✓ They agree to ${digits} digits (${fmt(apart, 1)} apart).`.replace("0 digits", "within rounding")] : ["bad", `✗ They differ: backward's gradient is wrong by ${fmt(apart, 2)}.`];
   return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, d.plus.toFixed(10)], [`<var>L</var> with ${name} − ${nudge}`, d.minus.toFixed(10)], [`their difference / ${fmt(2 * d.eps, 3)}`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
 }
@@ -774,14 +814,14 @@ function otherLabels(r) { // only the label's own class has the - 1 in p - one-h
 }
 function updateOf(r, A, B) {
   const x = T[r.t], o = M.optimizer, group = o?.groups.find(g => true) ?? {}, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], used = x.used ? blob(x.used)[r.i] : has(r.t, "g") ? numbers(r.t, "g")[r.i] : null, lr = x.lr ?? group.lr;
-  A.append(el("div", {cls: "fx b"}, el("span", {cls: "mono"}, o?.formula ?? "")));
+  A.append(el("div", {cls: "fx b", html: x.update && r.w === "a" ? formula(x.update) : `<span class="mono">${esc(o?.formula ?? "")}</span>`}));
   const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))]];
   if (used != null) rows.push([x.used ? ".grad as the optimizer saw it" : heading(r.t, "g"), x.used ? fmt(used, 8) : link(R(r.t, "g", r.i), fmt(used, 8))]);
   if (o?.plain && used != null) rows.push([`learning rate`, fmt(lr, 4)], [`− ${fmt(lr, 4)} · (${fmt(used, 5)})`, fmt(-lr * used, 8)]);
   for (const [name, s] of Object.entries(x.state ?? {})) if (s.after) { const b = s.before && blob(s.before), f = blob(s.after); rows.push([esc(name) + (b ? ", before" : ""), fmt((b ?? f)[f.length === 1 ? 0 : r.i], 8)]); if (b) rows.push([esc(name) + ", after", fmt(f[f.length === 1 ? 0 : r.i], 8)]); }
   rows.push(["after", el("b", {}, fmt(a, 8))]);
   B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`));
-  if (o?.source) { const lines = o.source.text.split("\n").map((l, k) => [l, o.source.line + k]).filter(([l]) => /^\s*param\S*\s*[-+*]?=|\.(sub|add)_\(|subtract\(|-=/.test(l)).slice(-3); if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([l, no]) => sourceLine(l.trim(), no)))); }
+  if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([l, no]) => sourceLine(l.trim(), no)))); }
 }
 
 // --- questions, each with its answer at a number of this step --------------------------------------------------------
@@ -989,7 +1029,7 @@ const drawn = new Set();
 const copied = t => P.image?.tensor === t && !T[t].grad && T[t].used_by.length === 1 && !OPS[T[t].used_by[0][0]].on_tape && T[OPS[T[t].used_by[0][0]].result].batched;
 const original = t => T[t].made_by != null && copied(OPS[T[t].made_by].inputs[0].tensor) ? OPS[T[t].made_by].inputs[0].tensor : null;
 function picture(host, t) { // an input of images, one sample at a time, beside what the network makes of it
-  const side = el("div", {cls: "picture", id: `t-${t}`}), probs = P.scores != null && el("div", {cls: "probs", id: "probs"});
+  const side = el("div", {cls: "picture", id: `t-${t}`}), probs = P.scores != null && el("div", {cls: "probs" + (P.longClasses ? " long" : ""), id: "probs"});
   const v = new View(el("div"), t, "v", "sample", {width: T[t].grid[0] > 1 ? LANE : 180, most: 24});
   host.append(arrayHead(t, "v", "the input"), el("p", {cls: "cap caps", "data-unit": ""}, `sample ${S.n}`), side);
   side.append(v.box, probs || "");

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minitrain.ops import Array
+from minitrain.study.differences import loss_after
 
 if TYPE_CHECKING:
-    from minitrain.study.recording import Step
+    from minitrain.study.recording import Operation, Step
 
 HERE = Path(__file__).parent
 NOTEBOOK_LIMIT = 2_000_000  # bytes; a larger page is saved, and linked
@@ -64,6 +65,8 @@ def page_of(
     about: a sentence below the title. classes: the names of the labels. sample: the one shown first; None for the first
     wrong one. layer: the dotted name of the layer to scroll to first. fault: what was planted, and the diagnosis of it.
     """
+    if all(tensor.check is None for tensor in step.tensors):
+        step.check()
     document, arrays = step.data()
     document["page"] = describe(step, document, arrays)
     store_as_sums(step, document, arrays)
@@ -120,11 +123,16 @@ def describe(step: Step, document: dict[str, Any], arrays: list[Array]) -> dict[
     return page
 
 
+def _sources(operation: Operation) -> list[int | None]:
+    """For each input the tensor's number, or None for a constant."""
+    return [x if isinstance(x, int) else None for x in operation.inputs]
+
+
 def _labels(step: Step) -> int | None:
     """The tensor of the classes: the second input of a loss, whole numbers, one for each sample."""
     for operation in step.ops:
-        if operation.function.__name__ in TARGET_OF and len(operation.tensors) > 1:
-            number = operation.tensors[1]
+        if operation.function.__name__ in TARGET_OF and len(_sources(operation)) > 1:
+            number = _sources(operation)[1]
             if number is not None and step.tensors[number].value.dtype.kind in "iu":
                 return number if step.tensors[number].value.ndim == 1 else None
     return None
@@ -134,7 +142,7 @@ def _scores(step: Step) -> int | None:
     """The tensor (N, C) that the last log-softmax takes."""
     for operation in reversed(step.ops):
         if operation.function.__name__ == "LogSoftmax":
-            number = operation.tensors[0]
+            number = _sources(operation)[0]
             if number is not None and step.tensors[number].value.ndim == 2:
                 return number
     return None
@@ -158,7 +166,7 @@ def _is_batched(step: Step, tensors: list[dict[str, Any]], number: int, samples:
         return False
     if tensor.made_by is None:
         return not tensor.leaf
-    inputs = [i for i in step.ops[tensor.made_by].tensors if i is not None and i < number]
+    inputs = [i for i in _sources(step.ops[tensor.made_by]) if i is not None and i < number]
     return any(tensors[i].get("batched") for i in inputs)
 
 
@@ -169,7 +177,7 @@ def _is_picture(step: Step, tensors: list[dict[str, Any]], number: int) -> bool:
         return False
     if tensor.made_by is not None:
         operation = step.ops[tensor.made_by]
-        source = operation.tensors[0]
+        source = _sources(operation)[0]
         moves = operation.function.__name__ in ("Flatten", "Reshape")
         return moves and source is not None and bool(tensors[source]["pixels"])
     if tensor.value.ndim <= 2 or not tensor.value.size:
@@ -237,7 +245,7 @@ def store_as_sums(step: Step, document: dict[str, Any], arrays: list[Array]) -> 
         if value.grad is None or value.grad.size < LARGE or len(value.used_by) != 1 or value.used_by[0][1] != 1:
             continue
         operation = step.ops[value.used_by[0][0]]
-        source, grad = operation.tensors[0], step.tensors[operation.result].grad
+        source, grad = _sources(operation)[0], step.tensors[operation.result].grad
         if operation.function.__name__ != "Linear" or source is None or grad is None:
             continue
         x, g = step.tensors[source].value.astype(np.float64), grad.astype(np.float64)
@@ -284,7 +292,7 @@ def _grid(step: Step, tensors: list[dict[str, Any]], number: int) -> list[int]:
         return [math.prod(shape[:-2]), shape[-2], shape[-1], shape[-2] * shape[-1]]
     count = math.prod(shape)
     if tensor.made_by is not None and shape:
-        for source in step.ops[tensor.made_by].tensors:  # flattened, or computed entry by entry: as its input lies
+        for source in _sources(step.ops[tensor.made_by]):  # flattened, or computed entry by entry: as its input lies
             if source is not None and source < number and tensors[source]["batched"]:
                 tiles, rows, columns, size = tensors[source]["grid"]
                 if tiles * size == count and (rows > 1 or tiles > 1 or count <= ROW_UP_TO):
@@ -296,7 +304,7 @@ def _lay_out_parameter(step: Step, tensors: list[dict[str, Any]], number: int) -
     """A Linear's weight is a picture for each output, laid out as the input; its bias is laid out as the result."""
     for op, place in step.tensors[number].used_by:
         operation = step.ops[op]
-        source, shape = operation.tensors[0], step.tensors[number].value.shape
+        source, shape = _sources(operation)[0], step.tensors[number].value.shape
         if operation.function.__name__ != "Linear" or source is None or step.tensors[number].parameter is None:
             continue
         tiles, rows, columns, size = tensors[source]["grid"]
@@ -314,7 +322,7 @@ def _mark_classes(step: Step, tensors: list[dict[str, Any]], scores: int) -> Non
         later = tensor.made_by is not None and i >= scores and tensor.value.shape[1:] == (count,)
         tensors[i]["per_class"] = later
     made = step.tensors[scores].made_by
-    for i in step.ops[made].tensors if made is not None else []:
+    for i in _sources(step.ops[made]) if made is not None else []:
         if i is not None and step.tensors[i].parameter and step.tensors[i].value.shape[:1] == (count,):
             tensors[i]["per_class"] = True
 
@@ -328,9 +336,10 @@ def _image(tensors: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 def _losses(step: Step, arrays: list[Array], scores: int | None, labels: int | None) -> dict[str, Any] | None:
     """Each sample's loss before and after the update: references to two arrays."""
-    after = None if scores is None or labels is None else values_after(step).get(scores)
-    if after is None or scores is None or labels is None:
+    found = None if scores is None or labels is None else loss_after(step)
+    if found is None or scores is None or labels is None:
         return None
+    after = found[1][scores]
     rows, classes = np.arange(len(after)), step.tensors[labels].value
     if classes.min() < 0 or classes.max() >= after.shape[1]:  # such as ignore_index
         return None
@@ -342,15 +351,6 @@ def _losses(step: Step, arrays: list[Array], scores: int | None, labels: int | N
         places.append({"blob": len(arrays) - 1})
     return {"before": places[0], "after": places[1]}
 
-
-def values_after(step: Step) -> dict[int, Array]:
-    """The values that the same operations give with the updated parameters, by number; {} if they draw randomly."""
-    try:
-        from minitrain.study.differences import forward_again
-    except ImportError:
-        return {}
-
-    return forward_again(step, {i: x.after for i, x in enumerate(step.tensors) if x.after is not None})
 
 
 # The file.
