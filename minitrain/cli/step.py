@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
     from minitrain.runs.output_file import check_writable
     from minitrain.study.replay_step import replay_step
-    from minitrain.study.step_page import write_page
+    from minitrain.study.step_page import Fault, write_page
 
     fault = _fault(arguments.inject)
     output = Path(arguments.output)
@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     if fault is not None:
         from minitrain.runs.check_gradients import check_model
 
-        diagnosis = (f"{fault.name}. {fault.explanation}", str(check_model(replayed.config, plant=fault.plant)))
+        checked = check_model(replayed.config, plant=fault.plant)
+        diagnosis = Fault(f"{fault.name}. {fault.explanation}", str(checked), fault.specimen.body, replayed.planted)
         print(f"Planted: {fault}\n")
     write_page(
         replayed.step,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minitrain import ops
 from minitrain.runs.backend import Backend
 from minitrain.runs.checkpoints import Checkpoint, checkpoints, read_checkpoint
 from minitrain.runs.config import DATASETS, Config, ConfigError
@@ -37,12 +38,17 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Replayed:
-    """A recorded step of a run. exact: whether the run was computed by NumPy, so that its bits are the run's own."""
+    """A recorded step of a run.
+
+    exact: whether the run was computed by NumPy, so that its bits are the run's own. planted: the operations with a
+    planted mistake; they stand in the step as the library's own.
+    """
 
     step: Step
     place: Place
     config: Config
     exact: bool
+    planted: tuple[int, ...] = ()
 
     @property
     def classes(self) -> Sequence[str]:
@@ -54,7 +60,7 @@ class Replayed:
     def about(self) -> str:
         """What step this is, in a sentence or two."""
         place, config = self.place, self.config
-        sizes = " - ".join(map(str, config.sizes))
+        sizes = " → ".join(map(str, config.sizes))
         text = (
             f"Step {place.updates} of a run on {config.dataset}: epoch {place.epoch}, batch {place.batch} of "
             f"{place.batches} (steps and batches count from 0). The network is {sizes}, with "
@@ -96,7 +102,19 @@ def replay_step(
     ending = {"epochs": max(config.epochs, place.epoch)}  # the step after a complete run begins another epoch
     numpy = {"backend": "numpy", "device": "auto", "compile": False, "precision": "float32"}
     config = dataclasses.replace(config, **ending, **numpy)
-    return Replayed(_record(config, checkpoint, place, plant), place, config, exact)
+    recorded = _record(config, checkpoint, place, plant)
+    return Replayed(recorded, place, config, exact, _unmask(recorded))
+
+
+def _unmask(step: Step) -> tuple[int, ...]:
+    """Replace operations with a planted mistake by the library's, whose formula and source explain what is right."""
+    planted = []
+    for number, operation in enumerate(step.ops):
+        own = getattr(ops, operation.function.__name__, operation.function)
+        if own is not operation.function:
+            operation.function = own
+            planted.append(number)
+    return tuple(planted)
 
 
 def _place(config: Config, last: int, step: int | None, epoch: int | None, batch: int | None) -> Place:

@@ -227,7 +227,7 @@ class View {
     const many = this.tiles > 1;
     if (kind === "batch") { this.per = 1; this.cw = width / this.cols; if (this.cw >= 1) this.cw = Math.floor(this.cw * 4) / 4; this.ch = P.samples <= 24 ? 5 : 2; }
     else {
-      this.per = !many ? 1 : x.per ?? (this.tiles <= 16 ? Math.min(this.tiles, 5) : cols <= 10 ? 8 : Math.max(1, Math.floor(width / (cols + 1))));
+      this.per = !many ? 1 : x.per ?? (this.tiles <= 16 ? Math.min(this.tiles, 5) : cols <= 10 ? 8 : Math.max(1, Math.floor(width / (cols + 2))));
       this.gutter = many ? 2 : 0;
       let cell = Math.floor((width / this.per - this.gutter) / cols * 4) / 4;
       cell = cell >= 1 ? Math.floor(cell) : cell;
@@ -237,7 +237,7 @@ class View {
       else if (!many) this.cw = this.ch = Math.min(this.cw, rows === 1 ? 24 : Math.max(4, Math.min(12, Math.floor(264 / rows))));
       if (!many && this.cw === this.ch && rows * this.ch > 420 && this.cw >= 1) this.scrolls = true;
     }
-    this.text = this.cw >= 30; this.gap = this.cw >= 10 ? 1 : 0; this.gutter ??= 0;
+    this.text = (this.cw >= 30 || (x.whole && this.cw >= 14)) && kind !== "batch"; if (x.whole && this.text) this.ch = 24; this.gap = this.cw >= 10 && kind !== "batch" ? 1 : 0; this.gutter ??= 0;
     this.top = this.labels ? 15 : many && this.tiles <= 16 && x.shape.length === 2 ? 14 : 0;
     this.px = Math.floor(cols * this.cw) + this.gutter || 1; if (kind === "batch") this.px = this.cols * this.cw;
     this.py = this.rows * this.ch + this.top + this.gutter;
@@ -320,7 +320,7 @@ class View {
       g.fillStyle = ink; g.font = `600 20px ${FONT}`; g.textBaseline = "middle"; g.textAlign = "center";
       g.fillText(future ? "" : fmt(a[0]), this.W / 2, this.H / 2 + 1); return;
     }
-    if (this.cw >= 10) this.paintCells(g, a, end, inked); else this.paintPixels(g, a, end, inked);
+    if (this.gap) this.paintCells(g, a, end, inked); else this.paintPixels(g, a, end, inked);
     if (this.top) this.paintLabels(g);
   }
   paintCells(g, a, end, inked) {
@@ -375,6 +375,7 @@ class View {
       this.box.append(d);
     };
     if (this.kind === "batch") add([0, S.n * this.ch, this.W, this.ch], "row");
+    else if (T[this.t].batched && T[this.t].shape.length === 1) add(this.rect(S.n), "row");
     for (const p of S.why?.parts ?? []) if (p.t === this.t && p.w === this.w) for (const r of this.outline(p.entries)) {
       add(r, "part", p.w === "g" ? "var(--bwd)" : "var(--fwd)"); this.part ??= r;
     }
@@ -469,8 +470,9 @@ function symbol(t) {
 const BINARY = {lt: "<", le: "≤", gt: ">", ge: "≥", eq: "=", ne: "≠"};
 const arrayName = a => a.blob != null ? mi(a.name) : symbol(a.tensor);
 const FUNCTIONS = {log: "ln", maximum: "max", minimum: "min"};
+const mathIndices = at => at.length ? mrow(mo("["), at.map(e => maths(e, 0)).join(mo(",")), mo("]")) : "";
 function mathEntry([, a, at]) {
-  const inside = at.length ? mrow(mo("["), at.map(e => maths(e, 0)).join(mo(",")), mo("]")) : "";
+  const inside = mathIndices(at);
   if (a.of === "grad" || a.of === "used") return `<mfrac>${mrow(up("d"), mi("L"))}${mrow(up("d"), symbol(a.tensor), inside)}</mfrac>`;
   return mrow(arrayName(a), inside, a.of === "after" ? '<mspace width=".3em"/>' + up("after") : "");
 }
@@ -489,11 +491,15 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (op === "add") return wrap(1, mrow(x.map((a, k) => k && a[0] === "neg" ? mo("−") + maths(a[1], 1.5) : (k ? mo("+") : "") + maths(a, 1)).join("")));
   if (op === "sub") return wrap(1, mrow(maths(x[0], 1), mo("−"), maths(x[1], 1.5)));
   if (op === "neg") return wrap(1, mrow(mo("−"), maths(x[0], 1.5)));
-  if (op === "mul") return wrap(2, mrow(x.map(a => maths(a, 2)).join(mo("·"))));
+  if (op === "mul") return wrap(2, mrow(x.map((a, k) => maths(a, k && k === x.length - 1 && a[0] === "sum" ? 1.5 : 2)).join(mo("·"))));
   if (op === "div") return `<mfrac>${maths(x[0], 0)}${maths(x[1], 0)}</mfrac>`;
   if (op === "pow") return `<msup>${maths(x[0], 9)}${maths(x[1], 0)}</msup>`;
   if (op === "call") {
     const [f, ...given] = x, inside = given.map(a => maths(a, 0)).join(mo(","));
+    if (f === "exp" && given[0][0] === "entry" && given[0][1].tensor != null && given[0][1].of === "value") { // exp log p is p
+      const log = letters(given[0][1].tensor)[1].match(/^log\s*(.+)$/);
+      if (log) return mrow(mi(log[1]), mathIndices(given[0][2]));
+    }
     if (f === "sqrt") return `<msqrt>${inside}</msqrt>`;
     if (f === "abs" || f === "floor") return mrow(mo(f === "abs" ? "|" : "⌊"), inside, mo(f === "abs" ? "|" : "⌋"));
     if (f === "mod") return wrap(2, mrow(maths(given[0], 2), '<mspace width=".3em"/>', up("mod"), '<mspace width=".3em"/>', maths(given[1], 3)));
@@ -541,7 +547,7 @@ function evaluate(e, env) { // null: absent
   const [op, ...x] = e;
   if (op === "number") return x[0];
   if (op === "index") return env[x[0]];
-  if (op === "entry") { const i = flat(e, env); return i == null ? null : Number(dataOf(x[0])[i]); }
+  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended?.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : Number(dataOf(x[0])[i]); }
   if (OVER.has(op)) {
     const found = [];
     for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
@@ -649,17 +655,22 @@ function termLabel(term, op) {
   if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("span", {cls: "lab"}, thumb(at[0][1], 18), String(at[0][1]));
   return at.length ? el("span", {html: at.map(([name, v]) => `<var>${esc(name)}</var> = ${v}`).join(", ")}) : el("span", {}, "");
 }
+function aloneLabel({factors}) { // a summand of its own, such as the bias
+  if (factors.length !== 1) return "";
+  const [{e, env}] = factors, [only] = e[0] === "entry" && e[1].tensor != null ? reads(e, env) : [];
+  return el("span", {html: only ? nameHtml(only) : `<math>${maths(e, 0)}</math>`});
+}
 function termTable(list, total, r) {
   const SHOWN = 8, sorted = [...list].sort((a, b) => (a.at.length === 0) - (b.at.length === 0) || Math.abs(b.v) - Math.abs(a.v));
   const inSum = sorted.filter(t => t.at.length), alone = sorted.filter(t => !t.at.length), end = Math.max(...list.map(t => Math.abs(t.v)));
   const width = Math.max(...list.map(t => t.factors.length)), lead = inSum[0] ?? alone[0];
   const body = el("tbody"), table = el("table", {cls: "terms"});
-  if (lead) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l"}, lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : ""), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
+  if (lead?.at.length || width > 1) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l"}, lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : ""), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
   const line = term => {
     const cellsOf = term.factors.flatMap((f, k) => [...k ? [el("td", {cls: "o"}, "×")] : [], el("td", {}, factor(f))]);
     for (let k = term.factors.length; k < width; k++) cellsOf.push(el("td"), el("td"));
     const extra = width > 1 || lead.scale !== 1;
-    return el("tr", {}, el("th", {scope: "row"}, term.at.length ? termLabel(term) : el("span", {html: alone.length && inSum.length ? "and" : ""})), ...cellsOf, extra ? el("td", {}, signed(term.v)) : null, el("td", {}, bar(term.v, end)));
+    return el("tr", {}, el("th", {scope: "row"}, term.at.length ? termLabel(term) : aloneLabel(term)), ...cellsOf, extra ? el("td", {}, signed(term.v)) : null, el("td", {}, bar(term.v, end)));
   };
   const columns = (width > 1 ? 2 * width : 2) , cut = inSum.length > SHOWN + 2 ? SHOWN : inSum.length;
   inSum.slice(0, cut).forEach(t => body.append(line(t)));
@@ -677,6 +688,7 @@ function termTable(list, total, r) {
 // The page's own words for what one number teaches.
 function lesson(r, why) {
   const v = val(r), list = why.terms.filter(t => t.at.length), said = [];
+  if (why.made?.some(m => OPS[m.op].planted)) return said;
   if (r.w === "g" && v === 0 && list.length > 1 && list.every(t => t.v === 0)) {
     const blame = list[0].factors.map((f, k) => [list.filter(t => t.factors[k]?.v === 0).length, f]).sort((a, b) => b[0] - a[0])[0];
     said.push(`<b>Zero, because every term is zero:</b> <math>${maths(blame[1].e, 2)}</math> is 0 in ${blame[0] === list.length ? `all ${list.length}` : `${blame[0]} of ${list.length}`} of them${blame[0] === list.length ? "" : ", and the other factor is 0 in the rest"}.`);
@@ -688,7 +700,7 @@ function lesson(r, why) {
 }
 function inspector() {
   const I = $("inspector"), r = S.sel;
-  I.classList.toggle("idle", !r); I.replaceChildren();
+  I.classList.toggle("idle", !r); document.body.classList.toggle("chosen", Boolean(r)); I.replaceChildren();
   if (!r) { idle(I); return; }
   const why = S.why, x = T[r.t], v = val(r), made = why.made?.length ? why.made : [], op = made[0] && OPS[made[0].op];
   const cols = el("div", {cls: "cols"}), kind = why.update ? "Update" : op ? `${[...new Set(made.map(m => OPS[m.op].name))].join(", ")}, ${made[0].dir}` : x.parameter ? "Parameter" : x.buffer ? "Buffer" : r.w === "g" ? "Gradient" : r.t === P.labels ? "Label" : "Input";
@@ -706,17 +718,17 @@ function inspector() {
   if (why.start && r.w === "g") A.append(say("<b>Here backward starts:</b> the slope of the loss with respect to itself is 1."));
   if (!made.length && r.w === "v" && !x.parameter) A.append(say(r.t === P.labels ? `The label of sample ${r.i}${P.classes ? `: <b>${esc(className(v))}</b>` : ""}. It came with the data.` : "It came with the data: no operation of this step made it."));
   if (r.w === "g" && !made.length && !why.start) A.append(say("No visited operation sent this gradient."));
-  const pics = pictures(r, made); if (pics) A.append(pics);
+  const pics = pictures(r, made) ?? curve(r, made); if (pics) A.append(pics);
   if (x.shares?.length && r.w === "g") A.append(sharesTable(r));
   for (const m of made) { const lines = sourceLines(m); if (lines) A.append(lines); }
   if (why.update) updateOf(r, A, B);
   if (!x.shares?.length || r.w !== "g") {
     const m = made[0];
     if (m?.rule?.table) B.append(ruleTable(m, r));
-    if (m?.terms?.length && (m.terms.length > 1 || m.terms[0].factors.length > 0)) {
+    if (m?.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
       const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - v);
       B.append(termTable(m.terms, total, r));
-      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>Not what the operation did:</b> this formula gives ${fmt(total, 7)}, but backward returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
     }
   }
   if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
@@ -752,9 +764,9 @@ function sourceBox(source, title, cls) {
   return el("div", {cls: "src " + cls, tabindex: 0}, el("span", {cls: "where"}, `${source.file}, ${title}, line ${source.line}`), ...source.text.replace(/\n$/, "").split("\n").map((l, k) => sourceLine(l, source.line + k)));
 }
 function ruleTable(m, r) { // such as z, exp, p for the classes
-  const {index: [name, size], columns} = m.rule.table, me = m.env[name] ?? null;
+  const {index: [name, size], columns} = m.rule.table, me = k => columns.some(([, e]) => e[0] === "entry" && reads(e, {...m.env, [name]: k}).some(x => x.i === r.i && x.t !== P.labels));
   const head = el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title)));
-  const body = Array.from({length: Math.min(size, 40)}, (_, k) => el("tr", {cls: k === me && "me"}, el("th", {scope: "row"}, P.classes?.length === size ? className(k) : String(k)),
+  const body = Array.from({length: Math.min(size, 40)}, (_, k) => el("tr", {cls: me(k) && "me"}, el("th", {scope: "row"}, P.classes?.length === size ? className(k) : String(k)),
     ...columns.map(([, e]) => { const env = {...m.env, [name]: k}, v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "" : from ? link(from, column(v)) : column(v)); })));
   return el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...body));
 }
@@ -773,7 +785,7 @@ function pictures(r, made) {
   if (refs.some(column => column.some(x => !x))) return null;
   const shaped = refs.map(c => c[0].t).find(t => T[t].batched && T[t].grid[2] * T[t].grid[1] >= count && T[t].grid[0] === 1);
   if (shaped == null) return null;
-  const [, h, w] = T[shaped].grid, cell = Math.max(1, Math.floor(92 / Math.max(h, w)));
+  const [, h, w] = T[shaped].grid, cell = Math.max(1, Math.floor(78 / Math.max(h, w)));
   const figure = (valueAt, end, inked, caption, refAt) => {
     const c = el("canvas", {width: w, height: h, "aria-hidden": "true"}), image = new ImageData(w, h), pixel = new Uint32Array(image.data.buffer);
     for (let k = 0; k < count; k++) pixel[k] = inked ? INKTABLE[255 + clamp(255 * valueAt(k))] : TABLE[255 + clamp(255 * valueAt(k) / (end || 1))];
@@ -784,6 +796,18 @@ function pictures(r, made) {
   const sign = s => { const e = el("span", {"aria-hidden": "true"}, s); e.style.cssText = `height:${h * cell}px;display:flex;align-items:center`; return e; };
   const [a, b] = refs, title = c => nameHtml(c[0]).replace(/\[.*\]/, s => { const first = position(c[0].t, c[0].i), second = position(c[1].t, c[1].i); return "[" + first.map((k, j) => k === second[j] ? k : ":").join(", ") + "]"; });
   return el("div", {cls: "pics"}, figure(k => val(a[k]), largest(a[0].t, a[0].w), pixels(a[0].t, a[0].w), title(a), k => a[k]), sign("×"), figure(k => val(b[k]), largest(b[0].t, b[0].w), pixels(b[0].t, b[0].w), title(b), k => b[k]), sign("="), figure(k => list[k].v, Math.max(...list.map(t => Math.abs(t.v))), false, "products"));
+}
+// The curve of an operation that makes each number of one number, and the place on it.
+let pretended = null; // {t, i, v}: what evaluate reads instead of an entry's own value
+function curve(r, made) {
+  const k = r.w === "v" ? T[r.t].made_by : made.length === 1 ? made[0].op : null, o = OPS[k];
+  if (!o?.rule || o.inputs.filter(x => x.tensor != null).length !== 1 || T[o.inputs[0].tensor].shape.join() !== T[o.result].shape.join() || /"(sum|max|logsumexp|softmax|moved|gathered|add)"/.test(JSON.stringify(o.rule.value))) return null;
+  const t = o.inputs[0].tensor, env = Object.fromEntries(o.rule.axes.map((name, j) => [name, position(r.t, r.i)[j]])), x = val(R(t, "v", r.i));
+  if (reads(o.rule.value, env).some(p => p.t !== t || p.i !== r.i) || !Number.isFinite(x)) return null;
+  const reach = Math.max(1, Math.abs(x) * 1.3), at = v => { pretended = {t, i: r.i, v}; const y = evaluate(o.rule.value, env); pretended = null; return y; };
+  const points = Array.from({length: 81}, (_, j) => (j - 40) / 40 * reach).map(v => [v, at(v)]).filter(([, y]) => Number.isFinite(y)), y = at(x);
+  const low = Math.min(0, ...points.map(p => p[1])), high = Math.max(0, ...points.map(p => p[1])), X = v => 140 + v / reach * 120, Y = v => 84 - (v - low) / (high - low || 1) * 72;
+  return el("div", {html: `<svg width="280" height="104" role="img" aria-label="${esc(o.name)} at ${fmt(x, 4)} is ${fmt(y, 4)}"><path d="M20 ${Y(0)}H260M140 8V88" stroke="var(--line2)" fill="none"/><path d="M${points.map(([a, b]) => X(a).toFixed(1) + " " + Y(b).toFixed(1)).join("L")}" stroke="var(--fwd)" stroke-width="2.5" fill="none"/><path d="M${X(x)} ${Y(0)}V${Y(y)}" stroke="var(--ink)" stroke-dasharray="3 3"/><circle cx="${X(x)}" cy="${Y(y)}" r="5.5" fill="var(--ink)"/><text x="${X(x)}" y="102" text-anchor="middle" font-size="11.5" fill="var(--ink2)">${fmt(x, 4)}</text></svg>`});
 }
 function difference(t, i) { // the recorded central difference of an entry, or null
   const c = T[t].check;
@@ -1009,13 +1033,18 @@ function array(host, t, w, what, into = el("div", {cls: "arr"})) {
   const x = T[t];
   into.append(arrayHead(t, w, what));
   if (w === "g") failure(into, t);
-  if (x.batched) {
+  if (x.batched && x.shape.length > 1) {
     const readable = new View(el("div"), t, w, "sample"), unitText = readable.text ? unitNote(t, w) : "";
     into.append(el("p", {cls: "cap caps", "data-unit": unitText}, `sample ${S.n}${unitText}`), readable.box);
-    if (x.shape.length > 1 || !x.shape.length) { into.append(el("p", {cls: "cap"}, `the whole batch: a row for each of ${P.samples} samples`)); new View(into, t, w, "batch"); }
+    into.append(el("p", {cls: "cap"}, `the whole batch: a row for each of ${P.samples} samples`)); new View(into, t, w, "batch");
   } else {
-    const v = new View(el("div"), t, w, "all"), notes = [x.parameter && w === "v" && x.shape.length > 1 ? (x.grid[0] > 1 ? `one picture for each ${x.shape.length === 4 ? "kernel" : "output"}${x.shape.length === 2 ? ", laid out as its input" : ""}` : "") : "", w === "g" && x.shape.length ? `norm ${fmt(norm(t, "g"), 3)}` : "", w === "d" ? `its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's` : "", v.text && x.shape.length ? unitNote(t, w).slice(2) : ""].filter(Boolean).join(", ");
-    if (x.shape.length) into.append(el("p", {cls: "cap"}, notes || (x.parameter ? "one number for each output" : "\u00a0")));
+    const v = new View(el("div"), t, w, "all"), notes = [];
+    if (w === "v" && x.parameter) notes.push(x.grid[0] > 1 ? `one picture for each ${x.shape.length > 2 ? "kernel" : "output"}${x.shape.length === 2 ? ", laid out as its input" : ""}` : x.shape.length === 1 ? "one number for each output" : "");
+    if (w === "v" && x.batched) notes.push("one number for each sample");
+    if (w === "g" && x.shape.length) notes.push(`norm ${fmt(norm(t, "g"), 3)}`);
+    if (w === "d") notes.push(`its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's`);
+    if (v.text && x.shape.length) notes.push(unitNote(t, w).slice(2));
+    if (x.shape.length) into.append(el("p", {cls: "cap"}, notes.filter(Boolean).join(", ") || "\u00a0"));
     into.append(v.box);
   }
 }
@@ -1136,8 +1165,9 @@ async function start() {
   await Promise.all(packed.filter(k => !large.includes(k)).map(inflate));
   masthead(); build(); drawScales(); drawSamples();
   S.opening = true;
-  moment(S.at); 
+  moment(S.at); idle($("intro"));
   if (chosen) select(chosen, {keep: true, scroll: true});
+  else if (P.open) $(`op-${OPS.findIndex(o => o.layer === P.open)}`)?.scrollIntoView({block: "start"});
   S.opening = false;
   $("play").addEventListener("click", play);
   $("back").addEventListener("click", () => { stop(); moment(S.at - 1, true); });

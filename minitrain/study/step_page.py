@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import hashlib
 import html
@@ -33,6 +34,28 @@ ROW_UP_TO = 16  # features that lie in one row
 WIDEST = 44  # cells
 
 
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A mistake that was planted: what it is, the diagnosis, the wrong source, and the numbers of its operations."""
+
+    text: str
+    diagnosis: str
+    source: str
+    ops: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """The note at the top of the page, as HTML: the diagnosis's last sentence, and the rest on demand."""
+        parts = [("The diagnosis", self.diagnosis), ("The planted code", self.source)]
+        more = "".join(
+            f"<details><summary>{title}</summary><pre>{html.escape(text)}</pre></details>" for title, text in parts
+        )
+        found = self.diagnosis.rstrip().rpartition("\n\n")[2]
+        return (
+            f'<div class="wrap"><div class="fault" role="note"><b>Planted: {html.escape(self.text)}</b>'
+            f"<p>{html.escape(found)}</p>{more}</div></div>"
+        )
+
+
 def write_page(step: Step, path: Path, **description: Any) -> None:
     """Write the page of a step. description: see page_of."""
     path.write_text(page_of(step, **description), encoding="utf-8")
@@ -58,12 +81,12 @@ def page_of(
     classes: Sequence[str] | None = None,
     sample: int | None = None,
     layer: str | None = None,
-    fault: tuple[str, str] | None = None,
+    fault: Fault | None = None,
 ) -> str:
     """The page as text.
 
     about: a sentence below the title. classes: the names of the labels. sample: the one shown first; None for the first
-    wrong one. layer: the dotted name of the layer to scroll to first. fault: what was planted, and the diagnosis of it.
+    wrong one. layer: the dotted name of the layer to scroll to first. fault: what was planted.
     """
     if all(tensor.check is None for tensor in step.tensors):
         step.check()
@@ -74,6 +97,8 @@ def page_of(
     document["page"]["longClasses"] = any(len(name) > 3 for name in classes or ())
     if sample is not None:
         document["page"]["first"] = sample
+    for number in () if fault is None else fault.ops:
+        document["ops"][number]["planted"] = True
     return _html(document, arrays, title, about or _about(document), fault)
 
 
@@ -287,13 +312,15 @@ def features(count: int) -> list[int]:
 
 def _grid(step: Step, tensors: list[dict[str, Any]], number: int) -> list[int]:
     tensor = step.tensors[number]
-    shape = tensor.value.shape[1:] if tensors[number]["batched"] else tensor.value.shape
+    shape = tensor.value.shape
+    if tensors[number]["batched"] and len(shape) > 1:
+        shape = shape[1:]
     if len(shape) > 1:
         return [math.prod(shape[:-2]), shape[-2], shape[-1], shape[-2] * shape[-1]]
     count = math.prod(shape)
     if tensor.made_by is not None and shape:
         for source in _sources(step.ops[tensor.made_by]):  # flattened, or computed entry by entry: as its input lies
-            if source is not None and source < number and tensors[source]["batched"]:
+            if source is not None and source < number and tensors[source]["batched"] and tensor.value.ndim > 1:
                 tiles, rows, columns, size = tensors[source]["grid"]
                 if tiles * size == count and (rows > 1 or tiles > 1 or count <= ROW_UP_TO):
                     return [tiles, rows, columns, size]
@@ -404,9 +431,7 @@ def _finite(value: Any) -> Any:
     return [_finite(x) for x in value] if isinstance(value, list | tuple) else value
 
 
-def _html(
-    document: dict[str, Any], arrays: list[Array], title: str, about: str, fault: tuple[str, str] | None
-) -> str:
+def _html(document: dict[str, Any], arrays: list[Array], title: str, about: str, fault: Fault | None) -> str:
     used = sorted(_references(document))
     document["blobs"] = [{} for _ in range(len(arrays))]
     blobs = []
@@ -416,18 +441,12 @@ def _html(
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("step.js", "step.css"))
     code = f"\n{script}"
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    planted = ""
-    if fault is not None:
-        planted = (
-            f'<div class="wrap"><div class="fault" role="note"><b>Planted: {html.escape(fault[0])}</b>'
-            f"<pre>{html.escape(fault[1])}</pre></div></div>"
-        )
     return PAGE.format(
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
         "form-action 'none'",
         title=html.escape(title),
         about=html.escape(about),
-        fault=planted,
+        fault="" if fault is None else str(fault),
         style=style,
         data=as_json(document),
         blobs="\n".join(blobs),
@@ -471,6 +490,7 @@ PAGE = """<!doctype html>
 <div class="lanehead lanes"><div><span class="f">↓ Forward</span> <small>values</small></div>
 <div><span class="b">↑ Backward</span> <small>gradients of the loss</small></div></div>
 <div id="flow" tabindex="-1"></div></main>
+<section class="intro" id="intro" aria-label="Questions"></section>
 <aside class="inspector idle" id="inspector" aria-label="How the chosen number was made"></aside>
 </div>
 <div class="tip" id="tip" aria-hidden="true"></div><div class="vh" id="live" role="status" aria-live="polite"></div>
