@@ -39,9 +39,14 @@ class Difference:
     gradient: float
     kink: str = ""
 
-    def agrees(self, scale: float) -> bool:
-        """Whether quotient and gradient differ by rounding only. scale: the largest |gradient| of the array."""
-        return bool(abs(self.quotient - self.gradient) <= 1e-3 * abs(self.gradient) + 1e-4 * scale + 1e-9)
+    def agrees(self, largest: float, largest_of_all: float) -> bool:
+        """Whether quotient and gradient differ by rounding only.
+
+        largest: the largest |gradient| of the array; largest_of_all: of the step. A gradient that is a sum of large
+        terms that cancel is as inexact as these are.
+        """
+        rounding = 1e-3 * abs(self.gradient) + 1e-4 * largest + 1e-5 * largest_of_all + 1e-9
+        return bool(abs(self.quotient - self.gradient) <= rounding)
 
 
 # Which side of each of its kinks an operation is on.
@@ -79,13 +84,32 @@ class Replay:
         ctx = Context(tuple(False for _ in given))
         options = {name: self._dtype if name == "dtype" else x for name, x in operation.options.items()}
         with np.errstate(all="ignore"):
-            result = np.asarray(operation.function.forward(ctx, *given, **options))
+            result = self._moved_linear(operation, values) if operation.function is ops.Linear else None
+            if result is None:
+                result = np.asarray(operation.function.forward(ctx, *given, **options))
             side = None
             if operation.function in SIDES:
                 side = np.asarray(SIDES[operation.function](*given, **options))
             elif operation.function in FROM_CONTEXT:
                 side = FROM_CONTEXT[operation.function](ctx)
         return result, side
+
+    def _moved_linear(self, operation: Operation, values: Any) -> Array | None:
+        """A Linear's result where only some entries of its input changed: what they add to it. None otherwise."""
+        x, *others = operation.inputs
+        if values is self.values or self._dtype != np.float64 or not isinstance(x, int) or self.values[x].ndim != 2:
+            return None
+        if any(isinstance(i, int) and values[i] is not self.values[i] for i in others):
+            return None
+        weight = values[others[0]] if isinstance(others[0], int) else self._cast(others[0][1])
+        moved = values[x] - self.values[x]
+        rows, columns = np.flatnonzero(moved.any(1)), np.flatnonzero(moved.any(0))
+        few = len(columns) <= moved.shape[1] // 8 or len(rows) <= len(moved) // 8
+        if not few or not np.isfinite(moved).all():
+            return None
+        result = self.values[operation.result].copy()
+        result[rows] += moved[np.ix_(rows, columns)] @ weight[:, columns].T
+        return result
 
     def _again(self, replaced: Mapping[int, Array], order: Iterable[int], into: Any, sides: dict[int, Array]) -> None:
         """Run these operations on what is in `into`, and leave their results there."""
@@ -150,6 +174,7 @@ class Differences:
         self.step, self.eps = step, eps
         self.replay = Replay(step)
         self._same_twice = _same_twice(step)
+        self._largest = [0.0 if x.grad is None else _largest(x.grad) for x in step.tensors]
 
     def not_checked(self, tensor: int) -> str:
         """Why a tensor's gradient cannot be checked; "" if it can be."""
@@ -191,38 +216,46 @@ class Differences:
                 return f"{operation.function.__name__}{where} changes side within eps at {values}."
         return ""
 
-    def some_of(self, tensor: int, budget: float = 3e8, few: int = 20) -> list[int] | None:
-        """Which flat indices to check: None, all of them, if that is cheap; else those of the largest gradients, and
-        as many at random."""
+    def cost(self, tensor: int) -> float:
+        """About what all entries of a tensor take: the numbers that are read and made, and Python's part."""
+        operations = self.replay.downstream(tensor)
+        used = {x for op in operations for x in (*self.step.ops[op].inputs, self.step.ops[op].result)}
+        numbers = sum(self.step.tensors[x].value.size for x in used if isinstance(x, int))
+        return self.step.tensors[tensor].value.size * (numbers + 20_000.0 * (len(operations) + 1))
+
+    def some_of(self, tensor: int, few: int = 20) -> list[int]:
+        """Flat indices of the largest gradients, and of as many others at random."""
         grad = self.step.tensors[tensor].grad
         assert grad is not None
-        used = {
-            x for op in self.replay.downstream(tensor) for x in (*self.step.ops[op].inputs, self.step.ops[op].result)
-        }
-        cost = sum(self.step.tensors[x].value.size for x in used if isinstance(x, int)) + 1000
-        if grad.size <= 2 * few or grad.size * cost <= budget:
-            return None
         size = np.nan_to_num(np.abs(grad.ravel()))
         largest = np.argsort(-size, kind="stable")[:few]
-        drawn = np.random.default_rng(0).choice(np.setdiff1d(np.arange(grad.size), largest), few, replace=False)
+        others = np.setdiff1d(np.arange(grad.size), largest)
+        drawn = np.random.default_rng(0).choice(others, min(few, others.size), replace=False)
         return sorted({*largest.tolist(), *drawn.tolist()})
 
     def check(self, tensor: int, entries: Iterable[int] | None = None) -> dict[str, Any]:
         """The `check` of recording.py's docstring, with arrays in it. entries: flat indices; all without any."""
         why = self.not_checked(tensor)
         if why:
-            return {"eps": self.eps, "entries": None, "plus": None, "minus": None, "kinks": {}, "not_checked": why}
+            empty: dict[str, Any] = {"entries": None, "plus": None, "minus": None, "kinks": {}, "disagree": []}
+            return {"eps": self.eps, **empty, "not_checked": why}
         shape = self.step.tensors[tensor].value.shape
         flat = range(int(np.prod(shape))) if entries is None else list(entries)
         found = [self.of(tensor, tuple(int(i) for i in np.unravel_index(place, shape))) for place in flat]
+        largest = self._largest[tensor], max(self._largest)
         return {
             "eps": self.eps,
             "entries": None if entries is None else np.array(flat, np.int64),
             "plus": np.array([x.plus for x in found]),
             "minus": np.array([x.minus for x in found]),
             "kinks": {str(i): x.kink for i, x in enumerate(found) if x.kink},
+            "disagree": [i for i, x in enumerate(found) if not x.kink and not x.agrees(*largest)],
             "not_checked": None,
         }
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0))
 
 
 def _same_twice(step: Step) -> list[bool]:
@@ -244,16 +277,20 @@ def _same_twice(step: Step) -> list[bool]:
     return same
 
 
-def check_gradients_of(step: Step, eps: float = EPS) -> None:
+def check_gradients_of(step: Step, eps: float = EPS, budget: float = 1e9) -> None:
     """Hold every gradient of the step against central differences: all entries, or some where all would take long.
 
+    budget: what checking all entries may cost together, about a second; see Differences.cost.
     The results are left in each tensor's `check`; Step.data() passes them on.
     """
     differences = Differences(step, eps)
-    for number, tensor in enumerate(step.tensors):
-        if tensor.grad is not None:
-            why = differences.not_checked(number)
-            tensor.check = differences.check(number, None if why else differences.some_of(number))
+    wanted = [number for number, tensor in enumerate(step.tensors) if tensor.grad is not None]
+    left = budget
+    for number in sorted(wanted, key=differences.cost):
+        cost = differences.cost(number)
+        every = cost <= left or bool(differences.not_checked(number))
+        left -= cost if every else 0
+        step.tensors[number].check = differences.check(number, None if every else differences.some_of(number))
     step.loss64 = differences.replay.loss()
 
 

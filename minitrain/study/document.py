@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import os
 import textwrap
 from pathlib import Path
@@ -102,9 +103,9 @@ def _meta(step: Step) -> dict[str, Any]:
     return {
         "loss": step.loss,
         "roots": [number for number, _ in step.roots],
-        "loss_value": float(loss) if loss is not None and loss.size == 1 else None,
-        "loss_after": None if after is None else after[0],
-        "loss64": step.loss64,
+        "loss_value": number_or_text(float(loss.reshape(()))) if loss is not None and loss.size == 1 else None,
+        "loss_after": None if after is None else number_or_text(after[0]),
+        "loss64": number_or_text(step.loss64),
         "complete": step.complete,
         "optimizer": _optimizer(step),
         "model": step.model,
@@ -125,7 +126,9 @@ def _optimizer(step: Step) -> dict[str, Any] | None:
 
 
 def number_or_text(x: Any) -> float | int | bool | str | None:
-    """What JSON has for it."""
+    """What JSON has for it; it has neither nan nor infinity."""
+    if isinstance(x, float) and not math.isfinite(x):
+        return repr(x)
     return x if isinstance(x, float | int | bool | str | None) else repr(x)
 
 

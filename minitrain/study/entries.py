@@ -110,10 +110,8 @@ class Setting:
         if reduces:
             self.full = self.shape(operation.arguments[0])
         else:
-            shapes = [self.shape(name) for name in self.inputs if self.inputs[name] is not None]
-            with_y = [*shapes, self.y.shape]
             try:
-                self.full = np.broadcast_shapes(*with_y)
+                self.full = np.broadcast_shapes(self.y.shape, *map(self.shape, self.inputs))
             except ValueError:
                 self.full = self.y.shape
         self.dim = tuple(axis % max(len(self.full), 1) for axis in self.dim)
@@ -123,7 +121,9 @@ class Setting:
     def array(self, name: str) -> Array | None:
         """The array of an input, of y, or of dy; None for an input that is None. Raises KeyError for another name."""
         ref = self.ref(name)
-        return None if ref is None else np.asarray(self.read(ref))
+        if ref is None or isinstance(ref, float):
+            return None if ref is None else np.asarray(ref)
+        return np.asarray(self.read(ref))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Its shape; () for None."""

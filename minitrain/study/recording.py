@@ -32,7 +32,8 @@ tensors[i]: a value that operations used or made. One written in place since is 
     stats: {"value": [largest |v|, norm], "grad": ..., "after": ...}, of the finite values; None where there is no array
     check: None, or, once step.check() has run, central differences (differences.py) of loss64:
         {"eps", "entries": array of flat indices or None for all, "plus": float64 array, "minus": float64 array,
-         "kinks": {position in entries: sentence}, "not_checked": sentence or None}
+         "kinks": {position in entries: sentence}, "disagree": [positions in entries where backward is not confirmed and
+         there is no kink], "not_checked": sentence or None}
 ops[i]: an operation, in the order of forward
     name: "Linear";  layer, layer_type: dotted name and class of the Module that ran it, or "";  place: "file:line"
     inputs: [{"tensor": number} or {"constant": text, "value": float or None}, ...];  arguments: ["x", "weight", "bias"]
