@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minitrain import nn, ops, optim
+from minitrain import nn, ops, optim, tensor
 from minitrain.cli import main
 from minitrain.ops import Function
 from minitrain.runs.config import DIGITS
@@ -18,7 +18,7 @@ from minitrain.runs.run import train
 from minitrain.study import step_page
 from minitrain.study.recording import recording
 from minitrain.study.replay_step import replay_step
-from minitrain.tensor import apply, tensor
+from minitrain.tensor import apply
 from minitrain.torchlike.random import manual_seed
 
 

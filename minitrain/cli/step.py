@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import ConfigError
@@ -26,7 +27,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--batch", type=int, metavar="B", help="with --epoch: the batch, from 0 (default: 0)")
     command.add_argument("--sample", type=int, metavar="I", help="show this sample of the batch first, from 0")
     command.add_argument("--layer", metavar="NAME", help="scroll to this layer first, such as linear_relu_stack.0")
-    command.add_argument("--inject", metavar="NAME", help="plant a mistake; minitrain gradcheck --list-faults has names")
+    command.add_argument("--inject", metavar="NAME", help="plant a mistake of minitrain gradcheck --list-faults")
     command.add_argument("--open", action="store_true", help="open the page in the browser")
     command.add_argument("-o", "--output", metavar="FILE", default="step.html", help="the page (default: step.html)")
     command.add_argument(
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fault(name: str | None):  # type: ignore[no-untyped-def]
+def _fault(name: str | None) -> Any:
     """The mistake to plant, or None. Raises ConfigError for an unknown one."""
     if name is None:
         return None

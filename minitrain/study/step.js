@@ -845,7 +845,7 @@ function updateOf(r, A, B) {
   for (const [name, s] of Object.entries(x.state ?? {})) if (s.after) { const b = s.before && blob(s.before), f = blob(s.after); rows.push([esc(name) + (b ? ", before" : ""), fmt((b ?? f)[f.length === 1 ? 0 : r.i], 8)]); if (b) rows.push([esc(name) + ", after", fmt(f[f.length === 1 ? 0 : r.i], 8)]); }
   rows.push(["after", el("b", {}, fmt(a, 8))]);
   B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`));
-  if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([l, no]) => sourceLine(l.trim(), no)))); }
+  if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)))); }
 }
 
 // --- questions, each with its answer at a number of this step --------------------------------------------------------

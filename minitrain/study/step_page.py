@@ -19,15 +19,15 @@ from minitrain.ops import Array
 from minitrain.study.differences import loss_after
 
 if TYPE_CHECKING:
-    from minitrain.study.recording import Operation, Step
+    from minitrain.study.recording import Operation, Step, Value
 
 HERE = Path(__file__).parent
 NOTEBOOK_LIMIT = 2_000_000  # bytes; a larger page is saved, and linked
 FRAME_HEIGHT = 820  # pixels
 WORTH_PACKING = 0.9  # an array is compressed if that leaves less than this part of it
-# A gradient is wrong where it differs from its central difference by more than this part of both, and of the largest
-# gradient of its array: float32 rounds within 1e-6 of the terms.
-RELATIVE, OF_LARGEST = 1e-3, 2e-5
+# A gradient is wrong where it differs from its central difference by more than these parts of both, of the largest
+# gradient of its array, and of the sum of the terms, which float32 rounds.
+RELATIVE, OF_LARGEST, ROUNDING = 1e-3, 2e-5, 1e-7
 TARGET_OF = ("NLLLoss", "MSELoss", "BCELoss", "BCEWithLogitsLoss", "SmoothL1Loss")
 LARGE = 50_000  # entries
 ROW_UP_TO = 16  # features that lie in one row
@@ -66,7 +66,7 @@ def notebook_html(step: Step) -> str:
     page = page_of(step)
     if len(page.encode()) > NOTEBOOK_LIMIT:
         size = len(page.encode()) / 1e6
-        return f'<p>The page of this step has {size:.1f} MB: <code>step.save("step.html")</code>, then open the file.</p>'
+        return f'<p>The page of this step has {size:.1f} MB: <code>step.save("step.html")</code> and open it.</p>'
     return (
         f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" title="One training step" '
         f'style="width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8888;border-radius:6px"></iframe>'
@@ -119,7 +119,7 @@ def describe(step: Step, document: dict[str, Any], arrays: list[Array]) -> dict[
         tensor["batched"] = _is_batched(step, tensors, i, samples)
         tensor["pixels"] = _is_picture(step, tensors, i)
         _describe_update(step, tensor, i)
-        _find_failures(tensor, arrays)
+        _find_failures(tensor, arrays, _rounding(step, value))
         _find_examples(tensor, value.grad)
     for i in range(len(tensors)):
         tensors[i]["grid"] = _grid(step, tensors, i)
@@ -207,7 +207,7 @@ def _is_picture(step: Step, tensors: list[dict[str, Any]], number: int) -> bool:
         return moves and source is not None and bool(tensors[source]["pixels"])
     if tensor.value.ndim <= 2 or not tensor.value.size:
         return False
-    return 0 <= float(tensor.value.min()) and float(tensor.value.max()) <= 1
+    return float(tensor.value.min()) >= 0 and float(tensor.value.max()) <= 1
 
 
 def _describe_update(step: Step, tensor: dict[str, Any], number: int) -> None:
@@ -227,7 +227,19 @@ def _describe_update(step: Step, tensor: dict[str, Any], number: int) -> None:
             tensor["after"] = {"lr": rate}
 
 
-def _find_failures(tensor: dict[str, Any], arrays: list[Array]) -> None:
+def _rounding(step: Step, value: Value) -> float:
+    """How far float32 may round a sum of the terms that make a gradient of this tensor: they may cancel to almost 0."""
+    rounding = 0.0
+    for op, place in value.used_by:
+        operation = step.ops[op]
+        grad = step.tensors[operation.result].grad
+        others = [step.tensors[x].value for k, x in enumerate(operation.inputs) if isinstance(x, int) and k != place]
+        size = max([1.0, *(float(np.abs(x).max(initial=0)) for x in others if x.dtype.kind == "f")])
+        rounding += 0.0 if grad is None else ROUNDING * size * float(np.abs(grad).sum(dtype=np.float64))
+    return rounding
+
+
+def _find_failures(tensor: dict[str, Any], arrays: list[Array], rounding: float) -> None:
     """The entries whose gradient differs from the central difference, the largest error first."""
     check, tensor["failed"], tensor["checked"], tensor["tolerance"] = tensor["check"], [], 0, 0.0
     if check is None or check.get("plus") is None or tensor["grad"] is None:
@@ -238,7 +250,7 @@ def _find_failures(tensor: dict[str, Any], arrays: list[Array]) -> None:
     numeric = (plus - minus) / (2 * check["eps"])
     analytic = analytic[entries]
     tensor["checked"] = int(entries.size)
-    tensor["tolerance"] = OF_LARGEST * float(np.abs(numeric).max(initial=0))
+    tensor["tolerance"] = rounding + OF_LARGEST * float(np.abs(numeric).max(initial=0))
     error = np.abs(numeric - analytic)
     wrong = ~(error <= RELATIVE * np.maximum(np.abs(numeric), np.abs(analytic)) + tensor["tolerance"])
     wrong[[int(k) for k in check.get("kinks", {})]] = False
@@ -379,7 +391,6 @@ def _losses(step: Step, arrays: list[Array], scores: int | None, labels: int | N
     return {"before": places[0], "after": places[1]}
 
 
-
 # The file.
 
 
@@ -474,10 +485,12 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <a class="btn skip" href="#flow">To the operations</a>
-<header class="wrap mast"><div><h1>{title}</h1><p class="sub">{about}</p></div><div class="losses" id="losses"></div></header>
+<header class="wrap mast"><div><h1>{title}</h1><p class="sub">{about}</p></div>
+<div class="losses" id="losses"></div></header>
 {fault}<noscript><p class="wrap">This page draws its numbers with JavaScript; please allow it to run.</p></noscript>
 <div class="barwrap"><div class="wrap bar">
-<div class="replay" role="group" aria-label="Replay"><button type="button" class="btn primary" id="play">▶ Replay</button>
+<div class="replay" role="group" aria-label="Replay">
+<button type="button" class="btn primary" id="play">▶ Replay</button>
 <button type="button" class="btn" id="back" aria-label="One event back" title="One back ( [ )">◂</button>
 <button type="button" class="btn" id="on" aria-label="One event on" title="One on ( ] )">▸</button>
 <span class="now" id="now" role="status"></span></div>
