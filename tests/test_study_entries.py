@@ -171,8 +171,9 @@ def convolution(draw: st.DrawFn) -> Case:
 
 @st.composite
 def pooling(draw: st.DrawFn) -> Case:
-    size, dilation, ceil = draw(pairs), draw(pairs), draw(st.sampled_from([(0, 0), (1, 0)]))
+    size, dilation = draw(pairs), draw(pairs)
     padding = tuple(draw(st.integers(0, size[i] // 2)) for i in (0, 1))
+    ceil = (int(size[0] > 1 and not padding[0]), 0)  # no window lies beyond the image altogether
     image = tuple(dilation[i] * (size[i] - 1) + 1 + draw(st.integers(0, 2)) for i in (0, 1))
     options = {"size": size, "stride": draw(pairs), "padding": padding, "dilation": dilation, "ceil": ceil}
     return [draw(doubles((1, 2, *image)))], options
@@ -303,6 +304,8 @@ def hold(step: study.Step, rule: Rule) -> None:
         at = rule.at(place)
         value = evaluate(rule.value, at, reader) or 0.0
         np.testing.assert_allclose(value, array[place], rtol=1e-7, atol=1e-9, err_msg=formula(step, rule))
+        for condition, _ in rule.sentence:
+            assert condition is None or evaluate(condition, at, reader) in (0, 1)
         parts = [evaluate(["mul", *factors], there, reader) or 0.0 for factors, there in terms(rule.value, at, reader)]
         np.testing.assert_allclose(math.fsum(parts), array[place], rtol=1e-7, atol=1e-9)
         if rule.together is not None:
@@ -314,7 +317,7 @@ def test_every_declaration_is_tried() -> None:
 
 
 @pytest.mark.parametrize("function", DECLARATIONS, ids=lambda function: function.__name__)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_a_declaration_says_what_forward_and_backward_do(function: type[Function], data: st.DataObject) -> None:
     case = data.draw(CASES[function])
@@ -323,8 +326,6 @@ def test_a_declaration_says_what_forward_and_backward_do(function: type[Function
     if function in (ops.NLLLoss, ops.BCEWithLogitsLoss):  # no gradient of the classes' weights
         asked -= case[0][2] is not None
     assert hold_rules_against(step) == 1 + asked
-    document, _ = step.data()
-    json.dumps(document, allow_nan=False)
 
 
 # A declaration that says something else is found out.
@@ -404,6 +405,7 @@ def test_a_declaration_that_says_something_else_is_found_out(
 ) -> None:
     step = recorded(function, example(function))
     assert hold_rules_against(step) >= 2
+    json.dumps(step.data()[0], allow_nan=False)
     monkeypatch.setitem(DECLARATIONS, function, broken(DECLARATIONS[function], name, lambda text: f"1.01 * ({text})"))
     with pytest.raises(AssertionError):
         hold_rules_against(step)

@@ -334,7 +334,7 @@ INDEXED: dict[type[Function], Declaration] = {
     ops.NLLLoss: Declaration(
         _negative_log_likelihood,
         given=_labels,
-        sentences={"dx": (("y == y", "Only the entry of the label enters the loss; the others get 0."),)},
+        sentences={"dx": (("", "Only the entry of the label enters the loss; the others get 0."),)},
     ),
     ops.Conv2d: Declaration(_convolution, given=_kernel),
     ops.MaxPool2d: Declaration(

@@ -146,6 +146,7 @@ def _tensor(step: Step, number: int, arrays: Arrays) -> dict[str, Any]:
         "leaf": tensor.leaf,
         "requires_grad": tensor.requires_grad,
         "was": tensor.was,
+        "detached": tensor.detached,
         "value": arrays.refer(tensor.value),
         "grad": arrays.refer(tensor.grad),
         "after": arrays.refer(tensor.after),

@@ -24,6 +24,7 @@ tensors[i]: a value that operations used or made. One written in place since is 
     made_by: number of the operation whose result it is, or None;  used_by: [[operation, number of the input], ...]
     leaf: whether its gradient goes into .grad;  requires_grad
     was: number of the tensor that it was before it was written in place, or None
+    detached: number of the tensor whose values it has without its history (x.detach()), or None
     value: array;  grad: dL/d(it), the library's own, array or None;  after: value after the update, array or None
     shares: if several gradients were added up, [{"op": number, "input": number, "grad": array}, ...]; else []
     used: .grad when the optimizer ran, where it is not grad (clipped, accumulated, hooks); else None
@@ -76,18 +77,20 @@ import contextlib
 import copy
 import dataclasses
 import sys
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minitrain import ops
 from minitrain.diagnosis.anomaly_journal import argument_names, callers
 from minitrain.nn import Module
 from minitrain.ops import Array, Context, Function
 from minitrain.study.names import symbols
 from minitrain.tape import AccumulateGrad, Node
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import grad_mode as modes
 
 if TYPE_CHECKING:
@@ -103,6 +106,7 @@ class Value:
     requires_grad: bool
     made_by: int | None = None
     was: int | None = None
+    detached: int | None = None
     name: str = ""
     parameter: str | None = None
     buffer: str | None = None
@@ -279,6 +283,7 @@ class Recorder:
         self._step, self._model, self._optimizer, self._previous = step, model, optimizer, previous
         self._roots: list[Module] = [] if model is None else [model]
         self._known: dict[tuple[str, int], int] = {}  # ("node" | "leaf" | "array", id) -> number of the tensor
+        self._arrays: dict[int, int] = {}  # id of an array -> number of the first tensor that had it
         self._held: list[Any] = []
         self._op_of: dict[int, int] = {}  # id of a Node -> number of its operation
         self._objects: dict[int, Tensor] = {}  # the first Tensor of each number
@@ -300,9 +305,8 @@ class Recorder:
         number = len(self._step.ops)
         given: list[int | tuple[str, Any]] = []
         for i, x in enumerate(inputs):
-            given.append(self._tensor(x) if isinstance(x, Tensor) else ("constant", copy.deepcopy(x)))
-            if isinstance(x, Tensor):
-                self._step.tensors[self._tensor(x)].used_by.append((number, i))
+            base = function is ops.ViewPut and i == 0  # what lies in it was written already; it stands for what it was
+            given.append(self._tensor(x, base) if isinstance(x, Tensor) else ("constant", _copied(x)))
         layer, layer_type = self._layer(modules)
         made = self._new(result, made_by=number)
         if isinstance(ctx, Node):
@@ -321,6 +325,9 @@ class Recorder:
                 on_tape=isinstance(ctx, Node),
             )
         )
+        for i, tensor in enumerate(given):
+            if isinstance(tensor, int):
+                self._step.tensors[tensor].used_by.append((number, i))
         self._step.events.append(Forward(number))
 
     def _layer(self, modules: tuple[Module, ...]) -> tuple[str, str]:
@@ -339,20 +346,22 @@ class Recorder:
             return [("node", id(x._grad_fn))]
         return [("leaf", id(x))] if x._requires_grad else [("array", id(x.array))]
 
-    def _tensor(self, x: Tensor) -> int:
+    def _tensor(self, x: Tensor, whatever_it_holds: bool = False) -> int:
         """The number of a Tensor; a new one if it was not seen before, or was written since."""
         key = self._keys(x)[0]
         number = self._known.get(key)
         if number is None and x._grad_fn is not None and x._grad_fn.sequence_nr > self._first:
             raise RuntimeError(SWITCHED_OFF)
-        if number is not None and _same(self._step.tensors[number].value, x.array):
+        if number is not None and (whatever_it_holds or _same(self._step.tensors[number].value, x.array)):
             return number
         return self._new(x, was=number)
 
     def _new(self, x: Tensor, made_by: int | None = None, was: int | None = None) -> int:
         number = len(self._step.tensors)
         leaf = x._grad_fn is None and x._requires_grad
-        value = Value(x.array.copy(order="K"), leaf, x._requires_grad, made_by, was)
+        source = self._arrays.setdefault(id(x.array), number)
+        detached = None if source == number or made_by is not None or was is not None else source
+        value = Value(x.array.copy(order="K"), leaf, x._requires_grad, made_by, was, detached)
         self._step.tensors.append(value)
         self._held += [x, x.array, x._grad_fn]
         self._objects[number] = x
@@ -466,7 +475,7 @@ class Recorder:
         given = {number: names[x] for number, x in self._objects.items() if x in _ById(names)}
         for i, name in enumerate(symbols(step, {**given, **_by_name(step, names)})):
             tensors[i].name = name
-        self._known, self._held, self._op_of, self._objects, self._pending = {}, [], {}, {}, {}
+        self._known, self._arrays, self._held, self._op_of, self._objects, self._pending = {}, {}, [], {}, {}, {}
         self._roots, self._model, self._optimizer, self._previous = [], None, None, None
 
 
@@ -496,11 +505,14 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def _copied(x: Any) -> Any:
-    """A copy of an option's arrays; functions and the rest as they are."""
-    try:
-        return copy.deepcopy(x)
-    except TypeError:
-        return x
+    """A constant or an option, its arrays copied; the rest as it is."""
+    if isinstance(x, tuple | list):
+        return type(x)(map(_copied, x)) if type(x) in (tuple, list) else x
+    if isinstance(x, types.MethodType) and isinstance(x.__self__, Tensor):  # ViewPut's: how a Tensor sees its base
+        stand_in = wrap(np.empty(0))
+        stand_in._view = x.__self__._view
+        return types.MethodType(x.__func__, stand_in)
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _state(optimizer: Any, param: Tensor) -> dict[str, Array]:
