@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from minitrain import nn, optim, tensor
@@ -357,7 +357,7 @@ LAYERS = {
     optimizer=st.sampled_from([optim.SGD, optim.Adam, optim.RMSprop]),
     seed=st.integers(0, 3),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True)
 def test_pages_of_many_models_open_without_an_error(browser, tmp_path_factory, names, loss, optimizer, seed):
     manual_seed(seed)
     model = nn.Sequential(*(LAYERS[name]() for name in names), nn.Linear(6, 3))

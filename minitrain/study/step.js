@@ -547,7 +547,7 @@ function evaluate(e, env) { // null: absent
   const [op, ...x] = e;
   if (op === "number") return x[0];
   if (op === "index") return env[x[0]];
-  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended?.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : Number(dataOf(x[0])[i]); }
+  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : Number(dataOf(x[0])[i]); }
   if (OVER.has(op)) {
     const found = [];
     for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
