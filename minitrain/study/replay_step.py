@@ -99,8 +99,10 @@ def replay_step(
     checkpoint = None if begin is None else read_checkpoint(states[begin])
     config = _config_at(path, config, begin or 0, place)
     exact = config.backend == "numpy"
-    ending = {"epochs": max(config.epochs, place.epoch)}  # the step after a complete run begins another epoch
-    numpy = {"backend": "numpy", "device": "auto", "compile": False, "precision": "float32"}
+    ending: dict[str, Any] = {
+        "epochs": max(config.epochs, place.epoch)
+    }  # the step after a complete run begins another epoch
+    numpy: dict[str, Any] = {"backend": "numpy", "device": "auto", "compile": False, "precision": "float32"}
     config = dataclasses.replace(config, **ending, **numpy)
     recorded = _record(config, checkpoint, place, plant)
     return Replayed(recorded, place, config, exact, _unmask(recorded))
@@ -168,7 +170,7 @@ class _Until(Silent):
 
     def __init__(self, updates: int, begin: Mapping[str, Any]) -> None:
         super().__init__(Interrupts(), begin["epoch"], "continue")
-        self._left = updates - begin["updates"]
+        self._left: int = updates - begin["updates"]
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
         """Count."""
@@ -190,8 +192,8 @@ class _Until(Silent):
         if self._left == 0:
             raise _Reached
 
-    batches = 0
-    batch = 0
+    batches: int = 0
+    batch: int = 0
 
     def last(self, batch: int) -> bool:
         """Whether an epoch ends with this batch."""

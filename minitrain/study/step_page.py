@@ -140,9 +140,9 @@ def describe(step: Step, document: dict[str, Any], arrays: list[Array]) -> dict[
     page["fault_tensor"] = next((op["result"] for op in reversed(ops) if tensors[op["result"]]["failed"]), None)
     rates = {i: float(group.options["lr"]) for group in step.groups for i in group.parameters if "lr" in group.options}
     page["promised"] = sum(
-        rate * float(np.sum(np.square(step.tensors[i].grad, dtype=np.float64)))
+        rate * float(np.sum(np.square(grad, dtype=np.float64)))
         for i, rate in rates.items()
-        if step.tensors[i].grad is not None
+        if (grad := step.tensors[i].grad) is not None
     )
     page["losses"] = _losses(step, arrays, scores, labels)
     return page
@@ -361,9 +361,11 @@ def _mark_classes(step: Step, tensors: list[dict[str, Any]], scores: int) -> Non
         later = tensor.made_by is not None and i >= scores and tensor.value.shape[1:] == (count,)
         tensors[i]["per_class"] = later
     made = step.tensors[scores].made_by
-    for i in _sources(step.ops[made]) if made is not None else []:
-        if i is not None and step.tensors[i].parameter and step.tensors[i].value.shape[:1] == (count,):
-            tensors[i]["per_class"] = True
+    for source in _sources(step.ops[made]) if made is not None else []:
+        if source is None or not step.tensors[source].parameter:
+            continue
+        if step.tensors[source].value.shape[:1] == (count,):
+            tensors[source]["per_class"] = True
 
 
 def _image(tensors: list[dict[str, Any]]) -> dict[str, Any] | None:
