@@ -264,3 +264,12 @@ def test_a_file_is_written_for_any_model(tmp_path):
     for model, features in ((nn.Linear(5, 3), (5,)), (nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), (3, 4))):
         recorded_step(model, features=features).save(tmp_path / "step.html")
         assert Page((tmp_path / "step.html").read_text(encoding="utf-8")).document["ops"]
+
+
+def test_ctrl_c_is_one_line_and_130(digits_run, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minitrain.study.replay_step.replay_step", interrupt)
+    assert main(["step", str(digits_run)]) == 130
+    assert capsys.readouterr().err == "minitrain: interrupted\n"
