@@ -358,7 +358,7 @@ LAYERS = {
     seed=st.integers(0, 3),
 )
 @settings(
-    max_examples=20,
+    max_examples=20 if settings.default.max_examples > 1000 else 5,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
