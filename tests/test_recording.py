@@ -476,3 +476,14 @@ def test_any_graph_is_recorded_to_the_bit(program: list[tuple[str, int, int]]) -
             assert bits(total) == bits(tensor.grad)
     grads = [tensor.grad for tensor in step.tensors if tensor.leaf and tensor.grad is not None]
     assert sorted(map(bits, grads)) == sorted(bits(leaf.grad.array) for leaf in leaves if leaf.grad is not None)
+
+
+def test_an_explanation_prints_its_terms_the_largest_first_and_their_sum() -> None:
+    from minitrain.study.explanations import Explanation, Factor, Term
+
+    terms = tuple(Term(float(v), (Factor(float(v), f"x[{v}]"), Factor(1.0, "w"))) for v in range(-5, 6))
+    text = str(Explanation("y[0]", 0.0, "0.0", "y = Σ x · w", "Meaning.", terms, 0.0, ((7, "return x @ w"),), "Linear"))
+    lines = text.splitlines()
+    assert lines[:4] == ["y[0] = 0.0", "y = Σ x · w", "Meaning.", "  -5            x[-5] -5 · w 1"]
+    assert [float(line.split()[0]) for line in lines[3:11]] == [-5, 5, -4, 4, -3, 3, -2, 2]
+    assert lines[11:] == ["   0            3 more terms", "   0  their sum in float64", "Linear, line 7: return x @ w"]

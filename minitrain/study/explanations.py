@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Index = tuple[int, ...]
 
 
+SHOWN = 8  # terms, when an explanation is printed
+
+
 @dataclasses.dataclass(frozen=True)
 class Factor:
     """A factor of a term: its value in float64, and the entry that it is, where it is one and no compound."""
@@ -58,6 +61,21 @@ class Explanation:
     lines: tuple[tuple[int, str], ...] = ()
     place: str = ""
     shares: tuple[Explanation, ...] = ()
+
+    def __str__(self) -> str:
+        """The name and the number, the formula, the terms, largest first, their sum, and the library's lines."""
+        terms = sorted(self.terms, key=lambda term: -abs(term.value))
+        rows = [(term.value, " · ".join(f"{x.text} {x.value:.6g}" for x in term.factors)) for term in terms]
+        text = [f"{self.name} = {self.shortest}", *filter(None, (self.formula, self.sentence))]
+        text += [f"  {value: .6g}".ljust(16) + of for value, of in rows[:SHOWN]]
+        if len(rows) > SHOWN:
+            text.append(
+                f"  {sum(value for value, _ in rows[SHOWN:]): .6g}".ljust(16) + f"{len(rows) - SHOWN} more terms"
+            )
+        if self.total is not None:
+            text.append(f"  {self.total: .9g}  their sum in float64")
+        text += [f"{self.place}, line {number}: {line}" for number, line in self.lines]
+        return "\n".join([*text, *map(str, self.shares)])
 
 
 def explain(step: Step, tensor: int | str, index: Sequence[int] = (), of: str = "value") -> Explanation:
