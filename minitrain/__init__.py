@@ -86,7 +86,7 @@ from minitrain.torchlike.random import default_generator, initial_seed, manual_s
 
 if TYPE_CHECKING:
     from minitrain import autograd, linalg, random, special, utils
-    from minitrain.autograd import print_tape
+    from minitrain.autograd import draw_tape, print_tape
     from minitrain.joining import (
         atleast_1d,
         atleast_2d,
@@ -142,7 +142,7 @@ __getattr__, __dir__ = torch_names(
     __name__,
     {
         "minitrain": "autograd linalg random special utils",
-        "minitrain.autograd": "print_tape",
+        "minitrain.autograd": "draw_tape print_tape",
         "minitrain.joining": (
             "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors bucketize cartesian_prod "
             "cdist column_stack combinations dstack einsum hstack isin meshgrid row_stack searchsorted tensordot "
@@ -229,6 +229,7 @@ __all__ = [
     "ones_like",
     "optim",
     "pi",
+    "draw_tape",
     "print_tape",
     "rand",
     "rand_like",

@@ -162,19 +162,34 @@ def torch_normalize(x: Any, weight: Any, bias: Any, dim: Any, eps: float) -> tor
 
 
 def magnitude_of_conditioning(compute: Any, inputs: Any, asks: Any, grad_y: Any) -> Outcome:
-    """How far value and gradients move with the inputs, measured in float64: 1/√var magnifies rounding errors."""
+    """How far value and gradients move with the inputs, measured in float64: 1/√var magnifies rounding errors.
+
+    And how far float32 is from float64, in units of its rounding: what cancels is rounded first.
+    """
     exact = [None if x is None else x.astype(np.float64) for x in [*inputs, grad_y]]
     still = evaluate(TORCH, compute, exact[:-1], asks, exact[-1])
     sizes = [np.abs(part).max(initial=1) if part is not None else 0 for part in (still.value, *still.gradients)]
     random = np.random.RandomState(0)
-    for _ in range(4):
-        moved = [
-            None if x is None else x + 1e-6 * np.abs(x).max(initial=0) * random.choice([-1, 1], x.shape) for x in exact
+    for _ in range(8):  # each entry by itself in some: a shift of all may change nothing
+        coarse = [
+            None
+            if x is None
+            else (x + 1e-6 * np.abs(x).max(initial=0) * random.choice([-1, 0, 1], x.shape)).astype(np.float32)
+            for x in exact
         ]
+        moved = [None if x is None else x.astype(np.float64) for x in coarse]
         found = evaluate(TORCH, compute, moved[:-1], asks, moved[-1])
-        for i, (a, b) in enumerate(zip([found.value, *found.gradients], [still.value, *still.gradients], strict=True)):
-            if a is not None and b is not None:
-                sizes[i] = max(sizes[i], 4e6 * np.abs(a - b).max(initial=0))
+        rounded = evaluate(TORCH, compute, coarse[:-1], asks, coarse[-1])
+        for i, (a, b, c) in enumerate(
+            zip(
+                [found.value, *found.gradients],
+                [still.value, *still.gradients],
+                [rounded.value, *rounded.gradients],
+                strict=True,
+            )
+        ):
+            if a is not None and b is not None and c is not None:
+                sizes[i] = max(sizes[i], 4e6 * np.abs(a - b).max(initial=0), 2**24 * np.abs(a - c).max(initial=0))
     full = [None if g is None else np.full(g.shape, size) for g, size in zip(still.gradients, sizes[1:], strict=True)]
     return Outcome(np.full(still.value.shape, sizes[0]), full)
 

@@ -419,6 +419,7 @@ def test_where_a_bug_is_to_be_found_the_check_does_not_tell_which(tmp_path: Path
 # --- the training run, torch, the programs of the files ---------------------------------------------------------------
 
 
+@pytest.mark.slow  # a process for each exercise
 def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
     def answer(exercise: Exercise) -> dict[str, Any]:
         body = 'raise NotImplementedError("reached")'

@@ -24,7 +24,7 @@ def with_grads(rule: Any, change: Any) -> Any:
 
 CHANGES = [
     (lambda g: g * min(1, 1 / np.linalg.norm(g)), "gradient-clipped", "norm 1:"),
-    (lambda g: g * min(1, 3.3 / np.linalg.norm(g)), "gradient-clipped", "norm 3.3:"),
+    (lambda g: g * min(1, 2.6 / np.linalg.norm(g)), "gradient-clipped", "norm 2.6:"),
     (lambda g: np.clip(g, -0.5, 0.5), "gradient-clipped", "-0.5 and 0.5"),
     (lambda g: g / np.linalg.norm(g), "gradient-normalized", "norm"),
     (np.sign, "gradient-sign", "sign"),

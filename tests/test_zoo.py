@@ -105,8 +105,14 @@ LOOPS = [
 MORE_OF_OPTIMIZERS = ["not-updated", "gradient-written", "lr-inside-momentum", "lr-not-followed", "eps-uncorrected"]
 OF_STEP = ["gradient-averaged", "gradient-centered", "gradient-clipped", "gradient-normalized", "gradient-sign"]
 OF_RATIOS = ["step-factor", "rate-falls"]
-# The other names that the diagnosis of optimizers has. No example here tells a lower bound of eps from a missing one.
-OF_RULES = {name.partition("/")[0] for name in optimizer_rules.MISTAKES} - {"eps-as-minimum"}
+# The other names that the diagnosis of optimizers has for the rules that the library has, too: a specimen is an edit of
+# the library. No example here tells a lower bound of eps from a missing one.
+IN_THE_LIBRARY: list[optimizer_rules.Rule] = ["sgd", "rmsprop", "adam"]
+OF_RULES = {
+    name.partition("/")[0]
+    for name in optimizer_rules.MISTAKES
+    if any(optimizer_rules.has_place(rule, name) for rule in IN_THE_LIBRARY)
+} - {"eps-as-minimum"}
 
 # The operations that a learner reads, each of which has a specimen. Some further ones have specimens, too.
 STUDIED = {f"minitrain.ops.{name}" for name in ("elementwise", "reduce", "shape", "linear", "loss")}

@@ -1,4 +1,4 @@
-"""What torch.autograd offers besides the tape: gradcheck, anomaly detection, Function, and print_tape."""
+"""What torch.autograd offers besides the tape: gradcheck, anomaly detection, Function, print_tape, and draw_tape."""
 
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from minitrain.diagnosis.gradcheck import check_gradients, gradcheck
     from minitrain.diagnosis.gradcheck_report import GradcheckError
     from minitrain.diagnosis.loopcheck import check_loop
+    from minitrain.study.tape_picture import draw_tape
 
 __getattr__, __dir__ = torch_names(
     __name__,
@@ -27,6 +28,7 @@ __getattr__, __dir__ = torch_names(
         "minitrain.diagnosis.gradcheck": "check_gradients gradcheck",
         "minitrain.diagnosis.gradcheck_report": "GradcheckError",
         "minitrain.diagnosis.loopcheck": "check_loop",
+        "minitrain.study.tape_picture": "draw_tape",
     },
 )
 
@@ -41,6 +43,7 @@ __all__ = [
     "check_gradients",
     "check_loop",
     "detect_anomaly",
+    "draw_tape",
     "enable_grad",
     "functional",
     "grad",

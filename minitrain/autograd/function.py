@@ -107,7 +107,7 @@ def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = 
             "was computed under no_grad()."
         )
     out = sys.stdout if file is None else file
-    nodes, leaves = _walked(loss._edge())
+    nodes, leaves = walked(loss._edge())
     names = {id(param): name for name, param in model.named_parameters()} if model is not None else {}
     labels: dict[Node | AccumulateGrad, str] = {node: f"#{i}" for i, node in enumerate(nodes, start=1)}
     for i, leaf in enumerate(leaves, start=1):
@@ -128,7 +128,7 @@ def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = 
         print(f"{labels[leaf]}  AccumulateGrad  {shape}: .grad += the gradients sent here", file=out)
 
 
-def _walked(root: Node | AccumulateGrad) -> tuple[list[Node], list[AccumulateGrad]]:
+def walked(root: Node | AccumulateGrad) -> tuple[list[Node], list[AccumulateGrad]]:
     """The Nodes below root, newest first, as the walk visits them; and the leaves, in the order of their first use."""
     nodes: set[Node] = set()
     waiting = [root]

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from minitrain.cli import compare, data, doctor, gradcheck, learn, report, run, runs, train
+from minitrain.cli import compare, data, doctor, gradcheck, learn, report, run, runs, step, train
 from minitrain.cli.parser import Parser, show_examples
 from minitrain.runs.config import ConfigError
 from minitrain.runs.interrupts import Interrupted, discard_output, end_at_once, ignore, stop_at_once
 from minitrain.runs.messages import one_line, say
 
 # Each has add(commands); in the order of --help.
-COMMANDS = (train, run, runs, report, data, gradcheck, compare, doctor, learn)
+COMMANDS = (train, run, runs, report, step, data, gradcheck, compare, doctor, learn)
 EXAMPLES = {
     "a first run, in a few seconds": "train --dataset digits",
     "run a PyTorch program on NumPy, unmodified": "run program.py",

@@ -55,7 +55,7 @@ def adapted(func: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> A
         return _two_functions(func[0], func[1], inputs, options)
     if isinstance(func, tuple | list) and func and all(map(_is_layer, func)):
         return _layer(_Chain(func), inputs, options)
-    if not any(isinstance(x, np.ndarray) for x in inputs) and not any(isinstance(x, dict) for x in inputs):
+    if not any(isinstance(x, np.ndarray | dict) or _holds_arrays(x) for x in inputs):
         return None
     if hasattr(func, "backward") and (hasattr(func, "forward") or callable(func)):
         return _forward_and_backward(func, inputs, options)
@@ -65,6 +65,10 @@ def adapted(func: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> A
     if isinstance(params, dict) and callable(loss):
         return _loss_and_gradients(_name(func), loss, inputs, options, params)
     return _loss_and_gradients(_name(func), func, inputs, options, {}) if callable(func) else None
+
+
+def _holds_arrays(x: Any) -> bool:
+    return isinstance(x, list) and bool(x) and all(isinstance(each, np.ndarray) for each in x)
 
 
 def _name(func: Any) -> str:
@@ -365,22 +369,27 @@ def _piling_up(owner: Any, again: Callable[[], Any], gradients: Callable[[], lis
 def _loss_and_gradients(
     name: str, func: Any, inputs: tuple[Any, ...], options: Mapping[str, Any], params: dict[str, Any]
 ) -> Adapted | None:
-    """func(*inputs) returns (loss, gradients). Its arrays are among the inputs, in dicts among them, and in params."""
+    """func(*inputs) returns (loss, gradients). Its arrays: among the inputs, in dicts and lists there, in params."""
     code = getattr(func, "__code__", None)
     arguments = _argument_names(func, len(inputs))
-    dicts = {i: x for i, x in enumerate(inputs) if isinstance(x, dict)}
+    dicts: dict[int, Any] = {i: x for i, x in enumerate(inputs) if isinstance(x, dict) or _holds_arrays(x)}
     try:
         first = func(*inputs, **options)
     except Exception:  # it is for Tensors, or for other inputs: what is said of those follows
         return None
     if not isinstance(first, tuple | list) or len(first) < 2 or np.size(first[0]) != 1 or isinstance(first[0], Tensor):
         return None
-    flat: list[tuple[str, Any, dict[str, Any] | None, Any]] = []  # name, array, the dict it is in, its key or place
+    flat: list[tuple[str, Any, Any, Any]] = []  # name, array, the dict or list it is in, its key or place
     for i, x in enumerate(inputs):
         if i not in dicts:
             flat.append((arguments[i], x, None, i))
     for of in (params, *dicts.values()):
-        flat += [(key, x, of, key) for key, x in of.items() if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+        held = of.items() if isinstance(of, dict) else [*enumerate(of)]
+        flat += [
+            (str(key) if isinstance(of, dict) else f"parameter {key}", x, of, key)
+            for key, x in held
+            if isinstance(x, np.ndarray) and x.dtype.kind == "f"
+        ]
 
     def gradients_of(returned: Any) -> list[Any]:
         found = returned[1] if len(returned) == 2 else tuple(returned[1:])
@@ -410,7 +419,7 @@ def _loss_and_gradients(
     def forth(ctx: Any, *arrays: Any, **keywords: Any) -> Any:
         arguments = list(inputs)
         for i, x in dicts.items():
-            arguments[i] = dict(x)
+            arguments[i] = x.copy()
         kept = dict(params)
         for (_, _, of, key), array in zip(flat, arrays, strict=True):
             if of is None:

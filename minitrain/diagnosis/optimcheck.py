@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
-from minitrain.diagnosis.optimizer_facts import by_memory, by_ratios, changed_gradients, which
-from minitrain.diagnosis.optimizer_rules import MISTAKES, RULES, Rule, has_place, simulated
+from minitrain.diagnosis.optimizer_facts import by_memory, by_ratios, changed_gradients, not_reached, which
+from minitrain.diagnosis.optimizer_rules import DEFAULTS, MISTAKES, RULES, Rule, has_place, simulated, with_one_memory
 from minitrain.diagnosis.plain_optimizers import is_plain, plain
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
@@ -27,7 +27,7 @@ from minitrain.tensor import Tensor, wrap
 Shapes = Sequence[tuple[int, ...]]
 Options = Mapping[str, Any]
 
-SHAPES: Shapes = ((3, 2), (5,), (1, 4))
+SHAPES: Shapes = ((3, 2), (5,), (3, 2))  # two alike: a memory by shape is shared
 STEPS = 6
 
 # Options that are off, or next to nothing, by default, and values that let one see whether they work.
@@ -44,6 +44,9 @@ SWITCHED_ON = {
 }
 # Options that are never off, with values that let one see whether they work.
 OTHERWISE: dict[str, Any] = {"betas": (0.8, 0.99), "alpha": 0.9}
+
+
+ALL = {name: None for defaults in DEFAULTS.values() for name in ("lr", *defaults)}
 
 
 # --- recording --------------------------------------------------------------------------------------------------------
@@ -80,15 +83,16 @@ def record(
     shapes: Shapes = SHAPES,
     seed: int = 0,
     like_plain: bool = False,
+    wanted: Options | None = None,
 ) -> Trajectory:
     """Run an optimizer in a loop of backward, step and zero_grad, and record what it does.
 
     optimizer_class: takes parameters (here two groups) and options, and has torch's param_groups, step, zero_grad.
     options: for its constructor. shapes: the parameters'.
     The gradients are drawn from the seed and do not depend on the parameters. The second half of the parameters has
-    half the learning rate, all rates change halfway, and the second parameter has no gradient in the third step.
+    half the learning rate, all rates change halfway, and the first parameter has no gradient in the third step.
     For an optimizer without groups (see plain_optimizers.py), and with like_plain, none of this: one group, one rate,
-    and always a gradient.
+    and always a gradient. wanted: the options that the rule of such an optimizer has, with their defaults.
     Raises ValueError for no parameters or no steps, and whatever the optimizer raises.
     """
     if not shapes or steps < 1:
@@ -98,13 +102,13 @@ def record(
     sent: list[list[Array | None]] = [[_irregular(rng, shape, 10**-2.5, 3) for shape in shapes] for _ in range(steps)]
     simple = like_plain or is_plain(optimizer_class)
     if len(shapes) > 1 and steps > 2 and not simple:
-        sent[2][1] = None
+        sent[2][0] = None  # and the next in its group has one
 
     params = [wrap(array.copy()).requires_grad_() for array in start]
     half = (len(params) + 1) // 2
     groups = [{"params": part} for part in (params[:half], params[half:]) if part]
     if is_plain(optimizer_class):
-        optimizer = plain(optimizer_class)(params, **(options or {}))
+        optimizer = plain(optimizer_class, wanted or ALL)(params, **(options or {}))
     else:
         optimizer = optimizer_class(params if simple else groups, **(options or {}))
     lr = optimizer.param_groups[0]["lr"]
@@ -126,7 +130,7 @@ def record(
         run.states.append([_remembered(optimizer.state.get(param, {})) for param in params])
     kept = [value for param in params for value in optimizer.state.get(param, {}).values() if isinstance(value, Tensor)]
     return dataclasses.replace(
-        run, in_float32=any(value.array.dtype == np.float32 and value.array.ndim for value in kept)
+        run, in_float32=any(value.array.dtype == np.float32 and (value.array % 1).any() for value in kept)
     )
 
 
@@ -270,40 +274,63 @@ def check_optimizer(
 ) -> OptimizerReport:
     """Run an optimizer beside a right one, and report whether it takes the same steps and, if not, what may be wrong.
 
-    optimizer, reference: classes as `record` takes them; the reference may also be "sgd", "rmsprop" or "adam", for the
-        formula of that rule in optimizer_rules.py.
+    optimizer, reference: classes as `record` takes them; the reference may also be "sgd", "rmsprop", "adam",
+        "adagrad", "adadelta", "adamax" or "nadam", for the formula of that rule in optimizer_rules.py.
     options: for both. None: tries the reference's defaults, then each option that is off by default switched on, then
         each pair of them, until a difference is found.
     steps, shapes, seed: as `record` takes them.
     Returns the report of the first run that differs, else of the last. (What explains a later run alone would mislead.)
     """
     model = optimizer if isinstance(reference, str) or is_plain(optimizer) else reference
-    to_try = [options] if options is not None else _revealing(plain(model) if is_plain(model) else model)
-    simple = is_plain(optimizer)
-    report, passed = None, list[Trajectory]()
+    wanted = {"lr": None, **DEFAULTS[reference]} if isinstance(reference, str) else _defaults(reference)
+    to_try = [options] if options is not None else _revealing(plain(model, wanted) if is_plain(model) else model)
+    passed: list[Trajectory] = []
+
+    def both(chosen: Options) -> tuple[Trajectory, Trajectory]:
+        return _both(optimizer, reference, chosen, wanted, steps=steps, shapes=shapes, seed=seed)
+
+    report = None
     for tried, chosen in enumerate(to_try, start=1):
-        if isinstance(reference, str):
-            taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
-            right = formula(reference, taken)
-            if simple:
-                right = _fitted(reference, taken)
-        elif simple:
-            taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
-            has = reference([wrap(np.zeros(1)).requires_grad_()]).defaults
-            shared = {name: value for name, value in taken.options.items() if name in has}
-            right = record(reference, shared, steps=steps, shapes=shapes, seed=seed, like_plain=True)
-            right = dataclasses.replace(right, states=taken.states)
-        else:
-            right = record(reference, chosen, steps=steps, shapes=shapes, seed=seed)
-            chosen = {**chosen, "lr": right.options["lr"]}
-            taken = record(optimizer, chosen, steps=steps, shapes=shapes, seed=seed)
+        taken, right = both(chosen)
         report = dataclasses.replace(judge(taken, right, passed), tried=tried)
         if not report.ok:
             break
         passed.append(right)
+    if report is not None and any(mistake.name.startswith("lr-") for mistake in report.mistakes):
+        # A factor may equal the learning rate by chance: it must do so at another one.
+        again = judge(*both({**chosen, "lr": 0.7 * report.options["lr"]}), passed)
+        confirmed = {mistake.name for mistake in again.mistakes}
+        agreed = [mistake for mistake in report.mistakes if mistake.name in confirmed]
+        report = dataclasses.replace(report, mistakes=agreed or again.mistakes)
     if report is None:
         raise ValueError("there are no options that the reference takes")
     return report
+
+
+def _own_memory(taken: Trajectory, right: Trajectory) -> Trajectory:
+    """right, without what it remembers if the optimizer remembers under names of its own: then only steps compare."""
+    ours, theirs = ({name for step in run.states for of in step for name in of} for run in (taken, right))
+    own_names = bool(ours - theirs) and not (ours & theirs) - {"step"}
+    return dataclasses.replace(right, states=taken.states) if own_names else right
+
+
+def _both(
+    optimizer: Callable[..., Any], reference: Callable[..., Any] | Rule, chosen: Options, wanted: Options, **run: Any
+) -> tuple[Trajectory, Trajectory]:
+    """What the optimizer did with these options, and what is right."""
+    simple = is_plain(optimizer)
+    if isinstance(reference, str):
+        taken = record(optimizer, chosen, wanted=wanted, **run)
+        return taken, _fitted(reference, taken) if simple else _own_memory(taken, formula(reference, taken))
+    if simple:
+        taken = record(optimizer, chosen, wanted=wanted, **run)
+        shared = {name: value for name, value in taken.options.items() if name in wanted}
+        right = record(reference, shared, like_plain=True, **run)
+        taken = dataclasses.replace(taken, in_float32=taken.in_float32 or right.in_float32)
+        return taken, dataclasses.replace(right, states=taken.states)
+    right = record(reference, chosen, **run)
+    taken = record(optimizer, {**chosen, "lr": right.options["lr"]}, **run)
+    return taken, _own_memory(taken, right)
 
 
 EPS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-10, 1e-12)  # as they stand in people's code
@@ -326,6 +353,10 @@ def _fitted(rule: Rule, taken: Trajectory) -> Trajectory:
     ]
     agreeing = next((right for right in rights if not any(_differences(taken, right))), None)
     return agreeing or next((right for right in rights[:-1] if judge(taken, right).mistakes), rights[0])
+
+
+def _defaults(optimizer: Callable[..., Any]) -> dict[str, Any]:
+    return dict(optimizer([wrap(np.zeros(1)).requires_grad_()]).defaults)
 
 
 def _revealing(reference: Callable[..., Any]) -> Iterator[dict[str, Any]]:
@@ -442,7 +473,7 @@ def _mistakes(
     if rule is not None:
         unexplained = [i for i in wrong if _fit(rule, taken, right, i) < 2]
         found += _by_formula(rule, taken, right, unexplained, passed) if unexplained else []
-        found = found or _by_gradients(rule, taken, right)
+        found = found or _by_gradients(rule, taken, right) or _by_one_memory(rule, taken, right, wrong)
     elif not found:
         found += _by_update(taken, right, wrong)
     found += _written(taken)
@@ -514,6 +545,27 @@ def _by_gradients(rule: Rule, taken: Trajectory, right: Trajectory) -> list[Mist
     return []
 
 
+def _by_one_memory(rule: Rule, taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
+    """Parameters of one shape that are updated with one memory."""
+    alike = [i for i in range(len(right.start)) if right.start[i].shape == right.start[wrong[0]].shape]
+    if len(alike) < 2 or not {*wrong} <= {*alike} or right.options.get("weight_decay") or right.options.get("maximize"):
+        return []
+    start = [right.start[i] for i in alike]
+    grads = [[step[i] for i in alike] for step in taken.arrived]
+    lrs = [[step[i] for i in alike] for step in right.lrs]
+    slacks = [_slack(taken, i, taken.in_float32) for i in alike]
+    with np.errstate(all="ignore"):
+        for step, params in enumerate(with_one_memory(rule, start, grads, lrs, right.options)):
+            for i, param, slack in zip(alike, params, slacks, strict=True):
+                if _apart(taken.params[step][i], param, slack[step]).any():
+                    return []
+    says = (
+        "Parameters of the same shape share what is remembered (a buffer, an average). Each parameter needs its own: "
+        "keep it by the parameter's number or name, not by its shape or value."
+    )
+    return [Mistake("memory-shared", says, f"with it {_evidence(taken, right, alike, False)}")]
+
+
 def _by_facts(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mistake]:
     slacks = [_slack(right, i, taken.in_float32) for i in range(len(right.start))]
 
@@ -523,7 +575,10 @@ def _by_facts(taken: Trajectory, right: Trajectory, wrong: list[int]) -> list[Mi
     if any(taken.params[k][i].shape != right.params[k][i].shape for k in range(len(right.sent)) for i in wrong):
         return []
     moved = [i for i in wrong if any(apart(step, i) for step in range(len(right.sent)))]
-    return by_ratios(taken, right, moved) or by_memory(taken, right, moved, apart) if moved else []
+    if not moved:
+        return []
+    unreached = not_reached(taken, right, moved)
+    return unreached or by_ratios(taken, right, moved) or by_memory(taken, right, moved, apart)
 
 
 def _fit(
@@ -575,7 +630,8 @@ def _by_formula(
     def fitting(count: int) -> list[tuple[str, ...]]:
         fits = []
         for wrong in itertools.combinations(possible if count == 1 else filter(changes, possible), count):
-            likely = len({_name(each) for each in wrong}) == count and sum("/" in each for each in wrong) < 2
+            kinds = {"lr" if each.startswith("lr-") else _name(each) for each in wrong}
+            likely = len(kinds) == count and sum("/" in each for each in wrong) < 2
             if likely and has_place(rule, *wrong):
                 fit = 2
                 for i in moved:

@@ -86,7 +86,8 @@ class Ratios:
             if seen.any():
                 with np.errstate(all="ignore"):
                     ratios = ours[seen] / theirs[seen]
-                tight = np.allclose(ratios, ratios[0], rtol=1e-4 if taken.in_float32 else 1e-6, atol=0)
+                # An eps of 1e-8 beside the smallest gradients moves a ratio by 1e-5.
+                tight = np.allclose(ratios, ratios[0], rtol=1e-4 if taken.in_float32 else 2e-5, atol=0)
                 self.of[step, i] = float(ratios[0]) if tight and np.isfinite(ratios).all() else np.nan
 
     def by_step(self, parameters: Sequence[int], own: bool) -> list[float] | None:
@@ -147,6 +148,40 @@ def by_ratios(taken: Any, right: Any, wrong: Sequence[int]) -> list[Mistake]:
             )
         return [Mistake("rate-falls" if falls else "rate-changes", says, evidence)]
     return []
+
+
+def not_reached(taken: Any, right: Any, wrong: Sequence[int]) -> list[Mistake]:
+    """Whether parameters stand still in some steps: where one before them has no gradient, or has one."""
+    steps = range(len(right.sent))
+    still = {
+        i: [
+            k
+            for k in steps
+            if np.array_equal(taken.params[k][i], taken.params[k - 1][i] if k else taken.start[i])
+            and not np.array_equal(right.params[k][i], right.params[k - 1][i] if k else right.start[i])
+        ]
+        for i in wrong
+    }
+    if not all(still.values()):
+        return []
+    i = wrong[0]
+    step, others = still[i][0], set(steps) - {*still[i]}
+    missing = [[k for k, g in enumerate(right.sent[at][:i]) if g is None] for at in steps]
+    if all(missing[at] for at in still[i]):
+        says = (
+            "A parameter that has no gradient ends the loop: those after it are not updated in that step. Skip it with "
+            "`continue`, not with `break` or `return`."
+        )
+        evidence = f"in step {step + 1}, parameter {missing[step][0]} has no gradient, and parameter {i} stands still."
+    elif i and all(len(missing[at]) == i or right.sent[at][i] is None for at in others):
+        says = (
+            "The loop ends after the first parameter with a gradient: those after it are not updated. Is a `return` "
+            "or `break` indented one level too deep?"
+        )
+        evidence = f"in step {step + 1}, parameter {i} stands still, and one before it has a gradient."
+    else:
+        return []
+    return [Mistake("not-updated", says, evidence)]
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------------

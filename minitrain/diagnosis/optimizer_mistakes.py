@@ -130,6 +130,14 @@ root-missing
   The step is divided by the averaged square, not by its root.
 - np.sqrt(variance) + o.eps  =>  variance + o.eps
 - np.sqrt(variance / correction2)  =>  variance / correction2
+root-missing/rate
+  The rate is lr · (1 - beta2^step) / (1 - beta1^step). In this form of Adam the second correction is a root, √(1 -
+  beta2^step).
+- np.sqrt(variance / correction2) + o.eps  =>  (np.sqrt(variance) + o.eps) / correction2
+root-missing/rate, eps corrected
+  The rate is lr · (1 - beta2^step) / (1 - beta1^step). In this form of Adam the second correction is a root, √(1 -
+  beta2^step).
+- np.sqrt(variance / correction2) + o.eps  =>  (np.sqrt(variance) + o.eps * np.sqrt(correction2)) / correction2
 root-missing/correction
   √exp_avg_sq is divided by bias_correction2. It should be divided by √bias_correction2.
 - np.sqrt(variance / correction2)  =>  np.sqrt(variance) / correction2
@@ -341,6 +349,10 @@ one-beta
 one-beta/corrected
   beta1 is used for both averages, and in both corrections. exp_avg_sq must be averaged with beta2.
 - beta1, beta2 = o.betas  =>  beta1, beta2 = o.betas[0], o.betas[0]
+averages-shared
+  Both averages are one array: `m = v = zeros` gives one array two names. Make an array of zeros for each.
+- state["exp_avg_sq"], g * g  =>  exp_avg, g * g
+- state["exp_avg_sq"] = exp_avg_sq  =>  state["exp_avg"] = exp_avg = exp_avg_sq
 one-beta/second
   The gradients are averaged with beta2. exp_avg must be averaged with beta1.
 - g, beta1  =>  g, beta2

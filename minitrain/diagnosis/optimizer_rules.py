@@ -1,4 +1,4 @@
-"""The rules of SGD, RMSprop and Adam as short formulas, which the edits of optimizer_mistakes.py make wrong."""
+"""The rules of the optimizers as short formulas, which the edits of optimizer_mistakes.py make wrong."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minitrain.diagnosis.optimizer_mistakes import WRITTEN
+from minitrain.diagnosis import adaptive_mistakes, optimizer_mistakes
 from minitrain.diagnosis.source_edit import Entry, body_of, edited, entries, with_body
 from minitrain.ops import Array
 
-Rule = Literal["sgd", "rmsprop", "adam"]
+Rule = Literal["sgd", "rmsprop", "adam", "adagrad", "adadelta", "adamax", "nadam"]
 Options = Any  # an optimizer's options as attributes
 
 
@@ -77,6 +77,60 @@ def _adam(param: Array, g: Array, lr: float, state: State, o: Options) -> Any:
     return param - lr * step
 
 
+def _adagrad(param: Array, g: Array, lr: float, state: State, o: Options) -> Any:
+    t = state["step"] + 1
+    state["step"] = t
+    total = state.get("sum", o.initial_accumulator_value) + g * g
+    state["sum"] = total
+    denom = np.sqrt(total) + o.eps
+    lr = lr / (1 + (t - 1) * o.lr_decay)
+    step = g / denom
+    return param - lr * step
+
+
+def _adadelta(param: Array, g: Array, lr: float, state: State, o: Options) -> Any:
+    state["step"] = state["step"] + 1
+    square_avg = _average(state["square_avg"], g * g, o.rho)
+    state["square_avg"] = square_avg
+    acc_delta = state["acc_delta"]
+    delta = np.sqrt(acc_delta + o.eps) / np.sqrt(square_avg + o.eps) * g
+    state["acc_delta"] = _average(acc_delta, delta * delta, o.rho)
+    step = delta
+    return param - lr * step
+
+
+def _adamax(param: Array, g: Array, lr: float, state: State, o: Options) -> Any:
+    beta1, beta2 = o.betas
+    t = state["step"] + 1
+    state["step"] = t
+    exp_avg = _average(state["exp_avg"], g, beta1)
+    state["exp_avg"] = exp_avg
+    exp_inf = np.maximum(beta2 * state["exp_inf"], np.abs(g) + o.eps)
+    state["exp_inf"] = exp_inf
+    correction1 = 1 - beta1**t
+    step = exp_avg / correction1 / exp_inf
+    return param - lr * step
+
+
+def _nadam(param: Array, g: Array, lr: float, state: State, o: Options) -> Any:
+    beta1, beta2 = o.betas
+    t = state["step"] + 1
+    state["step"] = t
+    mu = beta1 * (1 - 0.5 * 0.96 ** (t * o.momentum_decay))
+    mu_next = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * o.momentum_decay))
+    mu_product = state.get("mu_product", 1) * mu
+    state["mu_product"] = mu_product
+    exp_avg = _average(state["exp_avg"], g, beta1)
+    state["exp_avg"] = exp_avg
+    exp_avg_sq = _average(state["exp_avg_sq"], g * g, beta2)
+    state["exp_avg_sq"] = exp_avg_sq
+    variance = exp_avg_sq
+    correction2 = 1 - beta2**t
+    denom = np.sqrt(variance / correction2) + o.eps
+    step = (1 - mu) / (1 - mu_product) * g / denom + mu_next / (1 - mu_product * mu_next) * exp_avg / denom
+    return param - lr * step
+
+
 def _average(old: Any, new: Array, beta: float) -> Any:
     return beta * old + (1 - beta) * new
 
@@ -98,13 +152,25 @@ def _steps(
         yield param, {name: np.asarray(value) for name, value in state.items()}
 
 
-RULES: dict[Rule, Callable[..., Array]] = {"sgd": _sgd, "rmsprop": _rmsprop, "adam": _adam}
+RULES: dict[Rule, Callable[..., Array]] = {
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+    "adagrad": _adagrad,
+    "adadelta": _adadelta,
+    "adamax": _adamax,
+    "nadam": _nadam,
+}
 # torch's defaults, for options that an optimizer does not have.
 _SHARED = {"weight_decay": 0, "maximize": False, "decoupled_weight_decay": False}
 DEFAULTS: dict[Rule, dict[str, Any]] = {
     "sgd": {**_SHARED, "momentum": 0, "dampening": 0, "nesterov": False},
     "rmsprop": {**_SHARED, "momentum": 0, "alpha": 0.99, "eps": 1e-8, "centered": False},
     "adam": {**_SHARED, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False},
+    "adagrad": {**_SHARED, "lr_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10},
+    "adadelta": {**_SHARED, "rho": 0.9, "eps": 1e-6},
+    "adamax": {**_SHARED, "betas": (0.9, 0.999), "eps": 1e-8},
+    "nadam": {**_SHARED, "betas": (0.9, 0.999), "eps": 1e-8, "momentum_decay": 0.004, "amsgrad": False},
 }
 
 
@@ -125,6 +191,25 @@ def simulated(
     o = SimpleNamespace(**{**DEFAULTS[rule], **options})
     with np.errstate(all="ignore"):
         yield from steps(step, param, list(grads), list(lrs), o)
+
+
+def with_one_memory(
+    rule: Rule,
+    params: Sequence[Array],
+    grads: Sequence[Sequence[Array | None]],
+    lrs: Sequence[Sequence[float]],
+    options: Mapping[str, Any],
+) -> Iterator[list[Array]]:
+    """These parameters after each step of the rule if one memory serves all of them, one after the other.
+
+    grads, lrs: for each step and parameter. Without decay.
+    """
+    o, state, params = SimpleNamespace(**{**DEFAULTS[rule], **options}), State(), list(params)
+    for step, rates in zip(grads, lrs, strict=True):
+        for k, grad in enumerate(step):
+            if grad is not None:
+                params[k] = RULES[rule](params[k], grad, rates[k], state, o)
+        yield list(params)
 
 
 def has_place(rule: Rule, *wrong: str) -> bool:
@@ -155,5 +240,7 @@ _with_body = functools.cache(with_body)  # of two mistakes, most leave one of th
 
 # --- the mistakes -----------------------------------------------------------------------------------------------------
 
-KNOWN: dict[str, Entry] = {entry.heading: entry for entry in entries(WRITTEN)}
+KNOWN: dict[str, Entry] = {
+    entry.heading: entry for module in (optimizer_mistakes, adaptive_mistakes) for entry in entries(module.WRITTEN)
+}
 MISTAKES: dict[str, str] = {name: " ".join(entry.text) for name, entry in KNOWN.items()}

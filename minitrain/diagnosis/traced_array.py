@@ -89,7 +89,7 @@ class Tape:
 
     @contextlib.contextmanager
     def watching_new_arrays(self) -> Iterator[None]:
-        """Watch the arrays that np.zeros and similar functions make, which a forward then fills."""
+        """Watch the arrays that np.zeros and similar functions make, and follow what np.array and np.asarray copy."""
 
         def watching(make: Callable[..., Array]) -> Callable[..., Array]:
             def made(*args: Any, **kwargs: Any) -> Any:
@@ -98,10 +98,25 @@ class Tape:
 
             return made
 
-        originals = {name: getattr(np, name) for name in ("zeros", "empty", "ones", "full")}
+        def following(make: Callable[..., Array]) -> Callable[..., Array]:
+            def made(held: Any, *args: Any, **kwargs: Any) -> Any:
+                caller = sys._getframe(1).f_code.co_filename
+                if args or kwargs or caller == __file__ or caller.startswith(_NUMPY):
+                    return make(held, *args, **kwargs)
+                if isinstance(held, Traced):
+                    return self.record("copy", np.copy, (held,), {}, True)
+                arrays = isinstance(held, list | tuple) and any(isinstance(each, Traced) for each in held)
+                if arrays and len({np.shape(each) for each in held}) == 1:
+                    return self.record("stack", np.stack, (list(held),), {})
+                return make(held)
+
+            return made
+
+        makers, copiers = ("zeros", "empty", "ones", "full"), ("array", "asarray", "ascontiguousarray")
+        originals = {name: getattr(np, name) for name in (*makers, *copiers)}
         try:
             for name, make in originals.items():
-                setattr(np, name, watching(make))
+                setattr(np, name, (watching if name in makers else following)(make))
             yield
         finally:
             for name, make in originals.items():
@@ -117,10 +132,11 @@ class Tape:
 
         def slotted(part: Any) -> Any:
             if isinstance(part, Traced):
-                if part._number is None:
+                number = part._number if part._number is not None else self._recovered(part)
+                if number is None:
                     return plain(part)
-                numbers.append(part._number)
-                arrays.append(self.steps[part._number].value)
+                numbers.append(number)
+                arrays.append(self.steps[number].value)
                 return _Slot(len(numbers) - 1)
             if isinstance(part, np.ndarray):
                 constants.append(part)
@@ -148,6 +164,32 @@ class Tape:
 
         return traced(run(arrays), lambda whole: whole)
 
+    def _recovered(self, lost: Traced) -> int | None:
+        """Record what is lost of constant.dot(array), which NumPy runs without asking: found by its value."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        for _ in range(4):
+            if frame is None:
+                return None
+            owners = [*frame.f_locals.values()]
+            held = [value for owner in owners if hasattr(owner, "__dict__") for value in vars(owner).values()]
+            for constant in [*owners, *held, *frame.f_globals.values()]:
+                if type(constant) is not np.ndarray or constant.ndim != 2 or constant.dtype.kind not in "fiub":
+                    continue
+                for number, step in enumerate(self.steps):
+                    if step.value.ndim and step.value.shape[-2:][0] == constant.shape[1] and step.value.ndim < 3:
+                        product = constant.dot(step.value)
+                        if product.shape == lost.shape and np.array_equal(product, plain(lost)):
+                            lines = self._lines()
+                            run = functools.partial(lambda values, by: by.dot(values[0]), by=constant)
+                            of = Step("dot", (number,), np.zeros(0), run, False, lines)
+                            of.constants = (constant,)
+                            lost._tape, lost._number = self, self.put(product, of)._number
+                            return lost._number
+            frame = frame.f_back
+        return None
+
     def _lines(self) -> tuple[Line, ...]:
         frame: FrameType | None = sys._getframe(2)
         found: list[Line] = []
@@ -166,18 +208,28 @@ def plain(array: Any) -> Any:
     return array.view(np.ndarray) if isinstance(array, Traced) else array
 
 
+# Functions that change as much from x to 2 x at any size of x: log at 1e-6 needs a step smaller than that.
+OF_ANY_SIZE = ("log", "log2", "log10", "sqrt", "cbrt", "reciprocal", "divide", "true_divide", "power", "float_power")
 ELEMENTWISE = ("where", "clip", "nan_to_num", "copy")
 
 
 class Traced(np.ndarray):
     """An array that notes on its tape each call it takes part in."""
 
+    __array_priority__ = 100.0  # constant.dot(array) gives a Traced, too
     _tape: Tape
     _number: int | None = None
 
+    def __array_finalize__(self, made_of: Any) -> None:
+        if hasattr(made_of, "_tape"):
+            self._tape = made_of._tape
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        if method == "at":
-            raise UntraceableError("ufunc.at")
+        if method == "at":  # not recorded: what depends on it counts as a constant
+            getattr(ufunc, method)(*map(plain, inputs), **kwargs)
+            if isinstance(inputs[0], Traced):
+                inputs[0]._number = None
+            return None
         tape = next(x._tape for x in (*inputs, *(out or ()), self) if isinstance(x, Traced) and hasattr(x, "_tape"))
         elementwise = method == "__call__" and ufunc.signature is None and ufunc.nout == 1
         result = tape.record(ufunc.__name__, getattr(ufunc, method), inputs, kwargs, elementwise)
@@ -292,7 +344,8 @@ class Graph:
         assert step.run is not None
         x = values[slot]
         if step.elementwise:
-            h = 1e-6 * np.maximum(1.0, np.abs(x))
+            least = np.where(x == 0, 1.0, 0.0) if step.name in OF_ANY_SIZE else 1.0
+            h = 1e-6 * np.maximum(least, np.abs(x))
             up = step.run([*values[:slot], x + h, *values[slot + 1 :]])
             down = step.run([*values[:slot], x - h, *values[slot + 1 :]])
             found = (up - down) / (2 * h)

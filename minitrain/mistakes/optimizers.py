@@ -233,6 +233,10 @@ sgd-nesterov-twice: nesterov-twice
   param -= lr · (buf + momentum · buf), with nesterov.
   buf contains g and the momentum, so it is ahead by one step already. Here it looks ahead twice.
 - grad + momentum * buf if options  =>  buf + momentum * buf if options
+sgd-nesterov-looks-ahead-too-far: nesterov-order
+  step = (1 + momentum) · g + momentum² · buf with the buffer after its update.
+  This form of the look-ahead is for the buffer before its update. With the new one, the gradient counts twice.
+- grad + momentum * buf if  =>  (1 + momentum) * grad + momentum**2 * buf if
 
 optim.RMSprop.update
 
@@ -306,6 +310,11 @@ rmsprop-momentum-of-bare-gradients: momentum-unscaled
 - buf = grad / avg  =>  buf = grad
 - buf = momentum_buffer  =>  buf = momentum_buffer
 - param -= lr * buf  =>  param -= lr * buf / avg
+rmsprop-one-scale: one-scale
+  avg = √(mean of square_avg) + eps, one number for all entries.
+  RMSprop gives each entry a scale of its own. Here small gradients are divided by what the large ones need.
+- np.sqrt(square_avg - grad_avg * grad_avg)  =>  np.sqrt(np.mean(square_avg - grad_avg * grad_avg))
+- np.sqrt(square_avg)  =>  np.sqrt(np.mean(square_avg))
 
 optim.Adam.update
 
@@ -448,6 +457,10 @@ adam-begins-with-the-first-gradient: average-begins-full
 + if step == 1:
 +     exp_avg_sq += grad * grad
 + exp_avg_sq *= beta2
+adam-one-array-for-both: averages-shared
+  exp_avg_sq is exp_avg.
+  `m = v = zeros` gives one array two names. The squares are added to the averaged gradients, so the direction is lost.
+- _buffer(state, "exp_avg_sq", param)  =>  exp_avg
 adam-betas-ignored: betas-ignored
   exp_avg with 0.9, exp_avg_sq with 0.999, whatever betas is.
   The paper's values are written into the code, and the option has no effect. With the defaults nothing is wrong.
@@ -491,6 +504,13 @@ adam-decays-after-the-step: decay-order
 + param -= lr / bias_correction1 * exp_avg / denom
 + if weight_decay != 0 and options["decoupled_weight_decay"]:
 +     param *= 1 - lr * weight_decay
+adam-decay-beside-the-average: decay-inside
+  param -= lr · (exp_avg / bias_correction1 + weight_decay · param) / denom, for AdamW.
+  The decay is divided by the root as well, so weights with large gradients decay less. AdamW keeps it out of the step.
+- param *= 1 - lr * weight_decay  =>  pass
+- param -= lr / bias_correction1 * exp_avg / denom
++ decay = weight_decay * param if options["decoupled_weight_decay"] else 0
++ param -= lr * (exp_avg / bias_correction1 + decay) / denom
 adam-decays-twice: decay-twice
   param *= 1 - lr · weight_decay and g = grad + weight_decay · param, for AdamW.
   The decay is in the gradient and on the parameter. AdamW takes it out of the gradient, that is its whole point.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import math
 import os
 import textwrap
 from pathlib import Path
@@ -13,9 +15,21 @@ import numpy as np
 import minitrain
 from minitrain.diagnosis.anomaly_report import formula_of, rule_of
 from minitrain.ops import Array, Function
+from minitrain.study.differences import loss_after
+from minitrain.study.entries import (
+    Aux,
+    Ref,
+    Rule,
+    is_plain,
+    lines_of,
+    lines_of_update,
+    rules_of,
+    update_rule,
+)
+from minitrain.study.explanations import formula
 
 if TYPE_CHECKING:
-    from minitrain.study.recording import Backward, Forward, Operation, Step, Update, Value
+    from minitrain.study.recording import Backward, Forward, Operation, Step, Update
 
 ROOT = Path(minitrain.__file__).parent.parent
 
@@ -36,26 +50,62 @@ class Arrays(list[Array]):
             self.append(array)
         return {"blob": self._places[id(array)]}
 
+    def reference(self, ref: Any) -> dict[str, Any]:
+        """An expression's array."""
+        if isinstance(ref, Aux):
+            return {**(self.refer(ref.array) or {}), "name": ref.name, "shape": list(ref.array.shape)}
+        return {"tensor": ref.tensor, "of": ref.of}
+
+    def expression(self, x: Any) -> Any:
+        """An expression with its arrays referred to."""
+        if isinstance(x, list | tuple):
+            return [self.expression(part) for part in x]
+        return self.reference(x) if isinstance(x, Ref | Aux) else x
+
+
+def _rule(step: Step, rule: Rule | None, arrays: Arrays, lines: list[tuple[int, str]]) -> dict[str, Any] | None:
+    if rule is None:
+        return None
+    table = None
+    if rule.table is not None:
+        index, columns = rule.table
+        table = {"index": list(index), "columns": arrays.expression(columns)}
+    together = None
+    if rule.together is not None:
+        in_one = dataclasses.replace(rule, value=rule.together)
+        together = {"formula": formula(step, in_one), "value": arrays.expression(rule.together)}
+    return {
+        "axes": list(rule.axes),
+        "entry": arrays.expression(rule.entry),
+        "formula": formula(step, rule),
+        "value": arrays.expression(rule.value),
+        "sentences": [[condition and arrays.expression(condition), text] for condition, text in rule.sentence],
+        "table": table,
+        "together": together,
+        "lines": [list(line) for line in lines],
+    }
+
 
 def document(step: Step) -> tuple[dict[str, Any], list[Array]]:
     """See recording.py's docstring."""
     arrays = Arrays()
     return {
         "meta": _meta(step),
-        "tensors": [_tensor(tensor, arrays) for tensor in step.tensors],
-        "ops": [_operation(operation, arrays) for operation in step.ops],
+        "tensors": [_tensor(step, number, arrays) for number in range(len(step.tensors))],
+        "ops": [_operation(step, operation, arrays) for operation in step.ops],
         "events": [_event(event) for event in step.events],
     }, arrays
 
 
 def _meta(step: Step) -> dict[str, Any]:
     loss = None if step.loss is None else step.tensors[step.loss].value
+    after = loss_after(step)
     return {
         "loss": step.loss,
         "roots": [number for number, _ in step.roots],
-        "loss_value": float(loss) if loss is not None and loss.size == 1 else None,
-        "loss_after": None,
-        "loss64": None,
+        "loss_value": number_or_text(float(loss.reshape(()))) if loss is not None and loss.size == 1 else None,
+        "loss_after": None if after is None else number_or_text(after[0]),
+        "loss64": number_or_text(step.loss64),
         "complete": step.complete,
         "optimizer": _optimizer(step),
         "model": step.model,
@@ -66,27 +116,25 @@ def _meta(step: Step) -> dict[str, Any]:
 def _optimizer(step: Step) -> dict[str, Any] | None:
     if step.optimizer is None:
         return None
-    plain = all(
-        group.options.get(name) in (0, False, None)
-        for group in step.groups
-        for name in ("momentum", "weight_decay", "maximize")
-    )
     return {
         "name": step.optimizer.__name__,
         "formula": rule_of(step.optimizer),
         "groups": [{name: number_or_text(x) for name, x in group.options.items()} for group in step.groups],
-        "rule": None,
         "source": source_of(step.optimizer.update),  # type: ignore[attr-defined]
-        "plain": step.optimizer.__name__ == "SGD" and plain,
+        "plain": all(is_plain(step, group.options) for group in step.groups),
     }
 
 
 def number_or_text(x: Any) -> float | int | bool | str | None:
-    """What JSON has for it."""
+    """What JSON has for it; it has neither nan nor infinity."""
+    if isinstance(x, float) and not math.isfinite(x):
+        return repr(x)
     return x if isinstance(x, float | int | bool | str | None) else repr(x)
 
 
-def _tensor(tensor: Value, arrays: Arrays) -> dict[str, Any]:
+def _tensor(step: Step, number: int, arrays: Arrays) -> dict[str, Any]:
+    tensor = step.tensors[number]
+    update_lines = lines_of_update(step.optimizer) if step.optimizer is not None else []
     return {
         "name": tensor.name,
         "shape": list(tensor.value.shape),
@@ -98,6 +146,7 @@ def _tensor(tensor: Value, arrays: Arrays) -> dict[str, Any]:
         "leaf": tensor.leaf,
         "requires_grad": tensor.requires_grad,
         "was": tensor.was,
+        "detached": tensor.detached,
         "value": arrays.refer(tensor.value),
         "grad": arrays.refer(tensor.grad),
         "after": arrays.refer(tensor.after),
@@ -107,8 +156,15 @@ def _tensor(tensor: Value, arrays: Arrays) -> dict[str, Any]:
             name: {when: arrays.refer(array) for when, array in pair.items()} for name, pair in tensor.state.items()
         },
         "stats": {name: stats(getattr(tensor, name)) for name in ("value", "grad", "after")},
-        "check": None,
+        "update": _rule(step, update_rule(step, number), arrays, update_lines),
+        "check": _check(tensor.check, arrays),
     }
+
+
+def _check(check: dict[str, Any] | None, arrays: Arrays) -> dict[str, Any] | None:
+    if check is None:
+        return None
+    return {name: arrays.refer(x) if isinstance(x, np.ndarray) else x for name, x in check.items()}
 
 
 def stats(array: Array | None) -> list[float] | None:
@@ -119,7 +175,9 @@ def stats(array: Array | None) -> list[float] | None:
     return [float(finite.max(initial=0)), float(np.sqrt((finite * finite).sum()))]
 
 
-def _operation(operation: Operation, arrays: Arrays) -> dict[str, Any]:
+def _operation(step: Step, operation: Operation, arrays: Arrays) -> dict[str, Any]:
+    rule, gradients = rules_of(step, operation)
+    function = operation.function
     return {
         "name": operation.function.__name__,
         "layer": operation.layer,
@@ -134,8 +192,11 @@ def _operation(operation: Operation, arrays: Arrays) -> dict[str, Any]:
         "formula": formula_of(operation.function),
         "forward": source_of_pass(operation.function, "forward"),
         "backward": source_of_pass(operation.function, "backward"),
-        "rule": None,
-        "gradients": [None for _ in operation.inputs],
+        "rule": _rule(step, rule, arrays, lines_of(function, "y")),
+        "gradients": [
+            _rule(step, gradient, arrays, lines_of(function, f"d{name}", i))
+            for i, (name, gradient) in enumerate(zip(operation.arguments, gradients, strict=True))
+        ],
     }
 
 

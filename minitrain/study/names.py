@@ -50,6 +50,10 @@ def _base(step: Step, number: int) -> str:
         return PARAMETERS.get(last, last)
     if any(name in WITH_TARGET and i == 1 for name, i in users):
         return "t"
+    if any(step.ops[op].layer_type.startswith("Dropout") and i == 1 for op, i in tensor.used_by):
+        return "mask"
+    if tensor.detached is not None or tensor.was is not None:
+        return ""
     if tensor.made_by is None:
         return "X" if tensor.value.dtype.kind == "f" and not tensor.leaf and tensor.value.ndim > 1 else ""
     name = step.ops[tensor.made_by].function.__name__

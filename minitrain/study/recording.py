@@ -11,10 +11,11 @@ array it has {"blob": number in arrays}. None stands for what does not exist.
     document = {"meta": {...}, "tensors": [...], "ops": [...], "events": [...]}
 
 meta
-    loss: number of the tensor that backward started at, or None;  roots: all of them, if backward was called for several
-    loss_value: its value as a float;  loss_after: the same operations with the updated parameters;  loss64: in float64
+    loss: number of the tensor that backward started at, or None;  roots: all, if backward was called for several
+    loss_value: its value as a float;  loss_after: the same operations with the updated parameters, or None
+    loss64: in float64, Σ over roots of (the gradient that backward was started with) · (value), once it was checked
     complete: whether the block ended without an exception
-    optimizer: {"name": "SGD", "formula": text, "groups": [{"lr": 0.1, ...}], "rule": Rule or None, "source": Source,
+    optimizer: {"name": "SGD", "formula": text, "groups": [{"lr": 0.1, ...}], "source": Source,
                 "plain": whether after = value - lr · grad for every parameter}, or None
     model: the class's name, or None;  version: minitrain's
 tensors[i]: a value that operations used or made. One written in place since is another tensor
@@ -23,16 +24,19 @@ tensors[i]: a value that operations used or made. One written in place since is 
     made_by: number of the operation whose result it is, or None;  used_by: [[operation, number of the input], ...]
     leaf: whether its gradient goes into .grad;  requires_grad
     was: number of the tensor that it was before it was written in place, or None
+    detached: number of the tensor whose values it has without its history (x.detach()), or None
     value: array;  grad: dL/d(it), the library's own, array or None;  after: value after the update, array or None
     shares: if several gradients were added up, [{"op": number, "input": number, "grad": array}, ...]; else []
     used: .grad when the optimizer ran, where it is not grad (clipped, accumulated, hooks); else None
+    update: how entries of after are made, a Rule, for plain SGD; else None
     state: optimizer's state by name, {"momentum_buffer": {"before": array or None, "after": array}}
     stats: {"value": [largest |v|, norm], "grad": ..., "after": ...}, of the finite values; None where there is no array
-    check: None, or central differences (see differences.py):
+    check: None, or, once step.check() has run, central differences (differences.py) of loss64:
         {"eps", "entries": array of flat indices or None for all, "plus": float64 array, "minus": float64 array,
-         "kinks": {position in entries: sentence}, "not_checked": sentence or None}
+         "kinks": {position in entries: sentence}, "disagree": [positions in entries where backward is not confirmed and
+         there is no kink], "not_checked": sentence or None}
 ops[i]: an operation, in the order of forward
-    name: "Linear";  layer: dotted name of the Module that ran it, "";  layer_type: "Linear", "";  place: "file:line, in f"
+    name: "Linear";  layer, layer_type: dotted name and class of the Module that ran it, or "";  place: "file:line"
     inputs: [{"tensor": number} or {"constant": text, "value": float or None}, ...];  arguments: ["x", "weight", "bias"]
     options: {name: text};  result: number of a tensor;  on_tape: whether backward can come here
     visited: whether backward did;  formula: the docstring's first line;  forward, backward: Source
@@ -42,22 +46,29 @@ events[i]: what happened, in order
     {"kind": "backward", "op": number, "start": bool, "sends_to": [number of a tensor or None for each input]}
     {"kind": "update", "parameters": [numbers of the tensors]}
 Source = {"file": "minitrain/ops/linear.py", "line": number of the first line, "text": source}, or None
-Rule: how each entry of an array is made (entries.py evaluates it; a page needs some 60 lines to do the same)
-    axes: ["n", "o"], names of the entry's indices; entry: ["entry", array, indices] of the array that is explained
+Rule: how each entry of an array is made (notation.py evaluates it; a page needs some 80 lines to do the same)
+    axes: ["n", "o"], names of the entry's indices;  entry: ["entry", array, indices], the entry that is explained
     formula: text with this step's symbols, "a1[n, o] = Σ_i x[n, i] · W1[o, i] + b1[o]"
-    value: an expression;  sentence: [[condition expression or None, text], ...]: the first whose condition is not 0
-    lines: [[number, text], ...], the library's lines that compute it, of the file in forward or backward
-    table: None, or columns for a table over one index, {"index": ["c", 10], "columns": [[title, expression], ...]}
-Expressions are lists, with the operator first:
-    ["number", 2.0]   ["index", "n"]   ["entry", {"tensor": 3, "of": "value"}, [expression, ...]]
-    "of": "value" or "grad";  or {"aux": array, "name": "mask"}: an array that the operation kept
-    ["sum", [["i", 64], ...], expression]   ["max", [["i", 2], ...], expression]: over all values of these indices
+    value: an expression;  sentences: [[condition or None, text], ...]: the first whose condition is not 0 holds
+    table: None, or {"index": ["k", 10], "columns": [[title, expression], ...]}: a row for each value of the index
+    together: None, or {"formula": text, "value": expression}: with the next operation, (p - 1 at the label) / N
+    lines: [[number, text], ...], the library's lines that compute it, in the file of the operation's Source
+Expressions are lists, with the operator first
+    ["number", 2.0]   ["index", "n"]   ["entry", array, [expression, ...]]
+    array: {"tensor": 3, "of": "value" or "grad" or "used" or "after"};  {"blob": 7, "name": "picked", "shape": [...]}
+    ["sum", [["i", 64], ...], e]   ["max", [["i", 2], ...], e]   ["logsumexp", [["i", 10]], e]: over all these indices
+    ["softmax", [["i", 10]], a, e]: exp(a) / Σ_i exp(e), without overflow
     ["add", a, b, ...] ["sub", a, b] ["mul", a, b, ...] ["div", a, b] ["neg", a] ["pow", a, b]
-    ["call", name, a, ...], name one of exp log log1p expm1 sqrt tanh abs sign floor max min erf and so on (entries.CALLS)
-    ["where", condition, a, b]: evaluates only the one it takes   ["lt" "le" "gt" "ge" "eq" "ne", a, b]: 1 or 0
-    An entry whose indices are no whole numbers or lie outside the array is absent (padding). What has an absent
-    part is absent, too. A sum and a max leave it out, and are 0 and absent if nothing is left. An entry that is absent
-    at the top is 0.
+    ["call", name, a, ...]: a function of notation.CALLS, of one or two numbers
+    ["where", condition, a, b]: only the one that it takes is evaluated   ["lt" "le" "gt" "ge" "eq" "ne", a, b]: 1 or 0
+    ["moved", [[array, offset], ...], source, axes]: s = source[the axes' indices]; the entry of the array whose flat
+        numbers, from its offset on, contain s; absent if none does
+    ["gathered", array, source, offset, shape, axes]: the sum of the array's entries where source = offset + the flat
+        number, in this shape, of the axes' indices
+    An entry whose indices are no whole numbers, or lie outside the array, is absent (padding). What has an absent part
+    is absent, but a sum, a max, a logsumexp leave it out (a sum of nothing is 0). At the top, absent is 0.
+Terms, of which an entry is the sum: add, sub, neg, sum and gathered are split; a product and a quotient are multiplied
+    out over the one part that can be split; `where` is the branch it takes; absent terms are left out (notation.terms).
 """
 
 from __future__ import annotations
@@ -66,19 +77,24 @@ import contextlib
 import copy
 import dataclasses
 import sys
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minitrain import ops
 from minitrain.diagnosis.anomaly_journal import argument_names, callers
 from minitrain.nn import Module
 from minitrain.ops import Array, Context, Function
 from minitrain.study.names import symbols
 from minitrain.tape import AccumulateGrad, Node
-from minitrain.tensor import Tensor
+from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import grad_mode as modes
+
+if TYPE_CHECKING:
+    from minitrain.study.explanations import Explanation
 
 
 @dataclasses.dataclass(eq=False)
@@ -90,6 +106,7 @@ class Value:
     requires_grad: bool
     made_by: int | None = None
     was: int | None = None
+    detached: int | None = None
     name: str = ""
     parameter: str | None = None
     buffer: str | None = None
@@ -115,7 +132,7 @@ class Share:
 class Operation:
     """An operation of the step. The fields are those of ops[i] in the module's docstring.
 
-    inputs: numbers of tensors, or ("constant", what forward was given). saved, left: what forward left on its Context.
+    inputs: numbers of tensors, or ("constant", what forward was given). sends: which inputs got a gradient.
     """
 
     function: type[Function]
@@ -128,11 +145,7 @@ class Operation:
     result: int
     on_tape: bool
     visited: bool = False
-
-    @property
-    def tensors(self) -> list[int | None]:
-        """For each input the tensor's number, or None for a constant."""
-        return [x if isinstance(x, int) else None for x in self.inputs]
+    sends: list[bool] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +194,7 @@ class Step:
     optimizer: type | None = None
     model: str | None = None
     complete: bool = False
+    loss64: float | None = None
 
     @property
     def loss(self) -> int | None:
@@ -202,6 +216,18 @@ class Step:
         from minitrain.study.document import document
 
         return document(self)
+
+    def check(self) -> None:
+        """Hold every gradient against central differences in float64; takes seconds. See differences.py."""
+        from minitrain.study.differences import check_gradients_of
+
+        check_gradients_of(self)
+
+    def explain(self, tensor: int | str, index: Sequence[int] = (), of: str = "value") -> Explanation:
+        """What there is to say about one entry: see explanations.explain."""
+        from minitrain.study.explanations import explain
+
+        return explain(self, tensor, index, of)
 
     def save(self, path: str | Path) -> None:
         """Write the page of this step, one HTML file."""
@@ -251,12 +277,13 @@ SWITCHED_OFF = (
 
 
 class Recorder:
-    """The Watcher that fills a Step. It holds the Tensors and Nodes that it knows by id until finish lets go of them."""
+    """The Watcher that fills a Step. It knows Tensors and Nodes by id, and holds them until finish lets go of them."""
 
     def __init__(self, step: Step, model: Module | None, optimizer: Any, previous: modes.Watcher | None) -> None:
         self._step, self._model, self._optimizer, self._previous = step, model, optimizer, previous
         self._roots: list[Module] = [] if model is None else [model]
         self._known: dict[tuple[str, int], int] = {}  # ("node" | "leaf" | "array", id) -> number of the tensor
+        self._arrays: dict[int, int] = {}  # id of an array -> number of the first tensor that had it
         self._held: list[Any] = []
         self._op_of: dict[int, int] = {}  # id of a Node -> number of its operation
         self._objects: dict[int, Tensor] = {}  # the first Tensor of each number
@@ -278,9 +305,8 @@ class Recorder:
         number = len(self._step.ops)
         given: list[int | tuple[str, Any]] = []
         for i, x in enumerate(inputs):
-            given.append(self._tensor(x) if isinstance(x, Tensor) else ("constant", copy.deepcopy(x)))
-            if isinstance(x, Tensor):
-                self._step.tensors[self._tensor(x)].used_by.append((number, i))
+            base = function is ops.ViewPut and i == 0  # what lies in it was written already; it stands for what it was
+            given.append(self._tensor(x, base) if isinstance(x, Tensor) else ("constant", _copied(x)))
         layer, layer_type = self._layer(modules)
         made = self._new(result, made_by=number)
         if isinstance(ctx, Node):
@@ -299,6 +325,9 @@ class Recorder:
                 on_tape=isinstance(ctx, Node),
             )
         )
+        for i, tensor in enumerate(given):
+            if isinstance(tensor, int):
+                self._step.tensors[tensor].used_by.append((number, i))
         self._step.events.append(Forward(number))
 
     def _layer(self, modules: tuple[Module, ...]) -> tuple[str, str]:
@@ -317,20 +346,22 @@ class Recorder:
             return [("node", id(x._grad_fn))]
         return [("leaf", id(x))] if x._requires_grad else [("array", id(x.array))]
 
-    def _tensor(self, x: Tensor) -> int:
+    def _tensor(self, x: Tensor, whatever_it_holds: bool = False) -> int:
         """The number of a Tensor; a new one if it was not seen before, or was written since."""
         key = self._keys(x)[0]
         number = self._known.get(key)
         if number is None and x._grad_fn is not None and x._grad_fn.sequence_nr > self._first:
             raise RuntimeError(SWITCHED_OFF)
-        if number is not None and _same(self._step.tensors[number].value, x.array):
+        if number is not None and (whatever_it_holds or _same(self._step.tensors[number].value, x.array)):
             return number
         return self._new(x, was=number)
 
     def _new(self, x: Tensor, made_by: int | None = None, was: int | None = None) -> int:
         number = len(self._step.tensors)
         leaf = x._grad_fn is None and x._requires_grad
-        value = Value(x.array.copy(order="K"), leaf, x._requires_grad, made_by, was)
+        source = self._arrays.setdefault(id(x.array), number)
+        detached = None if source == number or made_by is not None or was is not None else source
+        value = Value(x.array.copy(order="K"), leaf, x._requires_grad, made_by, was, detached)
         self._step.tensors.append(value)
         self._held += [x, x.array, x._grad_fn]
         self._objects[number] = x
@@ -363,6 +394,7 @@ class Recorder:
             key = ("node", id(edge)) if isinstance(edge, Node) else ("leaf", edge.leaf)
             self._pending.setdefault(key, []).append((tensor, Share(number, i, given.copy(order="K"))))
             sends_to.append(tensor)
+        operation.sends = [to is not None for to in sends_to]
         self._step.events.append(Backward(number, not arrived, tuple(sends_to)))
         return sent
 
@@ -432,14 +464,10 @@ class Recorder:
         """Name the tensors, and let go of everything that is the program's."""
         self._settle_leaves()
         tensors, step = self._step.tensors, self._step
+        parameters = {id(own): name for root in self._roots for name, own in root.named_parameters()}
+        buffers = {id(own): name for root in self._roots for name, own in root.named_buffers()}
         for number, x in self._objects.items():
-            for root in self._roots:
-                for name, own in root.named_parameters():
-                    if own is x:
-                        tensors[number].parameter = name
-                for name, own in root.named_buffers():
-                    if own is x:
-                        tensors[number].buffer = name
+            tensors[number].parameter, tensors[number].buffer = parameters.get(id(x)), buffers.get(id(x))
         for tensor in tensors:
             tensor.shares = tensor.shares if len(tensor.shares) > 1 else []
         if step.model is None and self._roots:
@@ -447,7 +475,7 @@ class Recorder:
         given = {number: names[x] for number, x in self._objects.items() if x in _ById(names)}
         for i, name in enumerate(symbols(step, {**given, **_by_name(step, names)})):
             tensors[i].name = name
-        self._known, self._held, self._op_of, self._objects, self._pending = {}, [], {}, {}, {}
+        self._known, self._arrays, self._held, self._op_of, self._objects, self._pending = {}, {}, [], {}, {}, {}
         self._roots, self._model, self._optimizer, self._previous = [], None, None, None
 
 
@@ -477,11 +505,14 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def _copied(x: Any) -> Any:
-    """A copy of an option's arrays; functions and the rest as they are."""
-    try:
-        return copy.deepcopy(x)
-    except TypeError:
-        return x
+    """A constant or an option, its arrays copied; the rest as it is."""
+    if isinstance(x, tuple | list):
+        return type(x)(map(_copied, x)) if type(x) in (tuple, list) else x
+    if isinstance(x, types.MethodType) and isinstance(x.__self__, Tensor):  # ViewPut's: how a Tensor sees its base
+        stand_in = wrap(np.empty(0))
+        stand_in._view = x.__self__._view
+        return types.MethodType(x.__func__, stand_in)
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _state(optimizer: Any, param: Tensor) -> dict[str, Array]:

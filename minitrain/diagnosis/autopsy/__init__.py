@@ -93,6 +93,7 @@ HYPOTHESES = (
     wrong_local.ratio,
     wrong_formula.factor,
     wrong_factor.two_operands,
+    wrong_part.two_slopes_exchanged,
     wrong_factor.shifted,
     wrong_part.row_factors,
     wrong_rest.multiple,

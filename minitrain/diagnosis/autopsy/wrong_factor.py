@@ -79,7 +79,7 @@ def factor(case: Case) -> Mistake | None:
     if ratio is None or (case.numeric.size < 2 and case.grad_output is None):
         return None
     hints = {
-        2.0: "the derivative of a square is counted twice, or a sum contains each term twice",
+        2.0: "the derivative of a square is counted twice, a sum contains each term twice, or a ½ is missing",
         0.5: "the 2 of a square's derivative is missing, or one of two equal paths (x · x)",
         -2.0: "and the sign is wrong, too",
         -0.5: "and the sign is wrong, too",

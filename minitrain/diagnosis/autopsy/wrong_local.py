@@ -158,14 +158,19 @@ def ratio(case: Case) -> Mistake | None:
     a, n = case.analytic, case.numeric
     if n.size < 5 or not n.all() or not a.all():
         return None
-    for values, verb in ((n / a, "missing"), (a / n, "too many")):
-        if np.ptp(values) > CLOSE * np.abs(values).max():
-            for text, alike in _exactly(case, values):
-                turned = "" if alike > 0 else ", and the sign is wrong"
-                says = f"A factor is {verb}: {text}{turned}. Everything else is right."
-                over = "analytic / numeric" if verb == "too many" else "numeric / analytic"
-                return Mistake("operand", says, f"{over} is {'' if alike > 0 else '-'}({text}) everywhere.")
-    return None
+    readings = [
+        (text, alike, verb)
+        for values, verb in ((n / a, "missing"), (a / n, "too many"))
+        if np.ptp(values) > CLOSE * np.abs(values).max()
+        for text, alike in _exactly(case, values)
+    ]
+    if not readings:
+        return None
+    text, alike, verb = min(readings, key=lambda reading: len(reading[0]))  # 1 + x² too many, not 1 / (1 + x²) missing
+    turned = "" if alike > 0 else ", and the sign is wrong"
+    over = "analytic / numeric" if verb == "too many" else "numeric / analytic"
+    says = f"A factor is {verb}: {text}{turned}. Everything else is right."
+    return Mistake("operand", says, f"{over} is {'' if alike > 0 else '-'}({text}) everywhere.")
 
 
 def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:

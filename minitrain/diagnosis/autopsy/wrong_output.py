@@ -15,6 +15,7 @@ from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, 
 from minitrain.diagnosis.autopsy.wrong_local import FORMULAS
 from minitrain.ops import Array
 
+POWERS = ("{}", "{}²", "{}³")
 # The derivatives of activations.
 USUAL = ("1 - {}²", "{} · (1 - {})", "{}", "sigmoid({})", "sigmoid({}) · (1 - sigmoid({}))", "1 - tanh² {}", "1 / {}")
 
@@ -82,7 +83,7 @@ def _nothing_sent(missing: Array) -> Mistake:
 
 def _named(case: Case, factors: Array) -> Mistake | None:
     """Which derivatives, of the result or of what forward saved, have these factors as their ratio."""
-    known, usual = {}, []
+    known, usual, powers = {}, [], []
     for name, z in case.at_hand.items():
         for pattern, of in FORMULAS.items() if fits(z, factors.shape) else ():
             values = np.asarray(of(np.broadcast_to(z, factors.shape)))
@@ -90,6 +91,7 @@ def _named(case: Case, factors: Array) -> Mistake | None:
                 text = pattern.replace("{}", f"({name})" if " " in name and pattern != "{}" else name)
                 known[text] = values
                 usual += [text] * (pattern in USUAL)
+                powers += [text] * (pattern in POWERS)
     for due in usual:
         if agree(factors * known[due], np.ones(factors.shape)):
             says = (
@@ -97,6 +99,9 @@ def _named(case: Case, factors: Array) -> Mistake | None:
                 f"multiplied by {due}. The rest is right."
             )
             return Mistake("derivative-missing", says, f"analytic / numeric is 1 / ({due}), for each result its own.")
+    for taken in powers:  # simpler than y³ where y belongs
+        if agree(factors, known[taken]):
+            return _once_too_often(taken)
     all_known = np.array([*known.values()]).reshape(len(known), -1)
     allowed = CLOSE * (np.abs(all_known) + 0.1 * np.abs(all_known).max(axis=1, keepdims=True, initial=0))
     for due in usual:
@@ -109,11 +114,12 @@ def _named(case: Case, factors: Array) -> Mistake | None:
                 )
                 evidence = f"analytic / numeric is ({taken}) / ({due}), for each result its own."
                 return Mistake("wrong-derivative", says, evidence)
-    for taken, ours in known.items():
-        if agree(factors, ours):
-            says = f"Between the result and the product, dL/dy is multiplied by {taken} once too often."
-            return Mistake("operand", says, f"analytic / numeric is {taken}, for each result its own.")
-    return None
+    return next((_once_too_often(taken) for taken, ours in known.items() if agree(factors, ours)), None)
+
+
+def _once_too_often(taken: str) -> Mistake:
+    says = f"Between the result and the product, dL/dy is multiplied by {taken} once too often."
+    return Mistake("operand", says, f"analytic / numeric is {taken}, for each result its own.")
 
 
 def _unnamed(_: Case, factors: Array) -> Mistake:

@@ -107,6 +107,30 @@ def other_mask(case: Case) -> Mistake | None:
     return Mistake("mask-wrong-side", says, f"the masks differ at {(some ^ due).sum()} of {some.size} entries.")
 
 
+def two_slopes_exchanged(case: Case) -> Mistake | None:
+    """The derivative has two values, one on each side of a kink, and each stands on the other side."""
+    ours, right = case.local or (case.analytic, case.numeric)
+    if case.local is None and (case.y is None or case.y.size != 1):
+        return None
+    middle = (right.max(initial=-np.inf) + right.min(initial=np.inf)) / 2
+    high = right > middle
+    if not 2 <= high.sum() <= high.size - 2:
+        return None
+    (a, c), (b, d) = ((float(z[high].mean()), float(z[~high].mean())) for z in (ours, right))
+    if not agree(np.where(high, b, d), right) or not agree(np.where(high, a, c), ours) or not (b and d):
+        return None
+    same = abs(a - d) <= CLOSE * abs(d) and abs(c - b) <= CLOSE * abs(b)
+    turned = abs(a + d) <= CLOSE * abs(d) and abs(c + b) <= CLOSE * abs(b)
+    if not (same or turned) or abs(abs(b) - abs(d)) <= CLOSE * abs(b):
+        return None
+    sizes = "slopes" if same else "sizes"
+    says = (
+        f"The {sizes} of the two sides are exchanged: backward has {number(a)} where {number(b)} is due, and "
+        f"{number(c)} where {number(d)} is due."
+    )
+    return Mistake("mask-inverted", says, f"{high.sum()} entries have the one, {(~high).sum()} the other.")
+
+
 def one_of_each_row(case: Case) -> Mistake | None:
     """One entry in each row is right, and all others are 0."""
     a, n = case.analytic, case.numeric
@@ -155,8 +179,17 @@ def row_factors(case: Case) -> Mistake | None:
                 "branch)."
             )
             return Mistake("row-factor", says, f"{off.sum()} of {count} indices along axis {axis} are wrong.")
-        named = _weights(case, factors, axis)
+        counts, times = np.abs(factors[told]), "not divided by it"
+        if (counts < 1 - CLOSE).any():
+            counts, times = 1 / counts, "divided by it twice"
         unit = "row" if axis == 0 else "slice"
+        if np.abs(counts - counts.round()).max() <= CLOSE and counts.max() <= n.size and (factors[told] > 0).all():
+            says = (
+                f"Each {unit} is off by a whole number (along axis {axis}): a count, such as the size of a group whose "
+                f"mean is taken, or how often an entry is used. It is {times}."
+            )
+            return Mistake("row-factor", says, f"analytic / numeric is {listing([*factors])} at index 0, 1, ...")
+        named = _weights(case, factors, axis)
         says = (
             f"Each {unit} is off by a factor of its own (along axis {axis}): {named or 'a weight for each'} is missing "
             "or too many, such as the weight of each sample or of its class, or a norm or deviation of that row."

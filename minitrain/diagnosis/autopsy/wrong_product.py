@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fitted, ratio_of
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fitted, is_zero, ratio_of
 from minitrain.ops import Array
 
 
@@ -42,7 +42,7 @@ def map_not_turned(case: Case) -> Mistake | None:
     if not agree((jacobian.T @ g.reshape(-1)).reshape(shape), case.analytic):
         return None
     says = (
-        "backward does the same to dL/dy as forward does to x (the same cumulative sum, shift or order). It must go "
+        "backward does the same to dL/dy as forward does to x (the same sum, shift, rotation or matrix). It must go "
         "the other way: each entry gets dL/dy from the results that it went into."
     )
     return Mistake("wrong-place", says, "the Jacobian, where its transpose belongs, times dL/dy gives this gradient.")
@@ -108,6 +108,12 @@ def other_input_changed(case: Case) -> Mistake | None:
     for i, z in enumerate(case.inputs):
         if i == case.which or not isinstance(z, np.ndarray) or z.dtype.kind != "f" or z.size < 2:
             continue
+        if z.any() and not is_zero(case.analytic, case.numeric).all() and right_with(case.analytic, i, 0 * z):
+            says = (
+                f"What comes through input {i} is missing: the gradient is right for the function with input {i} set "
+                "to 0. Each path from the result back to this input sends a gradient, and they add up."
+            )
+            return Mistake("path-forgotten", says, f"with input {i} set to 0, the measured gradient equals analytic.")
         for name, what, changed in _changes(z):
             if not agree(changed, z) and right_with(case.analytic, i, changed):
                 says = f"backward uses input {i} {what}, and forward uses it as it is."

@@ -126,6 +126,8 @@ def not_spread(case: Case) -> Mistake | None:
     if np.ptp(ratio) > CLOSE * np.abs(ratio).max():
         return None
     c = float(ratio.mean())
+    if not any(abs(c - whole) < CLOSE * whole for whole in (1, due.max())):
+        return None  # neither each entry's own share nor all of it
     factor = "" if abs(c - 1) < CLOSE else f", and {number(c)} times what it should be"
     says = (
         f"Each result depends on up to {due.max()} entries of x, but only {sent.max()} of them "

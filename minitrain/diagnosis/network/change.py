@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from minitrain.diagnosis.traced_array import Back
+from minitrain.diagnosis.traced_array import Back, Sent
 from minitrain.ops import Array
 
 Alternative = Callable[[Array], Array | None]
@@ -42,6 +42,16 @@ class Way:
     says: str
     back: Alternative | None
     missing: str = ""
+
+
+def replaced(u: int, v: int, back: Alternative) -> Callable[[float, Mapping[int, Back]], dict[int, Back]]:
+    """The way back from v straight to u."""
+
+    def sent(g: Array) -> Sent:
+        new = back(g)
+        return [] if new is None else [(u, new)]
+
+    return lambda k, before: {v: sent}
 
 
 def proportional(a: Array, b: Array) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from minitrain.diagnosis.network.activations import other_derivatives
-from minitrain.diagnosis.network.change import Change
+from minitrain.diagnosis.network.activations import other_derivatives, superfluous_derivatives
+from minitrain.diagnosis.network.change import Change, replaced
+from minitrain.diagnosis.network.composites import composites
 from minitrain.diagnosis.network.net import Net
-from minitrain.diagnosis.network.operands import other_gradients
+from minitrain.diagnosis.network.operands import loss_terms, other_gradients
 from minitrain.diagnosis.traced_array import Back
 from minitrain.ops import Array
 
@@ -27,8 +28,13 @@ def _possible(net: Net, grads: Mapping[int, Array], matched: set[int], unmatched
         touched = net.touched(number)
         return bool(touched & unmatched) and not touched & matched
 
+    yield from loss_terms(net, useful)
     yield from _scales(net, useful)
     yield from other_derivatives(net, useful)
+    for u, v, name, says, back in composites(net, grads):
+        if useful(u):
+            yield Change(name, says, net.touched(u), replaced(u, v, back))
+    yield from superfluous_derivatives(net, useful)
     yield from other_gradients(net, grads, useful)
 
 
@@ -49,7 +55,7 @@ def _scales(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
         says = (
             "Every gradient"
             if everything
-            else f"The gradient of {net.name(number)}, {net.where(number)}, and all before it,"
+            else f"The gradient of {net.name(number)}{net.penalty(number)}, {net.where(number)}, and all before it,"
         )
 
         yield Change("factor", says, touched, _scaled(net, number), scaled=True)

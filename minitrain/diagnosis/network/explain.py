@@ -51,10 +51,11 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array], 
     if net is None or any(found.problem for found in report.inputs) or not (whole or any(silent)):
         return
     given = [None if g is None else np.asarray(g, np.float64) for g in problem.backward([w.copy() for w in weights])]
-    places = frozenset(range(len(wrong)))
-    unmatched = frozenset(i for i in places if wrong[i])
+    unmatched = frozenset(i for i, is_wrong in enumerate(wrong) if is_wrong)
+    search = Search(net, given, weights[0])
+    matched = frozenset(range(len(wrong))) - unmatched - search.numb
     try:
-        changes = Search(net, given, weights[0]).run(unmatched, places - unmatched, {})
+        changes = search.run(unmatched, matched, {})
     except (ValueError, IndexError, UntraceableError):  # a way back that a change makes impossible
         changes = []
     if not whole and not all(silent) and [change.explains for change in changes] != [unmatched]:

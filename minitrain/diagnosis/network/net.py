@@ -12,6 +12,7 @@ import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
 from minitrain.diagnosis.network.change import Change
+from minitrain.diagnosis.network.composites import composites_of
 from minitrain.diagnosis.traced_array import Back, Graph
 from minitrain.ops import Array
 
@@ -72,11 +73,14 @@ class Net:
                 self.fan_out[i] = self.fan_out.get(i, 0) + 1
         self._turn = {n: (at[0], turn) for at in places.values() for turn, n in enumerate(at)}
         self.segments = self._segments()
+        self.composites = [*composites_of(self)]
         self.batch, self.outputs = 0, 0
         of_layers = [graph.steps[n].value.shape for n in self.layers]
         first = graph.steps[graph.inputs[0]].value
         if not of_layers and first.ndim > 1:
             self.batch = len(first)
+        if of_layers and all(len(shape) == 1 for shape in of_layers) and first.ndim == 1:
+            self.batch = of_layers[-1][0]  # a single output for each sample
         for axis in (-1, 0):  # samples are rows, or columns
             if (
                 of_layers
@@ -96,6 +100,15 @@ class Net:
     def layer_of_input(self, i: int) -> int:
         """The layer in which an input is used first."""
         return min((self._layer[n] for n in self.uses[self.graph.inputs[i]]), default=0)
+
+    def layer_at(self, number: int) -> int | None:
+        """The layer whose product, or product and bias, a value is."""
+        step = self.graph.steps[number]
+        if number in self.layers:
+            return self.layers.index(number) + 1
+        if step.name == "add":
+            return next((self.layers.index(i) + 1 for i in step.arguments if i in self.layers), None)
+        return None
 
     def touched(self, *numbers: int) -> frozenset[int]:
         """The inputs that these values were computed from, by position."""
@@ -117,10 +130,34 @@ class Net:
             return f"{operands[0]}[...]"
         return RESULTS.get(step.name, f"the result of {step.name}")
 
+    def apart(self, number: int, other: int) -> str:
+        """A value's name, with its layer or its turn of the loop if another value has the same name."""
+        name = self.name(number)
+        if name != self.name(other):
+            return name
+        if self._turn[number][1] != self._turn[other][1] and self.recurrent:
+            return f"{name} of {'a later' if number > other else 'an earlier'} time step"
+        layers = self._layer.get(number), self._layer.get(other)
+        if number in self.graph.inputs or layers[0] == layers[1]:
+            return f"{'a later' if number > other else 'an earlier'} {name}"
+        return f"{name} of layer {layers[0]}"
+
     def gradient(self, number: int) -> str:
         """'dL/dz2'; 'the gradient of a1 @ w2' where a value has no name."""
         name = self.name(number)
         return f"dL/d{name}" if name.isidentifier() else f"the gradient of {name}"
+
+    def penalty(self, number: int) -> str:
+        """', the penalty of the weights (regularisation)' for a number that is made of parameters alone."""
+        graph, todo, seen = self.graph, [number], {number}
+        while todo:
+            step = graph.steps[todo.pop()]
+            if step.name in PRODUCTS:
+                return ""
+            new = {i for i in step.arguments if i not in seen}
+            seen |= new
+            todo += new
+        return ", the penalty of the weights (regularisation)" if graph.steps[number].value.size == 1 else ""
 
     def where(self, number: int) -> str:
         """'in layer 2 (line 57, `a2 = act(z2)`)'."""

@@ -14,6 +14,7 @@ from minitrain.diagnosis.network.net import PRODUCTS, Net
 from minitrain.diagnosis.traced_array import Back, Graph, Sent
 from minitrain.ops import Array
 
+JOINS = ("concatenate", "concat", "hstack", "vstack", "stack", "column_stack", "dstack")
 RANKS = {"operand": 1, "wrong-delta": 2}  # others come before
 
 
@@ -53,6 +54,60 @@ def other_gradients(net: Net, grads: Mapping[int, Array], useful: Callable[[int]
                     alone = _edge_change(net, [edge], net.touched(graph.steps[edge[0]].arguments[edge[1]]), [way])
                     yield dataclasses.replace(alone, rank=3)
     yield from _two_terms(net, useful)
+    yield from _parts_exchanged(net, useful)
+
+
+def loss_terms(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
+    """A term of the loss (a divergence, a penalty) is left out of the gradient of a value that the others use, too."""
+    graph = net.graph
+    terms, todo = [], [graph.result]
+    while todo:
+        step = graph.steps[todo.pop()]
+        parts = [i for i in step.arguments if graph.steps[i].run is not None and graph.steps[i].value.size == 1]
+        terms += parts if len(parts) > 1 else []
+        todo += parts if step.name in ("add", "subtract", "reshape") else []
+    for term in terms:
+        inside = {term}
+        for number in range(term, -1, -1):
+            if number in inside:
+                inside.update(graph.steps[number].arguments)
+        for target in inside - {term}:
+            edges = [(n, k) for n in graph.used for k, i in enumerate(graph.steps[n].arguments) if i == target]
+            dropped = [edge for edge in edges if edge[0] in inside]
+            if 2 <= len(dropped) < len(edges) and net.parameter(target) is None and useful(target):
+                says = (
+                    f"A term of the loss, {net.name(term)}, is left out of the gradient of {net.name(target)}: what "
+                    f"comes from it {net.where(term)} is not added. Every use of a value sends a gradient."
+                )
+                none = Way("", "path-forgotten", says, lambda g: None)
+                change = _edge_change(net, dropped, net.touched(target), [none] * len(dropped))
+                yield dataclasses.replace(change, rank=-1)
+
+
+def _parts_exchanged(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
+    """The parts of a concatenation's gradient go to the wrong arrays."""
+    graph = net.graph
+    for number in graph.used:
+        step = graph.steps[number]
+        targets = step.arguments
+        alike = len({graph.steps[i].value.shape for i in targets}) == 1 and len({*targets}) > 1
+        if step.name in JOINS and alike and all(map(useful, targets)):
+            names = " and ".join(net.name(i) for i in targets)
+            says = (
+                f"The parts of the gradient of {net.name(number)} are exchanged {net.where(number)}: {names} must get "
+                "theirs in the order in which they were joined."
+            )
+
+            def exchanged(k: float, before: Mapping[int, Back], number: int = number) -> dict[int, Back]:
+                back = net.sent(number, before)
+
+                def sent(g: Array) -> Sent:
+                    parts = back(g)
+                    return [(i, part) for (i, _), (_, part) in zip(parts, [*parts[1:], parts[0]], strict=True)]
+
+                return {number: sent}
+
+            yield Change("wrong-place", says, net.touched(*targets), exchanged)
 
 
 def _two_terms(net: Net, useful: Callable[[int], bool]) -> Iterator[Change]:
@@ -157,16 +212,17 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
                 yield Way(f"operand {k} turned {net.relation(number, j)}", "operand", says, back)
         for j in reversed(graph.used):
             if j not in (i, target) and graph.steps[j].value.shape == other.shape:
-                says = (
-                    f"{of_target} is made with {net.name(j)} {where}; due is {net.name(i)}, which went into that step."
-                )
+                due = f"due is {net.apart(i, j)}, which went into that step."
+                says = f"{of_target} is made with {net.apart(j, i)} {where}; {due}"
                 yield Way(
                     f"operand {k} {net.relation(number, j)}",
                     "operand",
                     says,
                     _at(graph, number, slot, k, graph.steps[j].value),
                 )
+    yield from _by_constant(net, number, slot)
     if not parameter:
+        yield from _onward(net, number, slot, into)
         return
     y = step.value
     for j in reversed(graph.used):
@@ -196,6 +252,50 @@ def _ways(net: Net, grads: Mapping[int, Array], number: int, slot: int) -> Itera
             for axis in range(y.ndim):
                 says = f"The gradient of {into} is the delta summed over the wrong axis, {axis}, {where}."
                 yield Way(f"summed {axis}", "sum-wrong-axis", says, _summed(axis, x.shape))
+
+
+def _by_constant(net: Net, number: int, slot: int) -> Iterator[Way]:
+    """A product with a constant square matrix (an adjacency matrix, a kernel) whose transpose is forgotten."""
+    step, x = net.graph.steps[number], net.graph.steps[net.graph.steps[number].arguments[slot]].value
+    square = [c for c in step.constants if c.ndim == 2 and c.shape[0] == c.shape[1] and not np.allclose(c, c.T)]
+    if step.name not in ("matmul", "dot") or len(square) != 1 or len(step.arguments) != 1:
+        return
+    matrix, into = square[0], net.name(step.arguments[slot])
+    says = (
+        f"The constant matrix of {net.name(number)} {net.where(number)} is not transposed on the way back to {into}: "
+        "it is square, so it fits either way, but it is not symmetric."
+    )
+    if x.ndim < 3 and x.shape[0] == len(matrix) and np.allclose(matrix @ x, step.value):
+        yield Way("constant transposed", "transposed", says, lambda g: matrix @ g)
+    elif x.shape[-1] == len(matrix) and np.allclose(x @ matrix, step.value):
+        yield Way("constant transposed", "transposed", says, lambda g: g @ matrix)
+
+
+def _onward(net: Net, number: int, slot: int, into: str) -> Iterator[Way]:
+    """The derivative of the activation after a product is missing on the way on, not in the layer's own weights."""
+    graph = net.graph
+    for segment in net.segments if graph.steps[number].name in PRODUCTS else ():
+        u = graph.steps[segment.u]
+        if segment.u == number or (u.name == "add" and number in u.arguments):
+            slope = net.slope(segment, u.value)
+            if slope.all() and slope.shape == graph.steps[number].value.shape:
+                says = (
+                    f"The derivative of the activation is missing on the way back to {into} {net.where(number)}: it is "
+                    f"made of {net.gradient(segment.v)}; due is {net.gradient(segment.u)}."
+                )
+                back = _of(graph, number, slot, None, 1 / slope)
+                yield Way("onward", "derivative-missing", says, back)
+    rows = graph.steps[number].value.shape[:1]
+    for later in graph.used if graph.steps[number].name in PRODUCTS and rows else ():
+        step = graph.steps[later]
+        for constant in step.constants if step.name == "multiply" else ():
+            if later > number and constant.shape[:1] == rows and constant.size == rows[0] and constant.all():
+                says = (
+                    f"The constant factor of each sample (as in {net.name(later)}, {net.where(later)}) is missing on "
+                    f"the way back to {into} {net.where(number)}: the gradient of {net.name(number)} lacks it there."
+                )
+                each = constant.reshape(rows + (1,) * (graph.steps[number].value.ndim - 1))
+                yield Way(f"weights {later}", "operand-missing", says, _of(graph, number, slot, None, 1 / each))
 
 
 def _at(graph: Graph, number: int, slot: int, k: int, value: Array) -> Alternative:

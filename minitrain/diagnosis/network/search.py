@@ -35,6 +35,9 @@ class Search:
         self._net, self._grad, self._left = net, grad, WALKS
         shapes = [net.graph.steps[n].value.shape for n in net.graph.inputs]
         self._targets = [np.zeros(shape) if g is None else g for shape, g in zip(shapes, given, strict=True)]
+        # Inputs on which the loss does not depend, as a bias before batch norm: 0 is right there, after most mistakes.
+        self._zero = 1e-9 * max((float(np.abs(target).max(initial=0)) for target in self._targets), default=0.0)
+        self.numb = frozenset(i for i, target in enumerate(self._targets) if self._is_zero(target))
 
     def run(self, unmatched: frozenset[int], matched: frozenset[int], changed: Mapping[int, Back]) -> list[Found]:
         """The changes that explain the most of the unmatched inputs; of as many, the fewest."""
@@ -67,6 +70,8 @@ class Search:
                     grads = graph.walk_again(current, change.changed(k, changed)).grads
                 except ValueError:  # the changed shapes do not fit
                     continue
+                if not all(self._is_zero(grads.get(graph.inputs[i])) for i in self.numb - unmatched):
+                    continue
                 explains = frozenset(i for i in unmatched if self._fits(grads.get(graph.inputs[i]), i))
                 telling = not change.scaled or net.telling(k)
                 if not explains or (not telling and sum(self._targets[i].size for i in explains) < 4):
@@ -75,6 +80,9 @@ class Search:
                 if explains == unmatched and telling:
                     return found
         return found
+
+    def _is_zero(self, grad: Array | None) -> bool:
+        return grad is None or bool(np.abs(grad).max(initial=0) <= self._zero)
 
     def _fits(self, walked: Array | None, i: int) -> bool:
         if walked is None:

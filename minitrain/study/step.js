@@ -1,0 +1,1187 @@
+// The page of one training step: draws the recorded arrays, and explains every number with the rule of its operation.
+//
+// The document (see recording.py) is JSON in #data; each array is text in a <script> of its own, decoded when needed.
+// An entry is {t, w, i}: tensor t, its value "v", gradient "g", value after the update "a" or change "d", flat index i.
+"use strict";
+(() => {
+const D = JSON.parse(document.getElementById("data").textContent);
+const M = D.meta, P = D.page, T = D.tensors, OPS = D.ops, EVENTS = D.events, END = EVENTS.length, LANE = 352;
+const $ = id => document.getElementById(id);
+const root = document.documentElement;
+
+function el(tag, attributes = {}, ...children) {
+  const e = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value == null || value === false) continue;
+    if (name === "html") e.innerHTML = value;
+    else if (name.startsWith("on")) e.addEventListener(name.slice(2), value);
+    else if (name === "style") e.style.cssText = value;
+    else e.setAttribute(name === "cls" ? "class" : name, value);
+  }
+  e.append(...children.filter(c => c != null));
+  return e;
+}
+const esc = s => String(s).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
+const R = (t, w, i) => ({t, w, i});
+const product = sizes => sizes.reduce((a, b) => a * b, 1);
+
+// --- arrays ----------------------------------------------------------------------------------------------------------
+const KINDS = {f4: Float32Array, f8: Float64Array, i8: BigInt64Array, i4: Int32Array, i2: Int16Array, i1: Int8Array,
+  u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, b1: Uint8Array};
+const decoded = new Map(), inflated = new Map(), derived = new Map();
+
+function textBytes(id) {
+  const text = atob($("blob-" + id).textContent), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+// Compressed arrays hold all first bytes of their numbers, then all second bytes, and so on: this puts them together.
+async function inflate(id) {
+  const {dtype, n} = D.blobs[id], width = KINDS[dtype].BYTES_PER_ELEMENT;
+  const stream = new Blob([textBytes(id)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer()), bytes = new Uint8Array(planes.length);
+  for (let k = 0; k < width; k++) for (let i = 0, to = k, from = k * n; i < n; i++, to += width) bytes[to] = planes[from + i];
+  inflated.set(id, bytes);
+}
+function blob(ref) {
+  const id = ref.blob;
+  if (!decoded.has(id)) {
+    const {dtype} = D.blobs[id], numbers = new KINDS[dtype]((inflated.get(id) ?? textBytes(id)).buffer);
+    decoded.set(id, dtype === "i8" ? Float64Array.from(numbers, Number) : numbers);
+    inflated.delete(id);
+  }
+  return decoded.get(id);
+}
+function numbers(t, w) { // null where the array does not exist
+  const x = T[t];
+  if (w === "v") return x.value && blob(x.value);
+  if (w === "u") return x.used ? blob(x.used) : numbers(t, "g");
+  if (w === "g" && !x.grad?.sum) return x.grad && blob(x.grad);
+  const key = w + t;
+  if (!derived.has(key)) derived.set(key, !has(t, w) ? null : w === "g" ? unpackSum(x.grad) : w === "a" ? after(t) : numbers(t, "a").map((v, i) => v - numbers(t, "v")[i]));
+  return derived.get(key);
+}
+// A large weight's gradient is stored as its bits' distance from the sum over the batch in float64, which takes a
+// quarter of the room. What comes out are the recorded bits: the page's writer does the same sum.
+function unpackSum({blob: id, sum: {x, grad, sizes: [N, O, I]}}) {
+  const a = numbers(x, "v"), g = numbers(grad, "g"), total = new Float64Array(O * I), distance = blob({blob: id});
+  for (let n = 0; n < N; n++) for (let o = 0; o < O; o++) {
+    const by = g[n * O + o];
+    if (by !== 0) for (let i = 0, to = o * I, from = n * I; i < I; i++) total[to + i] += by * a[from + i];
+  }
+  const result = Float32Array.from(total), bits = new Int32Array(result.buffer);
+  const ordered = b => b < 0 ? ~(b & 0x7fffffff) : b; // its own inverse: an order of the bits in which neighbouring floats are 1 apart
+  for (let k = 0; k < bits.length; k++) { const d = distance[k]; bits[k] = ordered(ordered(bits[k]) + (d & 1 ? -((d + 1) / 2) : d / 2)); }
+  return result;
+}
+function after(t) { // plain SGD is one float32 operation: the page's writer has checked that these are the recorded bits
+  const x = T[t];
+  if (!x.after?.lr) return blob(x.after);
+  const lr = Math.fround(x.after.lr), g = numbers(t, "g");
+  return numbers(t, "v").map((v, i) => Math.fround(v - Math.fround(lr * g[i])));
+}
+const has = (t, w) => Boolean({v: T[t].value, g: T[t].grad, a: T[t].after, d: T[t].after}[w]);
+const val = r => numbers(r.t, r.w)[r.i];
+const statOf = {v: "value", g: "grad", a: "after", d: "change"};
+const largest = (t, w) => T[t].stats[statOf[w]]?.[0] ?? 0;
+const norm = (t, w) => T[t].stats[statOf[w]]?.[1] ?? 0;
+
+// --- numbers as text -------------------------------------------------------------------------------------------------
+const SUPERSCRIPT = {"-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹"};
+const sup = n => String(n).replace(/./g, c => SUPERSCRIPT[c]);
+const odd = v => Number.isNaN(v) ? "nan" : v > 0 ? "∞" : "−∞";
+function fmt(v, digits = 6, keep = false) {
+  if (!Number.isFinite(v)) return odd(v);
+  if (v === 0) return "0";
+  let size = Math.abs(v), text;
+  if (size < 1e-4 || size >= 1e7) {
+    const [mantissa, exponent] = size.toExponential(Math.min(digits, 6) - 1).split("e");
+    text = mantissa + "·10" + sup(+exponent);
+  } else {
+    text = Number.isInteger(size) && !keep ? String(size) : size.toPrecision(Math.max(digits, size >= 1 ? Math.floor(Math.log10(size)) + 1 : 1));
+    if (!keep && text.includes(".")) text = text.replace(/0+$/, "").replace(/\.$/, "");
+  }
+  return (v < 0 ? "−" : "") + text.replace(/\.$/, "");
+}
+const column = v => fmt(v, 4, true), signed = v => (v > 0 ? "+" : "") + column(v);
+function exact(v) { // the shortest decimal that gives this float32
+  for (let p = 1; p < 10; p++) if (Math.fround(+v.toPrecision(p)) === v) return v.toPrecision(p);
+  return String(v);
+}
+const unit = m => m === 0 || (m >= 0.1 && m < 100) ? 0 : Math.floor(Math.log10(m)); // cells show v / 10^unit
+function cellText(v, power, whole) {
+  if (!Number.isFinite(v)) return odd(v);
+  if (v === 0 || whole) return (v < 0 ? "−" : "") + Math.abs(v);
+  const size = Math.abs(v) / 10 ** power;
+  return (v < 0 && size >= .005 ? "−" : "") + size.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+}
+
+// --- names -----------------------------------------------------------------------------------------------------------
+const letters = t => T[t].name.match(/^(.*?)(\d*)$/);
+function nice(t) {
+  const [, base, digits] = letters(t), log = base.match(/^log\s*(.+)$/);
+  return (log ? `<span class="rm">log</span>&thinsp;<var>${esc(log[1])}</var>` : `<var>${esc(base)}</var>`) + (digits && `<sub>${digits}</sub>`);
+}
+const heading = (t, w) => w === "g" ? `<span class="rm">d</span><var>L</var><span class="rm">/d</span>${nice(t)}` :
+  w === "a" ? `${nice(t)} after` : w === "d" ? `<span class="rm">Δ</span>${nice(t)}` : nice(t);
+function position(t, i) {
+  const at = [];
+  for (const size of [...T[t].shape].reverse()) { at.unshift(i % size); i = Math.floor(i / size); }
+  return at;
+}
+const brackets = r => T[r.t].shape.length ? `[${position(r.t, r.i).join(", ")}]` : "";
+const nameHtml = r => heading(r.t, r.w === "a" ? "v" : r.w) + `<span class="ix">${brackets(r)}</span>` + (r.w === "a" ? " after" : "");
+const nameText = r => ({v: "", g: "dL/d", a: "", d: "Δ"})[r.w] + T[r.t].name + brackets(r) + (r.w === "a" ? " after" : "");
+const shapeText = t => T[t].shape.join(" × ");
+const className = c => P.classes?.[c] ?? String(c);
+
+// --- colours: one scale for each array, symmetric about 0, neutral at 0 ----------------------------------------------
+const linear = c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
+const gamma = c => c <= .0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - .055;
+function toOklab(hex) {
+  const [r, g, b] = [1, 3, 5].map(k => linear(parseInt(hex.slice(k, k + 2), 16) / 255));
+  const l = Math.cbrt(.4122214708 * r + .5363325363 * g + .0514459929 * b);
+  const m = Math.cbrt(.2119034982 * r + .6806995451 * g + .1073969566 * b);
+  const s = Math.cbrt(.0883024619 * r + .2817188376 * g + .6299787005 * b);
+  return [.2104542553 * l + .793617785 * m - .0040720468 * s, 1.9779984951 * l - 2.428592205 * m + .4505937099 * s,
+    .0259040371 * l + .7827717662 * m - .808675766 * s];
+}
+function toRgb([L, a, b]) {
+  const l = (L + .3963377774 * a + .2158037573 * b) ** 3, m = (L - .1055613458 * a - .0638541728 * b) ** 3;
+  const s = (L - .0894841775 * a - 1.291485548 * b) ** 3;
+  return [4.0767416621 * l - 3.3077115913 * m + .2309699292 * s, -1.2684380046 * l + 2.6097574011 * m - .3413193965 * s,
+    -.0041960863 * l - .7034186147 * m + 1.707614701 * s].map(c => Math.round(255 * gamma(Math.min(1, Math.max(0, c)))));
+}
+function ramp(stops) {
+  const labs = stops.map(toOklab);
+  return Array.from({length: 256}, (_, k) => {
+    const x = k / 255 * (labs.length - 1), from = Math.min(labs.length - 2, Math.floor(x));
+    return toRgb(labs[from].map((c, j) => c + (labs[from + 1][j] - c) * (x - from)));
+  });
+}
+const SCALES = {
+  light: {up: ["#f0eeea", "#8fbfe8", "#2f7fc8", "#0b3f82"], down: ["#f0eeea", "#f4bd86", "#d9752a", "#84360a"], ink: ["#f4f2ee", "#17181c"]},
+  dark: {up: ["#24272d", "#1f5fa8", "#5fb0ff", "#d3eaff"], down: ["#24272d", "#94501a", "#f39a4a", "#ffe3c2"], ink: ["#1d1f24", "#f1efe9"]},
+};
+let UP, DOWN, INK, TABLE, INKTABLE, ink, ink3;
+function setTheme(name) {
+  root.dataset.theme = name;
+  [UP, DOWN, INK] = ["up", "down", "ink"].map(k => ramp(SCALES[name][k]));
+  const packed = c => (0xff000000 | c[2] << 16 | c[1] << 8 | c[0]) >>> 0;
+  TABLE = Uint32Array.from({length: 511}, (_, k) => packed(k < 255 ? DOWN[255 - k] : UP[k - 255]));
+  INKTABLE = Uint32Array.from({length: 511}, (_, k) => packed(INK[Math.max(0, k - 255)]));
+  const style = getComputedStyle(root);
+  ink = style.getPropertyValue("--ink").trim(); ink3 = style.getPropertyValue("--ink3").trim();
+}
+const pixels = (t, w) => w === "v" && T[t].pixels; // values from 0 to 1, drawn as ink on paper
+const clamp = x => Math.max(-255, Math.min(255, Math.round(x)));
+function colour(v, end, inked) {
+  const k = clamp(255 * v / (inked ? 1 : end || 1));
+  return inked ? INK[Math.max(0, k)] : k < 0 ? DOWN[-k] : UP[k];
+}
+const css = c => `rgb(${c[0]},${c[1]},${c[2]})`;
+function onCell(c) { // at least 4.5 to 1
+  const [r, g, b] = c.map(x => linear(x / 255));
+  return .2126 * r + .7152 * g + .0722 * b < .179 ? "#fff" : "#101216";
+}
+const FONT = "ui-sans-serif,system-ui,'Liberation Sans',sans-serif";
+
+// --- what is chosen --------------------------------------------------------------------------------------------------
+const S = {n: P.first ?? 0, sel: null, at: END, past: [], why: null};
+const views = [], scales = [];
+const NEAR = "IntersectionObserver" in window ? new IntersectionObserver(changes => {
+  for (const c of changes) { c.target.view.near = c.isIntersecting; if (c.isIntersecting) c.target.view.paint(); }
+}, {rootMargin: "600px"}) : null;
+
+// When an array is computed: the number of events by then.
+const forwardAt = OPS.map((_, k) => EVENTS.findIndex(e => e.kind === "forward" && e.op === k) + 1);
+const backwardAt = OPS.map((_, k) => EVENTS.findIndex(e => e.kind === "backward" && e.op === k) + 1);
+const FORWARDS = Math.max(0, ...forwardAt);
+function timeOf(t, w) {
+  if (w === "v") return T[t].made_by == null ? 0 : forwardAt[T[t].made_by];
+  if (w === "g") return Math.max(FORWARDS, ...T[t].used_by.map(([k]) => backwardAt[k]));
+  return END;
+}
+const waits = (t, w) => timeOf(t, w) > S.at || !arrived(t, w);
+// Large arrays are unpacked after the first picture.
+const unpacked = id => !D.blobs[id].zip || inflated.has(id) || decoded.has(id);
+function arrived(t, w) {
+  const x = T[t], from = w === "v" ? x.value : w === "g" ? x.grad : x.after;
+  if (!S.late || !from) return true;
+  if (w === "d" || (w === "a" && from.lr)) return arrived(t, "v") && arrived(t, "g") && (!from.blob || unpacked(from.blob));
+  return unpacked(from.blob);
+}
+
+// --- a picture of an array -------------------------------------------------------------------------------------------
+// Tiles of rows × cols cells, each for one entry. kind: "sample" shows the chosen sample of a batch, "batch" a row for
+// each sample, "all" an array that has no samples. The box is a grid whose one active cell is the chosen entry.
+let cells = 0;
+class View {
+  constructor(host, t, w, kind, {width = LANE, most = 44} = {}) {
+    Object.assign(this, {t, w, kind, near: !NEAR, stale: true});
+    const x = T[t], count = product(x.shape), [tiles, rows, cols, size] = x.grid;
+    if (kind === "batch") Object.assign(this, {tiles: 1, rows: P.samples, cols: count / P.samples, size: count});
+    else Object.assign(this, {tiles, rows, cols, size});
+    this.count = count;
+    this.labels = kind !== "batch" && this.tiles === 1 && rows === 1 && P.classes?.length === cols && x.per_class;
+    const many = this.tiles > 1;
+    if (kind === "batch") { this.per = 1; this.cw = width / this.cols; if (this.cw >= 1) this.cw = Math.floor(this.cw * 4) / 4; this.ch = P.samples <= 24 ? 5 : 2; }
+    else {
+      this.per = !many ? 1 : x.per ?? (this.tiles <= 16 ? Math.min(this.tiles, 5) : cols <= 10 ? 8 : Math.max(1, Math.floor(width / (cols + 2))));
+      this.gutter = many ? 2 : 0;
+      let cell = Math.floor((width / this.per - this.gutter) / cols * 4) / 4;
+      cell = cell >= 1 ? Math.floor(cell) : cell;
+      if (many) cell = Math.min(cell, 24);
+      this.cw = Math.min(cell, most); this.ch = this.cw;
+      if (this.cw >= 30) this.ch = rows === 1 ? 32 : 24;
+      else if (!many) this.cw = this.ch = Math.min(this.cw, rows === 1 ? 24 : Math.max(4, Math.min(12, Math.floor(264 / rows))));
+      if (!many && this.cw === this.ch && rows * this.ch > 420 && this.cw >= 1) this.scrolls = true;
+    }
+    this.text = (this.cw >= 30 || (x.whole && this.cw >= 14)) && kind !== "batch"; if (x.whole && this.text) this.ch = 24; this.gap = this.cw >= 10 && kind !== "batch" ? 1 : 0; this.gutter ??= 0;
+    this.top = this.labels ? 15 : many && this.tiles <= 16 && x.shape.length === 2 ? 14 : 0;
+    this.px = Math.floor(cols * this.cw) + this.gutter || 1; if (kind === "batch") this.px = this.cols * this.cw;
+    this.py = this.rows * this.ch + this.top + this.gutter;
+    this.W = Math.max(1, Math.ceil(this.per * this.px - this.gutter)); this.H = Math.max(1, Math.ceil(this.tiles / this.per) * this.py - this.gutter);
+    if (!x.shape.length) { this.scalar = true; this.W = 132; this.H = 54; }
+    this.box = el("div", {cls: "view", role: "grid", tabindex: 0, "aria-label": `${nameText(R(t, w, 0)).replace(/\[.*\]/, "")}${shapeText(t) ? ", " + x.shape.join(" by ") : ""}${kind === "batch" ? ", the whole batch" : kind === "sample" ? ", one sample" : ""}; the arrow keys choose an entry`});
+    if (this.H > 420 || this.scrolls) this.box.classList.add("scroll");
+    this.box.setAttribute("aria-rowcount", this.rows * Math.ceil(this.tiles / this.per)); this.box.setAttribute("aria-colcount", this.cols * this.per);
+    this.canvas = el("canvas", {"aria-hidden": "true"});
+    this.cell = el("div", {role: "gridcell", id: `cell-${++cells}`});
+    this.box.append(this.canvas, el("div", {role: "row", cls: "vh"}, this.cell));
+    this.ratio = Math.min(2, Math.max(1, window.devicePixelRatio || 1));
+    this.canvas.style.cssText = `width:${this.W}px;height:${this.H}px`;
+    this.canvas.addEventListener("pointermove", e => { const i = this.hit(e.offsetX, e.offsetY); tip(i == null || waits(t, w) ? null : e, i == null ? "" : () => `${nameHtml(R(t, w, i))} = ${fmt(numbers(t, w)[i])}`); });
+    this.canvas.addEventListener("pointerleave", () => tip(null));
+    this.canvas.addEventListener("click", e => { const i = this.hit(e.offsetX, e.offsetY); if (i != null) select(R(t, w, i), {view: this}); });
+    this.box.addEventListener("keydown", e => this.key(e));
+    this.box.addEventListener("focus", () => { if (!this.cell.textContent) this.announce(this.base); });
+    this.box.view = this; host.append(this.box); views.push(this);
+    if (NEAR) NEAR.observe(this.box);
+  }
+  get base() { return this.kind === "sample" ? S.n * this.tiles * this.size : 0; }
+  index(tile, r, c) { const k = r * this.cols + c; return k < this.size ? this.base + tile * this.size + k : null; }
+  hit(x, y) {
+    if (this.scalar) return 0;
+    const across = Math.floor(x / this.px), tile = Math.floor(y / this.py) * this.per + across;
+    const c = Math.floor((x - across * this.px) / this.cw), r = Math.floor((y % this.py - this.top) / this.ch);
+    if (across >= this.per || tile >= this.tiles || c < 0 || r < 0 || c >= this.cols || r >= this.rows) return null;
+    return this.index(tile, r, c);
+  }
+  place(i) { // [row, column] of an entry among all cells; null if its sample is not shown
+    const k = i - this.base;
+    if (k < 0 || k >= this.tiles * this.size) return null;
+    const tile = Math.floor(k / this.size), j = k % this.size;
+    return [Math.floor(tile / this.per) * this.rows + Math.floor(j / this.cols), (tile % this.per) * this.cols + j % this.cols];
+  }
+  rect(i) {
+    if (this.scalar) return [0, 0, this.W, this.H];
+    const at = this.place(i);
+    if (!at) return null;
+    const [r, c] = at, x = Math.floor(c / this.cols) * this.px + (c % this.cols) * this.cw;
+    const y = Math.floor(r / this.rows) * this.py + this.top + (r % this.rows) * this.ch;
+    return [x, y, this.cw - this.gap, this.ch - this.gap];
+  }
+  key(e) {
+    const move = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[e.key];
+    const far = {Home: 0, End: this.tiles * this.size - 1}[e.key];
+    if (!move && far == null && e.key !== "Enter") return;
+    e.preventDefault(); e.stopPropagation();
+    let i = S.sel && S.sel.t === this.t && S.sel.w === this.w && this.place(S.sel.i) ? S.sel.i : null;
+    if (far != null) i = this.base + far;
+    else if (i == null) i = this.base;
+    else if (move) {
+      const [r, c] = this.place(i).map((k, axis) => k + move[axis]);
+      if (r < 0 || c < 0 || c >= this.cols * this.per) return;
+      const tile = Math.floor(r / this.rows) * this.per + Math.floor(c / this.cols);
+      i = tile < this.tiles ? this.index(tile, r % this.rows, c % this.cols) : null;
+      if (i == null) return;
+    }
+    select(R(this.t, this.w, i), {keep: true, view: this, still: true});
+    this.box.focus({preventScroll: true});
+  }
+  announce(i) {
+    const at = this.place(i) ?? [0, 0];
+    this.cell.textContent = waits(this.t, this.w) ? `${nameText(R(this.t, this.w, i))} is not computed yet` : `${nameText(R(this.t, this.w, i))} is ${fmt(numbers(this.t, this.w)[i])}`;
+    this.cell.setAttribute("aria-rowindex", at[0] + 1); this.cell.setAttribute("aria-colindex", at[1] + 1);
+    this.box.setAttribute("aria-activedescendant", this.cell.id);
+  }
+  draw() { this.stale = true; if (this.near) this.paint(); }
+  paint() {
+    if (!this.stale) return;
+    this.stale = false;
+    const {canvas, ratio, t, w} = this, g = canvas.getContext("2d"), future = waits(t, w);
+    if (canvas.width !== Math.round(this.W * ratio)) { canvas.width = Math.round(this.W * ratio); canvas.height = Math.round(this.H * ratio); }
+    g.setTransform(ratio, 0, 0, ratio, 0, 0); g.clearRect(0, 0, this.W, this.H);
+    this.box.classList.toggle("future", future);
+    const a = future ? null : numbers(t, w), end = largest(t, w), inked = pixels(t, w);
+    if (this.scalar) {
+      g.fillStyle = css(UP[0]); g.beginPath(); g.roundRect(0, 0, this.W, this.H, 7); g.fill();
+      g.fillStyle = ink; g.font = `600 20px ${FONT}`; g.textBaseline = "middle"; g.textAlign = "center";
+      g.fillText(future ? "" : fmt(a[0]), this.W / 2, this.H / 2 + 1); return;
+    }
+    if (this.gap) this.paintCells(g, a, end, inked); else this.paintPixels(g, a, end, inked);
+    if (this.top) this.paintLabels(g);
+  }
+  paintCells(g, a, end, inked) {
+    const power = unit(end), whole = T[this.t].whole;
+    g.textBaseline = "middle"; g.textAlign = "center"; g.font = `${this.cw < 40 ? 10.5 : 11.5}px ${FONT}`;
+    for (let tile = 0; tile < this.tiles; tile++) for (let k = 0; k < this.size; k++) {
+      const i = this.base + tile * this.size + k, v = a ? a[i] : 0, [x, y, w, h] = this.rect(i), c = Number.isFinite(v) ? colour(whole ? 0 : v, end, inked) : UP[0];
+      g.fillStyle = css(c);
+      if (this.cw >= 20) { g.beginPath(); g.roundRect(x, y, w, h, 2.5); g.fill(); } else g.fillRect(x, y, w, h);
+      if (!Number.isFinite(v)) hatch(g, x, y, w, h);
+      if (!a || !this.text) continue;
+      g.fillStyle = v === 0 && !inked && root.dataset.theme === "light" ? ink3 : onCell(c);
+      g.fillText(cellText(v, power, whole), x + w / 2, y + h / 2 + .5);
+    }
+  }
+  paintPixels(g, a, end, inked) { // one pixel for each entry, then scaled
+    const wide = this.per * this.cols, high = Math.ceil(this.tiles / this.per) * this.rows;
+    const image = new ImageData(wide, high), pixel = new Uint32Array(image.data.buffer), table = inked ? INKTABLE : TABLE;
+    const factor = inked ? 255 : end ? 255 / end : 0, {size, cols, per, base} = this, strange = (0xff000000 | parseInt(ink3.slice(5, 7) + ink3.slice(3, 5) + ink3.slice(1, 3), 16)) >>> 0;
+    for (let tile = 0; tile < this.tiles; tile++) {
+      const from = base + tile * size, to = Math.floor(tile / per) * this.rows * wide + (tile % per) * cols;
+      for (let k = 0, r = 0; k < size; r += wide) for (let c = 0; c < cols && k < size; c++, k++) {
+        const v = a ? a[from + k] : 0;
+        pixel[to + r + c] = v === v ? table[255 + clamp(v * factor)] : (k & 1 ? strange : table[255]);
+      }
+    }
+    const sheet = document.createElement("canvas");
+    sheet.width = wide; sheet.height = high; sheet.getContext("2d").putImageData(image, 0, 0);
+    g.imageSmoothingEnabled = this.cw < 1;
+    for (let tile = 0; tile < this.tiles; tile++) {
+      const across = tile % per, down = Math.floor(tile / per);
+      g.drawImage(sheet, across * cols, down * this.rows, cols, this.rows, across * this.px, down * this.py + this.top, cols * this.cw, this.rows * this.ch);
+    }
+  }
+  paintLabels(g) {
+    g.textBaseline = "alphabetic"; g.font = `11.5px ${FONT}`;
+    if (!this.labels) { g.textAlign = "left"; g.fillStyle = ink3; for (let tile = 0; tile < this.tiles; tile++) g.fillText(T[this.t].per_class && P.classes?.length === this.tiles ? short(className(tile), 9) : tile, (tile % this.per) * this.px, Math.floor(tile / this.per) * this.py + 10); return; }
+    g.textAlign = "center";
+    for (let c = 0; c < this.cols; c++) {
+      const right = this.kind === "sample" && labelOf(S.n) === c;
+      g.fillStyle = right ? ink : ink3; g.font = `${right ? 700 : 400} ${P.longClasses ? 9.5 : 11.5}px ${FONT}`;
+      g.fillText((right && !P.longClasses ? "" : "") + short(className(c), P.longClasses ? 6 : 3) + (right && !P.longClasses ? " ✓" : ""), (c + .5) * this.cw, 10);
+    }
+  }
+  mark() {
+    this.box.querySelectorAll(".hl").forEach(e => e.remove());
+    this.anchor = this.part = null;
+    const add = (r, cls, c) => {
+      const pad = cls !== "row" && r[2] < 8 ? 1 : 0, d = el("div", {cls: "hl " + cls});
+      d.style.cssText = `left:${r[0] - pad}px;top:${r[1] - pad}px;width:${r[2] + 2 * pad}px;height:${r[3] + 2 * pad}px`;
+      if (c) d.style.setProperty("--c", c);
+      this.box.append(d);
+    };
+    if (this.kind === "batch") add([0, S.n * this.ch, this.W, this.ch], "row");
+    else if (T[this.t].batched && T[this.t].shape.length === 1) add(this.rect(S.n), "row");
+    for (const p of S.why?.parts ?? []) if (p.t === this.t && p.w === this.w) for (const r of this.outline(p.entries)) {
+      add(r, "part", p.w === "g" ? "var(--bwd)" : "var(--fwd)"); this.part ??= r;
+    }
+    if (S.sel && S.sel.t === this.t && S.sel.w === this.w) {
+      const r = this.rect(S.sel.i);
+      if (r) { add(r, "sel"); this.anchor = r; this.announce(S.sel.i); if (this.box.classList.contains("scroll") && (r[1] < this.box.scrollTop || r[1] > this.box.scrollTop + 280)) this.box.scrollTop = Math.max(0, r[1] - 140); }
+    }
+  }
+  outline(entries) { // one rectangle around entries that fill it, else one around each
+    const rects = entries.map(i => this.rect(i)).filter(Boolean);
+    if (rects.length < 2) return rects;
+    const x0 = Math.min(...rects.map(r => r[0])), y0 = Math.min(...rects.map(r => r[1]));
+    const x1 = Math.max(...rects.map(r => r[0] + r[2])), y1 = Math.max(...rects.map(r => r[1] + r[3]));
+    const filled = rects.length * this.cw * this.ch / ((x1 - x0 + this.gap) * (y1 - y0 + this.gap));
+    return filled > .95 ? [[x0, y0, Math.max(2, x1 - x0), y1 - y0]] : rects.length <= 100 ? rects : [];
+  }
+}
+const short = (s, n) => s.length > n + 1 ? s.slice(0, n) + "…" : s;
+function hatch(g, x, y, w, h) { // not a number, or infinite
+  g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.strokeStyle = ink3; g.lineWidth = 1; g.beginPath();
+  for (let k = -h; k < w; k += 5) { g.moveTo(x + k, y + h); g.lineTo(x + k + h, y); }
+  g.stroke(); g.restore();
+}
+function tip(e, html) {
+  const d = $("tip");
+  d.classList.toggle("on", Boolean(e));
+  if (!e) return;
+  d.innerHTML = html();
+  d.style.left = Math.min(e.clientX + 14, innerWidth - d.offsetWidth - 8) + "px";
+  d.style.top = (e.clientY < 44 ? e.clientY + 18 : e.clientY - 34) + "px";
+}
+
+// --- samples ---------------------------------------------------------------------------------------------------------
+const labelOf = n => P.labels == null ? null : numbers(P.labels, "v")[n];
+const row = (t, n) => { const size = product(T[t].shape.slice(1)); return numbers(t, "v").subarray(n * size, (n + 1) * size); };
+const best = n => { const z = row(P.scores, n); let k = 0; for (let c = 1; c < z.length; c++) if (z[c] > z[k]) k = c; return k; };
+const wrong = n => P.scores != null && P.labels != null && best(n) !== labelOf(n);
+function probabilities(z) { const m = Math.max(...z), e = Array.from(z, v => Math.exp(v - m)), s = e.reduce((a, b) => a + b, 0); return e.map(v => v / s); }
+function thumb(n, side) {
+  if (P.image == null) return null;
+  const {tensor, shape: [h, w]} = P.image, size = product(T[tensor].shape.slice(1)), a = numbers(tensor, "v"), end = largest(tensor, "v");
+  const image = new ImageData(w, h), pixel = new Uint32Array(image.data.buffer), inked = T[tensor].pixels;
+  for (let k = 0; k < w * h; k++) pixel[k] = inked ? INKTABLE[255 + clamp(255 * a[n * size + k])] : TABLE[255 + clamp(255 * a[n * size + k] / (end || 1))];
+  const c = el("canvas", {"aria-hidden": "true", width: w, height: h});
+  c.getContext("2d").putImageData(image, 0, 0);
+  c.style.cssText = `width:${Math.round(side * w / Math.max(h, w))}px;height:${Math.round(side * h / Math.max(h, w))}px;image-rendering:${h > side ? "auto" : "pixelated"};flex:none`;
+  return c;
+}
+const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : ` (${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))})` : ")"));
+function drawSamples() {
+  const host = $("samples"); host.replaceChildren();
+  if (!P.samples) { host.remove(); return; }
+  const small = innerWidth <= 1180 || P.samples > 24;
+  for (let n = 0; n < P.samples; n++) {
+    const off = wrong(n), text = labelOf(n) == null || P.classes == null || P.samples > 32 || P.longClasses ? (P.image ? (off ? "✗" : "") : n) : off ? `${className(labelOf(n))}→${className(best(n))}` : className(labelOf(n));
+    host.append(el("button", {role: "radio", cls: off && "wrong", "aria-label": sampleName(n), title: sampleName(n), onclick: () => sample(n)}, thumb(n, small ? 24 : 30), el("span", {}, String(text))));
+  }
+  markSamples();
+}
+function markSamples() {
+  [...$("samples")?.children ?? []].forEach((b, n) => { b.setAttribute("aria-checked", n === S.n); b.tabIndex = n === S.n ? 0 : -1; });
+  const b = $("samples")?.children[S.n]; // not scrollIntoView: it would scroll the page, too
+  if (b && (b.offsetLeft < b.parentNode.scrollLeft || b.offsetLeft + 40 > b.parentNode.scrollLeft + b.parentNode.clientWidth)) b.parentNode.scrollLeft = b.offsetLeft - 100;
+}
+function sample(n) {
+  if (!P.samples || n < 0 || n >= P.samples) return;
+  const {sel} = S, per = sel && T[sel.t].batched ? product(T[sel.t].shape.slice(1)) : 0;
+  S.n = n; showSample();
+  if (per) select(R(sel.t, sel.w, n * per + sel.i % per), {keep: true, still: true}); else refresh();
+}
+function showSample() {
+  markSamples();
+  for (const v of views) if (v.kind === "sample") { v.cell.textContent = ""; v.draw(); }
+  document.querySelectorAll(".caps").forEach(c => { c.textContent = `sample ${S.n}${c.dataset.unit}`; });
+  const p = $("probs");
+  if (!p || P.scores == null) return;
+  p.replaceChildren();
+  if (forwardAt[T[P.scores].made_by] > S.at) return;
+  const likely = probabilities(row(P.scores, S.n)), label = labelOf(S.n), say = best(S.n);
+  p.append(el("p", {html: label == null ? `The network says <b>${esc(className(say))}</b>.` : `It is a <b>${esc(className(label))}</b>; the network says <b>${esc(className(say))}</b>.`}));
+  likely.slice(0, 12).forEach((q, c) => { const bar = el("i"); bar.style.width = 100 * q + "%"; p.append(el("div", {cls: c === label && "t"}, el("span", {}, className(c)), bar, el("span", {}, (100 * q).toFixed(1) + " %"))); });
+}
+
+// --- formulas in MathML, from the rules ------------------------------------------------------------------------------
+const mo = s => `<mo stretchy="false">${s}</mo>`, mn = s => `<mn>${s}</mn>`, mrow = (...x) => `<mrow>${x.join("")}</mrow>`;
+const mi = s => `<mi mathvariant="normal"${s.length === 1 ? ' class="it"' : ""}>${esc(s)}</mi>`, up = s => `<mi mathvariant="normal">${s}</mi>`;
+function symbol(t) {
+  const [, base, digits] = letters(t), log = base.match(/^log\s*(.+)$/);
+  const body = log ? mrow(up("log"), '<mspace width=".15em"/>', mi(log[1])) : mi(base);
+  return digits ? `<msub>${body}${mn(digits)}</msub>` : body;
+}
+const BINARY = {lt: "<", le: "≤", gt: ">", ge: "≥", eq: "=", ne: "≠"};
+const arrayName = a => a.blob != null ? mi(a.name) : symbol(a.tensor);
+const FUNCTIONS = {log: "ln", maximum: "max", minimum: "min"};
+const mathIndices = at => at.length ? mrow(mo("["), at.map(e => maths(e, 0)).join(mo(",")), mo("]")) : "";
+function mathEntry([, a, at]) {
+  const inside = mathIndices(at);
+  if (a.of === "grad" || a.of === "used") return `<mfrac>${mrow(up("d"), mi("L"))}${mrow(up("d"), symbol(a.tensor), inside)}</mfrac>`;
+  return mrow(arrayName(a), inside, a.of === "after" ? '<mspace width=".3em"/>' + up("after") : "");
+}
+function maths(e, level) { // level: how strongly the surroundings bind; 0 nothing, 1 a sum, 2 a product, 3 a power
+  const wrap = (own, body) => own < level ? mrow(mo("("), body, mo(")")) : body, [op, ...x] = e;
+  if (op === "number") return wrap(x[0] < 0 ? 1 : 9, (x[0] < 0 ? mo("−") : "") + mn(fmt(Math.abs(x[0]), 4)));
+  if (op === "index") return mi(x[0]);
+  if (op === "entry") return mathEntry(e);
+  const under = () => mrow(x[0].map(([i]) => mi(i)).join(mo(","))), sigma = () => `<munder><mo movablelimits="false">∑</mo>${under()}</munder>`;
+  if (op === "logsumexp") return wrap(2, mrow(up("ln"), sigma(), up("exp"), '<mspace width=".17em"/>', maths(x[1], 3)));
+  if (op === "softmax") return `<mfrac>${mrow(up("exp"), '<mspace width=".17em"/>', maths(x[1], 3))}${mrow(sigma(), up("exp"), '<mspace width=".17em"/>', maths(x[2], 3))}</mfrac>`;
+  if (op === "moved") return mrow(x[0].map(([a]) => mathEntry(["entry", a, [["where it came from"]]])).join(up("or")));
+  if (op === "gathered") return wrap(1.5, mrow(mo("∑"), mathEntry(["entry", x[0], [["where it went"]]])));
+  if (op.includes(" ")) return `<mtext>${op}</mtext>`;
+  if (op === "sum" || op === "max") return wrap(1.5, mrow(op === "sum" ? sigma() : `<munder>${up("max")}${under()}</munder>`, maths(x[1], 1.6)));
+  if (op === "add") return wrap(1, mrow(x.map((a, k) => k && a[0] === "neg" ? mo("−") + maths(a[1], 1.5) : (k ? mo("+") : "") + maths(a, 1)).join("")));
+  if (op === "sub") return wrap(1, mrow(maths(x[0], 1), mo("−"), maths(x[1], 1.5)));
+  if (op === "neg") return wrap(1, mrow(mo("−"), maths(x[0], 1.5)));
+  if (op === "mul") return wrap(2, mrow(x.map((a, k) => maths(a, k && k === x.length - 1 && a[0] === "sum" ? 1.5 : 2)).join(mo("·"))));
+  if (op === "div") return `<mfrac>${maths(x[0], 0)}${maths(x[1], 0)}</mfrac>`;
+  if (op === "pow") return `<msup>${maths(x[0], 9)}${maths(x[1], 0)}</msup>`;
+  if (op === "call") {
+    const [f, ...given] = x, inside = given.map(a => maths(a, 0)).join(mo(","));
+    if (f === "exp" && given[0][0] === "entry" && given[0][1].tensor != null && given[0][1].of === "value") { // exp log p is p
+      const log = letters(given[0][1].tensor)[1].match(/^log\s*(.+)$/);
+      if (log) return mrow(mi(log[1]), mathIndices(given[0][2]));
+    }
+    if (f === "sqrt") return `<msqrt>${inside}</msqrt>`;
+    if (f === "abs" || f === "floor") return mrow(mo(f === "abs" ? "|" : "⌊"), inside, mo(f === "abs" ? "|" : "⌋"));
+    if (f === "mod") return wrap(2, mrow(maths(given[0], 2), '<mspace width=".3em"/>', up("mod"), '<mspace width=".3em"/>', maths(given[1], 3)));
+    return mrow(up(FUNCTIONS[f] ?? f), given.length === 1 && given[0][0] === "entry" ? '<mspace width=".17em"/>' + inside : mrow(mo("("), inside, mo(")")));
+  }
+  if (op === "where") return x[2][0] === "number" && x[2][1] === 0 ? wrap(2, mrow(x[1][0] === "number" && x[1][1] === 1 ? "" : maths(x[1], 2) + mo("·"), mo("["), maths(x[0], 0), mo("]"))) :
+    mrow(mo("{"), maths(x[1], 0), '<mspace width=".4em"/>', up("if"), '<mspace width=".3em"/>', maths(x[0], 0), mo(";"), up("else"), '<mspace width=".3em"/>', maths(x[2], 0));
+  if (BINARY[op]) return wrap(.5, mrow(maths(x[0], 1), mo(esc(BINARY[op])), maths(x[1], 1)));
+  return up(esc(op));
+}
+const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(mathEntry(rule.entry), mo("="), maths(rule.value, 0))}</math>`;
+
+// --- rules: how an entry is made -------------------------------------------------------------------------------------
+const shapeOf = a => a.shape ?? T[a.tensor].shape;
+const WHICH = {value: "v", grad: "g", after: "a", used: "u"};
+const dataOf = a => a.blob != null ? blob(a) : numbers(a.tensor, WHICH[a.of]);
+const nanSafe = choose => (...x) => x.some(Number.isNaN) ? NaN : choose(...x);
+const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+  exp2: x => 2 ** x, mod: (a, b) => a - b * Math.floor(a / b), maximum: nanSafe(Math.max), minimum: nanSafe(Math.min)};
+const OVER = new Set(["sum", "max", "logsumexp", "softmax"]); // with indices of their own
+const COMPARE = {lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b, eq: (a, b) => a === b, ne: (a, b) => a !== b};
+function flat(e, env) { // the flat index of an entry; null if it is absent
+  const shape = shapeOf(e[1]); let i = 0;
+  for (let k = 0; k < shape.length; k++) { const at = evaluate(e[2][k], env); if (at == null || !Number.isInteger(at) || at < 0 || at >= shape[k]) return null; i = i * shape[k] + at; }
+  return i;
+}
+function* each([axis, ...rest], env) {
+  if (!axis) { yield env; return; }
+  for (let k = 0; k < axis[1]; k++) yield* each(rest, {...env, [axis[0]]: k});
+}
+const unravel = (i, shape) => { const at = []; for (const size of [...shape].reverse()) { at.unshift(["number", i % size]); i = Math.floor(i / size); } return at; };
+const ravel = (names, shape, env) => names.reduce((i, name, k) => i * shape[k] + env[name], 0);
+// The entries that a number which was only moved came from, or whose gradients a number gathers.
+function cameFrom([op, ...x], env) {
+  if (op === "gathered") {
+    const [array, source, offset, shape, axes] = x, here = offset + ravel(axes, shape, env), found = [], sources = blob(source);
+    for (let k = sources.indexOf(here); k >= 0; k = sources.indexOf(here, k + 1)) found.push(["entry", array, unravel(k, shapeOf(array))]);
+    return found;
+  }
+  const [arrays, source, axes] = x, from = blob(source)[ravel(axes, source.shape, env)];
+  for (const [array, offset] of arrays) if (from >= offset && from < offset + product(shapeOf(array))) return [["entry", array, unravel(from - offset, shapeOf(array))]];
+  return [];
+}
+function evaluate(e, env) { // null: absent
+  const [op, ...x] = e;
+  if (op === "number") return x[0];
+  if (op === "index") return env[x[0]];
+  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : Number(dataOf(x[0])[i]); }
+  if (OVER.has(op)) {
+    const found = [];
+    for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
+    if (op === "sum") return found.reduce((a, b) => a + b, 0);
+    if (!found.length) return null;
+    const top = found.reduce((a, b) => nanSafe(Math.max)(a, b));
+    if (op === "max") return top;
+    const total = found.reduce((a, b) => a + Math.exp(b - top), 0);
+    if (op === "logsumexp") return Number.isFinite(top) ? top + Math.log(total) : top;
+    const here = evaluate(x[1], env);
+    return here == null ? null : Math.exp(here - top) / total;
+  }
+  if (op === "moved" || op === "gathered") {
+    const from = cameFrom(e, env);
+    return from.length || op === "gathered" ? from.reduce((a, b) => a + evaluate(b, env), 0) : null;
+  }
+  if (op === "where") { const c = evaluate(x[0], env); return c == null ? null : evaluate(c ? x[1] : x[2], env); }
+  const v = (op === "call" ? x.slice(1) : x).map(a => evaluate(a, env));
+  if (v.some(a => a == null)) return null;
+  if (op === "add") return v.reduce((a, b) => a + b);
+  if (op === "mul") return v.reduce((a, b) => a * b);
+  if (op === "sub") return v[0] - v[1];
+  if (op === "div") return v[0] / v[1];
+  if (op === "neg") return -v[0];
+  if (op === "pow") return v[0] ** v[1];
+  if (op === "call") return CALLS[x[0]](...v);
+  return COMPARE[op](...v) ? 1 : 0;
+}
+// The recorded entries that an expression reads, of the tensors: [{t, w, i}].
+function reads(e, env, found = []) {
+  const [op, ...x] = e;
+  if (op === "entry") { const i = flat(e, env); if (i != null && x[0].tensor != null) found.push(R(x[0].tensor, x[0].of === "used" ? "g" : WHICH[x[0].of], i)); }
+  else if (OVER.has(op)) { if (op === "softmax") reads(x[1], env, found); for (const inner of each(x[0], env)) reads(x.at(-1), inner, found); }
+  else if (op === "moved" || op === "gathered") cameFrom(e, env).forEach(a => reads(a, env, found));
+  else if (op === "where") { reads(x[0], env, found); const c = evaluate(x[0], env); if (c != null) reads(c ? x[1] : x[2], env, found); }
+  else x.forEach(a => Array.isArray(a) && reads(a, env, found));
+  return found;
+}
+// The terms that an expression is the sum of: sums are split, and multiplied out by what stands around them.
+function terms(e, env, scale = 1, around = [], at = []) {
+  const [op, ...x] = e;
+  if (op === "add") return x.flatMap(a => terms(a, env, scale, around, at));
+  if (op === "sub") return [...terms(x[0], env, scale, around, at), ...terms(x[1], env, -scale, around, at)];
+  if (op === "neg") return terms(x[0], env, -scale, around, at);
+  if (op === "sum") { const found = []; for (const inner of each(x[0], env)) found.push(...terms(x[1], inner, scale, around, [...at, ...x[0].map(([name]) => [name, inner[name]])])); return found; }
+  if (op === "where") { const c = evaluate(x[0], env); return c == null ? [] : terms(c ? x[1] : x[2], env, scale, around, at); }
+  if (op === "moved" || op === "gathered") return cameFrom(e, env).flatMap((a, k) => term([...around, a], env, scale, op === "gathered" ? [...at, ["", k]] : at));
+  if (op === "div" && several(x[0])) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
+  const inner = op === "mul" ? x.findIndex(several) : -1;
+  if (inner >= 0) return terms(x[inner], env, scale, [...around, ...x.filter((_, k) => k !== inner)], at);
+  return term([...around, ...(op === "mul" ? x : [e])], env, scale, at);
+}
+function term(factors, env, scale, at) {
+  const values = factors.map(f => evaluate(f, env));
+  if (values.some(v => v == null)) return [];
+  return [{at, scale, factors: factors.map((e, k) => ({e, env, v: values[k]})), v: scale * values.reduce((a, b) => a * b, 1)}];
+}
+function several([op, ...x]) {
+  if (op === "neg" || op === "div") return several(x[0]);
+  if (op === "mul") return x.some(several);
+  return ["sum", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
+}
+
+// What made an entry: its operation, rule, terms and the parts that are outlined.
+function explain(r) {
+  const x = T[r.t], at = position(r.t, r.i);
+  if (r.w === "a" || r.w === "d") return {update: true, parts: ["v", "g"].filter(w => has(r.t, w)).map(w => ({t: r.t, w, entries: [r.i]})), terms: []};
+  let made = [];
+  if (r.w === "v") { if (x.made_by != null) made = [{op: x.made_by, rule: OPS[x.made_by].rule, dir: "forward"}]; }
+  else made = x.used_by.filter(([k]) => OPS[k].visited).map(([k, input]) => ({op: k, input, rule: OPS[k].gradients[input], dir: "backward"}));
+  if (r.w === "g" && x.shares.length) made = made.filter(m => x.shares.some(s => s.op === m.op && s.input === m.input));
+  const parts = new Map(), why = {made, terms: [], start: r.w === "g" && (M.roots ?? [M.loss]).includes(r.t)};
+  for (const m of made) {
+    if (!m.rule) continue;
+    m.env = Object.fromEntries(m.rule.axes.map((name, k) => [name, at[k]]));
+    m.terms = terms(m.rule.value, m.env);
+    m.value = evaluate(m.rule.value, m.env) ?? 0;
+    m.say = (m.rule.sentences ?? []).find(([c]) => c == null || evaluate(c, m.env))?.[1];
+    why.terms.push(...m.terms);
+    for (const p of reads(m.rule.value, m.env)) { const key = p.w + p.t; if (!parts.has(key)) parts.set(key, {t: p.t, w: p.w, entries: new Set()}); parts.get(key).entries.add(p.i); }
+  }
+  why.parts = [...parts.values()].map(p => ({...p, entries: [...p.entries]})).filter(p => !(p.t === r.t && p.w === r.w));
+  return why;
+}
+
+// --- the inspector: how the chosen number was made -------------------------------------------------------------------
+const link = (r, text) => el("button", {cls: "lnk", type: "button", title: nameText(r), onclick: () => select(r, {scroll: true})}, text);
+const button = (text, act, more = {}) => el("button", {cls: "btn", type: "button", onclick: act, ...more}, text);
+const say = html => el("p", {cls: "say", html});
+function refButton(r, text) { return button(text, () => select(r, {scroll: true})); }
+function bar(v, end) {
+  const i = el("i"), size = 50 * Math.min(1, Math.abs(v) / (end || 1));
+  i.style.cssText = `width:${size}%;left:${v < 0 ? 50 - size : 50}%;background:${css((v < 0 ? DOWN : UP)[170])}`;
+  return el("span", {cls: "tbar", "aria-hidden": "true"}, i);
+}
+// A factor is an entry (a button that goes there) or a number that was computed from entries.
+function factor(f) {
+  if (f.e[0] === "entry" && f.e[1].tensor != null) return link(reads(f.e, f.env)[0], column(f.v));
+  const text = column(f.v), made = reads(f.e, f.env);
+  return made.length === 1 ? link(made[0], text) : el("span", {}, text);
+}
+function factorTitle(e) { return `<math>${maths(e, 2)}</math>`; }
+function termLabel(term, op) {
+  const at = term.at.filter(([, v]) => v != null);
+  if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("span", {cls: "lab"}, thumb(at[0][1], 18), String(at[0][1]));
+  return at.length ? el("span", {html: at.map(([name, v]) => `<var>${esc(name)}</var> = ${v}`).join(", ")}) : el("span", {}, "");
+}
+function aloneLabel({factors}) { // a summand of its own, such as the bias
+  if (factors.length !== 1) return "";
+  const [{e, env}] = factors, [only] = e[0] === "entry" && e[1].tensor != null ? reads(e, env) : [];
+  return el("span", {html: only ? nameHtml(only) : `<math>${maths(e, 0)}</math>`});
+}
+function termTable(list, total, r) {
+  const SHOWN = 8, sorted = [...list].sort((a, b) => (a.at.length === 0) - (b.at.length === 0) || Math.abs(b.v) - Math.abs(a.v));
+  const inSum = sorted.filter(t => t.at.length), alone = sorted.filter(t => !t.at.length), end = Math.max(...list.map(t => Math.abs(t.v)));
+  const width = Math.max(...list.map(t => t.factors.length)), lead = inSum[0] ?? alone[0];
+  const body = el("tbody"), table = el("table", {cls: "terms"});
+  if (lead?.at.length || width > 1) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l"}, lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : ""), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
+  const line = term => {
+    const cellsOf = term.factors.flatMap((f, k) => [...k ? [el("td", {cls: "o"}, "×")] : [], el("td", {}, factor(f))]);
+    for (let k = term.factors.length; k < width; k++) cellsOf.push(el("td"), el("td"));
+    const extra = width > 1 || lead.scale !== 1;
+    return el("tr", {}, el("th", {scope: "row"}, term.at.length ? termLabel(term) : aloneLabel(term)), ...cellsOf, extra ? el("td", {}, signed(term.v)) : null, el("td", {}, bar(term.v, end)));
+  };
+  const columns = (width > 1 ? 2 * width : 2) , cut = inSum.length > SHOWN + 2 ? SHOWN : inSum.length;
+  inSum.slice(0, cut).forEach(t => body.append(line(t)));
+  if (cut < inSum.length) {
+    const rest = inSum.slice(cut), sum = rest.reduce((a, t) => a + t.v, 0), zero = rest.filter(t => t.v === 0).length;
+    const tr = el("tr", {}, el("td", {cls: "l", colspan: columns}, el("button", {cls: "lnk", type: "button", onclick: () => tr.replaceWith(...rest.slice(0, 2000).map(line))}, `the other ${rest.length} terms`), zero ? `, ${zero} of them 0` : ""), el("td", {}, signed(sum)), el("td", {}, bar(sum, end)));
+    if (width === 1 && lead.scale === 1) tr.firstChild.colSpan = 1;
+    body.append(tr);
+  }
+  alone.forEach(t => body.append(line(t)));
+  if (list.length > 1) body.append(el("tr", {cls: "tot"}, el("th", {scope: "row", colspan: width === 1 && lead.scale === 1 ? 1 : columns}, "sum"), el("td", {"data-sum": total}, fmt(total)), el("td")));
+  table.append(body);
+  return table;
+}
+// The page's own words for what one number teaches.
+function lesson(r, why) {
+  const v = val(r), list = why.terms.filter(t => t.at.length), said = [];
+  if (why.made?.some(m => OPS[m.op].planted)) return said;
+  if (r.w === "g" && v === 0 && list.length > 1 && list.every(t => t.v === 0)) {
+    const blame = list[0].factors.map((f, k) => [list.filter(t => t.factors[k]?.v === 0).length, f]).sort((a, b) => b[0] - a[0])[0];
+    said.push(`<b>Zero, because every term is zero:</b> <math>${maths(blame[1].e, 2)}</math> is 0 in ${blame[0] === list.length ? `all ${list.length}` : `${blame[0]} of ${list.length}`} of them${blame[0] === list.length ? "" : ", and the other factor is 0 in the rest"}.`);
+  } else if (list.length > 1 && P.samples && list.every(t => t.at.length === 1 && t.at[0][0] === "n") && list.length === P.samples) {
+    const most = list.reduce((a, b) => Math.abs(b.v) > Math.abs(a.v) ? b : a), n = most.at[0][1];
+    if (most.v !== 0 && r.w === "g") said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b> pushes it most: ${signed(most.v)} of ${fmt(v, 4)}.` + (T[r.t].parameter && v ? ` The gradient is ${v < 0 ? "negative: a larger number would lower the loss, so the update raises it." : "positive: a larger number would raise the loss, so the update lowers it."}` : ""));
+  }
+  return said;
+}
+function inspector() {
+  const I = $("inspector"), r = S.sel;
+  I.classList.toggle("idle", !r); document.body.classList.toggle("chosen", Boolean(r)); I.replaceChildren();
+  if (!r) { idle(I); return; }
+  const why = S.why, x = T[r.t], v = val(r), made = why.made?.length ? why.made : [], op = made[0] && OPS[made[0].op];
+  const cols = el("div", {cls: "cols"}), kind = why.update ? "Update" : op ? `${[...new Set(made.map(m => OPS[m.op].name))].join(", ")}, ${made[0].dir}` : x.parameter ? "Parameter" : x.buffer ? "Buffer" : r.w === "g" ? "Gradient" : r.t === P.labels ? "Label" : "Input";
+  I.append(el("div", {cls: "nav"}, el("span", {}, kind), S.past.length ? button("← Back", back) : null, button("×", () => select(null), {"aria-label": "Close"})), cols);
+  const A = el("div"), B = el("div"); cols.append(A, B);
+  A.append(el("div", {cls: "big"}, el("span", {cls: "n", html: nameHtml(r) + " ="}), el("span", {cls: "v", "data-value": v, title: T[r.t].dtype === "float32" ? `exactly this float32: ${exact(v)}` : String(v)}, fmt(v))));
+  for (const m of made) {
+    const o = OPS[m.op];
+    if (m.rule) A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b"), html: formula(m.rule)}));
+    else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say("This operation does not declare how single entries are made: here are its formula and its source."));
+    if (m.say) A.append(say(esc(m.say)));
+    if (m.rule?.together) A.append(say("Together with the next operation:"), el("div", {cls: "fx b", html: formula({...m.rule, ...m.rule.together})}));
+  }
+  for (const text of lesson(r, why)) A.append(say(text));
+  if (why.start && r.w === "g") A.append(say("<b>Here backward starts:</b> the slope of the loss with respect to itself is 1."));
+  if (!made.length && r.w === "v" && !x.parameter) A.append(say(r.t === P.labels ? `The label of sample ${r.i}${P.classes ? `: <b>${esc(className(v))}</b>` : ""}. It came with the data.` : "It came with the data: no operation of this step made it."));
+  if (r.w === "g" && !made.length && !why.start) A.append(say("No visited operation sent this gradient."));
+  const pics = pictures(r, made) ?? curve(r, made); if (pics) A.append(pics);
+  if (x.shares?.length && r.w === "g") A.append(sharesTable(r));
+  for (const m of made) { const lines = sourceLines(m); if (lines) A.append(lines); }
+  if (why.update) updateOf(r, A, B);
+  if (!x.shares?.length || r.w !== "g") {
+    const m = made[0];
+    if (m?.rule?.table) B.append(ruleTable(m, r));
+    if (m?.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
+      const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - v);
+      B.append(termTable(m.terms, total, r));
+      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+    }
+  }
+  if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
+  if (r.w === "g" && r.t === P.scores && P.labels != null && P.classes) B.append(otherLabels(r));
+  if (r.w === "v" && x.parameter && has(r.t, "g")) {
+    const g = R(r.t, "g", r.i), a = R(r.t, "a", r.i);
+    B.append(el("div", {cls: "box"}, el("h3", {}, "In this step"), el("dl", {}, el("dt", {html: heading(r.t, "g")}), el("dd", {}, link(g, fmt(val(g)))), ...has(r.t, "a") ? [el("dt", {}, "after the update"), el("dd", {}, link(a, fmt(val(a))))] : [])));
+  }
+  const to = el("div", {cls: "links"});
+  if (r.w !== "v") to.append(refButton(R(r.t, "v", r.i), r.w === "g" ? "its value" : "its value before"));
+  if (r.w !== "g" && has(r.t, "g")) to.append(refButton(R(r.t, "g", r.i), "its gradient"));
+  if (r.w === "g" && has(r.t, "a")) to.append(refButton(R(r.t, "a", r.i), "after the update"));
+  if (to.children.length) B.append(to);
+  I.scrollTop = 0;
+  $("live").textContent = `${nameText(r)} is ${fmt(v)}`;
+}
+function formulaText(o, dir) {
+  const parts = (o.formula ?? "").split(/;\s*/);
+  return (dir === "forward" ? parts[0] : parts.slice(1).join("; ")) || "its docstring has no formula";
+}
+function sourceLines(m) {
+  const o = OPS[m.op], source = o[m.dir], lines = m.rule?.lines ?? [];
+  if (!source || !lines.length) return null;
+  return el("div", {cls: "src one"}, el("span", {cls: "where"}, `${source.file}, ${o.name}.${m.dir}`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)));
+}
+function sourceLine(text, no) {
+  const depth = text.match(/^ */)[0].length, [, code, comment] = text.slice(depth).match(/^((?:[^#"']|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*)(#.*)?$/) ?? [, text.slice(depth), ""];
+  const tx = el("span", {cls: "tx"}, code, comment ? el("span", {cls: "cm"}, comment) : "");
+  tx.style.cssText = `padding-left:${depth / 2 + 2}ch;text-indent:-2ch`;
+  return el("div", {"data-line": no}, el("span", {cls: "no"}, String(no)), tx);
+}
+function sourceBox(source, title, cls) {
+  return el("div", {cls: "src " + cls, tabindex: 0}, el("span", {cls: "where"}, `${source.file}, ${title}, line ${source.line}`), ...source.text.replace(/\n$/, "").split("\n").map((l, k) => sourceLine(l, source.line + k)));
+}
+function ruleTable(m, r) { // such as z, exp, p for the classes
+  const {index: [name, size], columns} = m.rule.table, me = k => columns.some(([, e]) => e[0] === "entry" && reads(e, {...m.env, [name]: k}).some(x => x.i === r.i && x.t !== P.labels));
+  const head = el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title)));
+  const body = Array.from({length: Math.min(size, 40)}, (_, k) => el("tr", {cls: me(k) && "me"}, el("th", {scope: "row"}, P.classes?.length === size ? className(k) : String(k)),
+    ...columns.map(([, e]) => { const env = {...m.env, [name]: k}, v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "" : from ? link(from, column(v)) : column(v)); })));
+  return el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...body));
+}
+function sharesTable(r) {
+  const x = T[r.t], rows = x.shares.map(s => [s, blob(s.grad)[r.i]]), total = rows.reduce((a, [, v]) => a + v, 0), end = Math.max(...rows.map(([, v]) => Math.abs(v)));
+  return el("div", {}, say(`This value was used ${x.shares.length} times, so its gradient is the sum of ${x.shares.length} gradients.`),
+    el("table", {cls: "terms"}, el("tbody", {}, ...rows.map(([s, v]) => el("tr", {}, el("th", {scope: "row"}, `from ${OPS[s.op].name}${OPS[s.op].layer ? ", " + OPS[s.op].layer : ""}`), el("td", {}, signed(v)), el("td", {}, bar(v, end)))), el("tr", {cls: "tot"}, el("th", {scope: "row"}, "sum"), el("td", {"data-sum": total}, fmt(total)), el("td")))));
+}
+// x × W = products, as three pictures, where a sum runs over the features of a sample or of a weight's row.
+function pictures(r, made) {
+  const m = made[0];
+  if (!m?.rule || m.rule.value[0] !== "add" && m.rule.value[0] !== "sum") return null;
+  const list = m.terms.filter(t => t.at.length === 1 && t.factors.length === 2), count = list.length;
+  if (count < 9 || list[0].at[0][0] === "n") return null;
+  const refs = list[0].factors.map((_, k) => list.map(t => reads(t.factors[k].e, t.env ?? t.factors[k].env)[0]));
+  if (refs.some(column => column.some(x => !x))) return null;
+  const shaped = refs.map(c => c[0].t).find(t => T[t].batched && T[t].grid[2] * T[t].grid[1] >= count && T[t].grid[0] === 1);
+  if (shaped == null) return null;
+  const [, h, w] = T[shaped].grid, cell = Math.max(1, Math.floor(78 / Math.max(h, w)));
+  const figure = (valueAt, end, inked, caption, refAt) => {
+    const c = el("canvas", {width: w, height: h, "aria-hidden": "true"}), image = new ImageData(w, h), pixel = new Uint32Array(image.data.buffer);
+    for (let k = 0; k < count; k++) pixel[k] = inked ? INKTABLE[255 + clamp(255 * valueAt(k))] : TABLE[255 + clamp(255 * valueAt(k) / (end || 1))];
+    c.getContext("2d").putImageData(image, 0, 0); c.style.cssText = `width:${w * cell}px;height:${h * cell}px;image-rendering:pixelated`;
+    if (refAt) c.addEventListener("click", e => select(refAt(Math.floor(e.offsetY / cell) * w + Math.floor(e.offsetX / cell)), {scroll: true}));
+    return el("figure", {}, c, el("figcaption", {html: caption}));
+  };
+  const sign = s => { const e = el("span", {"aria-hidden": "true"}, s); e.style.cssText = `height:${h * cell}px;display:flex;align-items:center`; return e; };
+  const [a, b] = refs, title = c => nameHtml(c[0]).replace(/\[.*\]/, s => { const first = position(c[0].t, c[0].i), second = position(c[1].t, c[1].i); return "[" + first.map((k, j) => k === second[j] ? k : ":").join(", ") + "]"; });
+  return el("div", {cls: "pics"}, figure(k => val(a[k]), largest(a[0].t, a[0].w), pixels(a[0].t, a[0].w), title(a), k => a[k]), sign("×"), figure(k => val(b[k]), largest(b[0].t, b[0].w), pixels(b[0].t, b[0].w), title(b), k => b[k]), sign("="), figure(k => list[k].v, Math.max(...list.map(t => Math.abs(t.v))), false, "products"));
+}
+// The curve of an operation that makes each number of one number, and the place on it.
+let pretended = null; // {t, i, v}: what evaluate reads instead of an entry's own value
+function curve(r, made) {
+  const k = r.w === "v" ? T[r.t].made_by : made.length === 1 ? made[0].op : null, o = OPS[k];
+  if (!o?.rule || o.inputs.filter(x => x.tensor != null).length !== 1 || T[o.inputs[0].tensor].shape.join() !== T[o.result].shape.join() || /"(sum|max|logsumexp|softmax|moved|gathered|add)"/.test(JSON.stringify(o.rule.value))) return null;
+  const t = o.inputs[0].tensor, env = Object.fromEntries(o.rule.axes.map((name, j) => [name, position(r.t, r.i)[j]])), x = val(R(t, "v", r.i));
+  if (reads(o.rule.value, env).some(p => p.t !== t || p.i !== r.i) || !Number.isFinite(x)) return null;
+  const reach = Math.max(1, Math.abs(x) * 1.3), at = v => { pretended = {t, i: r.i, v}; const y = evaluate(o.rule.value, env); pretended = null; return y; };
+  const points = Array.from({length: 81}, (_, j) => (j - 40) / 40 * reach).map(v => [v, at(v)]).filter(([, y]) => Number.isFinite(y)), y = at(x);
+  const low = Math.min(0, ...points.map(p => p[1])), high = Math.max(0, ...points.map(p => p[1])), X = v => 140 + v / reach * 120, Y = v => 84 - (v - low) / (high - low || 1) * 72;
+  return el("div", {html: `<svg width="280" height="104" role="img" aria-label="${esc(o.name)} at ${fmt(x, 4)} is ${fmt(y, 4)}"><path d="M20 ${Y(0)}H260M140 8V88" stroke="var(--line2)" fill="none"/><path d="M${points.map(([a, b]) => X(a).toFixed(1) + " " + Y(b).toFixed(1)).join("L")}" stroke="var(--fwd)" stroke-width="2.5" fill="none"/><path d="M${X(x)} ${Y(0)}V${Y(y)}" stroke="var(--ink)" stroke-dasharray="3 3"/><circle cx="${X(x)}" cy="${Y(y)}" r="5.5" fill="var(--ink)"/><text x="${X(x)}" y="102" text-anchor="middle" font-size="11.5" fill="var(--ink2)">${fmt(x, 4)}</text></svg>`});
+}
+function difference(t, i) { // the recorded central difference of an entry, or null
+  const c = T[t].check;
+  if (!c || c.plus == null) return null;
+  const k = c.entries == null ? i : blob(c.entries).indexOf(i);
+  if (k < 0) return null;
+  const plus = blob(c.plus)[k], minus = blob(c.minus)[k];
+  return {plus, minus, eps: c.eps, numeric: (plus - minus) / (2 * c.eps), kink: c.kinks?.[k]};
+}
+function verdict(d, v, tolerance) {
+  const apart = Math.abs(d.numeric - v), size = Math.max(Math.abs(d.numeric), Math.abs(v));
+  return {apart, digits: apart === 0 ? 16 : Math.max(0, Math.floor(-Math.log10(apart / size))), good: apart <= 1e-3 * size + tolerance};
+}
+function checkBox(r, v) {
+  const c = T[r.t].check;
+  if (!c) return null;
+  if (c.not_checked) return el("div", {cls: "box"}, el("h3", {}, "Not checked"), c.not_checked);
+  const d = difference(r.t, r.i);
+  if (!d) return el("div", {cls: "box"}, el("h3", {}, "Check by differences"), `${blob(c.plus).length} entries of this array were checked by differences; this one was not.`);
+  const name = nameHtml(R(r.t, "v", r.i)), {apart, digits, good} = verdict(d, v, T[r.t].tolerance), nudge = fmt(d.eps, 3);
+  const line = d.numeric === 0 && v === 0 ? ["ok", "✓ Both are exactly 0."] : d.kink ? ["open", d.kink] : good ? ["ok", `✓ They agree to ${digits} digits (${fmt(apart, 1)} apart).`.replace("0 digits", "within rounding")] : ["bad", `✗ They differ: backward's gradient is wrong by ${fmt(apart, 2)}.`];
+  return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, d.plus.toFixed(10)], [`<var>L</var> with ${name} − ${nudge}`, d.minus.toFixed(10)], [`their difference / ${fmt(2 * d.eps, 3)}`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
+}
+function otherLabels(r) { // only the label's own class has the - 1 in p - one-hot: that is all that another label changes
+  const size = product(T[r.t].shape.slice(1)), n = Math.floor(r.i / size), p = probabilities(row(r.t, n)), label = labelOf(n);
+  return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay as they are. The − 1 of <var>p</var> − one-hot would move to the other class, and this sample's loss −ln <var>p</var> would become:`),
+    el("table", {cls: "terms"}, el("thead", {}, el("tr", {}, el("th"), el("th", {scope: "col", html: "<var>p</var>"}), el("th", {scope: "col", html: "<var>p</var> − 1"}), el("th", {scope: "col"}, "loss"))), el("tbody", {}, ...p.slice(0, 12).map((q, c) => el("tr", {cls: c === label && "me"}, el("th", {scope: "row"}, className(c) + (c === label ? " ✓" : "")), el("td", {}, q.toFixed(4)), el("td", {}, fmt(q - 1, 4)), el("td", {}, fmt(-Math.log(q), 4)))))));
+}
+function updateOf(r, A, B) {
+  const x = T[r.t], o = M.optimizer, group = o?.groups.find(g => true) ?? {}, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], used = x.used ? blob(x.used)[r.i] : has(r.t, "g") ? numbers(r.t, "g")[r.i] : null, lr = x.lr ?? group.lr;
+  A.append(el("div", {cls: "fx b", html: x.update && r.w === "a" ? formula(x.update) : `<span class="mono">${esc(o?.formula ?? "")}</span>`}));
+  const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))]];
+  if (used != null) rows.push([x.used ? ".grad as the optimizer saw it" : heading(r.t, "g"), x.used ? fmt(used, 8) : link(R(r.t, "g", r.i), fmt(used, 8))]);
+  if (o?.plain && used != null) rows.push([`learning rate`, fmt(lr, 4)], [`− ${fmt(lr, 4)} · (${fmt(used, 5)})`, fmt(-lr * used, 8)]);
+  for (const [name, s] of Object.entries(x.state ?? {})) if (s.after) { const b = s.before && blob(s.before), f = blob(s.after); rows.push([esc(name) + (b ? ", before" : ""), fmt((b ?? f)[f.length === 1 ? 0 : r.i], 8)]); if (b) rows.push([esc(name) + ", after", fmt(f[f.length === 1 ? 0 : r.i], 8)]); }
+  rows.push(["after", el("b", {}, fmt(a, 8))]);
+  B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`));
+  if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)))); }
+}
+
+// --- questions, each with its answer at a number of this step --------------------------------------------------------
+function questions() {
+  const list = [], params = T.map((x, t) => t).filter(t => T[t].parameter && T[t].grad), weights = params.filter(t => T[t].shape.length > 1);
+  const ask = (text, hint, r, more = {}) => r && list.push({text, hint, r, ...more});
+  if (M.loss != null && T[M.loss].shape.length === 0) ask(`Why is the loss ${fmt(M.loss_value ?? val(R(M.loss, "v", 0)), 4)}?`, "What it is the mean or sum of", R(M.loss, "v", 0));
+  if (P.scores != null) {
+    const z = P.scores, size = product(T[z].shape.slice(1)), n = P.first ?? 0, label = labelOf(n), guess = best(n);
+    if (label != null) {
+      ask(wrong(n) ? `Why is sample ${n}, ${className(label)}, taken for ${className(guess)}?` : `Why is sample ${n} taken for ${className(guess)}?`, "The score, term by term", R(z, "v", n * size + guess));
+      if (T[z].grad) ask("Where does the gradient start, and why with this size?", "p − one-hot, one number for each class", R(z, "g", n * size + label));
+      if (T[z].grad && P.classes) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
+    }
+  }
+  const pulled = weights.map(t => [t, T[t].peak]).filter(([, i]) => i != null);
+  if (pulled.length) {
+    const [t, i] = pulled.reduce((a, b) => largest(b[0], "g") > largest(a[0], "g") ? b : a);
+    ask(`Which weight is pulled the hardest, and which sample pushes it most?`, `${T[t].name}${brackets(R(t, "g", i))}: its gradient, sample by sample`, R(t, "g", i));
+  }
+  for (const t of weights) { const i = T[t].quiet; if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Each term of its sum has a factor 0", R(t, "g", i)); break; } }
+  const shut = T.findIndex((x, t) => x.made_by != null && OPS[x.made_by].name === "ReLU" && x.value);
+  if (shut >= 0) { const t = OPS[T[shut].made_by].inputs[0].tensor, g = t != null && T[t].grad && numbers(t, "g"), per = T[t]?.batched ? product(T[t].shape.slice(1)) : 0, from = per * (P.first ?? 0); if (g) for (let k = from; k < from + (per || g.length); k++) if (g[k] === 0 && numbers(shut, "g")?.[k] !== 0) { ask("Where does a ReLU stop a gradient?", `At ${T[t].name}${brackets(R(t, "g", k))}: its input was not above 0`, R(t, "g", k)); break; } }
+  if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: "Before and after, for each sample", go: "effect"});
+  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, "The learning rate times the gradient", has(t, "a") ? R(t, "a", i) : null); }
+  const faulty = T.findIndex((x, t) => x.failed?.length);
+  if (faulty >= 0) list.unshift({text: "Where do backward and the differences part?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
+  return list.slice(0, 10);
+}
+function idle(I) {
+  I.append(el("h2", {}, "Click any number"), say("It shows the sum or product that made it, with the actual numbers, and where its parts come from. Gradients are compared with a central difference."),
+    el("div", {cls: "ask"}, ...(S.questions ??= questions()).map(q => el("button", {type: "button", onclick: () => answer(q)}, q.text, el("small", {}, q.hint)))),
+    el("div", {cls: "keys", html: [["← → ↑ ↓", "neighbouring entry"], ["n p", "next, previous sample"], ["g", "value ↔ its gradient"], ["[ ] space", "one step of the replay, play"], ["c", "show or hide the code"], ["esc ⌫", "close, go back"]].map(([k, text]) => `<span>${k.split(" ").map(x => `<kbd>${x}</kbd>`).join(" ")}</span><span>${text}</span>`).join("")}));
+}
+function answer(q) {
+  if (q.go) { $(q.go)?.scrollIntoView({block: "center"}); $(q.go)?.focus({preventScroll: true}); return; }
+  select(q.r, {scroll: true});
+  if (q.show) { const b = $(q.show); if (b) $("inspector").scrollTop = b.offsetTop - 60; }
+}
+
+// --- choosing an entry -----------------------------------------------------------------------------------------------
+function select(r, {keep = false, scroll = false, still = false, view = null} = {}) {
+  if (r && S.sel && !keep) S.past.push({...S.sel, n: S.n});
+  if (!r) S.past = [];
+  if (r) {
+    const x = T[r.t];
+    if (x.batched) { const n = Math.floor(r.i / product(x.shape.slice(1))); if (n !== S.n) { S.n = n; showSample(); } }
+    if (!arrived(r.t, r.w)) return;
+    if (waits(r.t, r.w)) moment(END);
+  }
+  S.sel = r; S.why = r ? explain(r) : null;
+  refresh();
+  if (r && scroll && !still) scrollTo_(r);
+}
+function refresh() { views.forEach(v => v.mark()); marks(); inspector(); wires(); address(); }
+function scrollTo_() {
+  const v = views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
+  if (!v) return;
+  const y = v.box.getBoundingClientRect().top + v.anchor[1] - (v.box.classList.contains("scroll") ? v.box.scrollTop : 0), top = 170, bottom = innerHeight - (innerWidth <= 1180 ? innerHeight * .48 : 40);
+  if (y < top || y > bottom) scrollTo({top: scrollY + y - (top + bottom) / 2, behavior: S.opening || matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth"});
+}
+function back() {
+  const p = S.past.pop();
+  if (!p) { select(null); return; }
+  if (p.n !== S.n) { S.n = p.n; showSample(); }
+  select(R(p.t, p.w, p.i), {keep: true, scroll: true});
+}
+function marks() { // the library's lines that computed the chosen entry, where the code is open
+  document.querySelectorAll(".src .hit").forEach(d => d.classList.remove("hit"));
+  for (const m of S.why?.made ?? []) for (const [no] of m.rule?.lines ?? []) document.querySelectorAll(`#op-${m.op} > .lanes .src.${m.dir} [data-line="${no}"]`).forEach(d => d.classList.add("hit"));
+}
+function wires() { // a curve from each part to the chosen entry
+  const svg = $("wire"), to = views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
+  svg.replaceChildren();
+  if (!to || !S.why?.parts.length) return;
+  const base = $("score").getBoundingClientRect();
+  svg.setAttribute("width", base.width); svg.setAttribute("height", base.height);
+  const middle = (v, r) => { const b = v.box.getBoundingClientRect(), inside = v.box.classList.contains("scroll") ? v.box.scrollTop : 0; return [b.left - base.left + r[0] + r[2] / 2, b.top - base.top + Math.min(Math.max(r[1] + r[3] / 2 - inside, 0), b.height)]; };
+  const [x2, y2] = middle(to, to.anchor), done = new Set();
+  let paths = "";
+  for (const v of views) {
+    const key = v.w + v.t;
+    if (!v.part || v === to || done.has(key) || (v.kind === "batch" && views.some(u => u !== v && u.part && u.t === v.t && u.w === v.w))) continue;
+    done.add(key);
+    const [x1, y1] = middle(v, v.part), down = y2 > y1 ? 1 : -1, start = y1 + down * Math.min(v.part[3], 300) / 2, end = y2 - down * to.anchor[3] / 2, bend = Math.abs(end - start) * .45, c = v.w === "g" ? "var(--bwd)" : "var(--fwd)";
+    paths += Math.abs(end - start) < 30 ? `<path stroke="${c}" d="M${x1} ${y1} Q${(x1 + x2) / 2} ${Math.min(y1, y2) - 34} ${x2} ${y2}"/>` : `<path stroke="${c}" d="M${x1} ${start} C${x1} ${start + down * bend} ${x2} ${end - down * bend} ${x2} ${end}"/><circle cx="${x1}" cy="${start}" r="2.6" fill="${c}"/>`;
+  }
+  svg.innerHTML = paths;
+}
+
+// --- the address holds the state: #n=15&sel=2,g,1700&at=8 ------------------------------------------------------------
+let writing = 0;
+function address() { // at most 4 times a second: browsers refuse more
+  if (writing) return;
+  writing = setTimeout(() => {
+    writing = 0;
+    const parts = P.samples ? [`n=${S.n}`] : [];
+    if (S.sel) parts.push(`sel=${S.sel.t},${S.sel.w},${S.sel.i}`);
+    if (S.at !== END) parts.push(`at=${S.at}`);
+    if (S.theme) parts.push(`theme=${S.theme}`);
+    S.written = "#" + parts.join("&");
+    try { history.replaceState(null, "", S.written); } catch { /* a frame in a notebook may refuse */ }
+  }, 250);
+}
+function readAddress() {
+  const q = new URLSearchParams(location.hash.slice(1)), n = Number(q.get("n")), at = q.get("at"), sel = q.get("sel")?.match(/^(\d+),([vgad]),(\d+)$/);
+  if (q.get("theme") === "dark" || q.get("theme") === "light") S.theme = q.get("theme");
+  if (q.has("n") && P.samples && Number.isInteger(n) && n >= 0 && n < P.samples) S.n = n;
+  S.at = at != null && Number.isInteger(+at) && +at >= 0 && +at <= END ? +at : END;
+  return sel && T[sel[1]] && has(+sel[1], sel[2]) && +sel[3] < product(T[sel[1]].shape) ? R(+sel[1], sel[2], +sel[3]) : null;
+}
+
+// --- replay ----------------------------------------------------------------------------------------------------------
+let playing = 0;
+function eventText(at) {
+  if (at >= END) return `The whole step, all ${END} events`;
+  if (at === 0) return "Before the step";
+  const e = EVENTS[at - 1];
+  return `${at} of ${END}: ` + (e.kind === "update" ? "update" : `${OPS[e.op].name} ${e.kind}`);
+}
+function moment(at, follow = false) {
+  S.at = Math.max(0, Math.min(END, at));
+  views.forEach(v => { v.cell.textContent = ""; v.draw(); });
+  if (S.sel && waits(S.sel.t, S.sel.w)) { S.sel = null; S.why = null; S.past = []; }
+  document.querySelectorAll(".nowop").forEach(o => o.classList.remove("nowop"));
+  const e = S.at > 0 && S.at < END ? EVENTS[S.at - 1] : null, card = e && $(e.kind === "update" ? "update" : `op-${e.op}`);
+  card?.classList.add("nowop");
+  if (follow && card) card.scrollIntoView({block: "center"});
+  $("now").textContent = eventText(S.at);
+  rail(); showSample(); refresh();
+}
+function play() {
+  if (playing) { clearInterval(playing); playing = 0; } else {
+    if (S.at >= END) moment(0, true);
+    playing = setInterval(() => { moment(S.at + 1, true); if (S.at >= END) play(); }, 1300);
+  }
+  $("play").textContent = playing ? "❚❚ Pause" : "▶ Replay";
+}
+function stop() { if (playing) play(); }
+
+// --- the rail: forward down the left side, the gradient up the right -------------------------------------------------
+function rail() {
+  const count = OPS.length, visited = OPS.map((_, k) => k).filter(k => OPS[k].visited), top = visited[0] ?? 0, forward = EVENTS.slice(0, S.at).filter(e => e.kind === "forward").length, backward = new Set(EVENTS.slice(0, S.at).filter(e => e.kind === "backward").map(e => e.op));
+  const cur = S.at < END ? EVENTS[S.at - 1] : null, high = Math.max(26, Math.min(64, ((window.innerHeight || 900) - 320) / Math.max(1, count)));
+  const y = k => 30 + k * high, turn = y(count - 1) + high * .9, update = turn + 50, left = 7, right = 115, cls = k => [cur?.op === k && "cur", OPS[k].ill && "ill"].filter(Boolean).join(" ");
+  const lowest = backward.size ? Math.min(...backward) : null;
+  let s = `<svg width="124" height="${update + 24}"><path class="off" stroke-width="2" d="M${left} 8V${turn - 12}Q${left} ${turn} ${left + 12} ${turn}H${right - 12}Q${right} ${turn} ${right} ${turn - 12}V${y(top) - 14}"/>`;
+  s += forward >= count ? `<path class="fl" stroke-width="2.5" d="M${left} 8V${turn - 12}Q${left} ${turn} ${left + 12} ${turn}H46"/>` : `<path class="fl" stroke-width="2.5" d="M${left} 8V${forward ? y(forward - 1) : 8}"/>`;
+  if (lowest != null) s += `<path class="bl" stroke-width="2.5" d="M72 ${turn}H${right - 12}Q${right} ${turn} ${right} ${turn - 12}V${y(lowest) - (lowest === top ? 14 : 0)}"/>` + (lowest === top ? `<path class="bl" stroke-width="2" d="M${right - 5} ${y(top) - 9}L${right} ${y(top) - 15}L${right + 5} ${y(top) - 9}"/>` : "");
+  OPS.forEach((o, k) => { s += `<a tabindex="0" role="link" data-to="op-${k}" aria-label="${esc(o.name)}${o.layer ? ", " + esc(o.layer) : ""}${o.ill ? ", gradients are wrong" : ""}" class="${cls(k)}"><rect y="${y(k) - 12}" width="118" height="24" fill="transparent"/><circle class="f ${forward > k ? "on" : "wait"}" cx="${left}" cy="${y(k)}" r="5"/>${o.visited ? `<circle class="b ${backward.has(k) ? "on" : "wait"}" cx="${right}" cy="${y(k)}" r="5"/>` : ""}<text x="61" y="${y(k) + 4}" text-anchor="middle">${o.ill ? "✗ " : ""}${esc(short(o.name, 12))}</text></a>`; });
+  const loss = M.loss != null, end = S.at === END && M.optimizer;
+  if (loss) s += `<a tabindex="0" role="link" data-to="t-${M.loss}" aria-label="the loss"><rect x="46" y="${turn - 12}" width="28" height="24" fill="var(--bg)"/><text x="60" y="${turn + 4}" text-anchor="middle" font-style="italic">L</text></a>`;
+  if (M.optimizer) s += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="22" y="${update - 13}" width="78" height="26" rx="13" fill="${end ? "var(--ink)" : "none"}" stroke="var(--line2)"/><text x="61" y="${update + 4}" text-anchor="middle" style="fill:${end ? "var(--bg)" : "var(--ink3)"}">Update</text></a>`;
+  $("rail").innerHTML = s + "</svg>";
+  const step = Math.max(84, 660 / (count + 2)), x = k => 42 + k * step, edge = x(count - 1) + 56;
+  let h = `<svg width="${edge + 130}" height="40"><path class="${forward ? "fl" : "off"}" stroke-width="2.5" d="M4 8H${forward >= count ? edge : Math.max(4, x(forward - 1))}"/>` + (lowest == null ? "" : `<path class="bl" stroke-width="2.5" d="M${edge} 8Q${edge + 12} 8 ${edge + 12} 20T${edge} 33H${x(lowest) - 26}M${x(lowest) - 20} 29l-6 4l6 4"/>`);
+  OPS.forEach((o, k) => { h += `<a tabindex="0" role="link" data-to="op-${k}" aria-label="${esc(o.name)}" class="${cls(k)}"><rect x="${x(k) - step / 2}" width="${step}" height="40" fill="transparent"/><text x="${x(k)}" y="24" text-anchor="middle">${o.ill ? "✗ " : ""}${esc(short(o.name, 11))}</text></a>`; });
+  if (M.optimizer) h += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="${edge + 24}" width="90" height="40" fill="transparent"/><text x="${edge + 66}" y="25" text-anchor="middle">Update</text></a>`;
+  $("hrail").innerHTML = h + "</svg>";
+  if (innerWidth <= 1180 && cur?.op != null) $("hrail").scrollLeft = x(cur.op) - 300;
+}
+for (const id of ["rail", "hrail"]) {
+  const go = e => { const a = e.target.closest("a"); if (a) { e.preventDefault(); $(a.dataset.to)?.scrollIntoView({block: "start"}); } };
+  $(id).addEventListener("click", go);
+  $(id).addEventListener("keydown", e => { if (e.key === "Enter") go(e); });
+}
+
+// --- the page --------------------------------------------------------------------------------------------------------
+function lanes(host, leftOf, rightOf) { const a = el("div"), b = el("div"); host.append(el("div", {cls: "lanes"}, a, b)); leftOf(a); rightOf(b); }
+function arrayHead(t, w, what) {
+  const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole, strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
+  strip.style.cssText = "width:46px;height:8px";
+  if (shown) scales.push([strip, inked]);
+  return el("div", {cls: "arrhead"}, el("b", {html: heading(t, w)}), el("span", {}, shapeText(t)), el("span", {cls: "what"}, what), shown ? el("span", {cls: "scale"}, inked ? "0 to 1" : `±${fmt(end, 3)}`, strip) : null);
+}
+function drawScales() { for (const [c, inked] of scales) { const g = c.getContext("2d"); for (let x = 0; x < 46; x++) { g.fillStyle = css(inked ? INK[Math.round(255 * x / 45)] : colour(x - 22.5, 22.5)); g.fillRect(x, 0, 1, 8); } } }
+const unitNote = (t, w) => { const power = T[t].whole ? 0 : unit(largest(t, w)); return power ? `, in units of 10${sup(power)}` : ""; };
+function failure(host, t) { // where analytic and numeric gradients part
+  const x = T[t];
+  if (!x.failed?.length) return;
+  host.append(el("p", {cls: "cap ill"}, `✗ ${x.failed.length} of ${x.checked} checked entries differ from the central difference: `, el("button", {cls: "lnk", type: "button", onclick: () => select(R(t, "g", x.failed[0]), {scroll: true})}, "see the largest")));
+}
+function array(host, t, w, what, into = el("div", {cls: "arr"})) {
+  host.append(into);
+  const x = T[t];
+  into.append(arrayHead(t, w, what));
+  if (w === "g") failure(into, t);
+  if (x.batched && x.shape.length > 1) {
+    const readable = new View(el("div"), t, w, "sample"), unitText = readable.text ? unitNote(t, w) : "";
+    into.append(el("p", {cls: "cap caps", "data-unit": unitText}, `sample ${S.n}${unitText}`), readable.box);
+    into.append(el("p", {cls: "cap"}, `the whole batch: a row for each of ${P.samples} samples`)); new View(into, t, w, "batch");
+  } else {
+    const v = new View(el("div"), t, w, "all"), notes = [];
+    if (w === "v" && x.parameter) notes.push(x.grid[0] > 1 ? `one picture for each ${x.shape.length > 2 ? "kernel" : "output"}${x.shape.length === 2 ? ", laid out as its input" : ""}` : x.shape.length === 1 ? "one number for each output" : "");
+    if (w === "v" && x.batched) notes.push("one number for each sample");
+    if (w === "g" && x.shape.length) notes.push(`norm ${fmt(norm(t, "g"), 3)}`);
+    if (w === "d") notes.push(`its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's`);
+    if (v.text && x.shape.length) notes.push(unitNote(t, w).slice(2));
+    if (x.shape.length) into.append(el("p", {cls: "cap"}, notes.filter(Boolean).join(", ") || "\u00a0"));
+    into.append(v.box);
+  }
+}
+function noGradient(x) {
+  if (x.whole) return "<b>No gradient.</b> Whole numbers have no slope.";
+  if (!x.requires_grad) return `<b>No gradient comes here.</b> ${x.made_by == null ? "It does not require one" : "Nothing that it was made from requires one"}, so it is not on the tape, and backward skips the product that would make it.`;
+  return "<b>No gradient came here.</b> No path that backward walked leads to it.";
+}
+const drawn = new Set();
+// Pictures that backward does not reach stand beside their flattened copy, where no gradient comes.
+const copied = t => P.image?.tensor === t && !T[t].grad && T[t].used_by.length === 1 && !OPS[T[t].used_by[0][0]].on_tape && T[OPS[T[t].used_by[0][0]].result].batched;
+const original = t => T[t].made_by != null && copied(OPS[T[t].made_by].inputs[0].tensor) ? OPS[T[t].made_by].inputs[0].tensor : null;
+function picture(host, t) { // an input of images, one sample at a time, beside what the network makes of it
+  const side = el("div", {cls: "picture", id: `t-${t}`}), probs = P.scores != null && el("div", {cls: "probs" + (P.longClasses ? " long" : ""), id: "probs"});
+  const v = new View(el("div"), t, "v", "sample", {width: T[t].grid[0] > 1 ? LANE : 180, most: 24});
+  host.append(arrayHead(t, "v", "the input"), el("p", {cls: "cap caps", "data-unit": ""}, `sample ${S.n}`), side);
+  side.append(v.box, probs || "");
+}
+function tensorRow(host, t) {
+  if (drawn.has(t) || copied(t)) return;
+  drawn.add(t);
+  const x = T[t], by = OPS[x.made_by], section = el("section", {cls: "tensor", id: `t-${t}`}), source = original(t), senders = [...new Set(x.used_by.filter(([k]) => OPS[k].visited).map(([k]) => OPS[k].name))];
+  host.append(section);
+  lanes(section, h => {
+    if (t === P.image?.tensor) picture(h, t);
+    else array(h, t, "v", by ? `result of ${by.name}` : x.was != null ? `${T[x.was].name}, written in place` : t === P.labels ? "the labels" : "");
+  }, h => {
+    if (source != null) { const a = el("div", {cls: "arr"}); h.append(a); picture(a, source); }
+    if (x.grad) array(h, t, "g", senders.length ? `from ${senders.join(", ")}` : "where backward starts");
+    else h.append(el("div", {cls: "nograd", html: noGradient(x)}));
+  });
+}
+function operation(host, o, k) {
+  const card = el("section", {cls: "op" + (o.ill ? " ill" : "") + (original(o.result) != null ? " thin" : ""), id: `op-${k}`}), code = button("Show code", () => toggleCode(card), {"aria-expanded": "false"});
+  host.append(card);
+  card.append(el("header", {}, el("h2", {}, o.name), el("span", {cls: "mono", title: o.place}, o.layer), o.forward || o.backward ? code : null));
+  const gradients = o.gradients.map((rule, j) => [rule, j]).filter(([rule, j]) => rule && o.inputs[j].tensor != null && T[o.inputs[j].tensor].grad);
+  lanes(card, h => h.append(el("div", {cls: "fx f", html: o.rule ? formula(o.rule) : `<span class="mono">${esc(formulaText(o, "forward"))}</span>`})),
+    h => h.append(el("div", {cls: "fx b", html: !o.on_tape ? '<span class="none">Not on the tape: nothing that goes in requires a gradient.</span>' : !o.visited ? '<span class="none">On the tape, but backward did not come here.</span>' : gradients.length ? gradients.map(([rule]) => `<div>${formula(rule)}</div>`).join("") : `<span class="mono">${esc(formulaText(o, "backward"))}</span>`})));
+  lanes(card, h => { if (o.forward) h.append(sourceBox(o.forward, `${o.name}.forward`, "forward")); }, h => { if (o.backward && o.on_tape) h.append(sourceBox(o.backward, `${o.name}.backward`, "backward")); });
+  for (const {tensor: t} of o.inputs) {
+    if (t == null || drawn.has(t) || T[t].made_by != null) continue;
+    if (!T[t].parameter && !T[t].buffer && T[t].batched && T[t].shape.length > 1) continue;
+    drawn.add(t);
+    const x = T[t];
+    lanes(card, h => { const a = el("div", {cls: "arr", id: `t-${t}`}); array(h, t, "v", x.parameter ?? x.buffer ?? (t === P.labels ? "the label of each sample" : ""), a); }, h => { const a = el("div", {cls: "arr"}); if (x.grad) array(h, t, "g", "", a); else { h.append(a); a.append(el("div", {cls: "nograd", html: noGradient(x)})); } });
+  }
+}
+function toggleCode(card) {
+  const open = card.classList.toggle("code"), b = card.querySelector("header .btn");
+  b.textContent = open ? "Hide code" : "Show code"; b.setAttribute("aria-expanded", open);
+  wires();
+}
+function updateSection(host) {
+  const o = M.optimizer;
+  if (!o) return;
+  const s = el("section", {cls: "upd", id: "update"}), group = o.groups[0] ?? {}, code = button("Show code", () => toggleCode(s), {"aria-expanded": "false"}), options = Object.entries(group).filter(([, v]) => v !== false && v != null && v !== 0).map(([k, v]) => `${k} ${v}`).join(", ");
+  host.append(s);
+  s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null), el("div", {cls: "fx b", style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula)));
+  if (o.source) s.append(sourceBox(o.source, `${o.name}.update`, "update"));
+  lanes(s, h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "The parameters after it")), h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "Their change")));
+  for (const t of T.map((_, t) => t).filter(t => has(t, "a"))) lanes(s, h => array(h, t, "a", ""), h => array(h, t, "d", ""));
+  if (M.loss_after != null) effect(s);
+}
+function effect(host) {
+  const before = M.loss_value, after = M.loss_after, fall = before - after, box = el("div", {cls: "effect", id: "effect", tabindex: -1});
+  host.append(box);
+  const promised = M.optimizer.plain && P.promised;
+  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${fall >= 0 ? "fell" : "rose"} from <b>${fmt(before, 4)}</b> to <b>${fmt(after, 4)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
+    h => {
+      if (!P.losses) return;
+      const a = blob(P.losses.before), b = blob(P.losses.after), rows = Array.from(a, (v, n) => [n, v, b[n]]).sort((p, q) => q[1] - p[1]).slice(0, 16), end = Math.max(...rows.flatMap(r => [r[1], r[2]])), X = v => 92 + v / (end || 1) * 240;
+      h.append(el("h3", {}, `Loss of ${a.length > 16 ? "the 16 worst samples" : "each sample"}: ○ before, ● after`), el("div", {html: `<svg width="352" height="${rows.length * 17 + 22}" role="img" aria-label="${esc(rows.map(([n, p, q]) => `sample ${n}: ${fmt(p, 3)} before, ${fmt(q, 3)} after`).join("; "))}">` + rows.map(([n, p, q], k) => `<text x="0" y="${k * 17 + 18}">${n}${P.classes ? ": " + esc(short(className(labelOf(n)), 8)) : ""}${wrong(n) ? " ✗" : ""}</text><path d="M92 ${k * 17 + 14}H332" stroke="var(--line)"/><path d="M${X(p)} ${k * 17 + 14}H${X(q)}" stroke="var(--ink2)" stroke-width="2"/><circle cx="${X(p)}" cy="${k * 17 + 14}" r="4" fill="var(--bg)" stroke="var(--ink2)" stroke-width="1.6"/><circle cx="${X(q)}" cy="${k * 17 + 14}" r="4.2" fill="var(--ink)"/>`).join("") + `<text x="92" y="${rows.length * 17 + 18}" text-anchor="middle">0</text><text x="332" y="${rows.length * 17 + 18}" text-anchor="middle">${fmt(end, 3)}</text></svg>`}));
+    });
+}
+function masthead() {
+  const after = M.loss_after, fall = M.loss_value - after, cell = (k, v) => el("div", {}, el("small", {}, k), el("b", {}, v));
+  if (M.loss_value != null) $("losses").append(cell("loss of this batch", fmt(M.loss_value, 4)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", fmt(after, 4)), el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`)]);
+}
+function build() {
+  const flow = $("flow");
+  OPS.forEach((o, k) => {
+    for (const {tensor: t} of o.inputs) if (t != null && T[t].made_by == null && T[t].batched && T[t].shape.length > 1 && !T[t].parameter && !T[t].buffer) tensorRow(flow, t);
+    operation(flow, o, k);
+    tensorRow(flow, o.result);
+  });
+  updateSection($("score"));
+}
+
+// --- keys ------------------------------------------------------------------------------------------------------------
+addEventListener("keydown", e => {
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest?.("input, textarea, select")) return;
+  const onButton = e.target.closest?.("button, a");
+  const radio = e.target.getAttribute?.("role") === "radio" && {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[e.key];
+  if (radio) { sample((S.n + radio + P.samples) % P.samples); $("samples").children[S.n].focus(); e.preventDefault(); return; }
+  const act = {
+    n: () => sample(S.n + 1), p: () => sample(S.n - 1), g: other, "[": () => { stop(); moment(S.at - 1, true); }, "]": () => { stop(); moment(S.at + 1, true); },
+    c: () => { const made = S.why?.made?.[0], card = made ? $(`op-${made.op}`) : S.why?.update ? $("update") : null; (card ? [card] : document.querySelectorAll(".op")).forEach(toggleCode); },
+    " ": onButton ? null : play, Backspace: back, Escape: () => select(null),
+    ArrowLeft: neighbour, ArrowRight: neighbour, ArrowUp: neighbour, ArrowDown: neighbour,
+  }[e.key];
+  if (act && act(e) !== false) e.preventDefault();
+});
+function other() { if (S.sel) { const w = S.sel.w === "v" ? "g" : "v"; if (has(S.sel.t, w)) select(R(S.sel.t, w, S.sel.i), {keep: true, scroll: true}); } }
+function neighbour(e) { // the arrows move the chosen entry, wherever the focus is
+  const v = S.sel && views.find(v => v.anchor && v.kind !== "batch");
+  if (!v || e.target.closest?.(".inspector, .view")) return false;
+  v.key(e);
+  return true;
+}
+
+// --- start -----------------------------------------------------------------------------------------------------------
+async function start() {
+  const chosen = readAddress(), dark = matchMedia("(prefers-color-scheme: dark)");
+  setTheme(S.theme ?? (dark.matches ? "dark" : "light"));
+  const packed = D.blobs.map((b, k) => b.zip ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
+  S.late = large.length > 0;
+  await Promise.all(packed.filter(k => !large.includes(k)).map(inflate));
+  masthead(); build(); drawScales(); drawSamples();
+  S.opening = true;
+  moment(S.at); idle($("intro"));
+  if (chosen) select(chosen, {keep: true, scroll: true});
+  else if (P.open) $(`op-${OPS.findIndex(o => o.layer === P.open)}`)?.scrollIntoView({block: "start"});
+  S.opening = false;
+  $("play").addEventListener("click", play);
+  $("back").addEventListener("click", () => { stop(); moment(S.at - 1, true); });
+  $("on").addEventListener("click", () => { stop(); moment(S.at + 1, true); });
+  dark.addEventListener("change", () => { if (!S.theme) { setTheme(dark.matches ? "dark" : "light"); repaint(); } });
+  addEventListener("hashchange", () => { if (location.hash === S.written) return; const r = readAddress(); if (S.theme) { setTheme(S.theme); repaint(); } moment(S.at); select(r, {keep: true, scroll: true}); });
+  let resizing; addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => { drawSamples(); rail(); wires(); }, 100); });
+  document.querySelectorAll(".view.scroll").forEach(b => b.addEventListener("scroll", wires, {passive: true}));
+  root.dataset.first = Math.round(performance.now());
+  for (const k of large) { await new Promise(done => setTimeout(done)); await inflate(k); views.filter(v => v.stale && v.near).forEach(v => v.paint()); }
+  S.late = false;
+  if (large.length) views.forEach(v => { if (product(T[v.t].shape) > 100000) v.draw(); });
+  root.dataset.ready = Math.round(performance.now());
+}
+function repaint() { drawScales(); drawSamples(); views.forEach(v => v.draw()); rail(); refresh(); }
+start();
+})();
