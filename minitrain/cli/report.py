@@ -22,9 +22,7 @@ def add(commands: Commands) -> None:
     """Add the command."""
     report = add_command(commands, "report", run, "write a page that shows a run, or compares several", EXAMPLES)
     report.add_argument("directories", metavar="RUN", nargs="+", help="the run's directory; several are overlaid")
-    report.add_argument(
-        "-o", dest="out", metavar="FILE", help="the page (default: RUN/report.html; for several runs ./report.html)"
-    )
+    report.add_argument("-o", "--output", metavar="FILE", help="the page (default: report.html)")
     report.add_argument("--open", action="store_true", help="open the page in the browser")
     report.add_argument("--data-dir", metavar="DIR", help=DATA_DIR)
     report.add_argument("--plot", metavar="FILE.png", help="draw a single picture instead of the page")
@@ -40,11 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.figure is not None and arguments.plot is None:
         raise ConfigError(f"--figure {arguments.figure} chooses the picture of --plot FILE.png; add that")
-    if arguments.plot is not None and (arguments.out is not None or arguments.open):
+    if arguments.plot is not None and (arguments.output is not None or arguments.open):
         raise ConfigError("--plot draws a picture instead of the page; leave out -o and --open")
     if arguments.plot is not None:
         check_plot(arguments.plot)
-    check_writable(arguments.out, "-o")
+    if arguments.plot is None:
+        check_writable(arguments.output or "report.html", "-o")
     records = [read_run(directory, arguments.data_dir) for directory in arguments.directories]
     check_comparable(records)
     if arguments.plot is not None:
@@ -53,8 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         plot(records, arguments.figure or "loss", arguments.plot)
         print(f"The picture is in {arguments.plot}")
         return 0
-    folder = records[0].path if len(records) == 1 else Path()
-    path = Path(arguments.out) if arguments.out is not None else folder / "report.html"
+    path = Path(arguments.output or "report.html")
     try:
         write_atomically(path, report_page(records).encode())
     except OSError as error:

@@ -194,7 +194,7 @@ class RunDirectory:
             else:
                 fits = Place(len(found), zlib.crc32(found)) == places[name]
                 fault = "is not as the run left it"
-                content = found if fits else content
+                content = (fits and found) or content  # an old run has no table of its layers yet
             if not fits:
                 kept = self.set_aside(name)
                 messages.append(

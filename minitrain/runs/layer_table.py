@@ -40,9 +40,9 @@ class LayerTable:
             for handle in self._handles:
                 handle.remove()
             for layer, cells in self._cells.items():
-                norms = ",".join(map(str, cells)) if len(cells) == 3 else ",,"
-                zeros = "" if len(cells) == 3 else cells[0]
-                rows.append(f"{epoch},{batch},{layer},{norms},{zeros}")
+                if cells:  # a frozen layer has none
+                    columns = [*cells, ""] if layer in self._weights else ["", "", "", *cells]
+                    rows.append(",".join(map(str, [epoch, batch, layer, *columns])))
             self._handles, self._cells = [], {}
         self._watch_if_due()
         return rows

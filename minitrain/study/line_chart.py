@@ -67,7 +67,7 @@ def epoch_axis(last: float) -> Axis:
 
 
 def log_axis(low: float, high: float) -> Axis:
-    """A logarithmic axis that covers these positive values, with a tick at each power of ten, and 2 and 5 times it if short."""
+    """A logarithmic axis that covers these positive values, with a tick at each power of ten, or more if short."""
     span = math.log10(high / low)
     marks = (1, 2, 5) if span < 1.4 else (1,)
     every = max(1, math.ceil(span / 6))
@@ -113,6 +113,7 @@ def chart(
     low, high = float(values.min()), float(values.max())
     if ends is not None:
         low, high = min(low, ends[0]), max(high, ends[1])
+    log = log and high > 4 * low  # a logarithmic axis without a power of ten says little
     y_axis = log_axis(low, high) if log else linear_axis(low, high, show)
     x_axis = epoch_axis(last)
     longest = max(len(line.label) for line in lines)
@@ -127,18 +128,18 @@ def chart(
     parts: list[str] = []
     note: list[str] = []
     for value, shown in y_axis.ticks:
-        y = float(up(value))
-        parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(shown)}</text>')
+        at = float(up(value))
+        parts.append(f'<path class="grid" d="M{left} {at:.1f}H{right}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{escape(shown)}</text>')
     for value, shown in x_axis.ticks:
         parts.append(
             f'<text class="tick" x="{float(across(value)):.1f}" y="{height - 6}" text-anchor="middle">{shown}</text>'
         )
     parts.append(f'<text class="tick" x="{left - 8}" y="{height - 6}" text-anchor="end">epoch</text>')
     if guide is not None and y_axis.low <= guide[0] <= y_axis.high:
-        y = float(up(guide[0]))
-        parts.append(f'<path class="guide" d="M{left} {y:.1f}H{right}"/>')
-        note.append(f'<text class="tick halo" x="{left + 4}" y="{y + 14:.1f}">{escape(guide[1])}</text>')
+        at = float(up(guide[0]))
+        parts.append(f'<path class="guide" d="M{left} {at:.1f}H{right}"/>')
+        note.append(f'<text class="tick halo" x="{left + 4}" y="{at + 14:.1f}">{escape(guide[1])}</text>')
     drawn: list[str] = []
     labels: list[tuple[float, Line]] = []
     for line, mask in kept:

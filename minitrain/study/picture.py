@@ -86,7 +86,7 @@ def text(colour: Colour) -> str:
 def text_on(colour: Colour) -> str:
     """The colour of text with a contrast of at least 4.5 to 1 on this ground."""
     luminance = float(np.dot(_to_linear(colour), (0.2126, 0.7152, 0.0722)))
-    return "#fff" if luminance < 0.179 else "#15161a"
+    return "#ffffff" if luminance < 0.179 else "#000000"
 
 
 # Björn Ottosson, "A perceptual color space for image processing" (2020), https://bottosson.github.io/posts/oklab/

@@ -22,7 +22,7 @@ from minitrain.study.run_record import Layer, RunRecord, Tested
 MINUS = "\u2212"
 TIMES = "\u00d7"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-SHOWN = 16  # images of each kind
+SHOWN = 12  # images of each kind
 NEURONS = 64  # pictures of the first layer
 COLUMNS = 8  # of them in a row
 RUN_COLOURS = 6
@@ -146,9 +146,7 @@ def _curves(runs: Sequence[RunRecord], labels: Sequence[str]) -> str:
     about += "to the greatest loss." + (" The test loss is measured after each epoch." if alone else "")
     lost = sum(int((~(np.isfinite(run.losses) & (run.losses > 0))).sum()) for run in runs)
     if lost:
-        about += (
-            f" {counted(lost, 'loss')[:-1] + 'es' if lost > 1 else '1 loss'} of 0, nan or infinity cannot be drawn."
-        )
+        about += f" {lost:,} of them {'is' if lost == 1 else 'are'} 0, nan or infinite, and cannot be drawn."
     loss = chart(losses, f"Loss of each update, {_range(runs)}", width=752, height=262, last=last, log=True)
     accuracies = [
         Line(label or _end_accuracy(run), run.epochs[:, 0], run.epochs[:, 1], dots=len(run.epochs) < 60, **_colour(k))
@@ -373,10 +371,10 @@ def _tiles(run: RunRecord, tested: Tested, chosen: Sequence[int]) -> str:
         if label == said:
             second = int(np.argsort(-p, kind="stable")[1])
             caption = f"<b>{name}</b>"
-            below = f"{sure}; {escape(run.classes[second])}: {_probability(p[second])}"
+            below = f"{sure}<br>{escape(run.classes[second])}: {_probability(p[second])}"
         else:
             caption = f"<b>{name}</b> taken for <b>{escape(run.classes[said])}</b>"
-            below = f"{sure}; {name}: {_probability(p[label])}"
+            below = f"{sure}<br>{name}: {_probability(p[label])}"
         address = as_address(picture.ink(tested.images[i]))
         items.append(
             f'<li><figure><div class="paper"><img class="ink" alt="Test image {i}, {name}" src="{address}"></div>'
