@@ -315,7 +315,8 @@ def _classes(run: RunRecord, tested: Tested) -> str:
         recall = e.recall[i]
         bar = f'<span class="track"><span style="width:{100 * (recall or 0):.1f}%"></span></span>'
         lines.append(
-            f'<tr><th scope="row">{name}</th><td>{e.count[i]:,}</td><td>{bar}<span class="percent">{_share(recall)}</span></td>'
+            f'<tr><th scope="row">{name}</th><td>{e.count[i]:,}</td>'
+            f'<td>{bar}<span class="percent">{_share(recall)}</span></td>'
             f'<td>{_share(e.precision[i])}</td><td class="left">{often}</td></tr>'
         )
     per_class = (
