@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks import cnn, ddp, epoch, gpu, gradcheck, imports, loader, optimizers, scale, step
+from benchmarks import cnn, ddp, epoch, gpu, gradcheck, imports, loader, optimizers, scale, step, study
 from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
 from benchmarks.plot import draw
 from benchmarks.report import Report, changes, differences
@@ -26,6 +26,7 @@ SUITES: dict[str, Any] = {
     "loader": loader,
     "import": imports,
     "scale": scale,
+    "study": study,
     "gpu": gpu,
     "ddp": ddp,
 }

@@ -42,14 +42,16 @@ def test_train_prints_the_log_on_stdout_and_says_on_stderr_where_the_run_is(tmp_
     assert result.returncode == 0
     assert result.stdout.startswith("Epoch 1\n-------------------------------\nloss: ")
     assert result.stdout.endswith("Done!\n")
-    assert (
-        result.stderr == "The run is in runs/digits-0: config.json, steps.csv, epochs.csv, log.txt, model.safetensors\n"
+    assert result.stderr == (
+        "The run is in runs/digits-0: config.json, steps.csv, epochs.csv, layers.csv, log.txt, model.safetensors\n"
+        "To see it: minitrain report runs/digits-0 --open\n"
     )
     assert sorted(path.name for path in (tmp_path / "runs" / "digits-0").iterdir()) == [
         ".lock",
         "checkpoints",
         "config.json",
         "epochs.csv",
+        "layers.csv",
         "log.txt",
         "model.safetensors",
         "steps.csv",

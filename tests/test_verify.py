@@ -73,7 +73,11 @@ def test_the_whole_run_gives_the_same_bits(tmp_path: Path) -> None:
     found = verified(run(tmp_path / "run"), from_start=True)
     assert found.ok
     assert found.updates == 48
-    assert {name: count for name, (count, _) in found.lines.items()} == {"steps.csv": 48, "epochs.csv": 2}
+    assert {name: count for name, (count, _) in found.lines.items()} == {
+        "steps.csv": 48,
+        "epochs.csv": 2,
+        "layers.csv": 9,
+    }
     assert found.parts == {"model": (0, 4), "optimizer": (0, 4), "generator": (0, 1)}
 
 
@@ -151,9 +155,20 @@ def test_a_run_whose_table_was_damaged_and_began_anew_is_verified_from_there_on_
     resumption = plan_resumption(path, {"epochs": 2})
     resume(resumption)
     found = verified(path)
-    assert (found.ok, found.updates, found.lines) == (True, 24, {"steps.csv": (24, None), "epochs.csv": (1, None)})
+    lines = {"steps.csv": (24, None), "epochs.csv": (1, None), "layers.csv": (3, None)}
+    assert (found.ok, found.updates, found.lines) == (True, 24, lines)
     with pytest.raises(RunError, match=r"steps\.csv was damaged and started again .*; leave out --from-start"):
         find_stretch(path, from_start=True)
+
+
+def test_a_damaged_table_of_the_layers_is_verified_from_there_on_only(tmp_path: Path) -> None:
+    path = run(tmp_path / "run", epochs=1)
+    (path / "layers.csv").write_text("")
+    resume(plan_resumption(path, {"epochs": 2}))
+    with pytest.raises(RunError, match=r"layers\.csv was damaged and started again"):
+        find_stretch(path, from_start=True)
+    found = verified(path)
+    assert (found.ok, found.lines["layers.csv"]) == (True, (3, None))
 
 
 @pytest.mark.parametrize("place", [[10**12, 0], [10**30, 0], [-1, 0], [2.5, 0], [float("inf"), 0], [1, 2, 3], "ab", 7])

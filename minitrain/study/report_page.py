@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -316,7 +315,8 @@ def _classes(run: RunRecord, tested: Tested) -> str:
         recall = e.recall[i]
         bar = f'<span class="track"><span style="width:{100 * (recall or 0):.1f}%"></span></span>'
         lines.append(
-            f'<tr><th scope="row">{name}</th><td>{e.count[i]:,}</td><td>{bar}{_share(recall)}</td>'
+            f'<tr><th scope="row">{name}</th><td>{e.count[i]:,}</td>'
+            f'<td>{bar}<span class="percent">{_share(recall)}</span></td>'
             f'<td>{_share(e.precision[i])}</td><td class="left">{often}</td></tr>'
         )
     per_class = (
@@ -587,27 +587,19 @@ def _table(runs: Sequence[RunRecord], labels: Sequence[str], short: Sequence[str
 
 def _overlaid_layers(runs: Sequence[RunRecord], labels: Sequence[str]) -> str:
     """A chart for each quantity and each layer, with a line for each run that has it."""
-    last = _last(runs)
-    sections = []
+    charts = []
     for quantity, (heading, formula, _) in enumerate(QUANTITIES):
         of = [_kinds(run)[1 if quantity == 3 else 0] for run in runs]
-        charts = []
-        for depth, _layer in enumerate(itertools.zip_longest(*of)):
+        names = symbols(["x"] * max(map(len, of)), "h" if quantity == 3 else "W")
+        for depth, name in enumerate(names):
             lines = [
                 Line(label, layers[depth].at, _values(layers[depth], quantity), smooth=True, **_colour(k))
                 for k, (label, layers) in enumerate(zip(labels, of, strict=True))
                 if depth < len(layers)
             ]
-            name = symbols(["x"] * max(map(len, of)), "h" if quantity == 3 else "W")[depth]
-            svg = _layer_chart(quantity, lines, last, f"{heading}: {formula}, {name}, by epoch")
-            charts.append(f'<div><h3 class="sym">{name}</h3>{svg}</div>')
-        if charts:
-            sections.append(
-                f'<section><h2>{heading}</h2><p class="note">{formula[0].upper() + formula[1:]}, layer by layer</p>'
-                f'<div class="charts">{"".join(charts)}</div></section>'
-            )
+            about = f"{formula}, {name}" if quantity == 3 else formula.replace("W", name)
+            svg = _layer_chart(quantity, lines, _last(runs), f"{heading}: {about}, by epoch")
+            charts.append(f'<div><h2>{heading}</h2><p class="note">{about[0].upper() + about[1:]}</p>{svg}</div>')
     without = [label for run, label in zip(runs, labels, strict=True) if not run.layers]
-    if without:
-        names = escape("; ".join(without))
-        sections.append(f'<p class="note">Without a table of the layers, and so not drawn here: {names}.</p>')
-    return "".join(sections)
+    note = f"Without a table of the layers, and so not drawn here: {escape('; '.join(without))}." if without else ""
+    return f'<section><div class="charts">{"".join(charts)}</div><p class="note">{note}</p></section>'

@@ -1,0 +1,47 @@
+"""The cost of looking: the table of the layers in a training step, the page of a step, the report of a run."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import Options, Worker, run_command
+from benchmarks.programs.studying import CONFIGS
+from benchmarks.report import Report
+
+RUN = ("-m", "minitrain", "train", "--dataset", "digits", "--out", "digits")
+
+
+def settings(options: Options) -> dict[str, Any]:
+    """What reports must have in common to be compared."""
+    return {"cases": {case: config.sizes for case, config in CONFIGS.items()}, "seconds a turn": options.turn}
+
+
+def measure(options: Options, report: Report) -> None:
+    """In every round, watched and other steps alternate in one process, and each page is written once."""
+    shares: dict[str, list[float]] = {case: [] for case in CONFIGS}
+    pages: dict[str, list[float]] = {case: [] for case in CONFIGS}
+    reports, sizes = [], {}
+    with tempfile.TemporaryDirectory() as name:
+        run_command(RUN, threads=options.threads, folder=Path(name))
+        for _ in range(options.rounds):
+            with Worker("studying", name, threads=options.threads) as worker:
+                for case in CONFIGS:
+                    found = worker.measure("layers", case=case, seconds=max(1.0, options.turn))
+                    share = (found["watched"] - found["step"]) / found["step"] / found["every"]
+                    shares[case].append(100 * share)
+                    page = worker.measure("step", case=case)
+                    pages[case].append(page["seconds"])
+                    sizes[case] = page["bytes"]
+                written = worker.measure("report", seconds=options.turn)
+                reports.append(written["seconds"])
+    for case, config in CONFIGS.items():
+        what = f"layers.csv, a row each {config.layers_every} steps: share of a step"
+        report.add(case, what, "minitrain", "%", shares[case])
+        report.add(case, "recording a step and writing its page", "minitrain", "s", pages[case])
+    report.add("digits, 30 epochs", "reading a run and making its report", "minitrain", "s", reports)
+    report.notes += [
+        "The table: a step that is watched against the step after it, which is not, in CPU time; the difference is "
+        "divided by the number of steps for each watched one.",
+        "The pages of a step: " + ", ".join(f"{case} {size / 1e6:.2f} MB" for case, size in sizes.items()) + "; the "
+        f"report: {written['bytes'] / 1e6:.2f} MB.",
+    ]
