@@ -71,7 +71,7 @@ def _usual(c: float) -> bool:
 
 
 def _proportional(rows: Array, target: Array) -> tuple[int, float] | None:
-    """The first row that is the target but for a constant, and the constant; one that is usual comes first."""
+    """The first row that is a multiple of the target, and the factor; a usual factor comes first."""
     with np.errstate(all="ignore"):
         c = rows @ target / (rows * rows).sum(axis=1)
         apart = np.abs(rows * c[:, np.newaxis] - target).max(axis=1)
