@@ -13,7 +13,7 @@ from minitrain.ops import Array
 
 
 def _jacobians(case: Case) -> tuple[Array, Array] | None:
-    """The Jacobians of analytic and numeric, with entries that are 0 up to rounding set to 0; None if they are not known."""
+    """The Jacobians of analytic and numeric, with what is 0 up to rounding set to 0; None if they are unknown."""
     ours, right, g = case.analytic_jacobian, case.jacobian, case.grad_output
     if ours is None or right is None or g is None or ours.shape != right.shape or g.size < 2:
         return None
