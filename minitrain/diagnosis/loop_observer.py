@@ -426,7 +426,7 @@ def _alive(losses: Sequence[tuple[weakref.ref[Node], int]], before: int) -> int:
 
 
 def _constant(function: type[Function], inputs: Sequence[Any]) -> float:
-    """The number in a product or quotient of a Tensor that is recorded with a number; nan if it is none."""
+    """The number in a product or quotient of a Tensor that is recorded with a number; nan for another step."""
     numbers = [x for x in inputs if not (isinstance(x, Tensor) and x.requires_grad)]
     value = numbers[0].array if numbers and isinstance(numbers[0], Tensor) else numbers[0] if numbers else math.nan
     if np.size(value) != 1:

@@ -40,7 +40,7 @@ def read_source(path: Path) -> bytes:
 
 
 def find_module(name: str) -> ModuleSpec:
-    """What `python -m name` runs: the module, or a package's __main__. Raises ProgramError if there is none."""
+    """What `python -m name` runs: the module, or a package's __main__. Raises ProgramError if it is not found."""
     try:
         spec = importlib.util.find_spec(name)
         is_package = spec is not None and spec.submodule_search_locations is not None

@@ -202,7 +202,7 @@ class Step:
         return self.roots[0][0] if self.roots else None
 
     def number(self, name: str) -> int:
-        """The number of the tensor with this symbol or parameter's name. Raises KeyError if there is none."""
+        """The number of the tensor with this symbol or parameter's name. Raises KeyError for an unknown one."""
         for i, tensor in enumerate(self.tensors):
             if name in (tensor.name, tensor.parameter):
                 return i

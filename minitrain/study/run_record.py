@@ -192,7 +192,7 @@ def _beginning(config: Config) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _rows(path: Path, name: str) -> list[list[str]]:
-    """The complete rows of a table that may be growing; [] if there is none."""
+    """The complete rows of a table that may be growing; [] without such a file."""
     try:
         content = read_beginning(path / name, LARGEST)
     except FileNotFoundError:

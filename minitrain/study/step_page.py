@@ -174,7 +174,7 @@ def _scores(step: Step) -> int | None:
 
 
 def _samples(step: Step, scores: int | None, labels: int | None) -> int:
-    """The size of the batch; 0 if there is none."""
+    """The size of the batch; 0 if it is unknown."""
     for number in (scores, labels):
         if number is not None:
             return int(step.tensors[number].value.shape[0])
