@@ -112,6 +112,16 @@ def test_an_exercise_says_what_a_learner_wants_to_know(exercise: Exercise) -> No
 
 
 @every_exercise
+def test_an_exercise_builds_on_earlier_ones_that_are_no_harder(exercise: Exercise) -> None:
+    names = list(EXERCISES)
+    assert exercise.level in (1, 2, 3)
+    for earlier in exercise.builds_on:
+        assert names.index(earlier) < names.index(exercise.name)
+        if not exercise.bug:  # a bug is easier to find than the piece is to write
+            assert EXERCISES[earlier].level <= exercise.level
+
+
+@every_exercise
 def test_a_learners_file_can_be_run_by_itself(exercise: Exercise) -> None:
     for text in (exercise.stub(), exercise.solution()):
         exec(compile(text, "learners.py", "exec", dont_inherit=True), {"__name__": "learners"})

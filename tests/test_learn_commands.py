@@ -120,7 +120,7 @@ def test_the_overview_tells_every_command_and_how_to_begin(
 def test_the_overview_tells_where_one_is(workspace: Workspace, screen: Screen, said: io.StringIO) -> None:
     pass_(workspace, RELU)
     commands.show_overview(None, EXERCISES, screen)
-    assert "In minitrain-exercises: 1 of 4 done.\nNext: relu-backward (about " in said.getvalue()
+    assert "In minitrain-exercises: 1 of 4 done.\nNext: relu-backward (level 1, about " in said.getvalue()
 
 
 def test_start_tells_the_first_file_and_the_first_command(
@@ -130,7 +130,7 @@ def test_start_tells_the_first_file_and_the_first_command(
     commands.begin(None, EXERCISES, screen)
     assert said.getvalue() == (
         "4 new exercises in minitrain-exercises, one file for each.\n\n"
-        "First: relu (about 5 minutes)\n"
+        "First: relu (level 1, about 5 minutes)\n"
         "  title  A title\n"
         "  track  forward passes, 0 of 1 done\n"
         "  why    A reason.\n\n"
@@ -185,7 +185,7 @@ def test_next_tells_the_file_the_title_why_and_how_long(
     workspace.record(RELU_BACKWARD, b"", passed=False)
     assert commands.show_next(workspace, screen) is RELU_BACKWARD
     assert said.getvalue() == (
-        "Next: relu-backward (about 5 minutes)\n"
+        "Next: relu-backward (level 1, about 5 minutes)\n"
         "  title  A title\n"
         "  track  backward passes, 0 of 2 done; you have tried this one\n"
         "  why    A reason.\n"
@@ -224,7 +224,7 @@ def test_a_check_shows_each_stage_and_a_pass_leads_on(workspace: Workspace, scre
         "        in two lines\n"
         "  pass  agreement with torch\n\n"
         "Passed. The library's own body: minitrain learn solution relu\n\n"
-        "Next: relu-backward (about 5 minutes)\n"
+        "Next: relu-backward (level 1, about 5 minutes)\n"
         "  title  A title\n"
         "  track  backward passes, 0 of 2 done\n"
         "  why    A reason.\n"
@@ -441,7 +441,7 @@ def test_watch_checks_at_once_what_is_already_written(workspace: Workspace) -> N
 
 def test_watch_begins_where_it_is_told_and_checks_whichever_file_is_saved(workspace: Workspace) -> None:
     out = watched(workspace, lambda: workspace.file(RELU).write_text("right"), name="adam")
-    assert out.startswith("adam (about 5 minutes)\n  title  A title\n")
+    assert out.startswith("adam (level 1, about 5 minutes)\n  title  A title\n")
     assert "  open   minitrain-exercises/optimizers/adam.py\n" in out
     assert workspace.standing(RELU).status == "done"
     assert "Next: relu-backward" in out

@@ -36,6 +36,8 @@ class Exercise:
     target: str = "ops.Something.backward"
     hints: tuple[str, ...] = ("First.", "Second.", "Third.")
     minutes: int = 5
+    level: int = 1
+    builds_on: tuple[str, ...] = ()
     why: str = "A reason."
 
     def stub(self) -> str:

@@ -135,13 +135,15 @@ def _describe(workspace: Workspace, exercise: Exercise, screen: Screen, first: s
     of_track = [other for other in workspace.exercises.values() if other.track == exercise.track]
     passed = sum(standings[other.name].status == "done" for other in of_track)
     tried = "; you have tried this one" if standings[exercise.name].status == "tried" else ""
-    screen.print(f"{first}{screen.paint(exercise.name, 'bold')} (about {exercise.minutes} minutes)")
+    name = screen.paint(exercise.name, "bold")
+    screen.print(f"{first}{name} (level {exercise.level}, about {exercise.minutes} minutes)")
     lines = {
         "title": exercise.title,
         "track": f"{exercise.track}, {passed} of {len(of_track)} done{tried}",
         "why": exercise.why,
+        "after": ", ".join(f"{name} ({standings[name].status})" for name in exercise.builds_on),
     }
-    for label, text in lines.items():
+    for label, text in [(label, text) for label, text in lines.items() if text]:
         screen.print(textwrap.fill(text, WIDTH, initial_indent=f"  {label:<7}", subsequent_indent=" " * 9))
 
 

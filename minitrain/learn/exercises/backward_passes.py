@@ -20,6 +20,7 @@ EXERCISES = (
         name="neg-backward",
         title="Your first backward pass",
         target="ops.Neg.backward",
+        level=1,
         minutes=5,
         why="backward receives dL/dy, how the loss changes with each y. It returns dL/dx, how the loss changes with "
         "each x. That is the whole chain rule, one link at a time.",
@@ -36,7 +37,9 @@ EXERCISES = (
         name="exp-backward",
         title="The function that is its own derivative",
         target="ops.Exp.backward",
+        level=1,
         minutes=5,
+        builds_on=("neg-backward",),
         why="The derivative of exp is exp, and forward has already computed it. Saving a result is cheaper than "
         "computing it again, so the library does that wherever it can.",
         task="Return dL/dx. forward, below, saved something for you.",
@@ -52,7 +55,9 @@ EXERCISES = (
         name="relu-backward",
         title="A gate for gradients",
         target="ops.ReLU.backward",
+        level=1,
         minutes=5,
+        builds_on=("relu-forward", "neg-backward"),
         why="Where x is below 0, y does not change with x, so the gradient stops there. If that happens everywhere in "
         "a network, it has stopped learning.",
         task="Return dL/dx. The derivative at exactly 0 is a matter of choice; torch uses 0.",
@@ -67,7 +72,9 @@ EXERCISES = (
         name="flatten-backward",
         title="Nothing is computed, but there is a gradient",
         target="ops.Flatten.backward",
+        level=1,
         minutes=5,
+        builds_on=("neg-backward",),
         why="An operation that only moves numbers to other places sends each gradient back to the place that its "
         "number came from.",
         task="Return dL/dx, which has x's shape.",
@@ -83,7 +90,9 @@ EXERCISES = (
         name="sum-backward",
         title="Every term of a sum counts equally",
         target="ops.Sum.backward",
+        level=1,
         minutes=10,
+        builds_on=("neg-backward",),
         why="A sum adds numbers up; its gradient copies one number to all of them. Summing and broadcasting are each "
         "other's gradient.",
         task="Return dL/dx in x's shape, ctx.shape. dim is a tuple of axes. Without keepdim, grad_y no longer has "
@@ -102,7 +111,9 @@ EXERCISES = (
         name="mean-backward",
         title="The 1/n that is so often forgotten",
         target="ops.Mean.backward",
+        level=1,
         minutes=5,
+        builds_on=("sum-backward",),
         why="A gradient that is n times too large still points in the right direction. The loss falls at first, and "
         "you suspect the learning rate.",
         task="Return dL/dx in x's shape, ctx.shape. ctx.n is the number of values in each mean.",
@@ -118,7 +129,9 @@ EXERCISES = (
         name="unbroadcast",
         title="What broadcasting copied, backward adds up",
         target="ops.unbroadcast",
+        level=2,
         minutes=15,
+        builds_on=("sum-backward",),
         why="A bias is one row that is added to every sample of a batch. Every sample contributes to its gradient, and "
         "the contributions add up. All arithmetic in the library uses this function.",
         task="grad has the shape after broadcasting; return it in the operand's shape. The operand may have fewer axes "
@@ -143,7 +156,9 @@ EXERCISES = (
         name="add-backward",
         title="One gradient for two operands",
         target="ops.Add.backward",
+        level=2,
         minutes=5,
+        builds_on=("unbroadcast",),
         why="An addition sends dL/dy unchanged to both operands. That is why gradients flow so well through x + f(x).",
         task=f"Return dL/da and dL/db, each in its operand's shape. Either operand may have been broadcast. {NEEDS}",
         hints=(
@@ -159,7 +174,9 @@ EXERCISES = (
         name="mul-backward",
         title="Each factor's gradient is the other factor",
         target="ops.Mul.backward",
+        level=2,
         minutes=10,
+        builds_on=("unbroadcast",),
         why="Products make gradients vanish and explode: a number that is multiplied by a small one gets a small "
         "gradient.",
         task=f"Return dL/da and dL/db, each in its operand's shape. Either operand may have been broadcast. {NEEDS}",
@@ -177,7 +194,9 @@ EXERCISES = (
         name="index-backward",
         title="Back to where it came from, twice if needed",
         target="ops.Index.backward",
+        level=2,
         minutes=10,
+        builds_on=("neg-backward",),
         why="An embedding is x[index]. A word that occurs twice in a sentence gets two gradients, but `+=` on an "
         "indexed array silently keeps only one of them.",
         task="Return dL/dx: dL/dy at the places that were read, zero elsewhere. Where the index, ctx.index, reads a "
@@ -195,7 +214,9 @@ EXERCISES = (
         name="matmul-backward",
         title="The gradients of a matrix product are matrix products",
         target="ops.Matmul.backward",
+        level=3,
         minutes=20,
+        builds_on=("unbroadcast",),
         why="This is why training costs three times as much as prediction: each product in forward needs two in "
         "backward.",
         task="Return dL/da and dL/db. a is (..., N, K) and b is (..., K, M); the leading axes may have been broadcast. "
@@ -217,7 +238,9 @@ EXERCISES = (
         title="A layer's gradient for the layer before it",
         target="ops.Linear.backward",
         gap=("grad_x =", "grad_x ="),
+        level=2,
         minutes=10,
+        builds_on=("linear-forward",),
         why="This gradient continues to the earlier layers. Without it, only the last layer learns.",
         task="Set grad_x, dL/dx, in x's shape, ctx.shape; None if needs_x is False. grad_rows is dL/dy as a matrix "
         "(N, out), and weight is (out, in).",
@@ -233,7 +256,9 @@ EXERCISES = (
         title="What the weights learn from",
         target="ops.Linear.backward",
         gap=("grad_weight =", "grad_weight ="),
+        level=2,
         minutes=10,
+        builds_on=("linear-forward",),
         why="Each weight connects one input to one output. Its gradient is that input times the gradient of that "
         "output, summed over the batch.",
         task="Set grad_weight, dL/dW, in the weight's shape (out, in); None if needs_weight is False. grad_rows is "
@@ -250,7 +275,9 @@ EXERCISES = (
         title="What the bias learns from",
         target="ops.Linear.backward",
         gap=("grad_bias =", "grad_bias ="),
+        level=1,
         minutes=5,
+        builds_on=("linear-forward", "sum-backward"),
         why="The same bias is added to every sample of the batch, so every sample contributes to its gradient.",
         task="Set grad_bias, dL/db, in the bias's shape (out,); None if needs_bias is False. grad_rows is dL/dy as a "
         "matrix (N, out).",
@@ -265,7 +292,9 @@ EXERCISES = (
         name="mse-backward",
         title="The first gradient of the walk back",
         target="ops.MSELoss.backward",
+        level=2,
         minutes=10,
+        builds_on=("mse-forward", "mean-backward"),
         why="Every backward pass starts at the loss. This gradient says how far off each prediction is, and in which "
         "direction.",
         task="Return dL/dx and dL/dtarget. grad_y is 0-d for the mean and the sum, and has x's shape for none. "
@@ -282,7 +311,9 @@ EXERCISES = (
         name="softmax-backward",
         title="Every input changes every output",
         target="ops.Softmax.backward",
+        level=3,
         minutes=15,
+        builds_on=("softmax-forward",),
         why="One probability can only grow if the others shrink, so this derivative is a full matrix. People often "
         "forget its off-diagonal part.",
         task="Return dL/dx. forward saved y, and the axis in ctx.dim.",
@@ -299,7 +330,9 @@ EXERCISES = (
         name="log-softmax-backward",
         title="Probability minus truth",
         target="ops.LogSoftmax.backward",
+        level=3,
         minutes=15,
+        builds_on=("log-softmax-forward",),
         why="Together with NLLLoss, this gives p - 1 for the right class and p for the others: the most famous "
         "gradient of deep learning.",
         task="Return dL/dx. forward saved y, the log-probabilities, and the axis in ctx.dim.",
@@ -314,7 +347,9 @@ EXERCISES = (
         name="nll-backward",
         title="A gradient for one class in each row",
         target="ops.NLLLoss.backward",
+        level=2,
         minutes=15,
+        builds_on=("nll-forward", "index-backward"),
         why="The loss uses one number in each row, so only one number in each row gets a gradient.",
         task="Return (dL/dx, None, None), because the labels and the class weights get no gradient. x is (N, C), and "
         "ctx.shape is its shape. forward saved four values: kept (K,), the indices of the rows that count; labels "

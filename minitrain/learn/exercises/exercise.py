@@ -8,7 +8,7 @@ import io
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +27,9 @@ class Exercise:
     """One exercise: a piece of the library that the learner writes.
 
     name: lower case, with dashes; it also names the learner's file. track: the group of exercises that it belongs to.
-    title: a few words. target: the piece, for example "ops.ReLU.backward". minutes: about how long it takes.
+    title: a few words. target: the piece, for example "ops.ReLU.backward".
+    level: 1 (a first step) to 3 (needs thought). minutes: about how long it takes. builds_on: the names of exercises
+        whose idea it uses, all of them earlier ones.
     why: what the piece is good for, in a sentence or two.
     task: what to write; what the check requires beyond the docstring, and what it does not require.
     hints: from a nudge to nearly the answer.
@@ -44,11 +46,13 @@ class Exercise:
     track: str
     title: str
     target: str
+    level: Literal[1, 2, 3]
     minutes: int
     why: str
     task: str
     hints: tuple[str, ...]
     faults: tuple[str, ...]
+    builds_on: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     program: Callable[[], programs.Losses] = programs.classify
     given: tuple[str, ...] | None = None

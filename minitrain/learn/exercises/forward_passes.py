@@ -14,6 +14,7 @@ EXERCISES = (
         name="relu-forward",
         title="The ramp that lets a network bend",
         target="ops.ReLU.forward",
+        level=1,
         minutes=5,
         why="Two linear layers in a row are just one linear layer. They need something nonlinear between them, and "
         "max(x, 0) is the cheapest choice.",
@@ -30,6 +31,7 @@ EXERCISES = (
         name="linear-forward",
         title="A layer: every output listens to every input",
         target="ops.Linear.forward",
+        level=1,
         minutes=10,
         why="Nearly all of a network's parameters, and nearly all of its computing time, are in this one product.",
         task="Compute y and save only what backward needs: x if the weight requires a gradient, the weight if x "
@@ -49,6 +51,7 @@ EXERCISES = (
         name="softmax-forward",
         title="Scores into probabilities, without overflow",
         target="ops.Softmax.forward",
+        level=2,
         minutes=10,
         why="exp(1000) is infinite, and inf / inf is nan. The textbook formula therefore breaks on the first large "
         "score.",
@@ -68,7 +71,9 @@ EXERCISES = (
         name="log-softmax-forward",
         title="The logarithm of a probability, without the probability",
         target="ops.LogSoftmax.forward",
+        level=2,
         minutes=10,
+        builds_on=("softmax-forward",),
         why="A probability of 1e-400 rounds to 0 in any float type, and the logarithm of 0 is -inf. The true "
         "logarithm, -921, is an ordinary number. So compute it without computing the probability first.",
         task="Compute y = x - ln Σ exp x along the axis dim, for x of any magnitude, and save what backward reads.",
@@ -84,6 +89,7 @@ EXERCISES = (
         name="mse-forward",
         title="How far off, squared",
         target="ops.MSELoss.forward",
+        level=1,
         minutes=5,
         why="The mean is taken over all elements, not over the rows. That is torch's choice, and it is a factor in "
         "every gradient.",
@@ -101,7 +107,9 @@ EXERCISES = (
         name="nll-forward",
         title="The loss of a classifier: how likely was the right class?",
         target="ops.NLLLoss.forward",
+        level=2,
         minutes=10,
+        builds_on=("log-softmax-forward",),
         why="A row holds a log-probability for every class. The loss looks at only one of them: that of the right "
         "class.",
         task="kept (K,) holds the indices of the rows that count, labels (K,) their classes. Two lines are missing. "

@@ -16,6 +16,7 @@ EXERCISES = (
         title="A derivative without any calculus",
         target="diagnosis.finite_differences._Measured.around",
         given=("value", "step"),
+        level=1,
         minutes=10,
         why="You can try out what a derivative means: change a number a little, and see how the results change. Every "
         "gradient in these exercises is compared with such a measurement.",
@@ -36,7 +37,9 @@ EXERCISES = (
         title="The whole Jacobian, entry by entry",
         target="diagnosis.finite_differences._Measured.jacobian",
         given=("value", "step", "around"),
+        level=2,
         minutes=10,
+        builds_on=("move-and-look",),
         why="Measuring n derivatives takes 2 n runs of the function; one backward gives all of them. That is why "
         "backpropagation was worth inventing, and why differences are used only for checking.",
         task="Return dy/dx, (x.size, y.size). Row j holds the derivatives of all results with respect to entry j of "

@@ -22,6 +22,7 @@ EXERCISES = (
         name="sgd",
         title="Downhill, one small step",
         target="optim.SGD.update",
+        level=1,
         minutes=10,
         why="All of training is this line, repeated. The other optimizers only choose the step more cleverly.",
         task="Support the options lr and weight_decay. The check does not use momentum, nesterov or maximize. "
@@ -40,7 +41,9 @@ EXERCISES = (
         name="momentum",
         title="A ball that keeps rolling",
         target="optim.SGD.update",
+        level=2,
         minutes=15,
+        builds_on=("sgd",),
         why="Steps in the same direction add up, and steps that swing back and forth cancel. That helps most in a "
         "narrow valley.",
         task="Support the options lr, weight_decay, momentum and dampening; without momentum, it is plain SGD. "
@@ -60,7 +63,9 @@ EXERCISES = (
         name="nesterov",
         title="A ball that looks ahead",
         target="optim.SGD.update",
+        level=2,
         minutes=10,
+        builds_on=("momentum",),
         why="The ball will keep rolling anyway, so it is better to use the gradient at the place that it will reach. "
         "In these variables, that is one more term.",
         task=f"Support the options lr, momentum and nesterov. {_STATE} The name is momentum_buffer. {_IN_PLACE}",
@@ -77,7 +82,9 @@ EXERCISES = (
         name="rmsprop",
         title="A step size for each weight",
         target="optim.RMSprop.update",
+        level=2,
         minutes=15,
+        builds_on=("sgd",),
         why="The step is divided by the usual size of the gradient. So all weights take steps of about the same size, "
         "whether their gradients are large or small.",
         task="Support the options lr, alpha, eps and weight_decay. The check does not use momentum, centered or "
@@ -96,7 +103,9 @@ EXERCISES = (
         name="rmsprop-variants",
         title="The variance instead of the square, and momentum",
         target="optim.RMSprop.update",
+        level=3,
         minutes=15,
+        builds_on=("rmsprop", "momentum"),
         why="The centered form divides the step by how much the gradient varies, not by how large it is. If the "
         "gradient stays the same, the steps become large.",
         task=f"Support the options lr, alpha, eps, momentum and centered. {_STATE} The names are square_avg, grad_avg "
@@ -115,7 +124,9 @@ EXERCISES = (
         name="adam",
         title="Two averages that start at zero",
         target="optim.Adam.update",
+        level=3,
         minutes=20,
+        builds_on=("rmsprop", "momentum"),
         why="Adam is RMSprop with momentum, plus a correction, because both averages start at 0. Without the "
         "correction, the first steps are several times too large.",
         task="Support the options lr, betas, eps and weight_decay. The check does not use amsgrad, maximize or "
@@ -141,7 +152,9 @@ EXERCISES = (
         name="adamw",
         title="Weight decay that really decays the weights",
         target="optim.Adam.update",
+        level=3,
         minutes=10,
+        builds_on=("adam",),
         why="Adam adds the decay to the gradient, and then divides it by the square root too. So weights with large "
         "gradients hardly decay. AdamW shrinks the parameter itself.",
         task="The same function serves Adam and AdamW; here options['decoupled_weight_decay'] is True. Support the "

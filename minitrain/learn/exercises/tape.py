@@ -16,6 +16,7 @@ EXERCISES = (
         title="Why gradients are added, not set",
         target="tensor.Tensor.receive_grad",
         given=(),
+        level=1,
         minutes=10,
         why="A second backward adds to the gradient of the first. That lets you split a large batch into small ones, "
         "and it is the reason for zero_grad.",
@@ -36,7 +37,9 @@ EXERCISES = (
         title="A value that is used twice",
         target="tape.walk_back",
         gap=("if edge in pending", "if edge in pending"),
+        level=2,
         minutes=10,
+        builds_on=("receive-grad",),
         why="In x · x, and in every residual network, one value receives two gradients. Forgetting one of them is the "
         "most common mistake of all.",
         task="pending holds, for each edge, the gradient that has arrived there so far. If there is one, add "
@@ -56,7 +59,9 @@ EXERCISES = (
         name="walk-back",
         title="The walk back: newest operation first",
         target="tape.walk_back",
+        level=3,
         minutes=30,
+        builds_on=("used-twice",),
         why="This is backward(): thirty lines that every training run needs. The order makes it correct. A node may "
         "pass its gradient on only after every operation that used its result has sent a gradient.",
         task="root is a Node, or a leaf's AccumulateGrad. node.input_gradients(grad) returns the gradients of a Node's "
@@ -83,7 +88,9 @@ EXERCISES = (
         title="Why zero_grad, and what None is for",
         target="optim.Optimizer.zero_grad",
         given=(),
+        level=1,
         minutes=5,
+        builds_on=("receive-grad",),
         why="backward adds to .grad. Unless you clear it, the next step uses the sum of all gradients so far.",
         task="Go through all groups (self.param_groups) and their parameters (group['params']). By default, set .grad "
         "to None. With set_to_none=False, keep the gradient and fill it with 0 in place. A .grad that is None stays "

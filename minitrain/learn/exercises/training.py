@@ -17,7 +17,9 @@ EXERCISES = (
         title="Three lines in the right order",
         target="loops.train_loop",
         gap=("loss.backward()", "optimizer.zero_grad()"),
+        level=1,
         minutes=5,
+        builds_on=("zero-grad", "sgd"),
         why="Every training program has these three lines. If two of them are swapped, it still trains, a little "
         "worse, and nobody knows why.",
         task="Run backward from the loss, take an optimizer step, and clear the gradients.",
@@ -33,7 +35,9 @@ EXERCISES = (
         name="train-loop",
         title="The training loop",
         target="loops.train_loop",
+        level=2,
         minutes=15,
+        builds_on=("train-step",),
         why="This is the tutorial's loop, and everybody's. It works with minitrain's objects and with torch's.",
         task="Put the model in training mode. Then, for each batch: predict, compute the loss, call "
         "observer.before_update(batch, X, y, loss), run backward, step, clear the gradients, and call "
@@ -58,7 +62,9 @@ EXERCISES = (
         name="test-loop",
         title="How good is it?",
         target="loops.test_loop",
+        level=2,
         minutes=10,
+        builds_on=("train-step",),
         why="What counts is the accuracy on data that the model has never seen, measured in evaluation mode.",
         task="Return the accuracy (the fraction of correct answers, from 0 to 1) and the mean of the batches' losses, "
         "both as numbers. Also pass the two to observer.after_test. The model's answer is the class with the largest "
@@ -77,6 +83,7 @@ EXERCISES = (
         name="xavier",
         title="How large should the initial weights be?",
         target="nn.init.xavier_uniform_",
+        level=1,
         minutes=10,
         why="If the weights are too large, the signal grows with every layer; if they are too small, it dies out. This "
         "bound is a compromise that keeps the signal's size about constant, forward and backward.",
@@ -96,7 +103,9 @@ EXERCISES = (
         name="kaiming",
         title="Initial weights before a ReLU",
         target="nn.init.kaiming_uniform_",
+        level=2,
         minutes=10,
+        builds_on=("xavier",),
         why="A ReLU drops half of the signal, so the weights before it must be larger by √2. (torch's own Linear uses "
         "this function with a = √5, which undoes that.)",
         task="Fill the Tensor in place with uniform numbers within ±gain · √(3 / fan), drawn from the generator, and "
@@ -116,7 +125,9 @@ EXERCISES = (
         title="The initial parameters of a layer",
         target="nn.layers.Linear.reset_parameters",
         given=("__init__",),
+        level=2,
         minutes=10,
+        builds_on=("kaiming",),
         why="The same seed gives the same network here and in torch, because both draw the same numbers in the same "
         "order: first the weight, then the bias.",
         task="Fill self.weight and self.bias in place with uniform numbers within ±1/√in_features. The bias may be "
