@@ -39,9 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     from minitrain.runs.output_file import check_writable
     from minitrain.study.replay_step import replay_step
     from minitrain.study.step_page import Fault, write_page
-    from minitrain.with_torch.faults import find_gradient_fault
 
-    fault = None if arguments.inject is None else find_gradient_fault(arguments.inject)
+    fault = None
+    if arguments.inject is not None:
+        from minitrain.with_torch.faults import find_gradient_fault
+
+        fault = find_gradient_fault(arguments.inject)
     output = Path(arguments.output)
     check_writable(arguments.output, "-o")
     replayed = replay_step(

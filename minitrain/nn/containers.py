@@ -171,7 +171,19 @@ class ModuleDict(DictOfMembers):
             self[name] = module
 
 
-class ParameterList(Module):
+class OfParameters(Module):
+    """What ParameterList and ParameterDict share: how they are printed."""
+
+    def extra_repr(self) -> str:
+        """A line for each Parameter."""
+        return "\n".join(
+            f"({name}): Parameter containing: [{param.dtype} of size {'x'.join(map(str, param.shape))}]"
+            for name, param in self._parameters.items()
+            if param is not None
+        )
+
+
+class ParameterList(OfParameters):
     """Parameters in a list; a Tensor becomes a Parameter."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
@@ -202,14 +214,6 @@ class ParameterList(Module):
         for value in values:
             self.append(value)
         return self
-
-    def extra_repr(self) -> str:
-        """A line for each Parameter."""
-        return "\n".join(
-            f"({name}): Parameter containing: [{param.dtype} of size {'x'.join(map(str, param.shape))}]"
-            for name, param in self._parameters.items()
-            if param is not None
-        )
 
 
 def _as_parameter(value: Any) -> Parameter:

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minitrain.nn.containers import DictOfMembers, _as_parameter
+from minitrain.nn.containers import DictOfMembers, OfParameters, _as_parameter
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor
 
 
-class ParameterDict(DictOfMembers):
+class ParameterDict(OfParameters, DictOfMembers):
     """Parameters by name, in the order in which they came; a Tensor becomes a Parameter.
 
     parameters: a dict, whose names are sorted, as in torch; an OrderedDict, a ParameterDict, or pairs. Values that are
@@ -42,11 +42,3 @@ class ParameterDict(DictOfMembers):
         pairs = parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters
         for name, value in pairs if ordered else sorted(pairs):
             self[name] = value
-
-    def extra_repr(self) -> str:
-        """A line for each Parameter."""
-        return "\n".join(
-            f"({name}): Parameter containing: [{param.dtype} of size {'x'.join(map(str, param.shape))}]"
-            for name, param in self._parameters.items()
-            if param is not None
-        )
