@@ -95,7 +95,7 @@ def register_affine(module: Module, size: Any, dtype: npt.DTypeLike | None, weig
 
 
 class _NormBase(Module):
-    """What batch and instance normalization share: weight, bias, running statistics, and what is printed.
+    """What batch and instance normalization share: weight and bias, running statistics, and how they are printed.
 
     num_features: C. momentum: how fast the running mean and variance follow the batches'; None: their plain average.
     affine: whether weight and bias (C,) are learned. track_running_stats: whether there are running ones.
@@ -156,6 +156,8 @@ class _NormBase(Module):
 
 
 class _BatchNorm(_NormBase):
+    """Normalization by the batch's mean and variance in training, else by the running ones."""
+
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""
         self._check_input_dim(input)
