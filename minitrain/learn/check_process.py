@@ -113,7 +113,8 @@ def described(error: BaseException) -> dict[str, Any]:
 
 def _shapes(frame: types.FrameType) -> str:
     """The shapes of the arrays in a frame, such as "a (3, 4), b (4,)"."""
-    shapes = {name: getattr(value, "shape", None) for name, value in frame.f_locals.items()}
+    arrays = {name: value for name, value in frame.f_locals.items() if hasattr(value, "dtype")}
+    shapes = {name: getattr(value, "shape", None) for name, value in arrays.items()}
     return ", ".join([f"{name} {shape}" for name, shape in shapes.items() if type(shape) is tuple][:8])
 
 

@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minitrain.learn.child_process import Child, torch_values
 from minitrain.learn.compare_values import CLOSE, CLOSE_TO_TORCH, difference
 from minitrain.learn.exercises import Exercise
@@ -26,6 +28,7 @@ from minitrain.learn.splice import SpliceError, splice
 from minitrain.ops import Array
 
 LIMIT = 10.0  # seconds for each stage of a check
+SCREEN = 15  # lines of a report
 CURVES_APART = 1e-3  # relative; a different order of rounding changes a loss by about 1e-6
 SAVED_WRONGLY = "y is right. But backward, which is given, computes a wrong gradient from what forward saved on ctx."
 
@@ -35,19 +38,27 @@ class Stage:
     """One stage of a check: whether it passed, and the text to show.
 
     name: "file"; then "gradcheck", "updates" or "values", depending on the piece; "torch"; "training".
+    rest: how many lines of a longer report the text leaves out.
     """
 
     name: str
     passed: bool
     text: str
+    rest: int = 0
 
 
 def check(
-    exercise: Exercise, path: str | os.PathLike[str], *, torch: bool = True, limit: float = LIMIT
+    exercise: Exercise,
+    path: str | os.PathLike[str],
+    *,
+    torch: bool = True,
+    limit: float = LIMIT,
+    verbose: bool = False,
 ) -> Iterator[Stage]:
     """Check a learner's file, stage by stage; the first stage that fails is the last one.
 
     torch: whether to compare with torch, if it is installed. limit: the time limit of each stage, in seconds.
+    verbose: report everything that is wrong; otherwise the first thing, in at most SCREEN lines.
     Never raises, whatever the file contains, and even if it does not exist.
     """
     path = Path(path)
@@ -65,7 +76,7 @@ def check(
         theirs = torch_values(exercise)
     with Child(exercise, piece, code, ["values", "training"], limit) as child, theirs as expected:
         for stage in _stages(exercise, child, LearnerFile(path, source, piece, limit), expected):
-            yield stage
+            yield stage if verbose or stage.passed else _short(stage)
             if not stage.passed:
                 return
 
@@ -94,6 +105,39 @@ def _read(path: Path) -> str:
 # --- the stages -------------------------------------------------------------------------------------------------------
 
 
+def _short(stage: Stage) -> Stage:
+    """The first thing that is wrong: of a gradcheck report, the first wrong input and its first diagnosis."""
+    kept: list[str] = []
+    wrong = likely = False  # whether a wrong input was seen, whether its diagnosis was
+    for line in stage.text.splitlines():
+        if "entries right, largest error" in line and not wrong and not line.startswith(" "):
+            continue
+        if wrong and (line.startswith("  Or:") or (likely and not line.startswith("    "))):
+            break
+        wrong = wrong or "entries wrong" in line or "expected [" in line or "must be linear" in line
+        likely = likely or line.startswith("  Likely:")
+        kept.append(line)
+    kept = kept[:SCREEN]
+    return dataclasses.replace(stage, text="\n".join(kept), rest=len(stage.text.splitlines()) - len(kept))
+
+
+def _never_written(answer: Mapping[str, Any], arrays: Mapping[str, Array], expected: Mapping[str, Array]) -> str | None:
+    """What to say of a result with numbers that were never written; None if there are none."""
+    for label, array in arrays.items():
+        right = expected.get(label)
+        if right is None or array.shape != right.shape or array.dtype.kind != "f" or right.dtype.kind != "f":
+            continue
+        if answer["new_memory"] and (unwritten := int((np.isnan(array) & ~np.isnan(right)).sum())):
+            case, _, what = label.rpartition("\n")
+            return (
+                f"{f'Case: {case}' if case else ''}\n{unwritten} of {array.size} numbers of {what} were never written. "
+                "np.empty and np.empty_like (line "
+                f"{answer['new_memory'][0]}) only take memory, with whatever lies in it (the check puts nan there). "
+                "Write every number, or begin with np.zeros."
+            ).strip()
+    return None
+
+
 def _undiagnosed(report: str) -> str:
     """A report without the likely mistakes: in a find-the-bug exercise, finding them is the learner's part."""
     kept, diagnosis = [], False
@@ -112,7 +156,11 @@ def _values(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
     answer = child.answer()
     if trouble := file.explain(answer):
         return Stage(name, False, trouble + child.printed())
-    found = [answer["wrong"], difference(child.arrays, expected, CLOSE, "the library has")]
+    found = [
+        _never_written(answer, child.arrays, expected),
+        answer["wrong"],
+        difference(child.arrays, expected, CLOSE, "the library has"),
+    ]
     if file.piece.function_name == "forward":  # first a wrong result, then what it does to backward
         results = {label: array for label, array in expected.items() if label.endswith("\ny")}
         saved = [f"{SAVED_WRONGLY}\n{text}" for text in found if text]

@@ -10,6 +10,8 @@ import abc
 import contextlib
 import dataclasses
 import inspect
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -92,21 +94,58 @@ def as_array(value: Any, what: str, function: str) -> Array:
     raise ContractError(f"{function} returned {problem}", function)
 
 
-def _gradcheck(label: str, function: Any, inputs: Sequence[Any], **how: Any) -> Found:
-    """gradcheck's report if it fails, or else how many derivatives it measured."""
+def _gradcheck(label: str, function: Any, inputs: Sequence[Any], names: Sequence[str], **how: Any) -> Found:
+    """gradcheck's report if it fails, or else how many derivatives it measured. names: of the inputs."""
     with noting(label):
         try:
             report = check_gradients(function, list(inputs), **how)
         except GradcheckError as error:
-            return Found(f"Case: {label}\n{error}")
+            return Found(f"Case: {label}\n{_in_the_exercises_names(str(error), names)}")
     if not report.ok:
-        return Found(f"Case: {label}\n{report}")
+        return Found(f"Case: {label}\n{_in_the_exercises_names(str(report), names)}")
     return Found(measured=sum(found.entries for found in report.inputs))
+
+
+def _in_the_exercises_names(report: str, names: Sequence[str]) -> str:
+    """gradcheck's report, with the inputs called as the piece calls them, and dL/dy as its parameter is called."""
+    for number, name in enumerate(names):
+        report = re.sub(rf"\binput {number}\b", name, report)
+    return report.replace("grad_output", "grad_y")
 
 
 def finite_differences(function: Any, x: Tensor) -> _Measured:
     """gradcheck's measurement of a function of one Tensor."""
     return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
+
+
+@contextlib.contextmanager
+def nan_in_new_memory(library: str) -> Iterator[list[int]]:
+    """Fill the arrays of np.empty and np.empty_like with nan, so that a result never depends on what lay there.
+
+    library: the folder whose own code gets them as they are. Yields a list, which collects the lines outside it that
+    ask for such an array.
+    """
+    lines: list[int] = []
+    originals: dict[str, Callable[..., Array]] = {"empty": np.empty, "empty_like": np.empty_like}
+
+    def filled(original: Callable[..., Array]) -> Callable[..., Array]:
+        def make(*args: Any, **kwargs: Any) -> Array:
+            array = original(*args, **kwargs)
+            caller = sys._getframe(1)
+            if not caller.f_code.co_filename.startswith(library):
+                lines.append(caller.f_lineno)
+                array[...] = np.nan if array.dtype.kind in "fc" else 0
+            return array
+
+        return make
+
+    for name, original in originals.items():
+        setattr(np, name, filled(original))
+    try:
+        yield lines
+    finally:
+        for name, original in originals.items():
+            setattr(np, name, original)
 
 
 @contextlib.contextmanager
@@ -203,7 +242,7 @@ class Operation(Probe):
         for case in self.cases:
             if case.measured:
                 how = {"options": case.options, "needs_input_grad": case.needed()}
-                found = _gradcheck(case.label, self._operation, case.inputs, **how)
+                found = _gradcheck(case.label, self._operation, case.inputs, self._input_names, **how)
                 if found.wrong is not None:
                     return found
                 measured += found.measured
@@ -266,7 +305,9 @@ class Graph(Probe):
 
     def report(self) -> Found:
         """gradcheck's report."""
-        return _gradcheck(self.label, self.function, self._leaves()) if self.measured else Found()
+        if not self.measured:
+            return Found()
+        return _gradcheck(self.label, self.function, self._leaves(), _parameters(self.function))
 
     def twin(self, twins: Any) -> Named:
         """torch's result and gradients."""
