@@ -173,6 +173,14 @@ def normalized() -> Losses:
 
 
 @_seeded()
+def convolved() -> Losses:
+    """Train two convolutions, with strides and padding, and a layer."""
+    first, second = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.Conv2d(4, 4, 2, padding=(1, 0))
+    layers = (nn.Unflatten(1, (1, 8)), first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(60, 10))
+    return _trained(nn.Sequential(*layers), lr=0.2)
+
+
+@_seeded()
 def by_rows() -> Losses:
     """Train a model whose first layer is applied to each row of an image, before Flatten."""
     return _trained(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10)))

@@ -122,6 +122,120 @@ conv-windows-overwrite: path-forgotten
 + grad_x, grads = np.zeros(shape), grads.reshape(ctx.window_shape)
 +     for i, j in np.ndindex(H, W):
 +         grad_x[:, :, i : i + kH, j : j + kW] = grads[:, :, i, j]
+conv-bias-over-the-channels: sum-wrong-axis
+  dL/db = Σ dL/dy over the channels and the image.
+  The channels are the axis that stays, since each has a bias of its own. Here the batch stays. With as many images as
+  channels, nothing complains.
+- axis=(0, 2, 3)  =>  axis=(1, 2, 3)
+conv-weight-averaged: mean-twice
+  dL/dW = the mean of dL/dy · window over all windows.
+  Every window met the same kernel, so their gradients add up. The 1/N of the loss is in dL/dy already.
+- .reshape(weight.shape)  =>  .reshape(weight.shape) / (N * H * W)
+conv-weight-without-the-chain-rule: grad-output-missing
+  dL/dW = Σ window.
+  This is what y changes by, whatever the loss makes of it: dL/dy is missing. All kernels get the same gradient.
+- (grad_rows.transpose(0, 2, 1) @ ctx.rows)  =>  (np.ones_like(grad_rows).transpose(0, 2, 1) @ ctx.rows)
+conv-weight-turned: wrong-place
+  dL/dW turned by 180°.
+  The layer slides its kernel as it is. Books that turn the kernel in forward turn its gradient back, too: here only the
+  second half was copied.
+- .reshape(weight.shape)  =>  .reshape(weight.shape)[..., ::-1, ::-1]
+conv-input-sign: sign
+  dL/dx = -(the windows' gradients, added up).
+  The layer sends back its gradient with the wrong sign. Its own kernels learn, but the layers before it go uphill.
+- grads = grad_rows @  =>  grads = -grad_rows @
+conv-input-border-from-one-side: values
+  dL/dx = the first H rows and W columns of the padded image's gradient.
+  The border lies on both sides, so the image begins after padding rows. Cut off at the end alone, every gradient
+  arrives a few pixels away from where it belongs. Without padding it does not show.
+- grad_x = unpadded(
+-         add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation), ctx.padding
+-     )
++ grad_x = add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation)
++     grad_x = grad_x[:, :, : ctx.x_shape[2], : ctx.x_shape[3]]
+conv-input-stride-forgotten: values
+  dL/dwindow added up as if the windows were one pixel apart.
+  With a stride of 2 the next window begins two pixels further on. Here all gradients end up near the first corner.
+- shape, ctx.stride, ctx.dilation)  =>  shape, (1, 1), ctx.dilation)
+
+ops.Conv2d.forward
+
+conv-forward-kernel-turned: values
+  y[i, j] = Σ_pq W[-p, -q] · window[i, j, p, q].
+  This is the convolution of mathematics, which turns the kernel by 180°. The layers of torch (and of everyone else) do
+  not turn it, and nor does backward here. With symmetric kernels nobody notices.
+- rows @ weight.reshape  =>  rows @ weight[..., ::-1, ::-1].reshape
+conv-forward-averages: values
+  y = the mean of W · window.
+  A convolution is a weighted sum. Divided by the number of weights, the signal becomes weaker with every layer.
+- y = rows @ weight  =>  y = rows / rows.shape[2] @ weight
+conv-forward-channels-last: values
+  y (N, H', W', O), read as if it were (N, O, H', W').
+  reshape never moves a number. The rows come image by image and place by place, with the channels last, and a
+  transpose has to bring the channels to the front. Here each channel gets numbers of all the others.
+- y.reshape(groups, N, H, W, out // groups).transpose(1, 0, 4, 2, 3).reshape(N, out, H, W)  =>  y.reshape(N, out, H, W)
+conv-forward-first-channel-only: values
+  y = Σ_pq W[o, 0, p, q] · window[0, p, q].
+  The sum runs over all channels of the input. Here only the first one counts, as in a grayscale image.
+- y = rows @ weight.reshape  =>  y = rows[:, :, : kH * kW] @ weight[:, 0].reshape
+conv-forward-padding-forgotten: values
+  y without the windows that reach over the edge.
+  The image has to get its border of zeros before the windows are taken, or y has too few rows and columns.
+- windows(padded(x, padding),  =>  windows(x,
+conv-forward-bias-along-the-columns: values
+  y[n, o, i, j] = ... + b[j].
+  NumPy aligns shapes at the right, where the columns are. The bias (O,) belongs to the channels, so its shape has to
+  be (O, 1, 1).
+- bias[:, np.newaxis, np.newaxis]  =>  bias
+
+ops.convolution.windows
+
+windows-stride-forgotten: values
+  windows[i, j, p, q] = x[i + p · dilation, j + q · dilation].
+  Every window begins one pixel after the last one. With a stride of 2 only every second one is wanted, in both axes.
++ reach = [dilation[i] * (size[i] - 1) + 1 for i in (0, 1)]
++ seen = sliding_window_view(x, reach, axis=(2, 3))
++ return seen[:, :, :, :, :: dilation[0], :: dilation[1]]
+windows-stride-and-dilation-exchanged: values
+  windows[i, j, p, q] = x[i · dilation + p · stride, j · dilation + q · stride].
+  The stride lies between two windows, the dilation between two numbers of one window. While both are 1, this is right.
+- reach = [dilation[i]  =>  reach = [stride[i]
+- :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]
++ :: dilation[0], :: dilation[1], :: stride[0], :: stride[1]
+windows-stride-the-wrong-way-round: values
+  windows[i, j, p, q] = x[i · stride[1] + p, j · stride[0] + q].
+  The first number of a pair is for the rows, the second for the columns. With equal strides it does not show.
+- :: stride[0], :: stride[1]  =>  :: stride[1], :: stride[0]
+windows-beside-each-other: values
+  windows[i, j, p, q] = x[i · kH + p, j · kW + q].
+  The windows are cut like tiles, with no overlap. That is right only if the stride is as large as the window.
+- :: stride[0], :: stride[1]  =>  :: size[0], :: size[1]
+
+ops.convolution.add_windows
+
+add-windows-overwrites: values
+  grad_x = the last gradient that arrives at each place.
+  A pixel lies in several windows, and each sends it a gradient. With = they replace each other; they must add up.
+- grad_x[:, :, rows, columns] += grads  =>  grad_x[:, :, rows, columns] = grads
+add-windows-stride-forgotten: values
+  grads[i, j, p, q] added at [i + p · dilation, j + q · dilation].
+  Window i begins at i · stride. Without the stride, all gradients end up near the first corner.
+- stride[0] * (H - 1) + 1, stride[0])  =>  H)
+- stride[1] * (W - 1) + 1, stride[1])  =>  W)
+add-windows-dilation-forgotten: values
+  grads[i, j, p, q] added at [i · stride + p, j · stride + q].
+  The numbers of a dilated window do not lie side by side in the image, and nor do their gradients.
+- slice(p * dilation[0], p * dilation[0]  =>  slice(p, p
+- slice(q * dilation[1], q * dilation[1]  =>  slice(q, q
+add-windows-takes-the-mean: values
+  grad_x = the mean of the gradients that arrive at each place.
+  Each window uses the pixel fully, so its gradients add up. Divided by their number, the middle of the image, which
+  lies in most windows, learns too little.
+- grad_x = np.zeros(shape, grads.dtype)  =>  grad_x, count = np.zeros(shape, grads.dtype), np.zeros(shape, int)
+- grad_x[:, :, rows, columns] += grads[..., p, q]
++ grad_x[:, :, rows, columns] += grads[..., p, q]
++     count[:, :, rows, columns] += 1
+- return grad_x  =>  return grad_x / np.maximum(count, 1)
 
 ops.MaxPool2d.backward
 

@@ -40,6 +40,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) 
     "NLLLoss": _nll,
     "MSELoss": F.mse_loss,
     "Normalize": _normalize,
+    "Conv2d": F.conv2d,
 }
 
 
@@ -128,6 +129,35 @@ def small_run(x: Array, y: Array, weight: Array, bias: Array) -> tuple[Array, Ar
             optimizer.step()
             optimizer.zero_grad()
     return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+
+# --- windows, named as in minitrain.learn.layer_inputs ----------------------------------------------------------------
+
+Sizes = Sequence[tuple[tuple[int, ...], tuple[int, int], tuple[int, int], tuple[int, int]]]
+
+
+def windows(cases: Sizes, numbers: Callable[..., Array]) -> Iterator[tuple[str, Array]]:
+    """All windows of an image, by torch's unfold."""
+    for shape, size, stride, dilation in cases:
+        seen = _unfolded(_tensor(numbers(*shape, seed=36)), size, stride, dilation)
+        yield f"x {shape}, size {size}, stride {stride}, dilation {dilation}\nthe array", seen.numpy()
+
+
+def added_windows(cases: Sizes, numbers: Callable[..., Array]) -> Iterator[tuple[str, Array]]:
+    """The gradient of those windows."""
+    for shape, size, stride, dilation in cases:
+        x = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+        seen = _unfolded(x, size, stride, dilation)
+        seen.backward(_tensor(numbers(*seen.shape, seed=37)))
+        assert x.grad is not None
+        yield f"x {shape}, size {size}, stride {stride}, dilation {dilation}\ngrad_x", x.grad.numpy()
+
+
+def _unfolded(x: Any, size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Any:
+    """(N, C, H, W) -> (N, C, H', W', kH, kW)."""
+    columns = F.unfold(x, size, dilation, 0, stride).reshape(*x.shape[:2], *size, -1)
+    count = [(x.shape[2 + i] - dilation[i] * (size[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
+    return columns.permute(0, 1, 4, 2, 3).reshape(*x.shape[:2], *count, *size)
 
 
 def jacobian(function: Callable[..., Any], x: Array) -> Array:
