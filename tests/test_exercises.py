@@ -393,6 +393,43 @@ PLAIN = {
                         grad_x[:, :, row, column] += grad_y[:, :, i, j] @ weight[:, :, p, q]
         grad_x = unpadded(grad_x, ctx.padding)
     """,
+    "avg-pool-forward": """
+        y = np.empty(seen.shape[:4], x.dtype)
+        for i in range(y.shape[2]):
+            for j in range(y.shape[3]):
+                y[:, :, i, j] = seen[:, :, i, j].sum((2, 3)) / divisor[i, j]
+        return y
+    """,
+    "avg-pool-backward": """
+        (divisor,) = ctx.saved_arrays
+        N, C, H, W, kH, kW = ctx.window_shape
+        grad = np.zeros(ctx.whole_shape)
+        for i in range(H):
+            for j in range(W):
+                top, left = i * ctx.stride[0], j * ctx.stride[1]
+                share = grad_y[:, :, i, j] / divisor[i, j]
+                grad[:, :, top : top + kH, left : left + kW] += share.reshape(N, C, 1, 1)
+        return unpadded(grad, ctx.padding), None
+    """,
+    "max-pool-forward": """
+        whole = padded(x, padding, -np.inf)
+        seen = windows(whole, size, stride, dilation)
+        flat = seen.reshape(*seen.shape[:4], size[0] * size[1])
+        largest = np.zeros(flat.shape[:4], int)
+        for place in np.ndindex(*largest.shape):
+            for k in range(size[0] * size[1]):
+                if flat[place][k] > flat[place][largest[place]]:
+                    largest[place] = k
+    """,
+    "max-pool-backward": """
+        largest, x = ctx.saved_arrays
+        grad = np.zeros(ctx.whole_shape)
+        for n, c, i, j in np.ndindex(*grad_y.shape):
+            p, q = divmod(largest[n, c, i, j], ctx.window_shape[5])
+            row, column = i * ctx.stride[0] + p * ctx.dilation[0], j * ctx.stride[1] + q * ctx.dilation[1]
+            grad[n, c, row, column] += grad_y[n, c, i, j]
+        return unpadded(grad, ctx.padding)
+    """,
     "sgd": "param -= options['lr'] * (grad + options['weight_decay'] * param)",
     "momentum": """
         grad = grad + options["weight_decay"] * param

@@ -8,7 +8,7 @@ import numpy as np
 
 from minitrain.learn.check_inputs import NamedValues
 from minitrain.learn.measurements import Case, Operation, Values, as_array, frozen, noting, numbers
-from minitrain.ops import convolution
+from minitrain.ops import Array, convolution
 
 # --- convolution ------------------------------------------------------------------------------------------------------
 
@@ -85,3 +85,55 @@ def _added_windows() -> NamedValues:
 
 WINDOWS = Values(_windows, lambda twins: twins.windows(_WINDOWS, numbers))
 ADDED_WINDOWS = Values(_added_windows, lambda twins: twins.added_windows(_WINDOWS, numbers))
+
+# --- pooling ----------------------------------------------------------------------------------------------------------
+
+
+def _pool(size: Any, stride: Any, padding: Any = (0, 0), **dilation: Any) -> dict[str, Any]:
+    return {"size": size, "stride": stride, "padding": padding, "ceil": (0, 0), **dilation}
+
+
+def _max_pool(label: str, x: Array, *sizes: Any, dilation: Any = (1, 1), measured: bool = True) -> Case:
+    return Case(label, [x], _pool(*sizes, dilation=dilation), measured=measured)
+
+
+_wide, _negative = numbers(2, 2, 4, 9, seed=38), -np.abs(_small) - 0.1
+_equal = np.round(_small)
+MAX_POOL = Operation(
+    "MaxPool2d",
+    [
+        _max_pool("x (2, 2, 4, 9), windows (2, 3) side by side", _wide, (2, 3), (2, 3)),
+        _max_pool("x (2, 2, 4, 5), windows (2, 3) that overlap, stride (2, 1)", _small, (2, 3), (2, 1)),
+        _max_pool("all x are negative, windows (2, 3), padding (1, 1)", _negative, (2, 3), (1, 2), (1, 1)),
+        _max_pool("x (2, 2, 4, 5), windows (2, 2), dilation (2, 3)", _small, (2, 2), (1, 1), (0, 0), dilation=(2, 3)),
+        _max_pool("many x are equal, windows (3, 2)", _equal, (3, 2), (1, 1), measured=False),
+        _max_pool("float32, windows (2, 3)", _small.astype(np.float32), (2, 3), (1, 2), measured=False),
+    ],
+)
+
+
+def _average_pool(label: str, x: Array, divisor: Any, *sizes: Any, measured: bool = True) -> Case:
+    divisor = np.asarray(divisor, x.dtype)
+    return Case(label, [x, divisor], _pool(*sizes), needs=(True, False), measured=measured)
+
+
+_inside = np.multiply.outer([1, 2, 2, 2, 1], [2, 3, 2])  # how many numbers of each window are not padding
+AVERAGE_POOL = Operation(
+    "AvgPool2d",
+    [
+        _average_pool("x (2, 2, 4, 9), windows (2, 3) side by side", _wide, np.full((2, 3), 6), (2, 3), (2, 3)),
+        _average_pool(
+            "x (2, 2, 4, 5), windows (2, 3) that overlap, stride (2, 1)", _small, np.full((2, 3), 6), (2, 3), (2, 1)
+        ),
+        _average_pool("padding (1, 1), which does not count", _small, _inside, (2, 3), (1, 2), (1, 1)),
+        _average_pool("padding (1, 1), which counts", _small, np.full((5, 3), 6), (2, 3), (1, 2), (1, 1)),
+        _average_pool(
+            "float32, windows (2, 3)",
+            _small.astype(np.float32),
+            np.full((3, 2), 6),
+            (2, 3),
+            (1, 2),
+            measured=False,
+        ),
+    ],
+)

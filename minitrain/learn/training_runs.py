@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -178,6 +178,13 @@ def convolved() -> Losses:
     first, second = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.Conv2d(4, 4, 2, padding=(1, 0))
     layers = (nn.Unflatten(1, (1, 8)), first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(60, 10))
     return _trained(nn.Sequential(*layers), lr=0.2)
+
+
+@_seeded()
+def pooled(pool: Callable[[], nn.Module]) -> Losses:
+    """Train a convolution, a pooling layer that makes its images (4, 4), and a layer."""
+    layers = (nn.Unflatten(1, (1, 8)), nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), pool(), nn.Flatten())
+    return _trained(nn.Sequential(*layers, nn.Linear(64, 10)), lr=0.2)
 
 
 @_seeded()

@@ -244,8 +244,105 @@ max-pool-to-all: mask-missing
   Only the largest number of a window is y. The others do not change it and must get 0.
 - np.where(largest[..., np.newaxis] == places, grad_y[..., np.newaxis], 0).reshape(ctx.window_shape)
 + np.broadcast_to(grad_y[..., np.newaxis, np.newaxis], ctx.window_shape)
+max-pool-overwrites: path-forgotten
+  dL/dx = dL/dy of the last window at the place it came from.
+  The same pixel can be the largest of several windows, and each sends it a gradient. They must add up. As long as the
+  windows do not overlap, it does not show.
+- grad = add_windows(grads, ctx.whole_shape, ctx.stride, ctx.dilation)
++ grad = np.zeros(ctx.whole_shape, grad_y.dtype)
++ for i, j, p, q in np.ndindex(*ctx.window_shape[2:]):
++     row, column = i * ctx.stride[0] + p * ctx.dilation[0], j * ctx.stride[1] + q * ctx.dilation[1]
++     here = largest[:, :, i, j] == p * ctx.window_shape[5] + q
++     grad[:, :, row, column] = np.where(here, grads[:, :, i, j, p, q], grad[:, :, row, column])
+max-pool-shared-by-the-window: sum-wrong-axis
+  dL/dx = dL/dy / n for all n numbers of the window.
+  This is the gradient of average pooling. The largest number alone is y, so it gets all of dL/dy.
+- np.where(largest[..., np.newaxis] == places, grad_y[..., np.newaxis], 0).reshape(ctx.window_shape)
++ np.broadcast_to(grad_y[..., np.newaxis, np.newaxis] / places.size, ctx.window_shape)
+max-pool-without-the-chain-rule: grad-output-missing
+  dL/dx = 1 at the place that y came from.
+  This is dy/dx, the mask alone. It has to be multiplied by dL/dy, or what comes after the pooling has no influence.
+- grad_y[..., np.newaxis], 0)  =>  np.ones_like(grad_y)[..., np.newaxis], 0)
+max-pool-place-by-columns: wrong-place
+  dL/dx = dL/dy at the place [q, p] of the window, for the largest at [p, q].
+  forward counts the places of a window row by row, p · kW + q, and here they are counted column by column.
+- np.arange(ctx.window_shape[4] * ctx.window_shape[5])
++ np.arange(ctx.window_shape[4] * ctx.window_shape[5]).reshape(ctx.window_shape[:3:-1]).T.ravel()
+max-pool-border-from-one-side: values
+  dL/dx = the first H rows and W columns of the padded image's gradient.
+  The border lies on both sides, so the image begins after padding rows. Cut off at the end alone, every gradient
+  arrives beside the pixel it belongs to.
+- h : h + ctx.x_shape[2], w : w + ctx.x_shape[3]  =>  : ctx.x_shape[2], : ctx.x_shape[3]
+
+ops.MaxPool2d.forward
+
+max-pool-pads-with-zeros: values
+  y = the largest value of each window and of the zeros around the image.
+  After a ReLU nothing is below 0, and a border of zeros does no harm. But where all numbers of a window are negative,
+  the border wins, and the gradient goes to nobody. A border of -inf never wins.
+- constant_values=least  =>  constant_values=0
+max-pool-by-absolute-value: values
+  y = the value of each window that is farthest from 0.
+  -3 is smaller than 1, however far from 0 it is. This lets strong negative numbers through.
+- flat.argmax(axis=-1)  =>  np.abs(flat).argmax(axis=-1)
+max-pool-takes-the-last-of-equal-ones: values
+  y = the largest value of each window;  dL/dx = dL/dy at the last of equal ones.
+  y is right, and any of the equal ones may get the gradient. But torch takes the first one, and flat images have many
+  equal pixels: from here on the two networks differ.
+- flat.argmax(axis=-1)  =>  flat.shape[-1] - 1 - flat[..., ::-1].argmax(axis=-1)
+max-pool-counts-places-by-columns: values
+  y = the largest value of each window, its place counted as q · kH + p.
+  y is right. But backward reads the place as p · kW + q, so most gradients go to another pixel of the window.
+- flat = seen.reshape  =>  flat = seen.swapaxes(4, 5).reshape
+max-pool-stride-forgotten: values
+  y = the largest value of every window, one pixel apart.
+  The stride is how far two windows are apart. Without it the image stays as large as before.
+- windows(whole, size, stride, dilation)  =>  windows(whole, size, (1, 1), dilation)
+
+ops.AvgPool2d.forward
+
+avg-pool-not-divided: values
+  y = Σ window.
+  This is the sum of the window. Divided by the number of its values it becomes their mean, as large as they are.
+- seen.sum(axis=(4, 5)) / divisor  =>  seen.sum(axis=(4, 5))
+avg-pool-counts-the-border: values
+  y = Σ window / (kH · kW).
+  Windows at the edge hold zeros that only fill them up. Where these do not count, divisor is smaller than the window.
+- / divisor  =>  / (size[0] * size[1])
+avg-pool-over-the-places: values
+  y = Σ over all windows / divisor.
+  The axes that disappear are those of a window, the last two. The axes before them say which window it is.
+- axis=(4, 5)  =>  axis=(2, 3)
+avg-pool-takes-the-largest: values
+  y = max window / divisor.
+  This is the other kind of pooling, and it is even divided by the number of values.
+- seen.sum(axis=(4, 5))  =>  seen.max(axis=(4, 5))
 
 ops.AvgPool2d.backward
+
+avg-pool-overwrites: path-forgotten
+  dL/dx = dL/dy / n of the last window that x lies in.
+  A pixel lies in several windows, and each sends it its share. With = they replace each other; they must add up.
+- grad = add_windows(grads, ctx.whole_shape, ctx.stride)
++ grad = np.zeros(ctx.whole_shape, grad_y.dtype)
++ for i, j in np.ndindex(*ctx.window_shape[2:4]):
++     rows = slice(i * ctx.stride[0], i * ctx.stride[0] + ctx.window_shape[4])
++     columns = slice(j * ctx.stride[1], j * ctx.stride[1] + ctx.window_shape[5])
++     grad[:, :, rows, columns] = grads[:, :, i, j]
+avg-pool-divides-twice: mean-twice
+  dL/dx = Σ of dL/dy / n² over the windows that x lies in.
+  Each of the n numbers has a share of 1/n in y, so it gets 1/n of dL/dy. Divided again, the gradient is too small.
+- grad_y / divisor  =>  grad_y / divisor / divisor
+avg-pool-border-from-one-side: values
+  dL/dx = the first H rows and W columns of the padded image's gradient.
+  The border lies on both sides, so the image begins after padding rows. Cut off at the end alone, every gradient
+  arrives beside the pixel it belongs to.
+- h : h + ctx.x_shape[2], w : w + ctx.x_shape[3]  =>  : ctx.x_shape[2], : ctx.x_shape[3]
+avg-pool-backward-counts-the-border: values
+  dL/dx = Σ of dL/dy / (kH · kW) over the windows that x lies in.
+  forward divides by divisor, which is smaller at the edge if the border's zeros do not count. backward has to divide by
+  the same numbers.
+- grad_y / divisor  =>  grad_y / (ctx.window_shape[4] * ctx.window_shape[5])
 
 avg-pool-as-if-a-sum: mean-missing
   dL/dx = Σ of dL/dy over the windows that x lies in.

@@ -31,6 +31,14 @@ def _normalize(x: Any, weight: Any, bias: Any, *, dim: tuple[int, ...], eps: flo
     return z if bias is None else z + bias
 
 
+def _max_pool(x: Any, *, size: Any, stride: Any, padding: Any, dilation: Any, ceil: Any) -> Any:
+    return F.max_pool2d(x, size, stride, padding, dilation)
+
+
+def _average_pool(x: Any, divisor: Any, *, size: Any, stride: Any, padding: Any, ceil: Any) -> Any:
+    return F.avg_pool2d(x, size, stride, padding, divisor_override=1) / divisor
+
+
 # Each takes the inputs and the options of the operation of this name in minitrain.ops.
 _LIKEWISE = "Add Sub Mul Div Pow Neg Exp Log Tanh Sigmoid ReLU Sum Mean Amax Flatten Matmul Softmax"  # torch.add, ...
 OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) for name in _LIKEWISE.split()} | {
@@ -41,6 +49,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) 
     "MSELoss": F.mse_loss,
     "Normalize": _normalize,
     "Conv2d": F.conv2d,
+    "MaxPool2d": _max_pool,
+    "AvgPool2d": _average_pool,
 }
 
 

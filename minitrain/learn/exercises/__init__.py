@@ -9,6 +9,7 @@ from minitrain.learn.exercises import (
     forward_passes,
     numeric_gradients,
     optimizers,
+    pooling,
     tape,
     training,
 )
@@ -24,6 +25,7 @@ TRACKS = (
     optimizers,
     training,
     convolution,
+    pooling,
     find_the_bug,
 )
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for track in TRACKS for exercise in track.EXERCISES}
