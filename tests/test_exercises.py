@@ -430,6 +430,45 @@ PLAIN = {
             grad[n, c, row, column] += grad_y[n, c, i, j]
         return unpadded(grad, ctx.padding)
     """,
+    "normalize-forward": """
+        mean, var = x.mean(axis=dim, keepdims=True), x.var(axis=dim, keepdims=True)
+        rate = (var + eps) ** -0.5
+        z = (x - mean) * rate
+    """,
+    "batch-norm-running": """
+        x = input.array
+        running_mean.mul_(1 - momentum).add_(momentum * wrap(x.mean(axis=dim)))
+        running_var.mul_(1 - momentum).add_(momentum * wrap(x.var(axis=dim, ddof=1)))
+    """,
+    "batch-norm-evaluation": """
+        y = input - running_mean.reshape(shape)
+        y = y / ((running_var + eps) ** 0.5).reshape(shape)
+        if weight is not None:
+            y = y * w
+    """,
+    "layer-norm": """
+        dim = tuple(range(-len(sizes), 0))
+        centred = input - input.mean(dim, keepdim=True)
+        z = centred / ((centred * centred).mean(dim, keepdim=True) + eps).sqrt()
+        if weight is not None:
+            z = z * weight
+        return z if bias is None else z + bias
+    """,
+    "normalize-weight-gradient": """
+        axes = [tuple(i for i, size in enumerate(shape) if size == 1) for shape in ctx.shapes]
+        if needs_weight:
+            grad_weight = (grad_y * z).sum(axis=axes[0], keepdims=True)
+        if needs_bias:
+            grad_bias = grad_y.sum(axis=axes[1], keepdims=True)
+    """,
+    "normalize-backward": """
+        g = grad_y if weight is None else grad_y * weight
+        n = 1
+        for axis in ctx.dim:
+            n *= z.shape[axis]
+        sums = g.sum(axis=ctx.dim, keepdims=True), (g * z).sum(axis=ctx.dim, keepdims=True)
+        grad_x = rate / n * (n * g - sums[0] - z * sums[1])
+    """,
     "sgd": "param -= options['lr'] * (grad + options['weight_decay'] * param)",
     "momentum": """
         grad = grad + options["weight_decay"] * param

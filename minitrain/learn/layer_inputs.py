@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minitrain.learn.check_inputs import NamedValues
-from minitrain.learn.measurements import Case, Operation, Values, as_array, frozen, noting, numbers
+from minitrain.learn.check_inputs import NamedValues, x34
+from minitrain.learn.measurements import Case, Graph, Operation, Values, as_array, frozen, noting, numbers
+from minitrain.nn import normalization
 from minitrain.ops import Array, convolution
+from minitrain.tensor import Tensor, wrap
 
 # --- convolution ------------------------------------------------------------------------------------------------------
 
@@ -136,4 +140,106 @@ AVERAGE_POOL = Operation(
             measured=False,
         ),
     ],
+)
+
+# --- normalization ----------------------------------------------------------------------------------------------------
+
+_x243, _x2324 = numbers(2, 4, 3, seed=41), numbers(2, 3, 2, 4, seed=42)
+_far = np.array([[3000.0, 3002, 3007], [3001, 3004, 3000], [3005, 3003, 3001], [3002, 3007, 3004]], np.float32)
+
+
+def _normalized(label: str, x: Array, weight: Any, bias: Any, dim: tuple[int, ...], eps: float = 1e-5) -> Case:
+    return Case(label, [x, weight, bias], {"dim": dim, "eps": eps}, measured=x.dtype == np.float64)
+
+
+NORMALIZE = Operation(
+    "Normalize",
+    [
+        _normalized("x (3, 4), over dim 0, eps 0.1", x34, numbers(1, 4, seed=43), numbers(1, 4, seed=44), (0,), 0.1),
+        _normalized("x (2, 4, 3), over dims 1 and 2", _x243, numbers(1, 4, 3, seed=45), None, (1, 2)),
+        _normalized(
+            "x (2, 3, 2, 4), over dims 0, 2 and 3",
+            _x2324,
+            numbers(1, 3, 1, 1, seed=46),
+            numbers(1, 3, 1, 1, seed=47),
+            (0, 2, 3),
+        ),
+        _normalized("x (3, 4), over dim 1, eps 0.5, no weight", x34, None, None, (1,), 0.5),
+        Case(
+            "x requires no gradient",
+            [x34, numbers(1, 4, seed=43), numbers(1, 4, seed=44)],
+            {"dim": (0,), "eps": 1e-5},
+            needs=(False, True, True),
+        ),
+        Case(
+            "weight and bias require no gradient",
+            [x34, numbers(1, 4, seed=43), numbers(1, 4, seed=44)],
+            {"dim": (0,), "eps": 1e-5},
+            needs=(True, False, False),
+        ),
+        _normalized("float32, x (4, 3) around 3000, over dim 0", _far, None, None, (0,)),
+    ],
+)
+
+_means, _variances = numbers(3, seed=48), numbers(3, seed=49, low=0.1)
+_gamma, _beta = numbers(3, seed=50), numbers(3, seed=51)
+_batches = {
+    "two batches (4, 3), momentum 0.1": (0.1, [numbers(4, 3, seed=52), numbers(4, 3, seed=53)]),
+    "two batches (2, 3, 2, 4), momentum 0.3": (0.3, [_x2324, numbers(2, 3, 2, 4, seed=54)]),
+}
+
+
+def _running() -> NamedValues:
+    for label, (momentum, batches) in _batches.items():
+        mean, variance = wrap(_means.copy()), wrap(_variances.copy())
+        with noting(label):
+            for batch in batches:
+                x = wrap(frozen(batch)).requires_grad_()
+                y = normalization.batch_norm(x, mean, variance, training=True, momentum=momentum)
+        yield f"{label}\nrunning_mean", mean.array.copy()
+        yield f"{label}\nrunning_var", variance.array.copy()
+        yield f"{label}\nthe result for the second batch", y.array.copy()
+        yield f"{label}\nwhether running_mean requires a gradient", mean.requires_grad
+
+
+def _functional(x: Any) -> Any:
+    """nn.functional of the library that a tensor belongs to: minitrain's or torch's."""
+    return sys.modules[f"{type(x).__module__.partition('.')[0]}.nn.functional"]
+
+
+def _evaluated(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    mean, variance = x.new_tensor(_means), x.new_tensor(_variances)
+    return _functional(x).batch_norm(x, mean, variance, weight, bias, eps=eps)
+
+
+def _alone(normalized: Callable[[Tensor], Tensor], x: Array) -> NamedValues:
+    together, alone = normalized(wrap(x)), normalized(wrap(x[:1]))
+    same = np.allclose(together.array[:1], alone.array)
+    yield "whether the result for a sample is the same without the other samples of its batch", same
+
+
+RUNNING = Values(_running, lambda twins: twins.running_statistics(_batches, _means, _variances))
+EVALUATION = (
+    Values(lambda: _alone(_evaluated, numbers(4, 3, seed=55))),
+    Graph("x (4, 3)", lambda x, weight, bias: _evaluated(x, weight, bias), [numbers(4, 3, seed=55), _gamma, _beta]),
+    Graph("x (2, 3, 2, 4)", lambda x, weight, bias: _evaluated(x, weight, bias), [_x2324, _gamma, _beta]),
+    Graph("x (4, 3), eps 0.5, no weight and no bias", lambda x: _evaluated(x, eps=0.5), [numbers(4, 3, seed=56)]),
+    Graph("x (1, 3): a single sample", lambda x: _evaluated(x), [numbers(1, 3, seed=57)]),
+)
+
+
+def _layer_norm(x: Any, sizes: tuple[int, ...], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    return _functional(x).layer_norm(x, sizes, weight, bias, eps)
+
+
+LAYER_NORM = (
+    Values(lambda: _alone(lambda x: _layer_norm(x, (3,)), numbers(4, 3))),
+    Graph("x (4, 3)", lambda x, weight, bias: _layer_norm(x, (3,), weight, bias), [numbers(4, 3), _gamma, _beta]),
+    Graph(
+        "x (2, 4, 3), over the last two axes",
+        lambda x, weight, bias: _layer_norm(x, (4, 3), weight, bias),
+        [_x243, numbers(4, 3, seed=58), numbers(4, 3, seed=59)],
+    ),
+    Graph("x (2, 4, 3), over the last axis, no bias", lambda x, weight: _layer_norm(x, (3,), weight), [_x243, _gamma]),
+    Graph("x (3, 4), eps 0.5, no weight and no bias", lambda x: _layer_norm(x, (4,), eps=0.5), [x34]),
 )

@@ -165,11 +165,15 @@ def residual() -> Losses:
     return _trained(Residual())
 
 
+def _with_norm(norm: Callable[[int], nn.Module]) -> nn.Module:
+    """A model with a normalization of 16 features between its layers."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), norm(16), nn.ReLU(), nn.Linear(16, 10))
+
+
 @_seeded()
-def normalized() -> Losses:
-    """Train a model with a batch norm between its layers."""
-    layers = (nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
-    return _trained(nn.Sequential(*layers))
+def normalized(norm: Callable[[int], nn.Module] = nn.BatchNorm1d) -> Losses:
+    """Train a model with a normalization between its layers."""
+    return _trained(_with_norm(norm))
 
 
 @_seeded()
@@ -196,8 +200,17 @@ def by_rows() -> Losses:
 @_seeded()
 def tested() -> Losses:
     """Train the built-in model in forty short passes; returns the loss of test_loop after each."""
+    return _tested(_mlp())
+
+
+@_seeded()
+def normalized_and_tested() -> Losses:
+    """The same with a batch norm between the layers."""
+    return _tested(_with_norm(nn.BatchNorm1d))
+
+
+def _tested(model: nn.Module) -> Losses:
     images, labels = _digits()
-    model = _mlp()
     unseen = _batches(images[1000:], labels[1000:], 100)
     losses = []
     for start in range(0, 1000, 25):

@@ -54,6 +54,133 @@ normalize-bias-averaged: mean-twice
   dL/db = 1/N · Σ dL/dy.
   Every sample got the same bias, so the gradients add up. The 1/N of the loss is in dL/dy already.
 - unbroadcast(grad_y, ctx.shapes[1])  =>  unbroadcast(grad_y, ctx.shapes[1]) / ctx.n
+normalize-weight-times-x: at-input
+  dL/dw = Σ dL/dy · x.
+  The weight multiplies z, the normalized x. With x itself in its place, a feature far from 0 gets a huge gradient.
+- z, rate, weight, _ = ctx.saved_arrays  =>  z, rate, weight, x = ctx.saved_arrays
+- unbroadcast(grad_y * z, ctx  =>  unbroadcast(grad_y * x, ctx
+normalize-weight-not-summed: sum-missing
+  dL/dw = dL/dy · z, for each sample.
+  Every sample was multiplied by the same weight, so their gradients add up. Here there is one for each sample.
+- unbroadcast(grad_y * z, ctx.shapes[0])  =>  grad_y * z
+
+ops.Normalize.forward
+
+normalize-eps-outside-the-root: values
+  z = (x - mean) / (√var + eps).
+  eps belongs under the root, to the variance. Outside it is a much smaller change for small variances, and the result
+  differs from torch's.
+- 1 / np.sqrt(  =>  1 / (np.sqrt(
+- + x.dtype.type(eps))  =>  ) + x.dtype.type(eps))
+normalize-by-the-variance: values
+  z = (x - mean) / (var + eps).
+  The root is missing. Numbers that vary by 10 have the variance 100, and dividing by that makes them vary by 0.1.
+- 1 / np.sqrt(  =>  1 / (
+normalize-with-the-unbiased-variance: values
+  z = (x - mean) / √(var + eps), var with n - 1.
+  n - 1 is for estimating the variance of all data from a sample. Batch norm divides by the batch's own variance, with
+  n. (The running variance has n - 1.)
+- centred * centred, dim, True) / x.dtype.type(ctx.n)  =>  centred * centred, dim, True) / x.dtype.type(ctx.n - 1)
+normalize-without-the-mean: values
+  z = x / √(var + eps).
+  The variance is right and becomes 1, but the mean is not subtracted: numbers around 3000 stay far from 0.
+- z = centred * rate  =>  z = x * rate
+normalize-by-the-mean-square: values
+  z = (x - mean) / √(mean x² + eps).
+  The variance is the mean square of x - mean. Of x itself it is larger, and much larger if x is far from 0.
+- centred * centred  =>  x * x
+normalize-variance-by-subtraction: values
+  var = mean x² - (mean x)².
+  On paper this is the variance. In float32, two numbers near nine million are subtracted to get one near 5, and
+  nothing is left of it. Subtract the mean first, then square.
+- rate = 1 / np.sqrt(pairwise_sum(centred * centred, dim, True) / x.dtype.type(ctx.n) + x.dtype.type(eps))
++ variance = (x * x).mean(axis=dim, keepdims=True) - x.mean(axis=dim, keepdims=True) ** 2
++ rate = 1 / np.sqrt(np.maximum(variance, 0) + x.dtype.type(eps))
+normalize-each-row: values
+  z = (x - mean) / √(var + eps), mean and var over the last axis.
+  The axes are an option, dim: the batch for batch norm, the features for layer norm. Here it is always the last one.
+- centred = x - pairwise_sum(x, dim, True) / x.dtype.type(ctx.n)  =>  centred = x - x.mean(axis=-1, keepdims=True)
+- rate = 1 / np.sqrt(pairwise_sum(centred * centred, dim, True) / x.dtype.type(ctx.n) + x.dtype.type(eps))
++ rate = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + x.dtype.type(eps))
+
+nn.normalization.batch_norm
+
+batch-norm-momentum-reversed: values
+  running = momentum · running + (1 - momentum) · the batch's.
+  In torch the momentum is the share of the new batch, 0.1. In many papers (and in SGD) it is the share of the old, 0.9.
+  Reversed, the running statistics are nearly those of the last batch.
+- (1 - momentum) * running.array + momentum * batch.array  =>  momentum * running.array + (1 - momentum) * batch.array
+batch-norm-runs-with-the-biased-variance: values
+  running_var moves towards the variance with n.
+  torch uses n - 1 here: the running variance estimates that of all data. With a batch of 4 it is a third more.
+- x.var(dim)  =>  x.var(dim, correction=0)
+batch-norm-replaces-the-running-statistics: values
+  running = the batch's.
+  Only the last batch counts then, and every evaluation depends on which one that was. An average over many batches is
+  steadier.
+- (1 - momentum) * running.array + momentum * batch.array  =>  batch.array
+batch-norm-rebinds-the-running-statistics: values
+  running_mean and running_var stay as they were.
+  `running = ...` gives a new Tensor the name, and the layer keeps the old one. Write into its array.
+- running.array[...] = (1 - momentum) * running.array + momentum * batch.array
++ running = wrap((1 - momentum) * running.array + momentum * batch.array)
+batch-norm-runs-with-the-deviation: values
+  running_var moves towards the deviation.
+  The running variance is a variance: evaluation takes the root itself, after it has added eps. Here the root is taken
+  twice.
+- x.var(dim)  =>  x.std(dim)
+batch-norm-forgets-the-running-variance: values
+  running_mean follows the batches, running_var stays 1.
+  In evaluation each feature is then centred, but keeps its size, and the layers after it have never seen such numbers.
+- , (running_var, x.var(dim))):  =>  ,):
+batch-norm-evaluates-by-the-batch: values
+  y = (x - mean) / √(var + eps) · weight + bias with the batch's mean and var, in evaluation.
+  A prediction must not depend on which other samples are in the batch. A single sample would always become 0.
+- 1 / (running_var + eps)  =>  1 / (input.var(dim, correction=0) + eps)
+- running_mean.reshape(shape)) *  =>  input.mean(dim).reshape(shape)) *
+batch-norm-evaluates-by-the-variance: values
+  y = (x - mean) / (var + eps) · weight + bias, in evaluation.
+  The root is missing. With the running variance 1, as it begins, it does not show.
+- (running_var + eps).sqrt()  =>  (running_var + eps)
+batch-norm-evaluates-without-the-weight: values
+  y = (x - mean) / √(var + eps) + bias, in evaluation.
+  The weight was learned in training, and the layers after it expect features of that size. It applies in both modes.
+- rate if weight is None else rate * weight  =>  rate
+batch-norm-evaluates-along-the-last-axis: values
+  y = (x - mean) / √(var + eps) · weight + bias, with a mean for each column.
+  NumPy aligns shapes at the right. In (N, C) that is the channel, but in (N, C, H, W) it is the image's columns.
+- running_mean.reshape(shape)) * scale.reshape(shape)  =>  running_mean) * scale
+batch-norm-evaluates-without-the-mean: values
+  y = x / √(var + eps) · weight + bias, in evaluation.
+  The running mean is forgotten, so y is shifted from what it was in training, and the next layer has not seen
+  such numbers.
+- (input - running_mean.reshape(shape))  =>  input
+
+nn.normalization.layer_norm
+
+layer-norm-over-the-batch: values
+  mean and var over all axes except normalized_shape.
+  That is batch norm. Layer norm treats each sample for itself, so its result does not depend on the others.
+- dim = tuple(range(input.ndim - len(sizes), input.ndim))  =>  dim = tuple(range(input.ndim - len(sizes)))
+layer-norm-over-the-last-axis-only: values
+  mean and var over the last axis.
+  normalized_shape may have several axes, and all of them together have one mean. With a single axis it is right.
+- dim = tuple(range(input.ndim - len(sizes), input.ndim))  =>  dim = (input.ndim - 1,)
+layer-norm-over-everything: values
+  mean and var over all axes.
+  Then a sample depends on all others in its batch. Only the last axes count, each sample for itself.
+- dim = tuple(range(input.ndim - len(sizes), input.ndim))  =>  dim = tuple(range(input.ndim))
+layer-norm-without-the-weight: values
+  y = (x - mean) / √(var + eps) + bias.
+  Each feature is scaled by its own weight after it was normalized. While the weights are 1, it does not show.
+- input, w, b, dim  =>  input, None, b, dim
+layer-norm-with-the-unbiased-variance: values
+  y = (x - mean) / √(var + eps) · weight + bias, var with n - 1.
+  torch's var has n - 1 unless you pass correction=0. Layer norm divides by the variance with n.
+- return apply(ops.Normalize, input, w, b, dim=dim, eps=eps)
++ z = (input - input.mean(dim, keepdim=True)) / (input.var(dim, keepdim=True) + eps).sqrt()
++ z = z if w is None else z * w
++ return z if b is None else z + b
 
 ops.Norm.backward
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -141,7 +141,7 @@ def small_run(x: Array, y: Array, weight: Array, bias: Array) -> tuple[Array, Ar
     return layer.weight.detach().numpy(), layer.bias.detach().numpy()
 
 
-# --- windows, named as in minitrain.learn.layer_inputs ----------------------------------------------------------------
+# --- windows and statistics, named as in minitrain.learn.layer_inputs -------------------------------------------------
 
 Sizes = Sequence[tuple[tuple[int, ...], tuple[int, int], tuple[int, int], tuple[int, int]]]
 
@@ -168,6 +168,16 @@ def _unfolded(x: Any, size: tuple[int, int], stride: tuple[int, int], dilation: 
     columns = F.unfold(x, size, dilation, 0, stride).reshape(*x.shape[:2], *size, -1)
     count = [(x.shape[2 + i] - dilation[i] * (size[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
     return columns.permute(0, 1, 4, 2, 3).reshape(*x.shape[:2], *count, *size)
+
+
+def running_statistics(cases: Mapping[str, Any], mean: Array, variance: Array) -> Iterator[tuple[str, Array]]:
+    """The running mean and variance after some batches."""
+    for label, (momentum, batches) in cases.items():
+        running_mean, running_var = _tensor(mean), _tensor(variance)
+        for batch in batches:
+            F.batch_norm(_tensor(batch), running_mean, running_var, training=True, momentum=momentum)
+        yield f"{label}\nrunning_mean", running_mean.numpy()
+        yield f"{label}\nrunning_var", running_var.numpy()
 
 
 def jacobian(function: Callable[..., Any], x: Array) -> Array:

@@ -7,6 +7,7 @@ from minitrain.learn.exercises import (
     convolution,
     find_the_bug,
     forward_passes,
+    normalization,
     numeric_gradients,
     optimizers,
     pooling,
@@ -26,6 +27,7 @@ TRACKS = (
     training,
     convolution,
     pooling,
+    normalization,
     find_the_bug,
 )
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for track in TRACKS for exercise in track.EXERCISES}
