@@ -469,6 +469,18 @@ PLAIN = {
         sums = g.sum(axis=ctx.dim, keepdims=True), (g * z).sum(axis=ctx.dim, keepdims=True)
         grad_x = rate / n * (n * g - sums[0] - z * sums[1])
     """,
+    "embedding-forward": "return one_hot(input, rows).to(weight.dtype) @ weight",
+    "embedding-backward": """
+        grad_x = np.zeros(ctx.shape)
+        for word, grad in zip(ctx.index[0].ravel(), grad_y.reshape(-1, ctx.shape[1])):
+            grad_x[word] += grad
+        return grad_x
+    """,
+    "embedding-padding": """
+        y = weight[input]
+        learns = wrap((input.array != padding_idx)[..., np.newaxis].astype(weight.dtype))
+        return y * learns + y.detach() * (1 - learns)
+    """,
     "sgd": "param -= options['lr'] * (grad + options['weight_decay'] * param)",
     "momentum": """
         grad = grad + options["weight_decay"] * param

@@ -243,3 +243,35 @@ LAYER_NORM = (
     Graph("x (2, 4, 3), over the last axis, no bias", lambda x, weight: _layer_norm(x, (3,), weight), [_x243, _gamma]),
     Graph("x (3, 4), eps 0.5, no weight and no bias", lambda x: _layer_norm(x, (4,), eps=0.5), [x34]),
 )
+
+# --- embedding --------------------------------------------------------------------------------------------------------
+
+_table = numbers(5, 3, seed=61)
+_sentences = np.array([[4, 0, 2, 4], [1, 4, 0, 0]])  # word 3 does not occur
+
+
+def _embedded(table: Any, words: Array, padding_idx: int | None = None) -> Any:
+    return _functional(table).embedding(table.new_tensor(words).long(), table, padding_idx)
+
+
+EMBEDDING = (
+    Graph("words [3, 1]", lambda weight: _embedded(weight, np.array([3, 1])), [_table]),
+    Graph("two sentences of four words (2, 4)", lambda weight: _embedded(weight, _sentences), [_table]),
+    Graph("words (2, 1, 4)", lambda weight: _embedded(weight, _sentences[:, np.newaxis]), [_table]),
+)
+
+
+def _padded(padding_idx: int) -> Graph:
+    label = f"two sentences (2, 4), padding_idx {padding_idx}"  # not measured: y changes with the row without gradient
+    return Graph(label, lambda weight: _embedded(weight, _sentences, padding_idx), [_table], measured=False)
+
+
+PADDING = tuple([_padded(padding_idx) for padding_idx in (0, 3, 4)])
+LOOK_UP = Operation(
+    "Index",
+    [
+        Case("words [3, 1]", [_table], {"index": (np.array([3, 1]),)}),
+        Case("words [2, 0, 2], word 2 twice", [_table], {"index": (np.array([2, 0, 2]),)}),
+        Case("two sentences of four words (2, 4)", [_table], {"index": (_sentences,)}),
+    ],
+)

@@ -192,6 +192,15 @@ def pooled(pool: Callable[[], nn.Module]) -> Losses:
 
 
 @_seeded()
+def embedded(padding_idx: int | None = None) -> Losses:
+    """Train an embedding of the 17 grey levels, which are the words of an image, and a layer."""
+    images, labels = _digits()
+    words = np.round(images * 16).astype(np.int64)
+    layers = (nn.Flatten(), nn.Embedding(17, 4, padding_idx), nn.Flatten(), nn.Linear(256, 10))
+    return _trained(nn.Sequential(*layers), lr=0.1, batches=_batches(words, labels))
+
+
+@_seeded()
 def by_rows() -> Losses:
     """Train a model whose first layer is applied to each row of an image, before Flatten."""
     return _trained(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10)))

@@ -182,6 +182,45 @@ layer-norm-with-the-unbiased-variance: values
 + z = z if w is None else z * w
 + return z if b is None else z + b
 
+nn.embedding.embedding
+
+embedding-detached: values
+  y = weight[input], outside the graph.
+  Taken from the array, the rows are right, but the tape does not know where they came from. The table never learns.
+- return apply(ops.Index, weight, index=(input.array.astype(np.int64),))  =>  return wrap(weight.array[input.array])
+embedding-counts-from-one: values
+  y = weight[input - 1].
+  The numbers of words start at 0, like every index. Here each word gets its neighbour's vector, and word 0 the last.
+- apply(ops.Index, weight, index=(input.array  =>  apply(ops.Index, weight, index=((input.array - 1)
+embedding-takes-the-columns: values
+  y = weight[:, input].
+  A word is a row of the table (V, D). With as many words as features, nothing complains.
+- apply(ops.Index, weight, index=(input  =>  apply(ops.Index, weight, index=(slice(None), input
+embedding-of-the-first-word: values
+  y = weight[input[0]].
+  Only the first sentence of the batch is looked up, and the result has one axis too few.
+- apply(ops.Index, weight, index=(input.array  =>  apply(ops.Index, weight, index=(input.array[0]
+embedding-flattens-the-words: values
+  y (N · T, D) = weight[input, flattened].
+  The numbers are right, but nobody knows any more which words belong to which sentence.
+- apply(ops.Index, weight, index=(input.array  =>  apply(ops.Index, weight, index=(input.array.ravel()
+embedding-padding-learns: values
+  y = weight[input], with a gradient for every row.
+  The padding fills up most short sentences, so its row gets the largest gradient of all, for a word without meaning.
+- table = weight * wrap(kept) + weight.detach() * wrap(1 - kept)  =>  table = weight
+embedding-padding-becomes-zero: values
+  y = weight[input], 0 for padding_idx.
+  The row is a constant, but not always 0: vectors that were trained elsewhere may have another one. Use it as it is.
+- weight * wrap(kept) + weight.detach() * wrap(1 - kept)  =>  weight * wrap(kept)
+embedding-only-padding-learns: values
+  y = weight[input], with a gradient for the row padding_idx alone.
+  The mask is inverted: all words keep their first random vectors, and only the padding learns.
+- weight * wrap(kept) + weight.detach() * wrap(1 - kept)  =>  weight.detach() * wrap(kept) + weight * wrap(1 - kept)
+embedding-nothing-learns: values
+  y = weight[input], without any gradient.
+  detach() was applied to the table and not to one row of it. The loss still falls, since the other layers learn.
+- table = weight * wrap(kept) + weight.detach() * wrap(1 - kept)  =>  table = weight.detach()
+
 ops.Norm.backward
 
 norm-not-divided: derivative-missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minitrain.learn.exercises import (
     backward_passes,
     convolution,
+    embedding,
     find_the_bug,
     forward_passes,
     normalization,
@@ -28,6 +29,7 @@ TRACKS = (
     convolution,
     pooling,
     normalization,
+    embedding,
     find_the_bug,
 )
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for track in TRACKS for exercise in track.EXERCISES}
