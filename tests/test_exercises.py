@@ -565,6 +565,21 @@ def test_where_a_bug_is_to_be_found_the_check_does_not_tell_which(tmp_path: Path
     assert "Likely: mask-inverted" in outcomes(tmp_path, [(relu, wrong)])[0][-1].text
 
 
+FORGOTTEN = {
+    "layer-norm": ("pass", "layer_norm returned None. Is a return missing?"),
+    "embedding-forward": ("return weight.array[input.array]", "embedding returned an array; expected a Tensor"),
+    "batch-norm-running": ("running_mean = input.mean(dim)", "running_mean has not changed. Write into its array"),
+    "batch-norm-evaluation": ("y = apply(ops.Normalize, input, w, None, dim=dim, eps=eps)", "is the same without the"),
+}
+
+
+def test_a_function_of_tensors_is_told_what_it_forgot(tmp_path: Path) -> None:
+    files = [(EXERCISES[name], EXERCISES[name].with_body(body)) for name, (body, _) in FORGOTTEN.items()]
+    for stages, (_, words) in zip(outcomes(tmp_path, files), FORGOTTEN.values(), strict=True):
+        assert failed(stages)
+        assert words in " ".join(stages[-1].text.split())
+
+
 # --- the training run, torch, the programs of the files ---------------------------------------------------------------
 
 

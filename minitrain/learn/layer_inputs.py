@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from minitrain.learn.check_inputs import NamedValues, x34
-from minitrain.learn.measurements import Case, Graph, Operation, Values, as_array, frozen, noting, numbers
+from minitrain.learn.measurements import (
+    Case,
+    ContractError,
+    Graph,
+    Operation,
+    Values,
+    as_array,
+    frozen,
+    noting,
+    numbers,
+)
 from minitrain.nn import normalization
 from minitrain.ops import Array, convolution
 from minitrain.tensor import Tensor, wrap
@@ -196,10 +206,25 @@ def _running() -> NamedValues:
             for batch in batches:
                 x = wrap(frozen(batch)).requires_grad_()
                 y = normalization.batch_norm(x, mean, variance, training=True, momentum=momentum)
+            for name, running, start in (("running_mean", mean, _means), ("running_var", variance, _variances)):
+                if np.array_equal(running.array, start):
+                    raise ContractError(
+                        f"{name} has not changed. Write into its array, {name}.array[...] = ...: an assignment to the "
+                        f"name alone, {name} = ..., leaves the layer's as it is.",
+                        "batch_norm",
+                    )
         yield f"{label}\nrunning_mean", mean.array.copy()
         yield f"{label}\nrunning_var", variance.array.copy()
         yield f"{label}\nthe result for the second batch", y.array.copy()
         yield f"{label}\nwhether running_mean requires a gradient", mean.requires_grad
+
+
+def _tensor(y: Any, function: str) -> Any:
+    """What a function of Tensors returned; raises ContractError if it is not a Tensor."""
+    if y is None or isinstance(y, np.ndarray):
+        problem = "None. Is a return missing?" if y is None else "an array; expected a Tensor, which has a graph."
+        raise ContractError(f"{function} returned {problem}", function)
+    return y
 
 
 def _functional(x: Any) -> Any:
@@ -209,7 +234,7 @@ def _functional(x: Any) -> Any:
 
 def _evaluated(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     mean, variance = x.new_tensor(_means), x.new_tensor(_variances)
-    return _functional(x).batch_norm(x, mean, variance, weight, bias, eps=eps)
+    return _tensor(_functional(x).batch_norm(x, mean, variance, weight, bias, eps=eps), "batch_norm")
 
 
 def _alone(normalized: Callable[[Tensor], Tensor], x: Array) -> NamedValues:
@@ -229,7 +254,7 @@ EVALUATION = (
 
 
 def _layer_norm(x: Any, sizes: tuple[int, ...], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    return _functional(x).layer_norm(x, sizes, weight, bias, eps)
+    return _tensor(_functional(x).layer_norm(x, sizes, weight, bias, eps), "layer_norm")
 
 
 LAYER_NORM = (
@@ -251,7 +276,7 @@ _sentences = np.array([[4, 0, 2, 4], [1, 4, 0, 0]])  # word 3 does not occur
 
 
 def _embedded(table: Any, words: Array, padding_idx: int | None = None) -> Any:
-    return _functional(table).embedding(table.new_tensor(words).long(), table, padding_idx)
+    return _tensor(_functional(table).embedding(table.new_tensor(words).long(), table, padding_idx), "embedding")
 
 
 EMBEDDING = (
