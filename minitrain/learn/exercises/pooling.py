@@ -70,8 +70,8 @@ EXERCISES = (
             "add_windows(grads, ctx.whole_shape, ctx.stride) is the gradient of x with its border.",
             "With h, w = ctx.padding, x lies at [:, :, h : h + ctx.x_shape[2], w : w + ctx.x_shape[3]] in it.",
         ),
-        notice="With windows of 3 by 3 and a stride of 2, some pixels lie in one window and some in four: they learn "
-        "at different rates.",
+        notice="With windows of 3 by 3 and a stride of 2, some pixels lie in one window and some in four, and their "
+        "gradients differ accordingly.",
         probes=(cases.AVERAGE_POOL,),
         program=average,
         faults=(
@@ -103,7 +103,7 @@ EXERCISES = (
             "seen.reshape(*seen.shape[:4], -1) has one row for each window.",
             "argmax gives the index of the largest number, and the first one of equal ones: flat.argmax(axis=-1).",
         ),
-        notice="backward needs one small number for each window, its place: the values themselves are not saved.",
+        notice="backward needs only one small number for each window: the place of its largest.",
         probes=(cases.MAX_POOL,),
         program=largest,
         faults=(
