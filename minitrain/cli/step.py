@@ -79,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.open:
         import webbrowser
 
-        webbrowser.open(output.resolve().as_uri())
+        if not webbrowser.open(output.resolve().as_uri()):
+            print(f"no browser could be started; open {output} yourself")
     return 0
 
 

@@ -5,6 +5,8 @@
 "use strict";
 (() => {
 const D = JSON.parse(document.getElementById("data").textContent);
+const real = x => typeof x === "string" ? {inf: Infinity, "-inf": -Infinity}[x] ?? NaN : x; // JSON has no word for them
+for (const name of ["loss_value", "loss_after"]) D.meta[name] = real(D.meta[name]);
 const M = D.meta, P = D.page, T = D.tensors, OPS = D.ops, EVENTS = D.events, END = EVENTS.length, LANE = 352;
 const $ = id => document.getElementById(id);
 const root = document.documentElement;
@@ -23,6 +25,7 @@ function el(tag, attributes = {}, ...children) {
 }
 const esc = s => String(s).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 const R = (t, w, i) => ({t, w, i});
+const most = values => values.reduce((a, v) => Math.abs(v) < Infinity ? Math.max(a, Math.abs(v)) : a, 0); // the largest finite |v|
 const product = sizes => sizes.reduce((a, b) => a * b, 1);
 
 // --- arrays ----------------------------------------------------------------------------------------------------------
@@ -30,21 +33,29 @@ const KINDS = {f4: Float32Array, f8: Float64Array, i8: BigInt64Array, i4: Int32A
   u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, b1: Uint8Array};
 const decoded = new Map(), inflated = new Map(), derived = new Map();
 
+const DIGIT = new Uint8Array(127); // 13 bits stand in 2 of 91 characters
+for (let code = 33, k = 0; code < 127; code++) if (!'"&<'.includes(String.fromCharCode(code))) DIGIT[code] = k++;
 function textBytes(id) {
-  const text = atob($("blob-" + id).textContent), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const text = $("blob-" + id).textContent, bytes = new Uint8Array(D.blobs[id].bytes);
+  for (let i = 0, to = 0, held = 0, bits = 0; i < text.length; i += 2) {
+    held |= DIGIT[text.charCodeAt(i)] + 91 * DIGIT[text.charCodeAt(i + 1)] << bits;
+    for (bits += 13; bits >= 8; bits -= 8, held >>>= 8) bytes[to++] = held; // what is past the end is dropped
+  }
   return bytes;
 }
 // Compressed arrays hold all first bytes of their numbers, then all second bytes, and so on: this puts them together.
+// The sign of a float32 stands at its end.
 async function inflate(id) {
   const {dtype, n} = D.blobs[id], width = KINDS[dtype].BYTES_PER_ELEMENT;
   const stream = new Blob([textBytes(id)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer()), bytes = new Uint8Array(planes.length);
   for (let k = 0; k < width; k++) for (let i = 0, to = k, from = k * n; i < n; i++, to += width) bytes[to] = planes[from + i];
+  if (dtype === "f4") { const turned = new Uint32Array(bytes.buffer); for (let i = 0; i < n; i++) turned[i] = turned[i] >>> 1 | turned[i] << 31; }
   inflated.set(id, bytes);
 }
+const stored = ref => D.blobs[ref.blob].same ?? ref.blob; // equal arrays stand in the page once
 function blob(ref) {
-  const id = ref.blob;
+  const id = stored(ref);
   if (!decoded.has(id)) {
     const {dtype} = D.blobs[id], numbers = new KINDS[dtype]((inflated.get(id) ?? textBytes(id)).buffer);
     decoded.set(id, dtype === "i8" ? Float64Array.from(numbers, Number) : numbers);
@@ -52,33 +63,42 @@ function blob(ref) {
   }
   return decoded.get(id);
 }
+function entryOf(ref, i) { // of an array; null where the page holds only some of its entries, and not this one
+  const {of} = D.blobs[ref.blob], k = of == null ? i : blob({blob: of}).indexOf(i);
+  return k < 0 ? null : Number(blob(ref)[k]);
+}
+const FIELD = {v: "value", g: "grad", a: "after"};
 function numbers(t, w) { // null where the array does not exist
-  const x = T[t];
-  if (w === "v") return x.value && blob(x.value);
-  if (w === "u") return x.used ? blob(x.used) : numbers(t, "g");
-  if (w === "g" && !x.grad?.sum) return x.grad && blob(x.grad);
-  const key = w + t;
-  if (!derived.has(key)) derived.set(key, !has(t, w) ? null : w === "g" ? unpackSum(x.grad) : w === "a" ? after(t) : numbers(t, "a").map((v, i) => v - numbers(t, "v")[i]));
+  const key = w + t, ref = T[t][FIELD[w]];
+  if (w === "u") return T[t].used ? blob(T[t].used) : numbers(t, "g");
+  if (w !== "d" && (!ref || !ref.how)) return ref && blob(ref);
+  if (!derived.has(key)) derived.set(key, w !== "d" ? DERIVED[ref.how](t, ref) : has(t, "a") ? numbers(t, "a").map((v, i) => v - numbers(t, "v")[i]) : null);
   return derived.get(key);
 }
-// A large weight's gradient is stored as its bits' distance from the sum over the batch in float64, which takes a
-// quarter of the room. What comes out are the recorded bits: the page's writer does the same sum.
-function unpackSum({blob: id, sum: {x, grad, sizes: [N, O, I]}}) {
-  const a = numbers(x, "v"), g = numbers(grad, "g"), total = new Float64Array(O * I), distance = blob({blob: id});
-  for (let n = 0; n < N; n++) for (let o = 0; o < O; o++) {
-    const by = g[n * O + o];
-    if (by !== 0) for (let i = 0, to = o * I, from = n * I; i < I; i++) total[to + i] += by * a[from + i];
-  }
-  const result = Float32Array.from(total), bits = new Int32Array(result.buffer);
-  const ordered = b => b < 0 ? ~(b & 0x7fffffff) : b; // its own inverse: an order of the bits in which neighbouring floats are 1 apart
-  for (let k = 0; k < bits.length; k++) { const d = distance[k]; bits[k] = ordered(ordered(bits[k]) + (d & 1 ? -((d + 1) / 2) : d / 2)); }
-  return result;
+// Arrays that are not stored, because others determine their bits: the page's writer has done the same operations, and
+// compared. "sum" and "near" store how far the bits are from what is computed here, which takes little room.
+const DERIVED = {
+  relu: (t, {x}) => numbers(x, "v").map(v => v > 0 ? v : 0),
+  relu_gradient: (t, {grad}) => { const x = numbers(t, "v"); return numbers(grad, "g").map((g, i) => x[i] > 0 ? g : 0); },
+  sgd: (t, {lr}) => { const rate = Math.fround(lr), g = numbers(t, "g"); return numbers(t, "v").map((v, i) => v - Math.fround(rate * g[i])); },
+  near: (t, ref) => shifted(numbers(t, "v").slice(), blob(ref)),
+  sum(t, {blob: id, times, grad, sizes: [K, R, C], over}) { // a Float32Array rounds after each addition, as fused multiply-add does
+    const a = numbers(times, "v"), g = numbers(grad, "g"), total = new Float32Array(R * C), [k1, r1] = over === "samples" ? [R, 1] : [1, K];
+    for (let r = 0; r < R; r++) {
+      const row = total.subarray(r * C, r * C + C);
+      for (let k = 0, by; k < K; k++) if ((by = g[k * k1 + r * r1]) !== 0) for (let c = 0, from = k * C; c < C; c++) row[c] += by * a[from + c];
+    }
+    return shifted(total, blob({blob: id}));
+  },
+};
+function shifted(array, distance) { // floats whose bits are at a distance, in the order of the numbers
+  const bits = new Int32Array(array.buffer), ordered = b => b < 0 ? ~(b & 0x7fffffff) : b; // its own inverse
+  for (let k = 0; k < bits.length; k++) { const d = distance[k]; if (d) bits[k] = ordered(ordered(bits[k]) + (d & 1 ? -((d + 1) / 2) : d / 2)); }
+  return array;
 }
-function after(t) { // plain SGD is one float32 operation: the page's writer has checked that these are the recorded bits
-  const x = T[t];
-  if (!x.after?.lr) return blob(x.after);
-  const lr = Math.fround(x.after.lr), g = numbers(t, "g");
-  return numbers(t, "v").map((v, i) => Math.fround(v - Math.fround(lr * g[i])));
+function sources(t, w) { // the arrays that another is derived from
+  const ref = T[t][FIELD[w]];
+  return w === "d" ? [[t, "v"], [t, "a"]] : {relu: () => [[ref.x, "v"]], relu_gradient: () => [[t, "v"], [ref.grad, "g"]], sgd: () => [[t, "v"], [t, "g"]], near: () => [[t, "v"]], sum: () => [[ref.times, "v"], [ref.grad, "g"]]}[ref?.how]?.() ?? [];
 }
 const has = (t, w) => Boolean({v: T[t].value, g: T[t].grad, a: T[t].after, d: T[t].after}[w]);
 const val = r => numbers(r.t, r.w)[r.i];
@@ -89,7 +109,7 @@ const norm = (t, w) => T[t].stats[statOf[w]]?.[1] ?? 0;
 // --- numbers as text -------------------------------------------------------------------------------------------------
 const SUPERSCRIPT = {"-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹"};
 const sup = n => String(n).replace(/./g, c => SUPERSCRIPT[c]);
-const odd = v => Number.isNaN(v) ? "nan" : v > 0 ? "∞" : "−∞";
+const odd = v => v > 0 ? "inf" : v < 0 ? "−inf" : "nan"; // as Python writes them
 function fmt(v, digits = 6, keep = false) {
   if (!Number.isFinite(v)) return odd(v);
   if (v === 0) return "0";
@@ -133,7 +153,7 @@ const brackets = r => T[r.t].shape.length ? `[${position(r.t, r.i).join(", ")}]`
 const nameHtml = r => heading(r.t, r.w === "a" ? "v" : r.w) + `<span class="ix">${brackets(r)}</span>` + (r.w === "a" ? " after" : "");
 const nameText = r => ({v: "", g: "dL/d", a: "", d: "Δ"})[r.w] + T[r.t].name + brackets(r) + (r.w === "a" ? " after" : "");
 const shapeText = t => T[t].shape.join(" × ");
-const className = c => P.classes?.[c] ?? String(c);
+const className = c => c == null ? "nan" : P.classes?.[c] ?? String(c);
 
 // --- colours: one scale for each array, symmetric about 0, neutral at 0 ----------------------------------------------
 const linear = c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
@@ -206,10 +226,8 @@ const waits = (t, w) => timeOf(t, w) > S.at || !arrived(t, w);
 // Large arrays are unpacked after the first picture.
 const unpacked = id => !D.blobs[id].zip || inflated.has(id) || decoded.has(id);
 function arrived(t, w) {
-  const x = T[t], from = w === "v" ? x.value : w === "g" ? x.grad : x.after;
-  if (!S.late || !from) return true;
-  if (w === "d" || (w === "a" && from.lr)) return arrived(t, "v") && arrived(t, "g") && (!from.blob || unpacked(from.blob));
-  return unpacked(from.blob);
+  const ref = T[t][FIELD[w]];
+  return !S.late || ((ref?.blob == null || unpacked(stored(ref))) && sources(t, w).every(([t, w]) => arrived(t, w)));
 }
 
 // --- a picture of an array -------------------------------------------------------------------------------------------
@@ -243,7 +261,7 @@ class View {
     this.py = this.rows * this.ch + this.top + this.gutter;
     this.W = Math.max(1, Math.ceil(this.per * this.px - this.gutter)); this.H = Math.max(1, Math.ceil(this.tiles / this.per) * this.py - this.gutter);
     if (!x.shape.length) { this.scalar = true; this.W = 132; this.H = 54; }
-    this.box = el("div", {cls: "view", role: "grid", tabindex: 0, "aria-label": `${nameText(R(t, w, 0)).replace(/\[.*\]/, "")}${shapeText(t) ? ", " + x.shape.join(" by ") : ""}${kind === "batch" ? ", the whole batch" : kind === "sample" ? ", one sample" : ""}; the arrow keys choose an entry`});
+    this.box = el("div", {cls: "view", role: "grid", tabindex: 0, "aria-label": `${nameText(R(t, w, 0)).replace(/\[.*\]/, "")}${shapeText(t) ? ", " + x.shape.join(" by ") : ""}${kind === "batch" ? ", the whole batch" : kind === "sample" ? ", one sample" : ""}; the arrow keys choose an entry, Enter goes to its terms`});
     if (this.H > 420 || this.scrolls) this.box.classList.add("scroll");
     this.box.setAttribute("aria-rowcount", this.rows * Math.ceil(this.tiles / this.per)); this.box.setAttribute("aria-colcount", this.cols * this.per);
     this.canvas = el("canvas", {"aria-hidden": "true"});
@@ -287,6 +305,7 @@ class View {
     const far = {Home: 0, End: this.tiles * this.size - 1}[e.key];
     if (!move && far == null && e.key !== "Enter") return;
     e.preventDefault(); e.stopPropagation();
+    if (e.key === "Enter" && this.anchor && S.sel) { enter(); return; }
     let i = S.sel && S.sel.t === this.t && S.sel.w === this.w && this.place(S.sel.i) ? S.sel.i : null;
     if (far != null) i = this.base + far;
     else if (i == null) i = this.base;
@@ -297,7 +316,7 @@ class View {
       i = tile < this.tiles ? this.index(tile, r % this.rows, c % this.cols) : null;
       if (i == null) return;
     }
-    select(R(this.t, this.w, i), {keep: true, view: this, still: true});
+    select(R(this.t, this.w, i), {keep: true, view: this, scroll: true});
     this.box.focus({preventScroll: true});
   }
   announce(i) {
@@ -317,6 +336,7 @@ class View {
     const a = future ? null : numbers(t, w), end = largest(t, w), inked = pixels(t, w);
     if (this.scalar) {
       g.fillStyle = css(UP[0]); g.beginPath(); g.roundRect(0, 0, this.W, this.H, 7); g.fill();
+      if (a && !Number.isFinite(a[0])) { hatch(g, 0, 0, this.W, this.H); g.fillStyle = css(UP[0]); g.fillRect(this.W / 2 - 26, this.H / 2 - 13, 52, 26); }
       g.fillStyle = ink; g.font = `600 20px ${FONT}`; g.textBaseline = "middle"; g.textAlign = "center";
       g.fillText(future ? "" : fmt(a[0]), this.W / 2, this.H / 2 + 1); return;
     }
@@ -330,29 +350,33 @@ class View {
       const i = this.base + tile * this.size + k, v = a ? a[i] : 0, [x, y, w, h] = this.rect(i), c = Number.isFinite(v) ? colour(whole ? 0 : v, end, inked) : UP[0];
       g.fillStyle = css(c);
       if (this.cw >= 20) { g.beginPath(); g.roundRect(x, y, w, h, 2.5); g.fill(); } else g.fillRect(x, y, w, h);
-      if (!Number.isFinite(v)) hatch(g, x, y, w, h);
+      if (!Number.isFinite(v)) {
+        hatch(g, x, y, w, h);
+        if (this.text) { g.fillStyle = css(UP[0]); g.fillRect(x + w / 2 - 13, y + h / 2 - 7, 26, 14); }
+      }
       if (!a || !this.text) continue;
-      g.fillStyle = v === 0 && !inked && root.dataset.theme === "light" ? ink3 : onCell(c);
+      g.fillStyle = !Number.isFinite(v) ? ink : v === 0 && !inked && root.dataset.theme === "light" ? ink3 : onCell(c);
       g.fillText(cellText(v, power, whole), x + w / 2, y + h / 2 + .5);
     }
   }
   paintPixels(g, a, end, inked) { // one pixel for each entry, then scaled
     const wide = this.per * this.cols, high = Math.ceil(this.tiles / this.per) * this.rows;
     const image = new ImageData(wide, high), pixel = new Uint32Array(image.data.buffer), table = inked ? INKTABLE : TABLE;
-    const factor = inked ? 255 : end ? 255 / end : 0, {size, cols, per, base} = this, strange = (0xff000000 | parseInt(ink3.slice(5, 7) + ink3.slice(3, 5) + ink3.slice(1, 3), 16)) >>> 0;
+    const factor = inked ? 255 : end ? 255 / end : 0, {size, cols, per, base} = this, hatched = new Set();
     for (let tile = 0; tile < this.tiles; tile++) {
       const from = base + tile * size, to = Math.floor(tile / per) * this.rows * wide + (tile % per) * cols;
       for (let k = 0, r = 0; k < size; r += wide) for (let c = 0; c < cols && k < size; c++, k++) {
         const v = a ? a[from + k] : 0;
-        pixel[to + r + c] = v === v ? table[255 + clamp(v * factor)] : (k & 1 ? strange : table[255]);
+        if (v - v === 0) pixel[to + r + c] = table[255 + clamp(v * factor)]; else hatched.add(tile); // else it stays transparent
       }
     }
     const sheet = document.createElement("canvas");
     sheet.width = wide; sheet.height = high; sheet.getContext("2d").putImageData(image, 0, 0);
     g.imageSmoothingEnabled = this.cw < 1;
     for (let tile = 0; tile < this.tiles; tile++) {
-      const across = tile % per, down = Math.floor(tile / per);
-      g.drawImage(sheet, across * cols, down * this.rows, cols, this.rows, across * this.px, down * this.py + this.top, cols * this.cw, this.rows * this.ch);
+      const across = tile % per, down = Math.floor(tile / per), x = across * this.px, y = down * this.py + this.top, w = cols * this.cw, h = this.rows * this.ch;
+      if (hatched.has(tile)) hatch(g, x, y, w, Math.ceil(size / cols) * this.ch);
+      g.drawImage(sheet, across * cols, down * this.rows, cols, this.rows, x, y, w, h);
     }
   }
   paintLabels(g) {
@@ -394,9 +418,9 @@ class View {
   }
 }
 const short = (s, n) => s.length > n + 1 ? s.slice(0, n) + "…" : s;
-function hatch(g, x, y, w, h) { // not a number, or infinite
-  g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.strokeStyle = ink3; g.lineWidth = 1; g.beginPath();
-  for (let k = -h; k < w; k += 5) { g.moveTo(x + k, y + h); g.lineTo(x + k + h, y); }
+function hatch(g, x, y, w, h) { // nan or infinite
+  g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.fillStyle = css(UP[0]); g.fillRect(x, y, w, h); g.strokeStyle = ink3; g.lineWidth = 1; g.beginPath();
+  for (let k = -h; k < w; k += 4) { g.moveTo(x + k, y + h); g.lineTo(x + k + h, y); }
   g.stroke(); g.restore();
 }
 function tip(e, html) {
@@ -411,7 +435,7 @@ function tip(e, html) {
 // --- samples ---------------------------------------------------------------------------------------------------------
 const labelOf = n => P.labels == null ? null : numbers(P.labels, "v")[n];
 const row = (t, n) => { const size = product(T[t].shape.slice(1)); return numbers(t, "v").subarray(n * size, (n + 1) * size); };
-const best = n => { const z = row(P.scores, n); let k = 0; for (let c = 1; c < z.length; c++) if (z[c] > z[k]) k = c; return k; };
+const best = n => { const z = row(P.scores, n); if (z.some(Number.isNaN)) return null; let k = 0; for (let c = 1; c < z.length; c++) if (z[c] > z[k]) k = c; return k; };
 const wrong = n => P.scores != null && P.labels != null && best(n) !== labelOf(n);
 function probabilities(z) { const m = Math.max(...z), e = Array.from(z, v => Math.exp(v - m)), s = e.reduce((a, b) => a + b, 0); return e.map(v => v / s); }
 function thumb(n, side) {
@@ -456,6 +480,7 @@ function showSample() {
   if (forwardAt[T[P.scores].made_by] > S.at) return;
   const likely = probabilities(row(P.scores, S.n)), label = labelOf(S.n), say = best(S.n);
   p.append(el("p", {html: label == null ? `The network says <b>${esc(className(say))}</b>.` : `It is a <b>${esc(className(label))}</b>; the network says <b>${esc(className(say))}</b>.`}));
+  if (say == null) return;
   likely.slice(0, 12).forEach((q, c) => { const bar = el("i"); bar.style.width = 100 * q + "%"; p.append(el("div", {cls: c === label && "t"}, el("span", {}, className(c)), bar, el("span", {}, (100 * q).toFixed(1) + " %"))); });
 }
 
@@ -515,7 +540,7 @@ const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formul
 // --- rules: how an entry is made -------------------------------------------------------------------------------------
 const shapeOf = a => a.shape ?? T[a.tensor].shape;
 const WHICH = {value: "v", grad: "g", after: "a", used: "u"};
-const dataOf = a => a.blob != null ? blob(a) : numbers(a.tensor, WHICH[a.of]);
+const read = (a, i) => { const v = a.blob != null ? entryOf(a, i) : numbers(a.tensor, WHICH[a.of])[i]; return v == null ? null : Number(v); };
 const nanSafe = choose => (...x) => x.some(Number.isNaN) ? NaN : choose(...x);
 const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
   exp2: x => 2 ** x, mod: (a, b) => a - b * Math.floor(a / b), maximum: nanSafe(Math.max), minimum: nanSafe(Math.min)};
@@ -547,7 +572,7 @@ function evaluate(e, env) { // null: absent
   const [op, ...x] = e;
   if (op === "number") return x[0];
   if (op === "index") return env[x[0]];
-  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : Number(dataOf(x[0])[i]); }
+  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : read(x[0], i); }
   if (OVER.has(op)) {
     const found = [];
     for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
@@ -639,6 +664,7 @@ const button = (text, act, more = {}) => el("button", {cls: "btn", type: "button
 const say = html => el("p", {cls: "say", html});
 function refButton(r, text) { return button(text, () => select(r, {scroll: true})); }
 function bar(v, end) {
+  if (!Number.isFinite(v)) return el("span");
   const i = el("i"), size = 50 * Math.min(1, Math.abs(v) / (end || 1));
   i.style.cssText = `width:${size}%;left:${v < 0 ? 50 - size : 50}%;background:${css((v < 0 ? DOWN : UP)[170])}`;
   return el("span", {cls: "tbar", "aria-hidden": "true"}, i);
@@ -661,8 +687,8 @@ function aloneLabel({factors}) { // a summand of its own, such as the bias
   return el("span", {html: only ? nameHtml(only) : `<math>${maths(e, 0)}</math>`});
 }
 function termTable(list, total, r) {
-  const SHOWN = 8, sorted = [...list].sort((a, b) => (a.at.length === 0) - (b.at.length === 0) || Math.abs(b.v) - Math.abs(a.v));
-  const inSum = sorted.filter(t => t.at.length), alone = sorted.filter(t => !t.at.length), end = Math.max(...list.map(t => Math.abs(t.v)));
+  const SHOWN = 8, size = t => Number.isNaN(t.v) ? Infinity : Math.abs(t.v), sorted = [...list].sort((a, b) => (a.at.length === 0) - (b.at.length === 0) || (size(a) === size(b) ? 0 : size(b) - size(a)));
+  const inSum = sorted.filter(t => t.at.length), alone = sorted.filter(t => !t.at.length), end = most(list.map(t => t.v));
   const width = Math.max(...list.map(t => t.factors.length)), lead = inSum[0] ?? alone[0];
   const body = el("tbody"), table = el("table", {cls: "terms"});
   if (lead?.at.length || width > 1) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l"}, lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : ""), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
@@ -685,20 +711,42 @@ function termTable(list, total, r) {
   table.append(body);
   return table;
 }
+function bySample(list) { // the sums of the terms of each sample, where a sum runs over the batch; else null
+  if (!P.samples || list.length < 2 || list.length % P.samples || !list.every(t => t.at.some(([name, n]) => name === "n" && n < P.samples))) return null;
+  const shares = Array(P.samples).fill(0);
+  for (const t of list) shares[t.at.find(([name]) => name === "n")[1]] += t.v;
+  return shares;
+}
 // The page's own words for what one number teaches.
 function lesson(r, why) {
   const v = val(r), list = why.terms.filter(t => t.at.length), said = [];
   if (why.made?.some(m => OPS[m.op].planted)) return said;
+  const strange = why.terms.filter(t => !Number.isFinite(t.v)).length;
+  if (!Number.isFinite(v)) said.push(strange && why.terms.length > 1 ? `<b>${fmt(v)}</b>, because ${strange} of the ${why.terms.length} terms ${strange > 1 ? "are" : "is"} nan or infinite.` : why.parts.some(p => p.entries.some(i => !Number.isFinite(val(R(p.t, p.w, i))))) ? `<b>${fmt(v)}</b>, because what it was computed from already is nan or infinite.` : why.parts.length ? `<b>${fmt(v)}</b> begins here: everything it was computed from is finite.` : `<b>${fmt(v)}</b>: not a finite number.`);
   if (r.w === "g" && v === 0 && list.length > 1 && list.every(t => t.v === 0)) {
     const blame = list[0].factors.map((f, k) => [list.filter(t => t.factors[k]?.v === 0).length, f]).sort((a, b) => b[0] - a[0])[0];
     said.push(`<b>Zero, because every term is zero:</b> <math>${maths(blame[1].e, 2)}</math> is 0 in ${blame[0] === list.length ? `all ${list.length}` : `${blame[0]} of ${list.length}`} of them${blame[0] === list.length ? "" : ", and the other factor is 0 in the rest"}.`);
-  } else if (list.length > 1 && P.samples && list.every(t => t.at.length === 1 && t.at[0][0] === "n") && list.length === P.samples) {
-    const most = list.reduce((a, b) => Math.abs(b.v) > Math.abs(a.v) ? b : a), n = most.at[0][1];
-    if (most.v !== 0 && r.w === "g") said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b> pushes it most: ${signed(most.v)} of ${fmt(v, 4)}.` + (T[r.t].parameter && v ? ` The gradient is ${v < 0 ? "negative: a larger number would lower the loss, so the update raises it." : "positive: a larger number would raise the loss, so the update lowers it."}` : ""));
+  } else if (r.w === "g" && v !== 0 && T[r.t].parameter) {
+    const shares = bySample(list);
+    if (shares) {
+      const n = shares.reduce((a, share, k) => Math.abs(share) > Math.abs(shares[a]) ? k : a, 0);
+      said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b> pushes it most: ${signed(shares[n])} of ${fmt(v, 4)}.`);
+    }
+    if (Number.isFinite(v)) said.push(`The gradient is ${v < 0 ? "negative: a larger number would lower the loss, so the update raises it" : "positive: a larger number would raise the loss, so the update lowers it"}${M.optimizer && has(r.t, "a") && Math.sign(numbers(r.t, "a")[r.i] - numbers(r.t, "v")[r.i]) === Math.sign(v) ? " (not in this step: the optimizer's state decided otherwise)" : ""}.`);
   }
   return said;
 }
+function enter() { // focus goes to the first factor: Enter, again and again, walks along the largest terms
+  const I = $("inspector");
+  (I.querySelector(".terms .lnk") ?? I.querySelector(".lnk") ?? I.querySelector(".links button") ?? I.querySelector("button")).focus({preventScroll: true});
+  document.activeElement.scrollIntoView({block: "nearest"});
+}
 function inspector() {
+  const inside = S.sel && $("inspector").contains(document.activeElement);
+  drawInspector();
+  if (inside) enter();
+}
+function drawInspector() {
   const I = $("inspector"), r = S.sel;
   I.classList.toggle("idle", !r); document.body.classList.toggle("chosen", Boolean(r)); I.replaceChildren();
   if (!r) { idle(I); return; }
@@ -716,6 +764,8 @@ function inspector() {
   }
   for (const text of lesson(r, why)) A.append(say(text));
   if (why.start && r.w === "g") A.append(say("<b>Here backward starts:</b> the slope of the loss with respect to itself is 1."));
+  const how = FIELD[r.w] && x[FIELD[r.w]]?.how;
+  if (how) A.append(el("p", {cls: "cap"}, `The page does not store this array: it computes it from ${sources(r.t, r.w).map(([t, w]) => nameText(R(t, w, 0)).replace(/\[.*\]/, "")).join(" and ")}, and gets the recorded bits.`));
   if (!made.length && r.w === "v" && !x.parameter) A.append(say(r.t === P.labels ? `The label of sample ${r.i}${P.classes ? `: <b>${esc(className(v))}</b>` : ""}. It came with the data.` : "It came with the data: no operation of this step made it."));
   if (r.w === "g" && !made.length && !why.start) A.append(say("No visited operation sent this gradient."));
   const pics = pictures(r, made) ?? curve(r, made); if (pics) A.append(pics);
@@ -732,7 +782,7 @@ function inspector() {
     }
   }
   if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
-  if (r.w === "g" && r.t === P.scores && P.labels != null && P.classes) B.append(otherLabels(r));
+  if (r.w === "g" && r.t === P.scores && P.labels != null) B.append(otherLabels(r));
   if (r.w === "v" && x.parameter && has(r.t, "g")) {
     const g = R(r.t, "g", r.i), a = R(r.t, "a", r.i);
     B.append(el("div", {cls: "box"}, el("h3", {}, "In this step"), el("dl", {}, el("dt", {html: heading(r.t, "g")}), el("dd", {}, link(g, fmt(val(g)))), ...has(r.t, "a") ? [el("dt", {}, "after the update"), el("dd", {}, link(a, fmt(val(a))))] : [])));
@@ -771,7 +821,7 @@ function ruleTable(m, r) { // such as z, exp, p for the classes
   return el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...body));
 }
 function sharesTable(r) {
-  const x = T[r.t], rows = x.shares.map(s => [s, blob(s.grad)[r.i]]), total = rows.reduce((a, [, v]) => a + v, 0), end = Math.max(...rows.map(([, v]) => Math.abs(v)));
+  const x = T[r.t], rows = x.shares.map(s => [s, blob(s.grad)[r.i]]), total = rows.reduce((a, [, v]) => a + v, 0), end = most(rows.map(([, v]) => v));
   return el("div", {}, say(`This value was used ${x.shares.length} times, so its gradient is the sum of ${x.shares.length} gradients.`),
     el("table", {cls: "terms"}, el("tbody", {}, ...rows.map(([s, v]) => el("tr", {}, el("th", {scope: "row"}, `from ${OPS[s.op].name}${OPS[s.op].layer ? ", " + OPS[s.op].layer : ""}`), el("td", {}, signed(v)), el("td", {}, bar(v, end)))), el("tr", {cls: "tot"}, el("th", {scope: "row"}, "sum"), el("td", {"data-sum": total}, fmt(total)), el("td")))));
 }
@@ -795,7 +845,7 @@ function pictures(r, made) {
   };
   const sign = s => { const e = el("span", {"aria-hidden": "true"}, s); e.style.cssText = `height:${h * cell}px;display:flex;align-items:center`; return e; };
   const [a, b] = refs, title = c => nameHtml(c[0]).replace(/\[.*\]/, s => { const first = position(c[0].t, c[0].i), second = position(c[1].t, c[1].i); return "[" + first.map((k, j) => k === second[j] ? k : ":").join(", ") + "]"; });
-  return el("div", {cls: "pics"}, figure(k => val(a[k]), largest(a[0].t, a[0].w), pixels(a[0].t, a[0].w), title(a), k => a[k]), sign("×"), figure(k => val(b[k]), largest(b[0].t, b[0].w), pixels(b[0].t, b[0].w), title(b), k => b[k]), sign("="), figure(k => list[k].v, Math.max(...list.map(t => Math.abs(t.v))), false, "products"));
+  return el("div", {cls: "pics"}, figure(k => val(a[k]), largest(a[0].t, a[0].w), pixels(a[0].t, a[0].w), title(a), k => a[k]), sign("×"), figure(k => val(b[k]), largest(b[0].t, b[0].w), pixels(b[0].t, b[0].w), title(b), k => b[k]), sign("="), figure(k => list[k].v, most(list.map(t => t.v)), false, "products"));
 }
 // The curve of an operation that makes each number of one number, and the place on it.
 let pretended = null; // {t, i, v}: what evaluate reads instead of an entry's own value
@@ -803,7 +853,7 @@ function curve(r, made) {
   const k = r.w === "v" ? T[r.t].made_by : made.length === 1 ? made[0].op : null, o = OPS[k];
   if (!o?.rule || o.inputs.filter(x => x.tensor != null).length !== 1 || T[o.inputs[0].tensor].shape.join() !== T[o.result].shape.join() || /"(sum|max|logsumexp|softmax|moved|gathered|add)"/.test(JSON.stringify(o.rule.value))) return null;
   const t = o.inputs[0].tensor, env = Object.fromEntries(o.rule.axes.map((name, j) => [name, position(r.t, r.i)[j]])), x = val(R(t, "v", r.i));
-  if (reads(o.rule.value, env).some(p => p.t !== t || p.i !== r.i) || !Number.isFinite(x)) return null;
+  if (reads(o.rule.value, env).some(p => p.t !== t || p.i !== r.i) || !Number.isFinite(x) || !Number.isFinite(evaluate(o.rule.value, env))) return null;
   const reach = Math.max(1, Math.abs(x) * 1.3), at = v => { pretended = {t, i: r.i, v}; const y = evaluate(o.rule.value, env); pretended = null; return y; };
   const points = Array.from({length: 81}, (_, j) => (j - 40) / 40 * reach).map(v => [v, at(v)]).filter(([, y]) => Number.isFinite(y)), y = at(x);
   const low = Math.min(0, ...points.map(p => p[1])), high = Math.max(0, ...points.map(p => p[1])), X = v => 140 + v / reach * 120, Y = v => 84 - (v - low) / (high - low || 1) * 72;
@@ -821,6 +871,7 @@ function verdict(d, v, tolerance) {
   const apart = Math.abs(d.numeric - v), size = Math.max(Math.abs(d.numeric), Math.abs(v));
   return {apart, digits: apart === 0 ? 16 : Math.max(0, Math.floor(-Math.log10(apart / size))), good: apart <= 1e-3 * size + tolerance};
 }
+const tenth = v => Number.isFinite(v) ? v.toFixed(10) : odd(v);
 function checkBox(r, v) {
   const c = T[r.t].check;
   if (!c) return null;
@@ -828,8 +879,8 @@ function checkBox(r, v) {
   const d = difference(r.t, r.i);
   if (!d) return el("div", {cls: "box"}, el("h3", {}, "Check by differences"), `${blob(c.plus).length} entries of this array were checked by differences; this one was not.`);
   const name = nameHtml(R(r.t, "v", r.i)), {apart, digits, good} = verdict(d, v, T[r.t].tolerance), nudge = fmt(d.eps, 3);
-  const line = d.numeric === 0 && v === 0 ? ["ok", "✓ Both are exactly 0."] : d.kink ? ["open", d.kink] : good ? ["ok", `✓ They agree to ${digits} digits (${fmt(apart, 1)} apart).`.replace("0 digits", "within rounding")] : ["bad", `✗ They differ: backward's gradient is wrong by ${fmt(apart, 2)}.`];
-  return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, d.plus.toFixed(10)], [`<var>L</var> with ${name} − ${nudge}`, d.minus.toFixed(10)], [`their difference / ${fmt(2 * d.eps, 3)}`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
+  const line = d.numeric === 0 && v === 0 ? ["ok", "✓ Both are exactly 0."] : !Number.isFinite(d.numeric) ? ["open", "The loss is nan or infinite here, so there is nothing to compare with."] : d.kink ? ["open", d.kink] : good ? ["ok", `✓ They agree to ${digits} digits (${fmt(apart, 1)} apart).`.replace("0 digits", "within rounding")] : ["bad", `✗ They differ: backward's gradient is wrong by ${fmt(apart, 2)}.`];
+  return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, tenth(d.plus)], [`<var>L</var> with ${name} − ${nudge}`, tenth(d.minus)], [`their difference / ${fmt(2 * d.eps, 3)}`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
 }
 function otherLabels(r) { // only the label's own class has the - 1 in p - one-hot: that is all that another label changes
   const size = product(T[r.t].shape.slice(1)), n = Math.floor(r.i / size), p = probabilities(row(r.t, n)), label = labelOf(n);
@@ -842,9 +893,14 @@ function updateOf(r, A, B) {
   const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))]];
   if (used != null) rows.push([x.used ? ".grad as the optimizer saw it" : heading(r.t, "g"), x.used ? fmt(used, 8) : link(R(r.t, "g", r.i), fmt(used, 8))]);
   if (o?.plain && used != null) rows.push([`learning rate`, fmt(lr, 4)], [`− ${fmt(lr, 4)} · (${fmt(used, 5)})`, fmt(-lr * used, 8)]);
-  for (const [name, s] of Object.entries(x.state ?? {})) if (s.after) { const b = s.before && blob(s.before), f = blob(s.after); rows.push([esc(name) + (b ? ", before" : ""), fmt((b ?? f)[f.length === 1 ? 0 : r.i], 8)]); if (b) rows.push([esc(name) + ", after", fmt(f[f.length === 1 ? 0 : r.i], 8)]); }
+  for (const [name, s] of Object.entries(x.state ?? {})) for (const when of ["before", "after"]) {
+    const v = s[when] && entryOf(s[when], D.blobs[s[when].blob].n === 1 ? 0 : r.i);
+    if (v != null) rows.push([`${esc(name)}, ${when}`, fmt(v, 8)]);
+  }
   rows.push(["after", el("b", {}, fmt(a, 8))]);
-  B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`));
+  const kept = x.kept && blob(x.kept), known = kept?.includes(r.i);
+  B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}` + (!Number.isFinite(a - v) ? "." : `, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`)));
+  if (kept && !known) B.append(el("p", {cls: "cap"}, `Of ${Object.keys(x.state).map(s => s.replaceAll("_", " ")).join(" and ")}, a page this large keeps ${kept.length} entries: `, link(R(r.t, r.w, kept[0]), "see one of them")));
   if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)))); }
 }
 
@@ -858,19 +914,19 @@ function questions() {
     if (label != null) {
       ask(wrong(n) ? `Why is sample ${n}, ${className(label)}, taken for ${className(guess)}?` : `Why is sample ${n} taken for ${className(guess)}?`, "The score, term by term", R(z, "v", n * size + guess));
       if (T[z].grad) ask("Where does the gradient start, and why with this size?", "p − one-hot, one number for each class", R(z, "g", n * size + label));
-      if (T[z].grad && P.classes) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
+      if (T[z].grad) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
     }
   }
   const pulled = weights.map(t => [t, T[t].peak]).filter(([, i]) => i != null);
   if (pulled.length) {
     const [t, i] = pulled.reduce((a, b) => largest(b[0], "g") > largest(a[0], "g") ? b : a);
-    ask(`Which weight is pulled the hardest, and which sample pushes it most?`, `${T[t].name}${brackets(R(t, "g", i))}: its gradient, sample by sample`, R(t, "g", i));
+    ask(P.samples > 1 ? "Which weight is pulled the hardest, and which sample pushes it most?" : "Which weight is pulled the hardest?", `${T[t].name}${brackets(R(t, "g", i))}: its gradient, term by term`, R(t, "g", i));
   }
   for (const t of weights) { const i = T[t].quiet; if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Each term of its sum has a factor 0", R(t, "g", i)); break; } }
-  const shut = T.findIndex((x, t) => x.made_by != null && OPS[x.made_by].name === "ReLU" && x.value);
-  if (shut >= 0) { const t = OPS[T[shut].made_by].inputs[0].tensor, g = t != null && T[t].grad && numbers(t, "g"), per = T[t]?.batched ? product(T[t].shape.slice(1)) : 0, from = per * (P.first ?? 0); if (g) for (let k = from; k < from + (per || g.length); k++) if (g[k] === 0 && numbers(shut, "g")?.[k] !== 0) { ask("Where does a ReLU stop a gradient?", `At ${T[t].name}${brackets(R(t, "g", k))}: its input was not above 0`, R(t, "g", k)); break; } }
+  if (P.stopped) ask("Where does a ReLU stop a gradient?", `At ${T[P.stopped[0]].name}${brackets(R(P.stopped[0], "g", P.stopped[1]))}: its input was not above 0`, R(P.stopped[0], "g", P.stopped[1]));
   if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: "Before and after, for each sample", go: "effect"});
-  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, "The learning rate times the gradient", has(t, "a") ? R(t, "a", i) : null); }
+  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, M.optimizer.plain ? "The learning rate times the gradient" : `What ${M.optimizer.name} makes of the gradient`, has(t, "a") ? R(t, "a", i) : null); }
+  if (P.strange) list.unshift({text: `Where does the first ${fmt(val(R(...P.strange)))} come from?`, hint: "Everything before it is finite", r: R(...P.strange)});
   const faulty = T.findIndex((x, t) => x.failed?.length);
   if (faulty >= 0) list.unshift({text: "Where do backward and the differences part?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
   return list.slice(0, 10);
@@ -878,16 +934,18 @@ function questions() {
 function idle(I) {
   I.append(el("h2", {}, "Click any number"), say("It shows the sum or product that made it, with the actual numbers, and where its parts come from. Gradients are compared with a central difference."),
     el("div", {cls: "ask"}, ...(S.questions ??= questions()).map(q => el("button", {type: "button", onclick: () => answer(q)}, q.text, el("small", {}, q.hint)))),
-    el("div", {cls: "keys", html: [["← → ↑ ↓", "neighbouring entry"], ["n p", "next, previous sample"], ["g", "value ↔ its gradient"], ["[ ] space", "one step of the replay, play"], ["c", "show or hide the code"], ["esc ⌫", "close, go back"]].map(([k, text]) => `<span>${k.split(" ").map(x => `<kbd>${x}</kbd>`).join(" ")}</span><span>${text}</span>`).join("")}));
+    el("div", {cls: "keys", html: [["← → ↑ ↓", "neighbouring entry"], ["n p", "next, previous sample"], ["g", "value ↔ its gradient"], ["[ ] space", "one step of the replay, play"], ["⏎", "from an entry to its terms, and on to a factor"], ["c", "show or hide the code"], ["⌫ esc", "go back, close"]].map(([k, text]) => `<span>${k.split(" ").map(x => `<kbd>${x}</kbd>`).join(" ")}</span><span>${text}</span>`).join("")}));
 }
 function answer(q) {
   if (q.go) { $(q.go)?.scrollIntoView({block: "center"}); $(q.go)?.focus({preventScroll: true}); return; }
   select(q.r, {scroll: true});
+  if (!$("inspector").contains(document.activeElement)) enter();
   if (q.show) { const b = $(q.show); if (b) $("inspector").scrollTop = b.offsetTop - 60; }
 }
 
 // --- choosing an entry -----------------------------------------------------------------------------------------------
 function select(r, {keep = false, scroll = false, still = false, view = null} = {}) {
+  const home = !r && $("inspector").contains(document.activeElement) && views.find(v => v.anchor && v.kind !== "batch");
   if (r && S.sel && !keep) S.past.push({...S.sel, n: S.n});
   if (!r) S.past = [];
   if (r) {
@@ -898,11 +956,12 @@ function select(r, {keep = false, scroll = false, still = false, view = null} = 
   }
   S.sel = r; S.why = r ? explain(r) : null;
   refresh();
-  if (r && scroll && !still) scrollTo_(r);
+  if (r && scroll && !still) scrollTo_(view);
+  if (home) home.box.focus({preventScroll: true});
 }
 function refresh() { views.forEach(v => v.mark()); marks(); inspector(); wires(); address(); }
-function scrollTo_() {
-  const v = views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
+function scrollTo_(view) {
+  const v = view?.anchor ? view : views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
   if (!v) return;
   const y = v.box.getBoundingClientRect().top + v.anchor[1] - (v.box.classList.contains("scroll") ? v.box.scrollTop : 0), top = 170, bottom = innerHeight - (innerWidth <= 1180 ? innerHeight * .48 : 40);
   if (y < top || y > bottom) scrollTo({top: scrollY + y - (top + bottom) / 2, behavior: S.opening || matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth"});
@@ -950,8 +1009,8 @@ function address() { // at most 4 times a second: browsers refuse more
     try { history.replaceState(null, "", S.written); } catch { /* a frame in a notebook may refuse */ }
   }, 250);
 }
-function readAddress() {
-  const q = new URLSearchParams(location.hash.slice(1)), n = Number(q.get("n")), at = q.get("at"), sel = q.get("sel")?.match(/^(\d+),([vgad]),(\d+)$/);
+function readAddress(hash = location.hash) {
+  const q = new URLSearchParams(hash.slice(1)), n = Number(q.get("n")), at = q.get("at"), sel = q.get("sel")?.match(/^(\d+),([vgad]),(\d+)$/);
   if (q.get("theme") === "dark" || q.get("theme") === "light") S.theme = q.get("theme");
   if (q.has("n") && P.samples && Number.isInteger(n) && n >= 0 && n < P.samples) S.n = n;
   S.at = at != null && Number.isInteger(+at) && +at >= 0 && +at <= END ? +at : END;
@@ -1023,6 +1082,10 @@ function arrayHead(t, w, what) {
 }
 function drawScales() { for (const [c, inked] of scales) { const g = c.getContext("2d"); for (let x = 0; x < 46; x++) { g.fillStyle = css(inked ? INK[Math.round(255 * x / 45)] : colour(x - 22.5, 22.5)); g.fillRect(x, 0, 1, 8); } } }
 const unitNote = (t, w) => { const power = T[t].whole ? 0 : unit(largest(t, w)); return power ? `, in units of 10${sup(power)}` : ""; };
+function strange(host, t, w) { // how many entries are nan or infinite, and the first of them
+  const [nan, infinite, first] = T[t].strange[FIELD[w]] ?? [];
+  if (nan || infinite) host.append(el("p", {cls: "cap ill"}, [nan && `${nan} nan`, infinite && `${infinite} infinite`].filter(Boolean).join(", ") + ` of ${product(T[t].shape)}: `, el("button", {cls: "lnk", type: "button", onclick: () => select(R(t, w, first), {scroll: true})}, "see the first")));
+}
 function failure(host, t) { // where analytic and numeric gradients part
   const x = T[t];
   if (!x.failed?.length) return;
@@ -1032,6 +1095,7 @@ function array(host, t, w, what, into = el("div", {cls: "arr"})) {
   host.append(into);
   const x = T[t];
   into.append(arrayHead(t, w, what));
+  strange(into, t, w);
   if (w === "g") failure(into, t);
   if (x.batched && x.shape.length > 1) {
     const readable = new View(el("div"), t, w, "sample"), unitText = readable.text ? unitNote(t, w) : "";
@@ -1112,17 +1176,17 @@ function updateSection(host) {
 function effect(host) {
   const before = M.loss_value, after = M.loss_after, fall = before - after, box = el("div", {cls: "effect", id: "effect", tabindex: -1});
   host.append(box);
-  const promised = M.optimizer.plain && P.promised;
-  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${fall >= 0 ? "fell" : "rose"} from <b>${fmt(before, 4)}</b> to <b>${fmt(after, 4)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
+  const promised = Number.isFinite(fall) && M.optimizer.plain && P.promised, change = Number.isFinite(fall) ? `${fall >= 0 ? "fell" : "rose"} from` : "went from";
+  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${change} <b>${fmt(before, 4)}</b> to <b>${fmt(after, 4)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
     h => {
       if (!P.losses) return;
-      const a = blob(P.losses.before), b = blob(P.losses.after), rows = Array.from(a, (v, n) => [n, v, b[n]]).sort((p, q) => q[1] - p[1]).slice(0, 16), end = Math.max(...rows.flatMap(r => [r[1], r[2]])), X = v => 92 + v / (end || 1) * 240;
-      h.append(el("h3", {}, `Loss of ${a.length > 16 ? "the 16 worst samples" : "each sample"}: ○ before, ● after`), el("div", {html: `<svg width="352" height="${rows.length * 17 + 22}" role="img" aria-label="${esc(rows.map(([n, p, q]) => `sample ${n}: ${fmt(p, 3)} before, ${fmt(q, 3)} after`).join("; "))}">` + rows.map(([n, p, q], k) => `<text x="0" y="${k * 17 + 18}">${n}${P.classes ? ": " + esc(short(className(labelOf(n)), 8)) : ""}${wrong(n) ? " ✗" : ""}</text><path d="M92 ${k * 17 + 14}H332" stroke="var(--line)"/><path d="M${X(p)} ${k * 17 + 14}H${X(q)}" stroke="var(--ink2)" stroke-width="2"/><circle cx="${X(p)}" cy="${k * 17 + 14}" r="4" fill="var(--bg)" stroke="var(--ink2)" stroke-width="1.6"/><circle cx="${X(q)}" cy="${k * 17 + 14}" r="4.2" fill="var(--ink)"/>`).join("") + `<text x="92" y="${rows.length * 17 + 18}" text-anchor="middle">0</text><text x="332" y="${rows.length * 17 + 18}" text-anchor="middle">${fmt(end, 3)}</text></svg>`}));
+      const a = blob(P.losses.before), b = blob(P.losses.after), rows = Array.from(a, (v, n) => [n, v, b[n]]).sort((p, q) => (Number.isNaN(q[1]) ? Infinity : q[1]) - (Number.isNaN(p[1]) ? Infinity : p[1]) || 0).slice(0, 16), end = most(rows.flatMap(r => [r[1], r[2]])), X = v => 92 + v / (end || 1) * 240;
+      h.append(el("h3", {}, `Loss of ${a.length > 16 ? "the 16 worst samples" : "each sample"}: ○ before, ● after`), el("div", {html: `<svg width="352" height="${rows.length * 17 + 22}" role="img" aria-label="${esc(rows.map(([n, p, q]) => `sample ${n}: ${fmt(p, 3)} before, ${fmt(q, 3)} after`).join("; "))}">` + rows.map(([n, p, q], k) => `<text x="0" y="${k * 17 + 18}">${n}${P.classes ? ": " + esc(short(className(labelOf(n)), 8)) : ""}${wrong(n) ? " ✗" : ""}</text><path d="M92 ${k * 17 + 14}H332" stroke="var(--line)"/>${Number.isFinite(p) && Number.isFinite(q) ? `<path d="M${X(p)} ${k * 17 + 14}H${X(q)}" stroke="var(--ink2)" stroke-width="2"/><circle cx="${X(p)}" cy="${k * 17 + 14}" r="4" fill="var(--bg)" stroke="var(--ink2)" stroke-width="1.6"/><circle cx="${X(q)}" cy="${k * 17 + 14}" r="4.2" fill="var(--ink)"/>` : `<text x="96" y="${k * 17 + 18}" style="paint-order:stroke;stroke:var(--bg);stroke-width:4px">${fmt(p, 3)}, then ${fmt(q, 3)}</text>`}`).join("") + `<text x="92" y="${rows.length * 17 + 18}" text-anchor="middle">0</text><text x="332" y="${rows.length * 17 + 18}" text-anchor="middle">${fmt(end, 3)}</text></svg>`}));
     });
 }
 function masthead() {
   const after = M.loss_after, fall = M.loss_value - after, cell = (k, v) => el("div", {}, el("small", {}, k), el("b", {}, v));
-  if (M.loss_value != null) $("losses").append(cell("loss of this batch", fmt(M.loss_value, 4)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", fmt(after, 4)), el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`)]);
+  if (M.loss_value != null) $("losses").append(cell("loss of this batch", fmt(M.loss_value, 4)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", fmt(after, 4)), Number.isFinite(fall) ? el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`) : ""]);
 }
 function build() {
   const flow = $("flow");
@@ -1160,7 +1224,7 @@ function neighbour(e) { // the arrows move the chosen entry, wherever the focus 
 async function start() {
   const chosen = readAddress(), dark = matchMedia("(prefers-color-scheme: dark)");
   setTheme(S.theme ?? (dark.matches ? "dark" : "light"));
-  const packed = D.blobs.map((b, k) => b.zip ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
+  const packed = D.blobs.map((b, k) => b.zip && b.same == null ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
   S.late = large.length > 0;
   await Promise.all(packed.filter(k => !large.includes(k)).map(inflate));
   masthead(); build(); drawScales(); drawSamples();
@@ -1173,10 +1237,14 @@ async function start() {
   $("back").addEventListener("click", () => { stop(); moment(S.at - 1, true); });
   $("on").addEventListener("click", () => { stop(); moment(S.at + 1, true); });
   dark.addEventListener("change", () => { if (!S.theme) { setTheme(dark.matches ? "dark" : "light"); repaint(); } });
-  addEventListener("hashchange", () => { if (location.hash === S.written) return; const r = readAddress(); if (S.theme) { setTheme(S.theme); repaint(); } moment(S.at); select(r, {keep: true, scroll: true}); });
+  addEventListener("hashchange", e => { const {hash} = new URL(e.newURL || location.href, "file:///"); if (hash === S.written) return; const r = readAddress(hash); if (S.theme) { setTheme(S.theme); repaint(); } moment(S.at); select(r, {keep: true, scroll: true}); });
   let resizing; addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => { drawSamples(); rail(); wires(); }, 100); });
+  let shown; // paper is light, and has no window: everything is drawn
+  addEventListener("beforeprint", () => { shown ??= root.dataset.theme; setTheme("light"); views.forEach(v => { v.near = v.stale = true; v.paint(); }); drawScales(); drawSamples(); inspector(); wires(); });
+  addEventListener("afterprint", () => { if (shown && shown !== "light") { setTheme(shown); repaint(); } shown = null; });
+  document.querySelector(".skip").addEventListener("click", e => { e.preventDefault(); $("flow").focus(); }); // a notebook's frame has no address to jump in
   document.querySelectorAll(".view.scroll").forEach(b => b.addEventListener("scroll", wires, {passive: true}));
-  root.dataset.first = Math.round(performance.now());
+  requestAnimationFrame(() => setTimeout(() => { performance.mark("first-picture"); root.dataset.first = Math.round(performance.now()); })); // once it is on the screen
   for (const k of large) { await new Promise(done => setTimeout(done)); await inflate(k); views.filter(v => v.stale && v.near).forEach(v => v.paint()); }
   S.late = false;
   if (large.length) views.forEach(v => { if (product(T[v.t].shape) > 100000) v.draw(); });
