@@ -104,7 +104,7 @@ const has = (t, w) => Boolean({v: T[t].value, g: T[t].grad, a: T[t].after, d: T[
 const val = r => numbers(r.t, r.w)[r.i];
 const statOf = {v: "value", g: "grad", a: "after", d: "change"};
 const largest = (t, w) => T[t].stats[statOf[w]]?.[0] ?? 0;
-const norm = (t, w) => T[t].stats[statOf[w]]?.[1] ?? 0;
+const norm = (t, w) => T[t].strange[statOf[w]] ? NaN : T[t].stats[statOf[w]]?.[1] ?? 0;
 
 // --- numbers as text -------------------------------------------------------------------------------------------------
 const SUPERSCRIPT = {"-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹"};
@@ -662,7 +662,7 @@ function explain(r) {
 const link = (r, text) => el("button", {cls: "lnk", type: "button", title: nameText(r), onclick: () => select(r, {scroll: true})}, text);
 const button = (text, act, more = {}) => el("button", {cls: "btn", type: "button", onclick: act, ...more}, text);
 const say = html => el("p", {cls: "say", html});
-function refButton(r, text) { return button(text, () => select(r, {scroll: true})); }
+function refButton(r, text) { return button(text, () => select(r, {scroll: true}), {title: nameText(r)}); }
 function bar(v, end) {
   if (!Number.isFinite(v)) return el("span");
   const i = el("i"), size = 50 * Math.min(1, Math.abs(v) / (end || 1));
@@ -912,7 +912,7 @@ function questions() {
   if (P.scores != null) {
     const z = P.scores, size = product(T[z].shape.slice(1)), n = P.first ?? 0, label = labelOf(n), guess = best(n);
     if (label != null) {
-      ask(wrong(n) ? `Why is sample ${n}, ${className(label)}, taken for ${className(guess)}?` : `Why is sample ${n} taken for ${className(guess)}?`, "The score, term by term", R(z, "v", n * size + guess));
+      ask(wrong(n) ? `Why is sample ${n} (label ${className(label)}) taken for ${className(guess)}?` : `Why is sample ${n} taken for ${className(guess)}?`, "The score, term by term", R(z, "v", n * size + (guess ?? label)));
       if (T[z].grad) ask("Where does the gradient start, and why with this size?", "p − one-hot, one number for each class", R(z, "g", n * size + label));
       if (T[z].grad) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
     }
@@ -1059,10 +1059,10 @@ function rail() {
   if (loss) s += `<a tabindex="0" role="link" data-to="t-${M.loss}" aria-label="the loss"><rect x="46" y="${turn - 12}" width="28" height="24" fill="var(--bg)"/><text x="60" y="${turn + 4}" text-anchor="middle" font-style="italic">L</text></a>`;
   if (M.optimizer) s += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="22" y="${update - 13}" width="78" height="26" rx="13" fill="${end ? "var(--ink)" : "none"}" stroke="var(--line2)"/><text x="61" y="${update + 4}" text-anchor="middle" style="fill:${end ? "var(--bg)" : "var(--ink3)"}">Update</text></a>`;
   $("rail").innerHTML = s + "</svg>";
-  const step = Math.max(84, 660 / (count + 2)), x = k => 42 + k * step, edge = x(count - 1) + 56;
-  let h = `<svg width="${edge + 130}" height="40"><path class="${forward ? "fl" : "off"}" stroke-width="2.5" d="M4 8H${forward >= count ? edge : Math.max(4, x(forward - 1))}"/>` + (lowest == null ? "" : `<path class="bl" stroke-width="2.5" d="M${edge} 8Q${edge + 12} 8 ${edge + 12} 20T${edge} 33H${x(lowest) - 26}M${x(lowest) - 20} 29l-6 4l6 4"/>`);
+  const step = Math.max(84, 660 / (count + 2)), x = k => 36 + k * step, edge = x(count - 1) + 48;
+  let h = `<svg width="${edge + 92}" height="40"><path class="${forward ? "fl" : "off"}" stroke-width="2.5" d="M4 8H${forward >= count ? edge : Math.max(4, x(forward - 1))}"/>` + (lowest == null ? "" : `<path class="bl" stroke-width="2.5" d="M${edge} 8Q${edge + 12} 8 ${edge + 12} 20T${edge} 33H${x(lowest) - 26}M${x(lowest) - 20} 29l-6 4l6 4"/>`);
   OPS.forEach((o, k) => { h += `<a tabindex="0" role="link" data-to="op-${k}" aria-label="${esc(o.name)}" class="${cls(k)}"><rect x="${x(k) - step / 2}" width="${step}" height="40" fill="transparent"/><text x="${x(k)}" y="24" text-anchor="middle">${o.ill ? "✗ " : ""}${esc(short(o.name, 11))}</text></a>`; });
-  if (M.optimizer) h += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="${edge + 24}" width="90" height="40" fill="transparent"/><text x="${edge + 66}" y="25" text-anchor="middle">Update</text></a>`;
+  if (M.optimizer) h += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="${edge + 16}" width="76" height="40" fill="transparent"/><text x="${edge + 54}" y="25" text-anchor="middle">Update</text></a>`;
   $("hrail").innerHTML = h + "</svg>";
   if (innerWidth <= 1180 && cur?.op != null) $("hrail").scrollLeft = x(cur.op) - 300;
 }
@@ -1075,7 +1075,7 @@ for (const id of ["rail", "hrail"]) {
 // --- the page --------------------------------------------------------------------------------------------------------
 function lanes(host, leftOf, rightOf) { const a = el("div"), b = el("div"); host.append(el("div", {cls: "lanes"}, a, b)); leftOf(a); rightOf(b); }
 function arrayHead(t, w, what) {
-  const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole, strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
+  const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole && (end || !T[t].strange[FIELD[w]]), strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
   strip.style.cssText = "width:46px;height:8px";
   if (shown) scales.push([strip, inked]);
   return el("div", {cls: "arrhead"}, el("b", {html: heading(t, w)}), el("span", {}, shapeText(t)), el("span", {cls: "what"}, what), shown ? el("span", {cls: "scale"}, inked ? "0 to 1" : `±${fmt(end, 3)}`, strip) : null);

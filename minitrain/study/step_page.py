@@ -262,7 +262,8 @@ def _is_picture(step: Step, tensors: list[dict[str, Any]], number: int) -> bool:
         return moves and source is not None and bool(tensors[source]["pixels"])
     if tensor.value.ndim <= 2 or not tensor.value.size:
         return False
-    return float(tensor.value.min()) >= 0 and float(tensor.value.max()) <= 1
+    finite = tensor.value[np.isfinite(tensor.value)]
+    return bool(finite.min(initial=0) >= 0 and finite.max(initial=0) <= 1)
 
 
 def _describe_update(step: Step, tensor: dict[str, Any], number: int) -> None:
@@ -324,7 +325,8 @@ def _find_examples(tensor: dict[str, Any], grad: Array | None) -> None:
     tensor["peak"] = tensor["quiet"] = None
     if grad is None or not tensor["parameter"] or grad.ndim < 2 or not grad.size:
         return
-    tensor["peak"] = int(np.argmax(np.abs(grad)))
+    finite = np.isfinite(grad)
+    tensor["peak"] = int(np.argmax(np.where(finite, np.abs(grad), -1))) if finite.any() else None
     rows = grad.reshape(len(grad), -1)
     still, zeros = np.flatnonzero(~rows.any(axis=1)), np.flatnonzero(rows == 0)
     if still.size:
@@ -579,8 +581,8 @@ def pack(array: Array) -> tuple[dict[str, Any], str]:
 def as_text(data: bytes) -> str:
     """Bytes as text that may stand inside <script>: 13 bits in 2 of 91 characters, an eighth less than base64."""
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    bits = np.pad(bits, (0, -bits.size % 13)).reshape(-1, 13)
-    digits = (bits.astype(np.float32) @ np.exp2(np.arange(13, dtype=np.float32))).astype(np.uint16)
+    groups = np.pad(bits, (0, -bits.size % 13)).reshape(-1, 13)
+    digits = (groups.astype(np.float32) @ np.exp2(np.arange(13, dtype=np.float32))).astype(np.uint16)
     return ALPHABET[np.stack([digits % 91, digits // 91], axis=1)].tobytes().decode()
 
 
