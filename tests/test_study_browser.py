@@ -402,6 +402,37 @@ def test_the_first_picture_comes_soon(browser, layers):
     assert min(times) < 900, f"{times} ms; 300 on an idle machine"
 
 
+def test_a_step_of_the_tutorials_model_opens_soon_with_the_recorded_bits(browser, tmp_path):
+    manual_seed(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+    )
+    optimizer = optim.Adam(model.parameters())
+    rng = np.random.default_rng(0)
+    X, y = tensor(rng.uniform(0, 1, (64, 1, 28, 28)).astype(np.float32)), tensor(rng.integers(0, 10, 64))
+    with recording(model, optimizer) as step:
+        nn.CrossEntropyLoss()(model(X), y).backward()
+        optimizer.step()
+    for value in step.tensors:  # no differences here: they take seconds
+        value.check = {"eps": 1e-4, "entries": None, "plus": None, "minus": None, "kinks": {}, "not_checked": "slow"}
+    step.save(tmp_path / "step.html")
+    browser.open(tmp_path / "step.html")
+    assert browser.wait("return performance.getEntriesByName('first-picture')[0]?.startTime") < 3000  # 1000 if idle
+    places = [(step.number(name), which) for name in ("W1", "W2", "h1", "a1", "a2") for which in "vga"]
+    entries = [
+        (number, which, random.Random(number).randrange(step.tensors[number].value.size))
+        for number, which in places
+        if getattr(step.tensors[number], WHICH[which]) is not None
+    ]
+    assert len(entries) == 12
+    for (number, which, index), shown in zip(entries, browser.explore(entries), strict=True):
+        assert np.float32(shown["value"]) == getattr(step.tensors[number], WHICH[which]).flat[index]
+    assert "The page does not store this array" in browser.shown()["text"]
+    browser.choose(step.number("W1"), "a", entries[0][2])
+    assert "a page this large keeps" in browser.shown()["text"]
+    browser.assert_quiet()
+
+
 def test_nan_and_infinity_have_a_hatch_and_a_word(browser, tmp_path):
     manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 10))

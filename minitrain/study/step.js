@@ -408,13 +408,23 @@ class View {
       if (r) { add(r, "sel"); this.anchor = r; this.announce(S.sel.i); if (this.box.classList.contains("scroll") && (r[1] < this.box.scrollTop || r[1] > this.box.scrollTop + 280)) this.box.scrollTop = Math.max(0, r[1] - 140); }
     }
   }
+  merge(rects, axis) { // join those that adjoin along an axis, 0 across or 1 down, and agree in the other
+    const other = 1 - axis, joined = [];
+    for (const r of [...rects].sort((a, b) => a[other] - b[other] || a[axis] - b[axis])) {
+      const last = joined.at(-1), near = last && r[axis] - last[axis] - last[axis + 2] <= this.gap + .01 && r[other] === last[other] && r[other + 2] === last[other + 2];
+      if (near) last[axis + 2] = r[axis] + r[axis + 2] - last[axis]; else joined.push([...r]);
+    }
+    return joined;
+  }
   outline(entries) { // one rectangle around entries that fill it, else one around each
     const rects = entries.map(i => this.rect(i)).filter(Boolean);
     if (rects.length < 2) return rects;
     const x0 = Math.min(...rects.map(r => r[0])), y0 = Math.min(...rects.map(r => r[1]));
     const x1 = Math.max(...rects.map(r => r[0] + r[2])), y1 = Math.max(...rects.map(r => r[1] + r[3]));
     const filled = rects.length * this.cw * this.ch / ((x1 - x0 + this.gap) * (y1 - y0 + this.gap));
-    return filled > .95 ? [[x0, y0, Math.max(2, x1 - x0), y1 - y0]] : rects.length <= 100 ? rects : [];
+    if (filled > .95) return [[x0, y0, Math.max(2, x1 - x0), y1 - y0]];
+    const merged = this.merge(this.merge(rects, 1), 0);
+    return merged.length <= 60 ? merged : [];
   }
 }
 const short = (s, n) => s.length > n + 1 ? s.slice(0, n) + "…" : s;
@@ -679,7 +689,7 @@ function factorTitle(e) { return `<math>${maths(e, 2)}</math>`; }
 function termLabel(term, op) {
   const at = term.at.filter(([, v]) => v != null);
   if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("span", {cls: "lab"}, thumb(at[0][1], 18), String(at[0][1]));
-  return at.length ? el("span", {html: at.map(([name, v]) => `<var>${esc(name)}</var> = ${v}`).join(", ")}) : el("span", {}, "");
+  return el("span", {}, at.map(([, v]) => v).join(", "));
 }
 function aloneLabel({factors}) { // a summand of its own, such as the bias
   if (factors.length !== 1) return "";
@@ -691,7 +701,7 @@ function termTable(list, total, r) {
   const inSum = sorted.filter(t => t.at.length), alone = sorted.filter(t => !t.at.length), end = most(list.map(t => t.v));
   const width = Math.max(...list.map(t => t.factors.length)), lead = inSum[0] ?? alone[0];
   const body = el("tbody"), table = el("table", {cls: "terms"});
-  if (lead?.at.length || width > 1) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l"}, lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : ""), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
+  if (lead?.at.length || width > 1) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l", html: lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : lead.at.map(([name]) => `<var>${esc(name)}</var>`).join(", ")}), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
   const line = term => {
     const cellsOf = term.factors.flatMap((f, k) => [...k ? [el("td", {cls: "o"}, "×")] : [], el("td", {}, factor(f))]);
     for (let k = term.factors.length; k < width; k++) cellsOf.push(el("td"), el("td"));
@@ -709,7 +719,7 @@ function termTable(list, total, r) {
   alone.forEach(t => body.append(line(t)));
   if (list.length > 1) body.append(el("tr", {cls: "tot"}, el("th", {scope: "row", colspan: width === 1 && lead.scale === 1 ? 1 : columns}, "sum"), el("td", {"data-sum": total}, fmt(total)), el("td")));
   table.append(body);
-  return table;
+  return el("div", {cls: "wide"}, table);
 }
 function bySample(list) { // the sums of the terms of each sample, where a sum runs over the batch; else null
   if (!P.samples || list.length < 2 || list.length % P.samples || !list.every(t => t.at.some(([name, n]) => name === "n" && n < P.samples))) return null;
@@ -765,7 +775,6 @@ function drawInspector() {
   for (const text of lesson(r, why)) A.append(say(text));
   if (why.start && r.w === "g") A.append(say("<b>Here backward starts:</b> the slope of the loss with respect to itself is 1."));
   const how = FIELD[r.w] && x[FIELD[r.w]]?.how;
-  if (how) A.append(el("p", {cls: "cap"}, `The page does not store this array: it computes it from ${sources(r.t, r.w).map(([t, w]) => nameText(R(t, w, 0)).replace(/\[.*\]/, "")).join(" and ")}, and gets the recorded bits.`));
   if (!made.length && r.w === "v" && !x.parameter) A.append(say(r.t === P.labels ? `The label of sample ${r.i}${P.classes ? `: <b>${esc(className(v))}</b>` : ""}. It came with the data.` : "It came with the data: no operation of this step made it."));
   if (r.w === "g" && !made.length && !why.start) A.append(say("No visited operation sent this gradient."));
   const pics = pictures(r, made) ?? curve(r, made); if (pics) A.append(pics);
@@ -791,7 +800,9 @@ function drawInspector() {
   if (r.w !== "v") to.append(refButton(R(r.t, "v", r.i), r.w === "g" ? "its value" : "its value before"));
   if (r.w !== "g" && has(r.t, "g")) to.append(refButton(R(r.t, "g", r.i), "its gradient"));
   if (r.w === "g" && has(r.t, "a")) to.append(refButton(R(r.t, "a", r.i), "after the update"));
+  if (how) B.append(el("p", {cls: "cap"}, `The page does not store this array: it computes it from ${sources(r.t, r.w).map(([t, w]) => nameText(R(t, w, 0)).replace(/\[.*\]/, "")).join(" and ")}, and gets the recorded bits.`));
   if (to.children.length) B.append(to);
+  fit(I);
   I.scrollTop = 0;
   $("live").textContent = `${nameText(r)} is ${fmt(v)}`;
 }
@@ -889,7 +900,7 @@ function otherLabels(r) { // only the label's own class has the - 1 in p - one-h
 }
 function updateOf(r, A, B) {
   const x = T[r.t], o = M.optimizer, group = o?.groups.find(g => true) ?? {}, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], used = x.used ? blob(x.used)[r.i] : has(r.t, "g") ? numbers(r.t, "g")[r.i] : null, lr = x.lr ?? group.lr;
-  A.append(el("div", {cls: "fx b", html: x.update && r.w === "a" ? formula(x.update) : `<span class="mono">${esc(o?.formula ?? "")}</span>`}));
+  A.append(el("div", {cls: "fx b", html: x.update && r.w === "a" ? formula(x.update) : `<span class="mono">${esc((o?.formula ?? "").replace(/ {2,}/g, " "))}</span>`}));
   const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))]];
   if (used != null) rows.push([x.used ? ".grad as the optimizer saw it" : heading(r.t, "g"), x.used ? fmt(used, 8) : link(R(r.t, "g", r.i), fmt(used, 8))]);
   if (o?.plain && used != null) rows.push([`learning rate`, fmt(lr, 4)], [`− ${fmt(lr, 4)} · (${fmt(used, 5)})`, fmt(-lr * used, 8)]);
@@ -900,7 +911,7 @@ function updateOf(r, A, B) {
   rows.push(["after", el("b", {}, fmt(a, 8))]);
   const kept = x.kept && blob(x.kept), known = kept?.includes(r.i);
   B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}` + (!Number.isFinite(a - v) ? "." : `, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`)));
-  if (kept && !known) B.append(el("p", {cls: "cap"}, `Of ${Object.keys(x.state).map(s => s.replaceAll("_", " ")).join(" and ")}, a page this large keeps ${kept.length} entries: `, link(R(r.t, r.w, kept[0]), "see one of them")));
+  if (kept && !known) B.append(el("p", {cls: "cap"}, `Of ${Object.keys(x.state).map(s => s.replaceAll("_", " ")).join(" and ")}, a page this large keeps ${kept.length === 1 ? "one entry" : kept.length + " entries"}: `, link(R(r.t, r.w, kept[0]), kept.length === 1 ? "see it" : "see one of them")));
   if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)))); }
 }
 
@@ -1073,6 +1084,11 @@ for (const id of ["rail", "hrail"]) {
 }
 
 // --- the page --------------------------------------------------------------------------------------------------------
+// Formulas that are wider than their place get smaller, down to 11 pixels; beyond that they scroll.
+function fit(host) {
+  const wide = [...host.querySelectorAll(".fx")].filter(e => e.clientWidth && e.scrollWidth > e.clientWidth).map(e => [e, e.clientWidth / e.scrollWidth]);
+  for (const [e, ratio] of wide) e.style.setProperty("--math", `${Math.max(11, 14.5 * ratio).toFixed(1)}px`);
+}
 function lanes(host, leftOf, rightOf) { const a = el("div"), b = el("div"); host.append(el("div", {cls: "lanes"}, a, b)); leftOf(a); rightOf(b); }
 function arrayHead(t, w, what) {
   const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole && (end || !T[t].strange[FIELD[w]]), strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
@@ -1167,7 +1183,7 @@ function updateSection(host) {
   if (!o) return;
   const s = el("section", {cls: "upd", id: "update"}), group = o.groups[0] ?? {}, code = button("Show code", () => toggleCode(s), {"aria-expanded": "false"}), options = Object.entries(group).filter(([, v]) => v !== false && v != null && v !== 0).map(([k, v]) => `${k} ${v}`).join(", ");
   host.append(s);
-  s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null), el("div", {cls: "fx b", style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula)));
+  s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null), el("div", {cls: "fx b", style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}\(/g, "   ("))));
   if (o.source) s.append(sourceBox(o.source, `${o.name}.update`, "update"));
   lanes(s, h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "The parameters after it")), h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "Their change")));
   for (const t of T.map((_, t) => t).filter(t => has(t, "a"))) lanes(s, h => array(h, t, "a", ""), h => array(h, t, "d", ""));
@@ -1177,7 +1193,7 @@ function effect(host) {
   const before = M.loss_value, after = M.loss_after, fall = before - after, box = el("div", {cls: "effect", id: "effect", tabindex: -1});
   host.append(box);
   const promised = Number.isFinite(fall) && M.optimizer.plain && P.promised, change = Number.isFinite(fall) ? `${fall >= 0 ? "fell" : "rose"} from` : "went from";
-  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${change} <b>${fmt(before, 4)}</b> to <b>${fmt(after, 4)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
+  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${change} <b>${column(before)}</b> to <b>${column(after)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
     h => {
       if (!P.losses) return;
       const a = blob(P.losses.before), b = blob(P.losses.after), rows = Array.from(a, (v, n) => [n, v, b[n]]).sort((p, q) => (Number.isNaN(q[1]) ? Infinity : q[1]) - (Number.isNaN(p[1]) ? Infinity : p[1]) || 0).slice(0, 16), end = most(rows.flatMap(r => [r[1], r[2]])), X = v => 92 + v / (end || 1) * 240;
@@ -1186,7 +1202,7 @@ function effect(host) {
 }
 function masthead() {
   const after = M.loss_after, fall = M.loss_value - after, cell = (k, v) => el("div", {}, el("small", {}, k), el("b", {}, v));
-  if (M.loss_value != null) $("losses").append(cell("loss of this batch", fmt(M.loss_value, 4)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", fmt(after, 4)), Number.isFinite(fall) ? el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`) : ""]);
+  if (M.loss_value != null) $("losses").append(cell("loss of this batch", column(M.loss_value)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", column(after)), Number.isFinite(fall) ? el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`) : ""]);
 }
 function build() {
   const flow = $("flow");
@@ -1227,7 +1243,7 @@ async function start() {
   const packed = D.blobs.map((b, k) => b.zip && b.same == null ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
   S.late = large.length > 0;
   await Promise.all(packed.filter(k => !large.includes(k)).map(inflate));
-  masthead(); build(); drawScales(); drawSamples();
+  masthead(); build(); fit($("flow")); drawScales(); drawSamples();
   S.opening = true;
   moment(S.at); idle($("intro"));
   if (chosen) select(chosen, {keep: true, scroll: true});
