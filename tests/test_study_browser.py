@@ -293,6 +293,10 @@ def test_the_keys_do_what_the_page_says(browser, layers):
     assert active.startswith("W1[0, 5] is ")
     browser.press("g")
     assert browser.shown()["name"] == "dL/dW1[0, 5] ="
+    browser.press("g", Keys.HOME, *[Keys.ARROW_RIGHT] * 4)
+    assert browser.shown()["name"] == "W1[1, 0] =", "the next tile"
+    browser.press(*[Keys.ARROW_DOWN] * 4)
+    assert browser.shown()["name"] == "W1[9, 0] =", "the tile below"
     browser.press(Keys.ESCAPE)
     assert browser.shown()["name"] is None
     before = browser.run("return document.querySelectorAll('.op.code').length")

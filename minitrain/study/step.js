@@ -104,7 +104,8 @@ const has = (t, w) => Boolean({v: T[t].value, g: T[t].grad, a: T[t].after, d: T[
 const val = r => numbers(r.t, r.w)[r.i];
 const statOf = {v: "value", g: "grad", a: "after", d: "change"};
 const largest = (t, w) => T[t].stats[statOf[w]]?.[0] ?? 0;
-const norm = (t, w) => T[t].strange[statOf[w]] ? NaN : T[t].stats[statOf[w]]?.[1] ?? 0;
+const strangeOf = (t, w) => T[t].strange[FIELD[w] ?? "after"]; // how many are nan, how many infinite, and the first
+const norm = (t, w) => strangeOf(t, w) ? NaN : T[t].stats[statOf[w]]?.[1] ?? 0;
 
 // --- numbers as text -------------------------------------------------------------------------------------------------
 const SUPERSCRIPT = {"-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹"};
@@ -359,7 +360,9 @@ class View {
       g.fillText(cellText(v, power, whole), x + w / 2, y + h / 2 + .5);
     }
   }
-  paintPixels(g, a, end, inked) { // one pixel for each entry, then scaled
+  paintPixels(target, a, end, inked) { // one pixel for each entry, then scaled
+    const whole = document.createElement("canvas"), g = whole.getContext("2d"), {ratio} = this; // one picture of all tiles: paper would repeat each tile's drawing
+    whole.width = Math.round(this.W * ratio); whole.height = Math.round(this.H * ratio); g.setTransform(ratio, 0, 0, ratio, 0, 0);
     const wide = this.per * this.cols, high = Math.ceil(this.tiles / this.per) * this.rows;
     const image = new ImageData(wide, high), pixel = new Uint32Array(image.data.buffer), table = inked ? INKTABLE : TABLE;
     const factor = inked ? 255 : end ? 255 / end : 0, {size, cols, per, base} = this, hatched = new Set();
@@ -378,6 +381,7 @@ class View {
       if (hatched.has(tile)) hatch(g, x, y, w, Math.ceil(size / cols) * this.ch);
       g.drawImage(sheet, across * cols, down * this.rows, cols, this.rows, x, y, w, h);
     }
+    target.drawImage(whole, 0, 0, this.W, this.H);
   }
   paintLabels(g) {
     g.textBaseline = "alphabetic"; g.font = `11.5px ${FONT}`;
@@ -800,7 +804,10 @@ function drawInspector() {
   if (r.w !== "v") to.append(refButton(R(r.t, "v", r.i), r.w === "g" ? "its value" : "its value before"));
   if (r.w !== "g" && has(r.t, "g")) to.append(refButton(R(r.t, "g", r.i), "its gradient"));
   if (r.w === "g" && has(r.t, "a")) to.append(refButton(R(r.t, "a", r.i), "after the update"));
-  if (how) B.append(el("p", {cls: "cap"}, `The page does not store this array: it computes it from ${sources(r.t, r.w).map(([t, w]) => nameText(R(t, w, 0)).replace(/\[.*\]/, "")).join(" and ")}, and gets the recorded bits.`));
+  if (how) {
+    const from = sources(r.t, r.w).map(([t, w]) => nameText(R(t, w, 0)).replace(/\[.*\]/, "")).join(" and ");
+    B.append(el("p", {cls: "cap"}, how === "near" ? `The page stores only how far the bits of this array are from those of ${from}.` : `The page does not store this array: it computes the recorded bits from ${from}${how === "sum" ? ", and stores where they round otherwise" : ""}.`));
+  }
   if (to.children.length) B.append(to);
   fit(I);
   I.scrollTop = 0;
@@ -1091,7 +1098,7 @@ function fit(host) {
 }
 function lanes(host, leftOf, rightOf) { const a = el("div"), b = el("div"); host.append(el("div", {cls: "lanes"}, a, b)); leftOf(a); rightOf(b); }
 function arrayHead(t, w, what) {
-  const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole && (end || !T[t].strange[FIELD[w]]), strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
+  const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole && (end || !strangeOf(t, w)), strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
   strip.style.cssText = "width:46px;height:8px";
   if (shown) scales.push([strip, inked]);
   return el("div", {cls: "arrhead"}, el("b", {html: heading(t, w)}), el("span", {}, shapeText(t)), el("span", {cls: "what"}, what), shown ? el("span", {cls: "scale"}, inked ? "0 to 1" : `±${fmt(end, 3)}`, strip) : null);
@@ -1099,7 +1106,7 @@ function arrayHead(t, w, what) {
 function drawScales() { for (const [c, inked] of scales) { const g = c.getContext("2d"); for (let x = 0; x < 46; x++) { g.fillStyle = css(inked ? INK[Math.round(255 * x / 45)] : colour(x - 22.5, 22.5)); g.fillRect(x, 0, 1, 8); } } }
 const unitNote = (t, w) => { const power = T[t].whole ? 0 : unit(largest(t, w)); return power ? `, in units of 10${sup(power)}` : ""; };
 function strange(host, t, w) { // how many entries are nan or infinite, and the first of them
-  const [nan, infinite, first] = T[t].strange[FIELD[w]] ?? [];
+  const [nan, infinite, first] = strangeOf(t, w) ?? [];
   if (nan || infinite) host.append(el("p", {cls: "cap ill"}, [nan && `${nan} nan`, infinite && `${infinite} infinite`].filter(Boolean).join(", ") + ` of ${product(T[t].shape)}: `, el("button", {cls: "lnk", type: "button", onclick: () => select(R(t, w, first), {scroll: true})}, "see the first")));
 }
 function failure(host, t) { // where analytic and numeric gradients part
@@ -1122,7 +1129,7 @@ function array(host, t, w, what, into = el("div", {cls: "arr"})) {
     if (w === "v" && x.parameter) notes.push(x.grid[0] > 1 ? `one picture for each ${x.shape.length > 2 ? "kernel" : "output"}${x.shape.length === 2 ? ", laid out as its input" : ""}` : x.shape.length === 1 ? "one number for each output" : "");
     if (w === "v" && x.batched) notes.push("one number for each sample");
     if (w === "g" && x.shape.length) notes.push(`norm ${fmt(norm(t, "g"), 3)}`);
-    if (w === "d") notes.push(`its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's`);
+    if (w === "d" && !strangeOf(t, w)) notes.push(`its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's`);
     if (v.text && x.shape.length) notes.push(unitNote(t, w).slice(2));
     if (x.shape.length) into.append(el("p", {cls: "cap"}, notes.filter(Boolean).join(", ") || "\u00a0"));
     into.append(v.box);
