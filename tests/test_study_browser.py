@@ -186,7 +186,7 @@ def test_every_array_shows_numpys_numbers_sums_and_differences(browser, page, re
         (number, which, rng.randrange(array.size))
         for number, value in enumerate(step.tensors)
         for which, name in WHICH.items()
-        for array in [getattr(value, name)] * 3
+        for array in [getattr(value, name)] * 2
         if array is not None
     ]
     sums = checks = 0
@@ -578,6 +578,7 @@ def test_pages_of_many_models_open_without_an_error(browser, tmp_path_factory, n
         for which, name in WHICH.items()
         if getattr(value, name) is not None
     ]
+    entries = random.Random(seed).sample(entries, 12)
     for (number, which, _), shown in zip(entries, browser.explore(entries), strict=True):
         assert float(shown["value"]) == float(getattr(step.tensors[number], WHICH[which]).flat[0])
     browser.run("document.querySelectorAll('#intro .ask button').forEach(b => b.click())")

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         from minitrain.runs.check_gradients import check_model
 
         checked = check_model(replayed.config, plant=fault.plant)
-        diagnosis = Fault(f"{fault.name}. {fault.explanation}", str(checked), fault.specimen.body, replayed.planted)
+        diagnosis = Fault(fault.name, fault.explanation, str(checked), fault.specimen.body, replayed.planted)
         print(f"Planted: {fault}\n")
     write_page(
         replayed.step,

@@ -946,7 +946,7 @@ function questions() {
   if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, M.optimizer.plain ? "The learning rate times the gradient" : `What ${M.optimizer.name} makes of the gradient`, has(t, "a") ? R(t, "a", i) : null); }
   if (P.strange) list.unshift({text: `Where does the first ${fmt(val(R(...P.strange)))} come from?`, hint: "Everything before it is finite", r: R(...P.strange)});
   const faulty = T.findIndex((x, t) => x.failed?.length);
-  if (faulty >= 0) list.unshift({text: "Where do backward and the differences part?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
+  if (faulty >= 0) list.unshift({text: "Where do backward and the central differences disagree?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
   return list.slice(0, 10);
 }
 function idle(I) {

@@ -40,6 +40,7 @@ ALPHABET = np.array([c for c in range(33, 127) if chr(c) not in '"&<'], np.uint8
 class Fault:
     """A mistake that was planted: what it is, the diagnosis, the wrong source, and the numbers of its operations."""
 
+    name: str
     text: str
     diagnosis: str
     source: str
@@ -53,8 +54,8 @@ class Fault:
         )
         found = self.diagnosis.rstrip().rpartition("\n\n")[2]
         return (
-            f'<div class="wrap"><div class="fault" role="note"><b>Planted: {html.escape(self.text)}</b>'
-            f"<p>{html.escape(found)}</p>{more}</div></div>"
+            f'<div class="wrap"><div class="fault" role="note"><b>Planted: {html.escape(self.name)}</b>'
+            f"<p>{html.escape(self.text)}</p><p><b>Found:</b> {html.escape(found)}</p>{more}</div></div>"
         )
 
 
