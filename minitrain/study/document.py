@@ -20,13 +20,12 @@ from minitrain.study.entries import (
     Aux,
     Ref,
     Rule,
-    is_plain,
     lines_of,
-    lines_of_update,
     rules_of,
-    update_rule,
+    why_undeclared,
 )
 from minitrain.study.explanations import formula
+from minitrain.study.updates import is_plain, update_lines
 
 if TYPE_CHECKING:
     from minitrain.study.recording import Backward, Forward, Operation, Step, Update
@@ -121,7 +120,7 @@ def _optimizer(step: Step) -> dict[str, Any] | None:
         "formula": rule_of(step.optimizer),
         "groups": [{name: number_or_text(x) for name, x in group.options.items()} for group in step.groups],
         "source": source_of(step.optimizer.update),  # type: ignore[attr-defined]
-        "plain": all(is_plain(step, group.options) for group in step.groups),
+        "plain": is_plain(step),
     }
 
 
@@ -134,7 +133,10 @@ def number_or_text(x: Any) -> float | int | bool | str | None:
 
 def _tensor(step: Step, number: int, arrays: Arrays) -> dict[str, Any]:
     tensor = step.tensors[number]
-    update_lines = lines_of_update(step.optimizer) if step.optimizer is not None else []
+    update = [
+        {"name": line.name, **(_rule(step, line.rule, arrays, list(line.lines)) or {})}
+        for line in update_lines(step, number)
+    ]
     return {
         "name": tensor.name,
         "shape": list(tensor.value.shape),
@@ -156,7 +158,7 @@ def _tensor(step: Step, number: int, arrays: Arrays) -> dict[str, Any]:
             name: {when: arrays.refer(array) for when, array in pair.items()} for name, pair in tensor.state.items()
         },
         "stats": {name: stats(getattr(tensor, name)) for name in ("value", "grad", "after")},
-        "update": _rule(step, update_rule(step, number), arrays, update_lines),
+        "update": update,
         "check": _check(tensor.check, arrays),
     }
 
@@ -192,6 +194,7 @@ def _operation(step: Step, operation: Operation, arrays: Arrays) -> dict[str, An
         "formula": formula_of(operation.function),
         "forward": source_of_pass(operation.function, "forward"),
         "backward": source_of_pass(operation.function, "backward"),
+        "undeclared": why_undeclared(function),
         "rule": _rule(step, rule, arrays, lines_of(function, "y")),
         "gradients": [
             _rule(step, gradient, arrays, lines_of(function, f"d{name}", i))

@@ -480,6 +480,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   const wrap = (own, body) => own < level ? mrow(mo("("), body, mo(")")) : body, [op, ...x] = e;
   if (op === "number") return wrap(x[0] < 0 ? 1 : 9, (x[0] < 0 ? mo("−") : "") + mn(fmt(Math.abs(x[0]), 4)));
   if (op === "index") return mi(x[0]);
+  if (op === "named") return mi(x[0]);
   if (op === "entry") return mathEntry(e);
   const under = () => mrow(x[0].map(([i]) => mi(i)).join(mo(","))), sigma = () => `<munder><mo movablelimits="false">∑</mo>${under()}</munder>`;
   if (op === "logsumexp") return wrap(2, mrow(up("ln"), sigma(), up("exp"), '<mspace width=".17em"/>', maths(x[1], 3)));
@@ -487,6 +488,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (op === "moved") return mrow(x[0].map(([a]) => mathEntry(["entry", a, [["where it came from"]]])).join(up("or")));
   if (op === "gathered") return wrap(1.5, mrow(mo("∑"), mathEntry(["entry", x[0], [["where it went"]]])));
   if (op.includes(" ")) return `<mtext>${op}</mtext>`;
+  if (op === "prod") return wrap(1.5, mrow(`<munder><mo movablelimits="false">∏</mo>${under()}</munder>`, maths(x[1], 1.6)));
   if (op === "sum" || op === "max") return wrap(1.5, mrow(op === "sum" ? sigma() : `<munder>${up("max")}${under()}</munder>`, maths(x[1], 1.6)));
   if (op === "add") return wrap(1, mrow(x.map((a, k) => k && a[0] === "neg" ? mo("−") + maths(a[1], 1.5) : (k ? mo("+") : "") + maths(a, 1)).join("")));
   if (op === "sub") return wrap(1, mrow(maths(x[0], 1), mo("−"), maths(x[1], 1.5)));
@@ -517,9 +519,16 @@ const shapeOf = a => a.shape ?? T[a.tensor].shape;
 const WHICH = {value: "v", grad: "g", after: "a", used: "u"};
 const dataOf = a => a.blob != null ? blob(a) : numbers(a.tensor, WHICH[a.of]);
 const nanSafe = choose => (...x) => x.some(Number.isNaN) ? NaN : choose(...x);
-const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "ceil", "trunc", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+  round: x => { const y = Math.round(x); return y - x === .5 && y % 2 ? y - 1 : y; }, // a half to the even number
+  copysign: (a, b) => b < 0 || Object.is(b, -0) ? -Math.abs(a) : Math.abs(a), erf, erfc: x => 1 - erf(x),
   exp2: x => 2 ** x, mod: (a, b) => a - b * Math.floor(a / b), maximum: nanSafe(Math.max), minimum: nanSafe(Math.min)};
-const OVER = new Set(["sum", "max", "logsumexp", "softmax"]); // with indices of their own
+function erf(x) { // 2/√π exp(−x²) Σ 2ⁿ x²ⁿ⁺¹ / (1 · 3 · ... · (2n + 1)): no term has another sign, so nothing cancels
+  let term = x, sum = x;
+  for (let n = 1; n < 200; n++) sum += term *= 2 * x * x / (2 * n + 1);
+  return Math.abs(x) > 6 ? Math.sign(x) : 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
+}
+const OVER = new Set(["sum", "max", "prod", "logsumexp", "softmax"]); // with indices of their own
 const COMPARE = {lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b, eq: (a, b) => a === b, ne: (a, b) => a !== b};
 function flat(e, env) { // the flat index of an entry; null if it is absent
   const shape = shapeOf(e[1]); let i = 0;
@@ -547,11 +556,13 @@ function evaluate(e, env) { // null: absent
   const [op, ...x] = e;
   if (op === "number") return x[0];
   if (op === "index") return env[x[0]];
+  if (op === "named") return evaluate(x[1], env);
   if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : Number(dataOf(x[0])[i]); }
   if (OVER.has(op)) {
     const found = [];
     for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
     if (op === "sum") return found.reduce((a, b) => a + b, 0);
+    if (op === "prod") return found.reduce((a, b) => a * b, 1);
     if (!found.length) return null;
     const top = found.reduce((a, b) => nanSafe(Math.max)(a, b));
     if (op === "max") return top;
@@ -595,12 +606,20 @@ function terms(e, env, scale = 1, around = [], at = []) {
   if (op === "sum") { const found = []; for (const inner of each(x[0], env)) found.push(...terms(x[1], inner, scale, around, [...at, ...x[0].map(([name]) => [name, inner[name]])])); return found; }
   if (op === "where") { const c = evaluate(x[0], env); return c == null ? [] : terms(c ? x[1] : x[2], env, scale, around, at); }
   if (op === "moved" || op === "gathered") return cameFrom(e, env).flatMap((a, k) => term([...around, a], env, scale, op === "gathered" ? [...at, ["", k]] : at));
-  if (op === "div" && several(x[0])) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
-  const inner = op === "mul" ? x.findIndex(several) : -1;
+  if (op === "max") { // the first of the largest
+    let top = null;
+    for (const inner of each(x[0], env)) { const v = evaluate(x[1], inner); if (v != null && (!top || v > top.v || Number.isNaN(v) && !Number.isNaN(top.v))) top = {v, inner}; }
+    return top ? terms(x[1], top.inner, scale, around, [...at, ...x[0].map(([name]) => [name, top.inner[name]])]) : [];
+  }
+  if (isQuotient(e)) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
+  const split = test => op === "mul" ? x.findIndex(test) : -1, inner = split(several) >= 0 ? split(several) : split(isQuotient);
   if (inner >= 0) return terms(x[inner], env, scale, [...around, ...x.filter((_, k) => k !== inner)], at);
   return term([...around, ...(op === "mul" ? x : [e])], env, scale, at);
 }
+const isQuotient = e => e[0] === "div" && e[1][0] !== "number";
 function term(factors, env, scale, at) {
+  const isReciprocal = e => e[0] === "div" && e[1][0] === "number" && e[1][1] === 1;
+  factors = [...factors.filter(e => !isReciprocal(e)), ...factors.filter(isReciprocal)];
   const values = factors.map(f => evaluate(f, env));
   if (values.some(v => v == null)) return [];
   return [{at, scale, factors: factors.map((e, k) => ({e, env, v: values[k]})), v: scale * values.reduce((a, b) => a * b, 1)}];
@@ -608,13 +627,16 @@ function term(factors, env, scale, at) {
 function several([op, ...x]) {
   if (op === "neg" || op === "div") return several(x[0]);
   if (op === "mul") return x.some(several);
-  return ["sum", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
+  return ["sum", "max", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
 }
 
 // What made an entry: its operation, rule, terms and the parts that are outlined.
 function explain(r) {
   const x = T[r.t], at = position(r.t, r.i);
-  if (r.w === "a" || r.w === "d") return {update: true, parts: ["v", "g"].filter(w => has(r.t, w)).map(w => ({t: r.t, w, entries: [r.i]})), terms: []};
+  if (r.w === "a" || r.w === "d") {
+    const made = (x.update ?? []).map(rule => { const env = Object.fromEntries(rule.axes.map((name, k) => [name, at[k]])); return {rule, env, terms: terms(rule.value, env), value: evaluate(rule.value, env), say: rule.sentences[0]?.[1]}; });
+    return {update: made, parts: ["v", "g"].filter(w => has(r.t, w)).map(w => ({t: r.t, w, entries: [r.i]})), terms: []};
+  }
   let made = [];
   if (r.w === "v") { if (x.made_by != null) made = [{op: x.made_by, rule: OPS[x.made_by].rule, dir: "forward"}]; }
   else made = x.used_by.filter(([k]) => OPS[k].visited).map(([k, input]) => ({op: k, input, rule: OPS[k].gradients[input], dir: "backward"}));
@@ -646,8 +668,10 @@ function bar(v, end) {
 // A factor is an entry (a button that goes there) or a number that was computed from entries.
 function factor(f) {
   if (f.e[0] === "entry" && f.e[1].tensor != null) return link(reads(f.e, f.env)[0], column(f.v));
-  const text = column(f.v), made = reads(f.e, f.env);
-  return made.length === 1 ? link(made[0], text) : el("span", {}, text);
+  const text = column(f.v), made = [...new Map(reads(f.e, f.env).map(r => [nameText(r), r])).values()];
+  if (made.length < 2 || f.e[0] === "named") return made.length === 1 ? link(made[0], text) : el("span", {}, text);
+  const more = made.length > 40 ? ` and ${made.length - 40} more` : "";
+  return el("details", {cls: "made"}, el("summary", {title: `what it is computed from: ${made.length} numbers`}, text), ...made.slice(0, 40).map(r => el("div", {}, link(r, `${nameText(r)} = ${column(val(r))}`))), more);
 }
 function factorTitle(e) { return `<math>${maths(e, 2)}</math>`; }
 function termLabel(term, op) {
@@ -710,7 +734,7 @@ function inspector() {
   for (const m of made) {
     const o = OPS[m.op];
     if (m.rule) A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b"), html: formula(m.rule)}));
-    else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say("This operation does not declare how single entries are made: here are its formula and its source."));
+    else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say(`${esc(o.undeclared ?? "")} Here are its formula and its source.`));
     if (m.say) A.append(say(esc(m.say)));
     if (m.rule?.together) A.append(say("Together with the next operation:"), el("div", {cls: "fx b", html: formula({...m.rule, ...m.rule.together})}));
   }
@@ -836,16 +860,26 @@ function otherLabels(r) { // only the label's own class has the - 1 in p - one-h
   return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay as they are. The − 1 of <var>p</var> − one-hot would move to the other class, and this sample's loss −ln <var>p</var> would become:`),
     el("table", {cls: "terms"}, el("thead", {}, el("tr", {}, el("th"), el("th", {scope: "col", html: "<var>p</var>"}), el("th", {scope: "col", html: "<var>p</var> − 1"}), el("th", {scope: "col"}, "loss"))), el("tbody", {}, ...p.slice(0, 12).map((q, c) => el("tr", {cls: c === label && "me"}, el("th", {scope: "row"}, className(c) + (c === label ? " ✓" : "")), el("td", {}, q.toFixed(4)), el("td", {}, fmt(q - 1, 4)), el("td", {}, fmt(-Math.log(q), 4)))))));
 }
-function updateOf(r, A, B) {
-  const x = T[r.t], o = M.optimizer, group = o?.groups.find(g => true) ?? {}, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], used = x.used ? blob(x.used)[r.i] : has(r.t, "g") ? numbers(r.t, "g")[r.i] : null, lr = x.lr ?? group.lr;
-  A.append(el("div", {cls: "fx b", html: x.update && r.w === "a" ? formula(x.update) : `<span class="mono">${esc(o?.formula ?? "")}</span>`}));
-  const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))]];
-  if (used != null) rows.push([x.used ? ".grad as the optimizer saw it" : heading(r.t, "g"), x.used ? fmt(used, 8) : link(R(r.t, "g", r.i), fmt(used, 8))]);
-  if (o?.plain && used != null) rows.push([`learning rate`, fmt(lr, 4)], [`− ${fmt(lr, 4)} · (${fmt(used, 5)})`, fmt(-lr * used, 8)]);
-  for (const [name, s] of Object.entries(x.state ?? {})) if (s.after) { const b = s.before && blob(s.before), f = blob(s.after); rows.push([esc(name) + (b ? ", before" : ""), fmt((b ?? f)[f.length === 1 ? 0 : r.i], 8)]); if (b) rows.push([esc(name) + ", after", fmt(f[f.length === 1 ? 0 : r.i], 8)]); }
-  rows.push(["after", el("b", {}, fmt(a, 8))]);
-  B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`));
-  if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)))); }
+function updateOf(r, A, B) { // each number of the update in order, with its terms, the parameter last
+  const o = M.optimizer, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], made = S.why.update;
+  A.append(say(`It changes by ${fmt(a - v, 4)}, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`));
+  if (!made.length) {
+    A.append(el("div", {cls: "fx b"}, el("span", {cls: "mono"}, o.formula)), say("This optimizer does not declare how single numbers are made: here are its formula and its source."));
+    if (o.source) A.append(sourceBox(o.source, `${o.name}.update`, "one"));
+    const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))], ["after", fmt(a, 8)]];
+    for (const [name, {before, after}] of Object.entries(T[r.t].state)) for (const [when, array] of [["before", before], ["after", after]]) if (array) rows.push([`${esc(name)} ${when}`, fmt(blob(array)[blob(array).length === 1 ? 0 : r.i], 8)]);
+    B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))));
+    return;
+  }
+  for (const m of made) {
+    const last = m.rule.name === "param", box = last ? A : el("div", {cls: "step"}), lines = m.rule.lines.length ? el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...m.rule.lines.map(([no, text]) => sourceLine(text, no))) : "";
+    if (!last) B.append(box);
+    const exact = last ? a : evaluate(m.rule.entry, m.env), apart = Math.abs(exact - m.value), total = m.terms.reduce((s, t) => s + t.v, 0);
+    box.append(el("div", {cls: "fx b", html: formula(m.rule)}), ...m.say ? [say(esc(m.say))] : []);
+    (last ? B : box).append(last || m.terms.length > 1 || m.terms[0]?.factors.length > 1 ? termTable(m.terms, total, r) : "", ...last ? [] : [say(`= <b data-step="${esc(m.rule.name)}">${fmt(exact, 8)}</b>`)]);
+    if (last && apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-4 * m.terms.reduce((s, t) => s + Math.abs(t.v), 1e-9) ? `<b>Not what the optimizer did:</b> this formula gives ${fmt(m.value, 7)}, but the update returned ${fmt(a, 7)}.` : `Computed here in float64. The library's ${esc(T[r.t].dtype)} is ${fmt(a, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+    box.append(lines);
+  }
 }
 
 // --- questions, each with its answer at a number of this step --------------------------------------------------------
