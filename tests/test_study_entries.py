@@ -79,11 +79,8 @@ def elementwise(draw: st.DrawFn, function: type[Function]) -> Case:
         inputs[0] = inputs[0] > 0
     elif function is ops.BCEWithLogitsLoss:
         inputs[2] = draw(st.none() | doubles(inputs[0].shape[-1:], POSITIVE))
-    elif (
-        function in ELEMENTWISE and len(inputs) == 2 and not same and function is not ops.Hypot and draw(st.booleans())
-    ):
-        if function is not ops.Atan2:
-            inputs[draw(st.integers(0, 1))] = draw(values)  # a number in place of an array
+    elif len(inputs) == 2 and not same and function not in (ops.Hypot, ops.Atan2) and draw(st.booleans()):
+        inputs[draw(st.integers(0, 1))] = draw(values)  # a number in place of an array
     return inputs, {name: draw(option) for name, option in OPTIONS.get(function, {}).items()}
 
 
@@ -292,9 +289,7 @@ def index_put(draw: st.DrawFn) -> Case:
 
 CASES: dict[type[Function], st.SearchStrategy[Case]] = {
     **{function: elementwise(function) for function in ELEMENTWISE},
-    **{
-        f: reduction(f) for f in (ops.Sum, ops.Mean, ops.Var, ops.Amax, ops.Max, ops.LogSumExp, ops.Norm, ops.Prod)
-    },
+    **{f: reduction(f) for f in (ops.Sum, ops.Mean, ops.Var, ops.Amax, ops.Max, ops.LogSumExp, ops.Norm, ops.Prod)},
     **dict.fromkeys((ops.Softmax, ops.LogSoftmax, ops.LogCumsumExp), along_one()),
     **dict.fromkeys(
         (ops.Cumsum, ops.Cumprod),

@@ -33,7 +33,7 @@ OPTIONS: dict[type, dict[str, st.SearchStrategy[Any]]] = {
     optim.AdamW: {"betas": BETAS, "amsgrad": SWITCH},
     optim.NAdam: {"betas": BETAS, "momentum_decay": RATES, "decoupled_weight_decay": SWITCH},
     optim.RAdam: {"betas": BETAS, "decoupled_weight_decay": SWITCH},
-    optim.RMSprop: {"alpha": RATES, "momentum": RATES, "centered": SWITCH},
+    optim.RMSprop: {"alpha": st.sampled_from([0.25, 0.9]), "momentum": RATES, "centered": SWITCH},
     optim.Adagrad: {"lr_decay": RATES, "initial_accumulator_value": RATES},
     optim.Adamax: {"betas": BETAS},
     optim.Adadelta: {"rho": RATES},
@@ -67,7 +67,7 @@ def recorded(optimizer: type, options: dict[str, Any], arrays: Sequence[Array], 
     return step
 
 
-def hold_updates_against(step: study.Step, tolerance: float) -> int:
+def hold_updates_against(step: study.Step) -> int:
     """Evaluate each line for every entry of every parameter. Returns how many recorded arrays were held against."""
 
     def reader(ref: Any) -> Any:
@@ -76,6 +76,8 @@ def hold_updates_against(step: study.Step, tolerance: float) -> int:
     count = 0
     for number, tensor in enumerate(step.tensors):
         for line in update_lines(step, number):
+            exact = line.array is None or reader(line.array).dtype == np.float64
+            tolerance = 1e-9 if exact else 1e-5
             for place in np.ndindex(*tensor.value.shape):
                 at = line.rule.at(place)
                 value = evaluate(line.rule.value, at, reader)
@@ -84,8 +86,10 @@ def hold_updates_against(step: study.Step, tolerance: float) -> int:
                 np.testing.assert_allclose(
                     value, expected, rtol=tolerance, atol=tolerance, err_msg=formula(step, line.rule)
                 )
-                found = [evaluate(["mul", *factors], there, reader) for factors, there in terms(line.rule.value, at, reader)]
-                np.testing.assert_allclose(math.fsum(x or 0 for x in found), value, rtol=1e-9, atol=1e-12)
+                found = [
+                    evaluate(["mul", *factors], there, reader) for factors, there in terms(line.rule.value, at, reader)
+                ]
+                assert math.fsum(x or 0 for x in found) == pytest.approx(value, rel=1e-9, abs=1e-12)
             count += line.array is not None
     return count
 
@@ -97,19 +101,19 @@ def test_every_optimizer_of_the_library_is_declared() -> None:
 
 
 @pytest.mark.parametrize("optimizer", UPDATES, ids=lambda optimizer: optimizer.__name__)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_a_declaration_says_what_step_does(optimizer: type, data: st.DataObject) -> None:
     drawn = {**COMMON, "weight_decay": DECAYS, **OPTIONS[optimizer]}
     options = {name: data.draw(strategy) for name, strategy in drawn.items()}
     if options.get("nesterov"):
         options |= {"momentum": options["momentum"] or 0.5, "dampening": 0}
-    dtype, tolerance = data.draw(st.sampled_from([(np.float64, 1e-9), (np.float32, 1e-5)]))
+    dtype = data.draw(st.sampled_from([np.float64, np.float32]))
     shapes = [(2,), data.draw(shapes_with_elements)]
     arrays = [np.linspace(-1, 1, math.prod(shape)).reshape(shape).astype(dtype) for shape in shapes]
     step = recorded(optimizer, options, arrays, data.draw(st.sampled_from([1, 2, 7])))
     states = sum(len(tensor.state.keys() - {"step"}) for tensor in step.tensors)
-    assert hold_updates_against(step, tolerance) == 2 + states
+    assert hold_updates_against(step) == 2 + states
     json.dumps(step.data()[0], allow_nan=False)
 
 
@@ -136,10 +140,10 @@ def test_a_line_that_says_something_else_is_found_out(
     optimizer: type, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = step_with_all_at_work(optimizer)
-    hold_updates_against(step, 1e-9)
+    hold_updates_against(step)
     monkeypatch.setitem(UPDATES, optimizer, changed(optimizer, name, lambda text: f"1.01 * ({text})"))
     with pytest.raises(AssertionError):
-        hold_updates_against(step, 1e-9)
+        hold_updates_against(step)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ def test_the_usual_slips_in_an_update_are_found_out(
 
     monkeypatch.setitem(UPDATES, optimizer, changed(optimizer, name, change))
     with pytest.raises(AssertionError):
-        hold_updates_against(step, 1e-9)
+        hold_updates_against(step)
 
 
 # What an explanation says.
@@ -222,7 +226,7 @@ def test_sgd_with_momentum_shows_the_gradient_and_the_buffer_before_and_after() 
     assert [x.value for x in buffer.terms[0].factors] == [0.5, before[0, 1]]
     assert buffer.exact == after[0, 1]
     assert buffer.total == pytest.approx(buffer.exact, rel=1e-6)
-    assert [text for _, text in buffer.lines][0] == "buf *= momentum"
+    assert next(text for _, text in buffer.lines) == "buf *= momentum"
     assert entry.formula == "W after[o, i] = W[o, i] - 0.5 · momentum_buffer after[o, i]"
     assert entry.total == pytest.approx(entry.exact, rel=1e-6)
     assert "momentum_buffer before[0, 1]" in str(entry)

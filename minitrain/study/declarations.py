@@ -110,9 +110,7 @@ ELEMENTWISE: dict[type[Function], Declaration] = {
     ),
     ops.Erf: _of_one("erf(x)", "dy * 2 / sqrt(pi) * exp(-x**2)", given=lambda s: {"pi": math.pi}),
     ops.Erfc: _of_one("erfc(x)", "-dy * 2 / sqrt(pi) * exp(-x**2)", given=lambda s: {"pi": math.pi}),
-    ops.Logaddexp: _of_two(
-        "maximum(a, b) + log1p(exp(-abs(a - b)))", "dy / (1 + exp(b - a))", "dy / (1 + exp(a - b))"
-    ),
+    ops.Logaddexp: _of_two("maximum(a, b) + log1p(exp(-abs(a - b)))", "dy / (1 + exp(b - a))", "dy / (1 + exp(a - b))"),
     ops.Logaddexp2: _of_two(
         "maximum(a, b) + log2(1 + exp2(-abs(a - b)))", "dy / (1 + exp2(b - a))", "dy / (1 + exp2(a - b))"
     ),
@@ -134,7 +132,8 @@ ELEMENTWISE: dict[type[Function], Declaration] = {
     ops.Remainder: _of_two("a - b * floor(a / b)", "dy", "-dy * floor(a / b)"),
     ops.Fmod: _of_two("a - b * trunc(a / b)", "dy", "-dy * trunc(a / b)"),
     ops.DivRounded: Declaration(
-        lambda s: {"y": f"{s.options['rounding_mode']}(a / b)", "da": "0", "db": "0"}, sentences={"da": FLAT, "db": FLAT}
+        lambda s: {"y": f"{s.options['rounding_mode']}(a / b)", "da": "0", "db": "0"},
+        sentences={"da": FLAT, "db": FLAT},
     ),
     ops.Floor: _of_one("floor(x)", "0", sentences={"dx": FLAT}),
     ops.Ceil: _of_one("ceil(x)", "0", sentences={"dx": FLAT}),
@@ -314,12 +313,8 @@ ALONG_AXES: dict[type[Function], Declaration] = {
     ops.Sum: _of_one("along(x)", "dy", given=_reduced),
     ops.Mean: _of_one("along(x) / count", "dy / count", given=_reduced),
     ops.Var: _of_one("along((x - mean)**2) / divisor", "2 * (x - mean) * dy / divisor", given=_variance),
-    ops.Amax: _of_one(
-        "largest(x)", "where(x == y, dy / along(x == y), 0)", given=_reduced, sentences=ONLY_THE_LARGEST
-    ),
-    ops.Max: Declaration(
-        lambda s: {"y": "largest(x)", "dx": _shared(s)}, given=_reduced, sentences=ONLY_THE_LARGEST
-    ),
+    ops.Amax: _of_one("largest(x)", "where(x == y, dy / along(x == y), 0)", given=_reduced, sentences=ONLY_THE_LARGEST),
+    ops.Max: Declaration(lambda s: {"y": "largest(x)", "dx": _shared(s)}, given=_reduced, sentences=ONLY_THE_LARGEST),
     ops.Median: Declaration(
         _median,
         given=_whole,

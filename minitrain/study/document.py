@@ -67,8 +67,8 @@ def _rule(step: Step, rule: Rule | None, arrays: Arrays, lines: list[tuple[int, 
         return None
     table = None
     if rule.table is not None:
-        index, columns = rule.table
-        table = {"index": list(index), "columns": arrays.expression(columns)}
+        indices, columns = rule.table
+        table = {"index": [list(index) for index in indices], "columns": arrays.expression(columns)}
     together = None
     if rule.together is not None:
         in_one = dataclasses.replace(rule, value=rule.together)

@@ -66,7 +66,7 @@ class Rule:
     entry: Expression
     value: Expression
     sentence: tuple[tuple[Expression | None, str], ...] = ()
-    table: tuple[tuple[str, int], list[tuple[str, Expression]]] | None = None
+    table: tuple[list[tuple[str, int]], list[tuple[str, Expression]]] | None = None
     together: Expression | None = None
 
     def at(self, index: Sequence[int]) -> dict[str, int]:
@@ -224,13 +224,15 @@ class _Text:
             (self.reader.read(condition) if condition else None, words)
             for condition, words in declaration.sentences.get(self.name, ())
         )
-        table = None
+        table: tuple[list[tuple[str, int]], list[tuple[str, Expression]]] | None = None
         if (columns := declaration.tables.get(self.name)) is not None and len(self.setting.dim) == 1:
             axis = self.setting.dim[0]
             fresh = self.fresh(axis)
             self.now = {axis: fresh}
-            table = (fresh, self.setting.full[axis]), [(t, self.reader.read(e)) for t, e in columns.items()]
+            table = [(fresh, self.setting.full[axis])], [(t, self.reader.read(e)) for t, e in columns.items()]
             self.now = {}
+        elif value[0] == "max":  # what it is the largest of
+            table = [(name, size) for name, size in value[1]], [("", value[2])]
         return Rule(tuple(axes), ["entry", self.target(), indices], value, sentence, table)
 
     # With indices.

@@ -52,7 +52,8 @@ Rule: how each entry of an array is made (notation.py evaluates it; a page needs
     axes: ["n", "o"], names of the entry's indices;  entry: ["entry", array, indices], the entry that is explained
     formula: text with this step's symbols, "a1[n, o] = Σ_i x[n, i] · W1[o, i] + b1[o]"
     value: an expression;  sentences: [[condition or None, text], ...]: the first whose condition is not 0 holds
-    table: None, or {"index": ["k", 10], "columns": [[title, expression], ...]}: a row for each value of the index
+    table: None, or {"index": [["k", 10], ...], "columns": [[title, expression], ...]}: a row for each value of the
+        indices
     together: None, or {"formula": text, "value": expression}: with the next operation, (p - 1 at the label) / N
     lines: [[number, text], ...], the library's lines that compute it, in the file of the operation's Source
 Expressions are lists, with the operator first

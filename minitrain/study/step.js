@@ -512,7 +512,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (BINARY[op]) return wrap(.5, mrow(maths(x[0], 1), mo(esc(BINARY[op])), maths(x[1], 1)));
   return up(esc(op));
 }
-const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(mathEntry(rule.entry), mo("="), maths(rule.value, 0))}</math>`;
+const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(maths(rule.entry, 0), mo("="), maths(rule.value, 0))}</math>`;
 
 // --- rules: how an entry is made -------------------------------------------------------------------------------------
 const shapeOf = a => a.shape ?? T[a.tensor].shape;
@@ -673,7 +673,10 @@ function factor(f) {
   const more = made.length > 40 ? ` and ${made.length - 40} more` : "";
   return el("details", {cls: "made"}, el("summary", {title: `what it is computed from: ${made.length} numbers`}, text), ...made.slice(0, 40).map(r => el("div", {}, link(r, `${nameText(r)} = ${column(val(r))}`))), more);
 }
-function factorTitle(e) { return `<math>${maths(e, 2)}</math>`; }
+function factorTitle(e) { // three and more indices are too wide for a column; the formula above has them
+  const short = e[0] === "entry" && e[2].length > 2 ? ["entry", e[1], [["…"]]] : e;
+  return `<math>${maths(short, 2)}</math>`;
+}
 function termLabel(term, op) {
   const at = term.at.filter(([, v]) => v != null);
   if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("span", {cls: "lab"}, thumb(at[0][1], 18), String(at[0][1]));
@@ -787,11 +790,13 @@ function sourceLine(text, no) {
 function sourceBox(source, title, cls) {
   return el("div", {cls: "src " + cls, tabindex: 0}, el("span", {cls: "where"}, `${source.file}, ${title}, line ${source.line}`), ...source.text.replace(/\n$/, "").split("\n").map((l, k) => sourceLine(l, source.line + k)));
 }
-function ruleTable(m, r) { // such as z, exp, p for the classes
-  const {index: [name, size], columns} = m.rule.table, me = k => columns.some(([, e]) => e[0] === "entry" && reads(e, {...m.env, [name]: k}).some(x => x.i === r.i && x.t !== P.labels));
-  const head = el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title)));
-  const body = Array.from({length: Math.min(size, 40)}, (_, k) => el("tr", {cls: me(k) && "me"}, el("th", {scope: "row"}, P.classes?.length === size ? className(k) : String(k)),
-    ...columns.map(([, e]) => { const env = {...m.env, [name]: k}, v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "" : from ? link(from, column(v)) : column(v)); })));
+function ruleTable(m, r) { // such as z, exp, p for the classes, or a window; the row in question is bold
+  const {index, columns} = m.rule.table, size = product(index.map(([, size]) => size)), winner = m.rule.value[0] === "max" && m.terms.length ? reads(m.terms[0].factors[0].e, m.terms[0].factors[0].env)[0] : null;
+  const me = env => columns.some(([, e]) => e[0] === "entry" && reads(e, env).some(x => winner ? x.t === winner.t && x.i === winner.i : x.i === r.i && x.t !== P.labels));
+  const head = columns.some(([title]) => title) ? el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title))) : el("tr", {}, el("th", {scope: "col", cls: "l", colspan: 2}, `the largest of ${size}`));
+  const named = env => index.length === 1 ? P.classes?.length === size ? className(env[index[0][0]]) : String(env[index[0][0]]) : index.map(([name]) => `${name} = ${env[name]}`).join(", ");
+  const body = [...each(index, m.env)].slice(0, 40).map(env => el("tr", {cls: me(env) && "me"}, el("th", {scope: "row"}, named(env)),
+    ...columns.map(([, e]) => { const v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "outside" : from ? link(from, column(v)) : column(v)); })));
   return el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...body));
 }
 function sharesTable(r) {
@@ -871,15 +876,26 @@ function updateOf(r, A, B) { // each number of the update in order, with its ter
     B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))));
     return;
   }
-  for (const m of made) {
-    const last = m.rule.name === "param", box = last ? A : el("div", {cls: "step"}), lines = m.rule.lines.length ? el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...m.rule.lines.map(([no, text]) => sourceLine(text, no))) : "";
-    if (!last) B.append(box);
-    const exact = last ? a : evaluate(m.rule.entry, m.env), apart = Math.abs(exact - m.value), total = m.terms.reduce((s, t) => s + t.v, 0);
-    box.append(el("div", {cls: "fx b", html: formula(m.rule)}), ...m.say ? [say(esc(m.say))] : []);
-    (last ? B : box).append(last || m.terms.length > 1 || m.terms[0]?.factors.length > 1 ? termTable(m.terms, total, r) : "", ...last ? [] : [say(`= <b data-step="${esc(m.rule.name)}">${fmt(exact, 8)}</b>`)]);
-    if (last && apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-4 * m.terms.reduce((s, t) => s + Math.abs(t.v), 1e-9) ? `<b>Not what the optimizer did:</b> this formula gives ${fmt(m.value, 7)}, but the update returned ${fmt(a, 7)}.` : `Computed here in float64. The library's ${esc(T[r.t].dtype)} is ${fmt(a, 8)}: ${fmt(apart, 2)} away, by rounding.`));
-    box.append(lines);
+  const lines = m => m.rule.lines.length ? [el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...m.rule.lines.map(([no, text]) => sourceLine(text, no)))] : [];
+  const whole = made.at(-1), apart = Math.abs(a - whole.value), size = whole.terms.reduce((s, t) => s + Math.abs(t.v), 1e-9);
+  A.append(productTable(whole, a));
+  if (apart > 0 && Number.isFinite(apart)) A.append(say(apart > 1e-4 * size ? `<b>Not what the optimizer did:</b> this gives ${fmt(whole.value, 7)}, but the update returned ${fmt(a, 7)}.` : `Computed here in float64. The library's ${esc(T[r.t].dtype)} is ${fmt(a, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+  A.append(...lines(whole));
+  if (made.length > 1) B.append(el("h2", {}, "The numbers on the way"));
+  for (const m of made.slice(0, -1)) B.append(productTable(m, evaluate(m.rule.entry, m.env)), ...m.say ? [say(esc(m.say))] : [], ...lines(m));
+}
+// A row for each term: what it is, its factors below, their product. Every number of an update is made of the numbers at
+// the same place, so the indices are left out.
+function productTable(m, exact) {
+  const bare = e => !Array.isArray(e) ? e : e[0] === "entry" ? ["entry", e[1], []] : e.map(bare), body = el("tbody"), math = (e, level) => maths(bare(e), level);
+  for (const t of m.terms) {
+    const minus = t.scale < 0 ? "−" : "", numbers = t.factors.flatMap((f, k) => [...k ? [" × "] : [], f.e[0] === "number" ? fmt(f.v) : factor(f)]);
+    const what = el("th", {scope: "row", html: `<math>${minus && mo(minus)}${mrow(t.factors.map(f => math(f.e, 2)).join(mo("·")))}</math>`});
+    if (t.factors.length > 1) what.append(el("div", {cls: "cap"}, minus, ...numbers));
+    body.append(el("tr", {}, what, el("td", {}, t.factors.length > 1 || minus ? fmt(t.v, 7) : t.factors[0].e[0] === "number" ? fmt(t.v, 7) : factor(t.factors[0]))));
   }
+  body.append(el("tr", {cls: "tot"}, el("th", {scope: "row", html: `<math>${math(m.rule.entry, 0)}</math>`}), el("td", {"data-sum": m.value, "data-step": m.rule.name}, fmt(exact, 8))));
+  return el("table", {cls: "terms"}, body);
 }
 
 // --- questions, each with its answer at a number of this step --------------------------------------------------------
