@@ -635,6 +635,46 @@ def test_softmax_and_the_loss_in_one() -> None:
         assert value == pytest.approx((p[place] - (place[1] == [0, 2][place[0]])) / 2, rel=1e-4)
 
 
+def test_a_maximum_is_its_largest_entry() -> None:
+    x = minitrain.tensor([[[[1.0, 5.0], [5.0, 2.0]]]], requires_grad=True)
+    with study.recording() as step:
+        nn.functional.max_pool2d(x, 2).sum().backward()
+    entry = step.explain(1, (0, 0, 0, 0))
+    ((factor,),) = [term.factors for term in entry.terms]
+    assert (factor.tensor, factor.index, factor.value) == (0, (0, 0, 0, 1), 5.0)  # the first of equal ones
+    rule = rules_of(step, step.ops[0])[0]
+    assert rule is not None
+    assert rule.table is not None
+    assert rule.table[0] == [("p", 2), ("q", 2)]
+
+
+def test_a_compound_names_the_entries_that_it_is_computed_from() -> None:
+    entry = small_step(X).explain("logp", (0, 1))
+    compound = next(f for term in entry.terms for f in term.factors if f.text.startswith("ln"))
+    assert [(part.text, part.index) for part in compound.parts] == [(f"z[0, {k}]", (0, k)) for k in range(3)]
+    assert all(part.text in str(entry) for part in compound.parts)
+
+
+def test_the_factors_of_a_quotient_are_its_numerator_and_a_reciprocal() -> None:
+    w = minitrain.tensor([2.0, 3.0], requires_grad=True)
+    with study.recording() as step:
+        (minitrain.tensor([1.0, 6.0]) / w).sum().backward()
+    (term,) = step.explain(2, (1,)).terms
+    assert [(f.text, f.index, f.value) for f in term.factors] == [("t0[1]", (1,), 6.0), ("1 / t1[1]", None, 1 / 3)]
+    assert [part.index for part in term.factors[1].parts] == [(1,)]
+
+
+def test_an_operation_without_a_declaration_says_why() -> None:
+    x = minitrain.tensor([[2.0, 1.0], [0.0, 1.0]], requires_grad=True)
+    with study.recording() as step:
+        minitrain.linalg.inv(x).sum().backward()
+    for entry in (step.explain(1, (0, 1)), step.explain(0, (0, 1), "grad")):
+        assert entry.sentence == NOT_DECLARED[ops.Inv]
+        assert (entry.terms, entry.total) == ((), None)
+        assert entry.lines
+    assert step.data()[0]["ops"][0]["undeclared"] == NOT_DECLARED[ops.Inv]
+
+
 def test_the_line_of_the_library_is_shown() -> None:
     for function, name, place, text in (
         (ops.Linear, "y", 0, "y = as_rows(x) @ weight.T"),

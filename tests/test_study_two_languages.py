@@ -1,4 +1,4 @@
-"""The page of a step evaluates the same expressions in JavaScript: for every operation and update, with the same result."""
+"""The page of a step evaluates every rule in JavaScript: for each operation and update the result is Python's."""
 
 import json
 import shutil

@@ -920,7 +920,7 @@ function questions() {
   const shut = T.findIndex((x, t) => x.made_by != null && OPS[x.made_by].name === "ReLU" && x.value);
   if (shut >= 0) { const t = OPS[T[shut].made_by].inputs[0].tensor, g = t != null && T[t].grad && numbers(t, "g"), per = T[t]?.batched ? product(T[t].shape.slice(1)) : 0, from = per * (P.first ?? 0); if (g) for (let k = from; k < from + (per || g.length); k++) if (g[k] === 0 && numbers(shut, "g")?.[k] !== 0) { ask("Where does a ReLU stop a gradient?", `At ${T[t].name}${brackets(R(t, "g", k))}: its input was not above 0`, R(t, "g", k)); break; } }
   if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: "Before and after, for each sample", go: "effect"});
-  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, "The learning rate times the gradient", has(t, "a") ? R(t, "a", i) : null); }
+  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, M.optimizer?.plain ? "The learning rate times the gradient" : `What ${M.optimizer?.name} makes of its gradient`, has(t, "a") ? R(t, "a", i) : null); }
   const faulty = T.findIndex((x, t) => x.failed?.length);
   if (faulty >= 0) list.unshift({text: "Where do backward and the differences part?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
   return list.slice(0, 10);
