@@ -404,6 +404,45 @@ def test_a_declaration_says_what_forward_and_backward_do(function: type[Function
     assert hold_rules_against(step) == 1 + asked
 
 
+def row(*numbers: float) -> Array:
+    return np.array(numbers, np.float64)
+
+
+# Both sides of each branch, at it, and where it is not defined.
+EDGES: list[tuple[type[Function], Case]] = [
+    (ops.Pow, ([row(0, 0, 2, 2, 1), row(0, 2, 0, 3, 0)], {})),
+    (ops.Xlogy, ([row(0, 0, 0, 0, 2, 1), row(2, 0, -1, math.nan, 3, 1)], {})),
+    (ops.Atan2, ([row(0, 0, 2, -1), row(0, 3, 0, -1)], {})),
+    (ops.Fmax, ([row(1, 1, math.nan, 2, math.nan), row(1, math.nan, 1, 3, math.nan)], {})),
+    (ops.Fmin, ([row(1, 1, math.nan, 2, math.nan), row(1, math.nan, 1, 3, math.nan)], {})),
+    (ops.Copysign, ([row(0, 2, -2, 3), row(-1, -0.0, 0.0, -3)], {})),
+    (ops.Clamp, ([row(-2, -1, 0, 1, 2)], {"min": -1.0, "max": 1.0})),
+    (ops.Hardtanh, ([row(-2, -1, 0, 1, 2)], {"low": -1.0, "high": 1.0})),
+    (ops.ELU, ([row(-2, 0, 2)], {"alpha": 1.5, "scale": 0.5, "rate": 2.0})),
+    (ops.Softplus, ([row(-3, 0.75, 3)], {"beta": 2.0, "threshold": 1.0})),
+    (ops.Sinc, ([row(0, 0.5, 1)], {})),
+    (ops.Round, ([row(0.5, 1.5, -0.5, -2.5)], {"decimals": 0})),
+    (ops.BCELoss, ([row(0, 1, 0.25), row(0, 1, 0.5)], {})),
+    (ops.SmoothL1Loss, ([row(0, 0.5, 2, -2), row(0, 0, 0, 0)], {"beta": 0.5})),
+    (ops.Max, ([row(1, 3, 3)], {"dim": (0,), "keepdim": False})),
+    (ops.Amax, ([row(1, 3, 3)], {"dim": (0,), "keepdim": False})),
+    (ops.Max, ([row(1, math.nan, math.nan)], {"dim": (0,), "keepdim": False})),
+    (ops.Median, ([row(1, 3, 2, 2)], {"ignore_nan": False})),
+    (ops.Median, ([row(1, math.nan, 2, math.nan)], {"ignore_nan": False})),
+    (ops.Median, ([row(1, math.nan, 2, 4)], {"ignore_nan": True})),
+    *((ops.Norm, ([row(0, 2, -2, 1)], {"p": p, "dim": (0,), "keepdim": False})) for p in (1.0, 2.0, 3.0, math.inf)),
+    (ops.Norm, ([row(0, 0)], {"p": 2.0, "dim": (0,), "keepdim": True})),
+    (ops.Prod, ([row(0, 2, 3)], {"dim": (0,), "keepdim": False})),
+    (ops.Cumprod, ([row(2, 0, 3, 4)], {"dim": 0})),
+    (ops.NanToNum, ([row(math.nan, math.inf, -math.inf, 1)], {"nan": 2.0, "posinf": None, "neginf": -3.0})),
+]
+
+
+@pytest.mark.parametrize(("function", "case"), EDGES, ids=lambda x: x.__name__ if isinstance(x, type) else "")
+def test_a_declaration_holds_at_its_edges(function: type[Function], case: Case) -> None:
+    assert hold_rules_against(recorded(function, case)) >= 2
+
+
 # A declaration that says something else is found out.
 
 

@@ -13,7 +13,7 @@ from minitrain import ops, study
 from minitrain.study import step_page
 from minitrain.study.declarations import DECLARATIONS
 from minitrain.study.updates import UPDATES
-from tests.test_study_entries import CASES, example, recorded
+from tests.test_study_entries import CASES, EDGES, example, recorded
 from tests.test_study_updates import step_with_all_at_work
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the pages are not tested: pip install selenium")
@@ -75,6 +75,7 @@ def rules_in(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def all_steps() -> list[tuple[str, study.Step]]:
     steps = [(f.__name__, recorded(f, MOVING[f] if f in MOVING else example(f))) for f in DECLARATIONS]
+    steps += [(f.__name__, recorded(f, case)) for f, case in EDGES]
     return steps + [(f.__name__, step_with_all_at_work(f)) for f in UPDATES]
 
 
@@ -85,6 +86,8 @@ def test_python_and_javascript_agree_on_every_rule(driver: Any) -> None:
     expected: list[tuple[str, Any]] = []
     for name, step in all_steps():
         document, arrays = step.data()
+        if not all(np.isfinite(x).all() for x in arrays):  # JSON has no nan, and the page reads its arrays otherwise
+            continue
         rules = []
         for rule in rules_in(document):
             of = rule["entry"][1] if rule["entry"][0] == "entry" else None

@@ -105,6 +105,8 @@ def test_every_optimizer_of_the_library_is_declared() -> None:
 @given(data=st.data())
 def test_a_declaration_says_what_step_does(optimizer: type, data: st.DataObject) -> None:
     drawn = {**COMMON, "weight_decay": DECAYS, **OPTIONS[optimizer]}
+    if optimizer is not optim.SGD:
+        drawn["eps"] = st.sampled_from([1e-8, 0.125])
     options = {name: data.draw(strategy) for name, strategy in drawn.items()}
     if options.get("nesterov"):
         options |= {"momentum": options["momentum"] or 0.5, "dampening": 0}
@@ -132,7 +134,10 @@ def changed(optimizer: type, name: str, change: Callable[[str], str]) -> Callabl
 
 
 def step_with_all_at_work(optimizer: type) -> study.Step:
-    return recorded(optimizer, {"weight_decay": 0.125, **ALL_AT_WORK[optimizer]}, [np.linspace(1, 2, 3)], 7)
+    options = {"weight_decay": 0.125, **ALL_AT_WORK[optimizer]}
+    if optimizer is not optim.SGD:
+        options["eps"] = 0.125
+    return recorded(optimizer, options, [np.linspace(1, 2, 3)], 7)
 
 
 @pytest.mark.parametrize(("optimizer", "name"), in_texts(), ids=lambda x: x if isinstance(x, str) else x.__name__)
