@@ -427,6 +427,7 @@ EDGES: list[tuple[type[Function], Case]] = [
     (ops.Max, ([row(1, 3, 3)], {"dim": (0,), "keepdim": False})),
     (ops.Amax, ([row(1, 3, 3)], {"dim": (0,), "keepdim": False})),
     (ops.Max, ([row(1, math.nan, math.nan)], {"dim": (0,), "keepdim": False})),
+    (ops.Amax, ([np.array([[1, math.nan], [2, 3]])], {"dim": (1,), "keepdim": False})),
     (ops.Median, ([row(1, 3, 2, 2)], {"ignore_nan": False})),
     (ops.Median, ([row(1, math.nan, 2, math.nan)], {"ignore_nan": False})),
     (ops.Median, ([row(1, math.nan, 2, 4)], {"ignore_nan": True})),

@@ -106,10 +106,9 @@ ELEMENTWISE: dict[type[Function], Declaration] = {
     ops.Sinc: _of_one(
         "where(x == 0, 1, sin(pi * x) / (pi * x))",
         "where(x == 0, 0, dy * (pi * x * cos(pi * x) - sin(pi * x)) / (pi * x**2))",
-        given=lambda s: {"pi": math.pi},
     ),
-    ops.Erf: _of_one("erf(x)", "dy * 2 / sqrt(pi) * exp(-x**2)", given=lambda s: {"pi": math.pi}),
-    ops.Erfc: _of_one("erfc(x)", "-dy * 2 / sqrt(pi) * exp(-x**2)", given=lambda s: {"pi": math.pi}),
+    ops.Erf: _of_one("erf(x)", "dy * 2 / sqrt(pi) * exp(-x**2)"),
+    ops.Erfc: _of_one("erfc(x)", "-dy * 2 / sqrt(pi) * exp(-x**2)"),
     ops.Logaddexp: _of_two("maximum(a, b) + log1p(exp(-abs(a - b)))", "dy / (1 + exp(b - a))", "dy / (1 + exp(a - b))"),
     ops.Logaddexp2: _of_two(
         "maximum(a, b) + log2(1 + exp2(-abs(a - b)))", "dy / (1 + exp2(b - a))", "dy / (1 + exp2(a - b))"
@@ -269,6 +268,11 @@ def _shared(s: Setting) -> str:
     return f"where({here}, dy / along({here}), 0)"
 
 
+def _largest(s: Setting) -> Mapping[str, str]:
+    dx = "where(x == y, dy / along(x == y), 0)"
+    return {"y": "largest(x)", "dx": f"where(y == y, {dx}, y)" if np.isnan(s.y).any() else dx}
+
+
 def _median(s: Setting) -> Mapping[str, str]:
     """The place in the middle when the values are sorted; that of a nan, where one decides."""
     x = np.asarray(s.array("x"))
@@ -313,7 +317,7 @@ ALONG_AXES: dict[type[Function], Declaration] = {
     ops.Sum: _of_one("along(x)", "dy", given=_reduced),
     ops.Mean: _of_one("along(x) / count", "dy / count", given=_reduced),
     ops.Var: _of_one("along((x - mean)**2) / divisor", "2 * (x - mean) * dy / divisor", given=_variance),
-    ops.Amax: _of_one("largest(x)", "where(x == y, dy / along(x == y), 0)", given=_reduced, sentences=ONLY_THE_LARGEST),
+    ops.Amax: Declaration(_largest, given=_reduced, sentences=ONLY_THE_LARGEST),
     ops.Max: Declaration(lambda s: {"y": "largest(x)", "dx": _shared(s)}, given=_reduced, sentences=ONLY_THE_LARGEST),
     ops.Median: Declaration(
         _median,

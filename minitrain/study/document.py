@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 import os
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,9 @@ def stats(array: Array | None) -> list[float] | None:
     if array is None:
         return None
     finite = np.abs(array[np.isfinite(array)].astype(np.float64))
-    return [float(finite.max(initial=0)), float(np.sqrt((finite * finite).sum()))]
+    largest = float(finite.max(initial=0))
+    scaled = finite / largest if largest else finite  # whose squares do not overflow
+    return [largest, min(largest * float(np.sqrt((scaled * scaled).sum())), sys.float_info.max)]
 
 
 def _operation(step: Step, operation: Operation, arrays: Arrays) -> dict[str, Any]:
