@@ -435,3 +435,27 @@ def test_a_window_names_its_largest_and_a_compound_its_entries(browser, images):
     browser.find("#inspector details.made .lnk")[2].click()
     assert browser.shown()["name"] == "z[0, 2] ="
     browser.assert_quiet()
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.last(h * h + h)
+
+
+def test_each_gradient_of_a_value_used_twice_shows_its_terms(browser, tmp_path):
+    manual_seed(0)
+    step = record(Twice(), 4)
+    step.save(tmp_path / "step.html")
+    browser.open(tmp_path / "step.html")
+    shares = step.explain("a", (0, 1), "grad").shares
+    browser.choose(step.number("a"), "g", 1)
+    titles = browser.run("""return [...document.querySelectorAll("#inspector h3")].map(e => e.textContent)""")
+    assert [title.partition(":")[0] for title in titles[: len(shares)]] == ["From Mul", "From Mul", "From Add"]
+    factors = {x.get_attribute("title") for x in browser.find("#inspector .terms .lnk")}
+    assert factors == {factor.text for share in shares for term in share.terms for factor in term.factors}
+    browser.assert_quiet()

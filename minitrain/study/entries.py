@@ -6,8 +6,8 @@ With indices, `y[..., o] = Σ(x[..., i] * weight[o, i], i) + bias[o]`. y is the 
 as forward names its arguments, and dx is the gradient of x. `...` are the leading axes. Σ(e, i, j) sums over i and j,
 MAX(e, i, j) is the largest, PROD the product, LOGSUMEXP(e, i) = log(Σ(exp(e), i)); the sizes of their indices are read
 off the arrays that are indexed by them, or are whole numbers in the declaration's `given`. A name alone is a number: an
-option of the operation, `stride[0]` of an option that is a tuple, pi, or what `given` adds. The inputs of a forward with
-`*arrays` are arrays0, arrays1, ...
+option of the operation, `stride[0]` of an option that is a tuple, pi, or what `given` adds. The inputs of a forward
+with `*arrays` are arrays0, arrays1, ...
 
 Element by element, `dy * b`: inputs broadcast as NumPy's do, and a gradient is summed over what its input was repeated
 along. In a reduction the axes are x's, and y and dy lack those over which it runs, or have size 1 there.

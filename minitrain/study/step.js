@@ -749,13 +749,14 @@ function inspector() {
   if (x.shares?.length && r.w === "g") A.append(sharesTable(r));
   for (const m of made) { const lines = sourceLines(m); if (lines) A.append(lines); }
   if (why.update) updateOf(r, A, B);
-  if (!x.shares?.length || r.w !== "g") {
-    const m = made[0];
-    if (m?.rule?.table) B.append(ruleTable(m, r));
-    if (m?.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
-      const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - v);
+  for (const m of made) { // several where a value was used more than once: each sent a gradient
+    const share = r.w === "g" ? x.shares.find(s => s.op === m.op && s.input === m.input) : null, got = share ? blob(share.grad)[r.i] : v;
+    if (share) B.append(el("h3", {html: `From ${esc(OPS[m.op].name)}: ${fmt(got)}`}));
+    if (m.rule?.table) B.append(ruleTable(m, r));
+    if (m.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
+      const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - got);
       B.append(termTable(m.terms, total, r));
-      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(got, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(got, 8)}: ${fmt(apart, 2)} away, by rounding.`));
     }
   }
   if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
