@@ -42,6 +42,7 @@ const product = sizes => sizes.reduce((a, b) => a * b, 1), R = (t, w, i) => ({t,
 let T, arrays, pretended = null;
 const blob = a => arrays[a.blob];
 const numbers = (t, w) => blob(T[t][{v: "value", g: "grad", a: "after", u: "used"}[w]]);
+const entryOf = (a, i) => blob(a)[i];
 RULES
 const found = [];
 for (const [tensors, given, rules] of JSON.parse(arguments[0])) {
