@@ -583,3 +583,85 @@ def test_pages_of_many_models_open_without_an_error(browser, tmp_path_factory, n
         assert float(shown["value"]) == float(getattr(step.tensors[number], WHICH[which]).flat[0])
     browser.run("document.querySelectorAll('#intro .ask button').forEach(b => b.click())")
     browser.assert_quiet()
+
+
+def updated(optimizer, tmp_path, **options):
+    manual_seed(0)
+    step = record(nn.Linear(4, 3), 4, optimizer=lambda params, lr: optimizer(params, lr=lr, **options))
+    step.save(tmp_path / "step.html")
+    return step, tmp_path / "step.html"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [(optim.SGD, {"momentum": 0.5, "weight_decay": 0.125}), (optim.AdamW, {"amsgrad": True}), (optim.RMSprop, {})],
+)
+def test_each_number_of_an_update_is_shown(browser, tmp_path, optimizer, options):
+    step, path = updated(optimizer, tmp_path, **options)
+    browser.open(path)
+    browser.choose(step.number("W"), "a", 5)
+    known = step.explain("W", (1, 1), "after")
+    shown = browser.run("""return [...document.querySelectorAll("#inspector [data-step]")].map(e => +e.dataset.sum)""")
+    assert shown == pytest.approx([known.total, *(part.total for part in known.steps)], rel=1e-12)
+    assert float(browser.shown()["value"]) == known.exact
+    (gradient, *_) = [x for x in browser.find("#inspector .terms .lnk") if x.get_attribute("title").startswith("dL/d")]
+    gradient.click()
+    assert browser.shown()["name"] == "dL/dW[1, 1] ="
+    browser.assert_quiet()
+
+
+class Signs(optim.SGD):
+    def update(self, param, grad, state, options):
+        param -= options["lr"] * np.sign(grad)
+
+
+def test_an_optimizer_that_declares_nothing_shows_its_source(browser, tmp_path):
+    step, path = updated(Signs, tmp_path)
+    browser.open(path)
+    browser.choose(step.number("W"), "a", 5)
+    text = browser.shown()["text"]
+    assert "does not declare" in text
+    assert 'param -= options["lr"] * np.sign(grad)' in text
+    browser.assert_quiet()
+
+
+def test_a_window_names_its_largest_and_a_compound_its_entries(browser, images):
+    step, path = images
+    browser.open(path)
+    pooled = next(op for op in step.ops if op.function.__name__ == "MaxPool2d")
+    browser.choose(pooled.result, "v", 0)
+    window = step.tensors[pooled.inputs[0]].value[0, 0, :2, :2].ravel()
+    rows = browser.run("""return [...document.querySelector("#inspector .terms").querySelectorAll("tbody tr")]
+        .map(e => [e.firstChild.textContent, e.className])""")
+    assert [label for label, _ in rows] == ["p = 0, q = 0", "p = 0, q = 1", "p = 1, q = 0", "p = 1, q = 1"]
+    assert [kind == "me" for _, kind in rows] == [k == window.argmax() for k in range(4)]
+    browser.choose(step.number("logp"), "v", 1)
+    browser.find("#inspector details.made summary")[0].click()
+    assert len(browser.find("#inspector details.made .lnk")) == 3
+    browser.find("#inspector details.made .lnk")[2].click()
+    assert browser.shown()["name"] == "z[0, 2] ="
+    browser.assert_quiet()
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.last(h * h + h)
+
+
+def test_each_gradient_of_a_value_used_twice_shows_its_terms(browser, tmp_path):
+    manual_seed(0)
+    step = record(Twice(), 4)
+    step.save(tmp_path / "step.html")
+    browser.open(tmp_path / "step.html")
+    shares = step.explain("a", (0, 1), "grad").shares
+    browser.choose(step.number("a"), "g", 1)
+    titles = browser.run("""return [...document.querySelectorAll("#inspector h3")].map(e => e.textContent)""")
+    assert [title.partition(":")[0] for title in titles[: len(shares)]] == ["From Mul", "From Mul", "From Add"]
+    factors = {x.get_attribute("title") for x in browser.find("#inspector .terms .lnk")}
+    assert factors == {factor.text for share in shares for term in share.terms for factor in term.factors}
+    browser.assert_quiet()

@@ -519,6 +519,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   const wrap = (own, body) => own < level ? mrow(mo("("), body, mo(")")) : body, [op, ...x] = e;
   if (op === "number") return wrap(x[0] < 0 ? 1 : 9, (x[0] < 0 ? mo("−") : "") + mn(fmt(Math.abs(x[0]), 4)));
   if (op === "index") return mi(x[0]);
+  if (op === "named") return mi(x[0]);
   if (op === "entry") return mathEntry(e);
   const under = () => mrow(x[0].map(([i]) => mi(i)).join(mo(","))), sigma = () => `<munder><mo movablelimits="false">∑</mo>${under()}</munder>`;
   if (op === "logsumexp") return wrap(2, mrow(up("ln"), sigma(), up("exp"), '<mspace width=".17em"/>', maths(x[1], 3)));
@@ -526,6 +527,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (op === "moved") return mrow(x[0].map(([a]) => mathEntry(["entry", a, [["where it came from"]]])).join(up("or")));
   if (op === "gathered") return wrap(1.5, mrow(mo("∑"), mathEntry(["entry", x[0], [["where it went"]]])));
   if (op.includes(" ")) return `<mtext>${op}</mtext>`;
+  if (op === "prod") return wrap(1.5, mrow(`<munder><mo movablelimits="false">∏</mo>${under()}</munder>`, maths(x[1], 1.6)));
   if (op === "sum" || op === "max") return wrap(1.5, mrow(op === "sum" ? sigma() : `<munder>${up("max")}${under()}</munder>`, maths(x[1], 1.6)));
   if (op === "add") return wrap(1, mrow(x.map((a, k) => k && a[0] === "neg" ? mo("−") + maths(a[1], 1.5) : (k ? mo("+") : "") + maths(a, 1)).join("")));
   if (op === "sub") return wrap(1, mrow(maths(x[0], 1), mo("−"), maths(x[1], 1.5)));
@@ -549,16 +551,23 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (BINARY[op]) return wrap(.5, mrow(maths(x[0], 1), mo(esc(BINARY[op])), maths(x[1], 1)));
   return up(esc(op));
 }
-const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(mathEntry(rule.entry), mo("="), maths(rule.value, 0))}</math>`;
+const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(maths(rule.entry, 0), mo("="), maths(rule.value, 0))}</math>`;
 
 // --- rules: how an entry is made -------------------------------------------------------------------------------------
 const shapeOf = a => a.shape ?? T[a.tensor].shape;
 const WHICH = {value: "v", grad: "g", after: "a", used: "u"};
 const read = (a, i) => { const v = a.blob != null ? entryOf(a, i) : numbers(a.tensor, WHICH[a.of])[i]; return v == null ? null : Number(v); };
 const nanSafe = choose => (...x) => x.some(Number.isNaN) ? NaN : choose(...x);
-const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "ceil", "trunc", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+  round: x => { const y = Math.round(x); return y - x === .5 && y % 2 ? y - 1 : y; }, // a half to the even number
+  copysign: (a, b) => b < 0 || Object.is(b, -0) ? -Math.abs(a) : Math.abs(a), erf, erfc: x => 1 - erf(x),
   exp2: x => 2 ** x, mod: (a, b) => a - b * Math.floor(a / b), maximum: nanSafe(Math.max), minimum: nanSafe(Math.min)};
-const OVER = new Set(["sum", "max", "logsumexp", "softmax"]); // with indices of their own
+function erf(x) { // 2/√π exp(−x²) Σ 2ⁿ x²ⁿ⁺¹ / (1 · 3 · ... · (2n + 1)): no term has another sign, so nothing cancels
+  let term = x, sum = x;
+  for (let n = 1; n < 200; n++) sum += term *= 2 * x * x / (2 * n + 1);
+  return Math.abs(x) > 6 ? Math.sign(x) : 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
+}
+const OVER = new Set(["sum", "max", "prod", "logsumexp", "softmax"]); // with indices of their own
 const COMPARE = {lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b, eq: (a, b) => a === b, ne: (a, b) => a !== b};
 function flat(e, env) { // the flat index of an entry; null if it is absent
   const shape = shapeOf(e[1]); let i = 0;
@@ -586,11 +595,13 @@ function evaluate(e, env) { // null: absent
   const [op, ...x] = e;
   if (op === "number") return x[0];
   if (op === "index") return env[x[0]];
+  if (op === "named") return evaluate(x[1], env);
   if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : read(x[0], i); }
   if (OVER.has(op)) {
     const found = [];
     for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
     if (op === "sum") return found.reduce((a, b) => a + b, 0);
+    if (op === "prod") return found.reduce((a, b) => a * b, 1);
     if (!found.length) return null;
     const top = found.reduce((a, b) => nanSafe(Math.max)(a, b));
     if (op === "max") return top;
@@ -634,12 +645,20 @@ function terms(e, env, scale = 1, around = [], at = []) {
   if (op === "sum") { const found = []; for (const inner of each(x[0], env)) found.push(...terms(x[1], inner, scale, around, [...at, ...x[0].map(([name]) => [name, inner[name]])])); return found; }
   if (op === "where") { const c = evaluate(x[0], env); return c == null ? [] : terms(c ? x[1] : x[2], env, scale, around, at); }
   if (op === "moved" || op === "gathered") return cameFrom(e, env).flatMap((a, k) => term([...around, a], env, scale, op === "gathered" ? [...at, ["", k]] : at));
-  if (op === "div" && several(x[0])) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
-  const inner = op === "mul" ? x.findIndex(several) : -1;
+  if (op === "max") { // the first of the largest
+    let top = null;
+    for (const inner of each(x[0], env)) { const v = evaluate(x[1], inner); if (v != null && (!top || v > top.v || Number.isNaN(v) && !Number.isNaN(top.v))) top = {v, inner}; }
+    return top ? terms(x[1], top.inner, scale, around, [...at, ...x[0].map(([name]) => [name, top.inner[name]])]) : [];
+  }
+  if (isQuotient(e)) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
+  const split = test => op === "mul" ? x.findIndex(test) : -1, inner = split(several) >= 0 ? split(several) : split(isQuotient);
   if (inner >= 0) return terms(x[inner], env, scale, [...around, ...x.filter((_, k) => k !== inner)], at);
   return term([...around, ...(op === "mul" ? x : [e])], env, scale, at);
 }
+const isQuotient = e => e[0] === "div" && e[1][0] !== "number";
 function term(factors, env, scale, at) {
+  const isReciprocal = e => e[0] === "div" && e[1][0] === "number" && e[1][1] === 1;
+  factors = [...factors.filter(e => !isReciprocal(e)), ...factors.filter(isReciprocal)];
   const values = factors.map(f => evaluate(f, env));
   if (values.some(v => v == null)) return [];
   return [{at, scale, factors: factors.map((e, k) => ({e, env, v: values[k]})), v: scale * values.reduce((a, b) => a * b, 1)}];
@@ -647,13 +666,16 @@ function term(factors, env, scale, at) {
 function several([op, ...x]) {
   if (op === "neg" || op === "div") return several(x[0]);
   if (op === "mul") return x.some(several);
-  return ["sum", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
+  return ["sum", "max", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
 }
 
 // What made an entry: its operation, rule, terms and the parts that are outlined.
 function explain(r) {
   const x = T[r.t], at = position(r.t, r.i);
-  if (r.w === "a" || r.w === "d") return {update: true, parts: ["v", "g"].filter(w => has(r.t, w)).map(w => ({t: r.t, w, entries: [r.i]})), terms: []};
+  if (r.w === "a" || r.w === "d") {
+    const made = (x.update ?? []).map(rule => { const env = Object.fromEntries(rule.axes.map((name, k) => [name, at[k]])); return {rule, env, terms: terms(rule.value, env), value: evaluate(rule.value, env), say: rule.sentences[0]?.[1]}; });
+    return {update: made, parts: ["v", "g"].filter(w => has(r.t, w)).map(w => ({t: r.t, w, entries: [r.i]})), terms: []};
+  }
   let made = [];
   if (r.w === "v") { if (x.made_by != null) made = [{op: x.made_by, rule: OPS[x.made_by].rule, dir: "forward"}]; }
   else made = x.used_by.filter(([k]) => OPS[k].visited).map(([k, input]) => ({op: k, input, rule: OPS[k].gradients[input], dir: "backward"}));
@@ -686,10 +708,15 @@ function bar(v, end) {
 // A factor is an entry (a button that goes there) or a number that was computed from entries.
 function factor(f) {
   if (f.e[0] === "entry" && f.e[1].tensor != null) return link(reads(f.e, f.env)[0], column(f.v));
-  const text = column(f.v), made = reads(f.e, f.env);
-  return made.length === 1 ? link(made[0], text) : el("span", {}, text);
+  const text = column(f.v), made = [...new Map(reads(f.e, f.env).map(r => [nameText(r), r])).values()];
+  if (made.length < 2 || f.e[0] === "named") return made.length === 1 ? link(made[0], text) : el("span", {}, text);
+  const more = made.length > 40 ? ` and ${made.length - 40} more` : "";
+  return el("details", {cls: "made"}, el("summary", {title: `what it is computed from: ${made.length} numbers`}, text), ...made.slice(0, 40).map(r => el("div", {}, link(r, `${nameText(r)} = ${column(val(r))}`))), more);
 }
-function factorTitle(e) { return `<math>${maths(e, 2)}</math>`; }
+function factorTitle(e) { // three and more indices are too wide for a column; the formula above has them
+  const short = e[0] === "entry" && e[2].length > 2 ? ["entry", e[1], [["…"]]] : e;
+  return `<math>${maths(short, 2)}</math>`;
+}
 function termLabel(term, op) {
   const at = term.at.filter(([, v]) => v != null);
   if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("span", {cls: "lab"}, thumb(at[0][1], 18), String(at[0][1]));
@@ -772,7 +799,7 @@ function drawInspector() {
   for (const m of made) {
     const o = OPS[m.op];
     if (m.rule) A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b"), html: formula(m.rule)}));
-    else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say("This operation does not declare how single entries are made: here are its formula and its source."));
+    else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say(`${esc(o.undeclared ?? "")} Here are its formula and its source.`));
     if (m.say) A.append(say(esc(m.say)));
     if (m.rule?.together) A.append(say("Together with the next operation:"), el("div", {cls: "fx b", html: formula({...m.rule, ...m.rule.together})}));
   }
@@ -785,13 +812,14 @@ function drawInspector() {
   if (x.shares?.length && r.w === "g") A.append(sharesTable(r));
   for (const m of made) { const lines = sourceLines(m); if (lines) A.append(lines); }
   if (why.update) updateOf(r, A, B);
-  if (!x.shares?.length || r.w !== "g") {
-    const m = made[0];
-    if (m?.rule?.table) B.append(ruleTable(m, r));
-    if (m?.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
-      const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - v);
+  for (const m of made) { // several where a value was used more than once: each sent a gradient
+    const share = r.w === "g" ? x.shares.find(s => s.op === m.op && s.input === m.input) : null, got = share ? blob(share.grad)[r.i] : v;
+    if (share) B.append(el("h3", {html: `From ${esc(OPS[m.op].name)}: ${fmt(got)}`}));
+    if (m.rule?.table) B.append(ruleTable(m, r));
+    if (m.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
+      const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - got);
       B.append(termTable(m.terms, total, r));
-      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(got, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(got, 8)}: ${fmt(apart, 2)} away, by rounding.`));
     }
   }
   if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
@@ -831,11 +859,13 @@ function sourceLine(text, no) {
 function sourceBox(source, title, cls) {
   return el("div", {cls: "src " + cls, tabindex: 0}, el("span", {cls: "where"}, `${source.file}, ${title}, line ${source.line}`), ...source.text.replace(/\n$/, "").split("\n").map((l, k) => sourceLine(l, source.line + k)));
 }
-function ruleTable(m, r) { // such as z, exp, p for the classes
-  const {index: [name, size], columns} = m.rule.table, me = k => columns.some(([, e]) => e[0] === "entry" && reads(e, {...m.env, [name]: k}).some(x => x.i === r.i && x.t !== P.labels));
-  const head = el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title)));
-  const body = Array.from({length: Math.min(size, 40)}, (_, k) => el("tr", {cls: me(k) && "me"}, el("th", {scope: "row"}, P.classes?.length === size ? className(k) : String(k)),
-    ...columns.map(([, e]) => { const env = {...m.env, [name]: k}, v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "" : from ? link(from, column(v)) : column(v)); })));
+function ruleTable(m, r) { // such as z, exp, p for the classes, or a window; the row in question is bold
+  const {index, columns} = m.rule.table, size = product(index.map(([, size]) => size)), winner = m.rule.value[0] === "max" && m.terms.length ? reads(m.terms[0].factors[0].e, m.terms[0].factors[0].env)[0] : null;
+  const me = env => columns.some(([, e]) => e[0] === "entry" && reads(e, env).some(x => winner ? x.t === winner.t && x.i === winner.i : x.i === r.i && x.t !== P.labels));
+  const head = columns.some(([title]) => title) ? el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title))) : el("tr", {}, el("th", {scope: "col", cls: "l", colspan: 2}, `the largest of ${size}`));
+  const named = env => index.length === 1 ? P.classes?.length === size ? className(env[index[0][0]]) : String(env[index[0][0]]) : index.map(([name]) => `${name} = ${env[name]}`).join(", ");
+  const body = [...each(index, m.env)].slice(0, 40).map(env => el("tr", {cls: me(env) && "me"}, el("th", {scope: "row"}, named(env)),
+    ...columns.map(([, e]) => { const v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "outside" : from ? link(from, column(v)) : column(v)); })));
   return el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...body));
 }
 function sharesTable(r) {
@@ -905,21 +935,44 @@ function otherLabels(r) { // only the label's own class has the - 1 in p - one-h
   return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay as they are. The − 1 of <var>p</var> − one-hot would move to the other class, and this sample's loss −ln <var>p</var> would become:`),
     el("table", {cls: "terms"}, el("thead", {}, el("tr", {}, el("th"), el("th", {scope: "col", html: "<var>p</var>"}), el("th", {scope: "col", html: "<var>p</var> − 1"}), el("th", {scope: "col"}, "loss"))), el("tbody", {}, ...p.slice(0, 12).map((q, c) => el("tr", {cls: c === label && "me"}, el("th", {scope: "row"}, className(c) + (c === label ? " ✓" : "")), el("td", {}, q.toFixed(4)), el("td", {}, fmt(q - 1, 4)), el("td", {}, fmt(-Math.log(q), 4)))))));
 }
-function updateOf(r, A, B) {
-  const x = T[r.t], o = M.optimizer, group = o?.groups.find(g => true) ?? {}, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], used = x.used ? blob(x.used)[r.i] : has(r.t, "g") ? numbers(r.t, "g")[r.i] : null, lr = x.lr ?? group.lr;
-  A.append(el("div", {cls: "fx b", html: x.update && r.w === "a" ? formula(x.update) : `<span class="mono">${esc((o?.formula ?? "").replace(/ {2,}/g, " "))}</span>`}));
-  const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))]];
-  if (used != null) rows.push([x.used ? ".grad as the optimizer saw it" : heading(r.t, "g"), x.used ? fmt(used, 8) : link(R(r.t, "g", r.i), fmt(used, 8))]);
-  if (o?.plain && used != null) rows.push([`learning rate`, fmt(lr, 4)], [`− ${fmt(lr, 4)} · (${fmt(used, 5)})`, fmt(-lr * used, 8)]);
-  for (const [name, s] of Object.entries(x.state ?? {})) for (const when of ["before", "after"]) {
-    const v = s[when] && entryOf(s[when], D.blobs[s[when].blob].n === 1 ? 0 : r.i);
-    if (v != null) rows.push([`${esc(name)}, ${when}`, fmt(v, 8)]);
+function updateOf(r, A, B) { // each number of the update in order, with its terms, the parameter last
+  const o = M.optimizer, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], made = S.why.update;
+  const x = T[r.t], kept = x.kept && blob(x.kept), unknown = kept && !kept.includes(r.i);
+  A.append(say(`It changes by ${fmt(a - v, 4)}` + (!Number.isFinite(a - v) ? "." : `, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`)));
+  if (!made.length || unknown) {
+    A.append(el("div", {cls: "fx b"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}/g, " "))));
+    if (unknown) A.append(el("p", {cls: "say"}, `Of ${Object.keys(x.state).filter(s => D.blobs[x.state[s].after.blob].of != null).map(s => s.replaceAll("_", " ")).join(" and ")}, a page this large keeps ${kept.length === 1 ? "one entry" : kept.length + " entries"}: `, link(R(r.t, r.w, kept[0]), kept.length === 1 ? "see it" : "see one of them")));
+    else A.append(say("This optimizer does not declare how single numbers are made: here are its formula and its source."));
+    if (o.source && !unknown) A.append(sourceBox(o.source, `${o.name}.update`, "one"));
+    const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))], ["after", fmt(a, 8)]];
+    if (has(r.t, "g")) rows.splice(1, 0, [heading(r.t, "g"), link(R(r.t, "g", r.i), fmt(numbers(r.t, "g")[r.i], 8))]);
+    for (const [name, pair] of Object.entries(x.state)) for (const when of ["before", "after"]) {
+      const v = pair[when] && entryOf(pair[when], D.blobs[pair[when].blob].n === 1 ? 0 : r.i);
+      if (v != null) rows.push([`${esc(name)} ${when}`, fmt(v, 8)]);
+    }
+    B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))));
+    return;
   }
-  rows.push(["after", el("b", {}, fmt(a, 8))]);
-  const kept = x.kept && blob(x.kept), known = kept?.includes(r.i);
-  B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}` + (!Number.isFinite(a - v) ? "." : `, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`)));
-  if (kept && !known) B.append(el("p", {cls: "cap"}, `Of ${Object.keys(x.state).map(s => s.replaceAll("_", " ")).join(" and ")}, a page this large keeps ${kept.length === 1 ? "one entry" : kept.length + " entries"}: `, link(R(r.t, r.w, kept[0]), kept.length === 1 ? "see it" : "see one of them")));
-  if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)))); }
+  const lines = m => m.rule.lines.length ? [el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...m.rule.lines.map(([no, text]) => sourceLine(text, no)))] : [];
+  const whole = made.at(-1), apart = Math.abs(a - whole.value), size = whole.terms.reduce((s, t) => s + Math.abs(t.v), 1e-9);
+  A.append(productTable(whole, a));
+  if (apart > 0 && Number.isFinite(apart)) A.append(say(apart > 1e-4 * size ? `<b>Not what the optimizer did:</b> this gives ${fmt(whole.value, 7)}, but the update returned ${fmt(a, 7)}.` : `Computed here in float64. The library's ${esc(T[r.t].dtype)} is ${fmt(a, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+  A.append(...lines(whole));
+  if (made.length > 1) B.append(el("h2", {}, "The numbers on the way"));
+  for (const m of made.slice(0, -1)) B.append(productTable(m, evaluate(m.rule.entry, m.env)), ...m.say ? [say(esc(m.say))] : [], ...lines(m));
+}
+// A row for each term: what it is, its factors below, their product. Every number of an update is made of the numbers at
+// the same place, so the indices are left out.
+function productTable(m, exact) {
+  const bare = e => !Array.isArray(e) ? e : e[0] === "entry" ? ["entry", e[1], []] : e.map(bare), body = el("tbody"), math = (e, level) => maths(bare(e), level);
+  for (const t of m.terms) {
+    const minus = t.scale < 0 ? "−" : "", numbers = t.factors.flatMap((f, k) => [...k ? [" × "] : [], f.e[0] === "number" ? fmt(f.v) : factor(f)]);
+    const what = el("th", {scope: "row", html: `<math>${minus && mo(minus)}${mrow(t.factors.map(f => math(f.e, 2)).join(mo("·")))}</math>`});
+    if (t.factors.length > 1) what.append(el("div", {cls: "cap"}, minus, ...numbers));
+    body.append(el("tr", {}, what, el("td", {}, t.factors.length > 1 || minus ? fmt(t.v, 7) : t.factors[0].e[0] === "number" ? fmt(t.v, 7) : factor(t.factors[0]))));
+  }
+  body.append(el("tr", {cls: "tot"}, el("th", {scope: "row", html: `<math>${math(m.rule.entry, 0)}</math>`}), el("td", {"data-sum": m.value, "data-step": m.rule.name}, fmt(exact, 8))));
+  return el("table", {cls: "terms"}, body);
 }
 
 // --- questions, each with its answer at a number of this step --------------------------------------------------------
@@ -943,7 +996,7 @@ function questions() {
   for (const t of weights) { const i = T[t].quiet; if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Each term of its sum has a factor 0", R(t, "g", i)); break; } }
   if (P.stopped) ask("Where does a ReLU stop a gradient?", `At ${T[P.stopped[0]].name}${brackets(R(P.stopped[0], "g", P.stopped[1]))}: its input was not above 0`, R(P.stopped[0], "g", P.stopped[1]));
   if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: "Before and after, for each sample", go: "effect"});
-  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, M.optimizer.plain ? "The learning rate times the gradient" : `What ${M.optimizer.name} makes of the gradient`, has(t, "a") ? R(t, "a", i) : null); }
+  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, M.optimizer?.plain ? "The learning rate times the gradient" : `What ${M.optimizer?.name} makes of its gradient`, has(t, "a") ? R(t, "a", i) : null); }
   if (P.strange) list.unshift({text: `Where does the first ${fmt(val(R(...P.strange)))} come from?`, hint: "Everything before it is finite", r: R(...P.strange)});
   const faulty = T.findIndex((x, t) => x.failed?.length);
   if (faulty >= 0) list.unshift({text: "Where do backward and the central differences disagree?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
