@@ -181,7 +181,7 @@ def test_a_large_parameter_keeps_the_state_of_some_entries(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i8", "u1", "?"])
-@pytest.mark.parametrize("size", [0, 3, 5000])
+@pytest.mark.parametrize("size", [0, 3, 5000, 90_000])
 def test_packing_keeps_every_bit(dtype, size):
     array = (np.random.default_rng(0).standard_normal(size) * 9).astype(dtype)
     about, text = step_page.pack(array)

@@ -941,7 +941,7 @@ function updateOf(r, A, B) { // each number of the update in order, with its ter
   A.append(say(`It changes by ${fmt(a - v, 4)}` + (!Number.isFinite(a - v) ? "." : `, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`)));
   if (!made.length || unknown) {
     A.append(el("div", {cls: "fx b"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}/g, " "))));
-    if (unknown) A.append(el("p", {cls: "say"}, `Of ${Object.keys(x.state).filter(s => D.blobs[x.state[s].after.blob].of != null).map(s => s.replaceAll("_", " ")).join(" and ")}, a page this large keeps ${kept.length === 1 ? "one entry" : kept.length + " entries"}: `, link(R(r.t, r.w, kept[0]), kept.length === 1 ? "see it" : "see one of them")));
+    if (unknown) A.append(el("p", {cls: "say"}, `Of ${Object.keys(x.state).filter(s => D.blobs[x.state[s].after.blob].of != null).map(esc).join(" and ")}, a page this large keeps ${kept.length === 1 ? "one entry" : kept.length + " entries"}: `, link(R(r.t, r.w, kept[0]), kept.length === 1 ? "see it" : "see one of them")));
     else A.append(say("This optimizer does not declare how single numbers are made: here are its formula and its source."));
     if (o.source && !unknown) A.append(sourceBox(o.source, `${o.name}.update`, "one"));
     const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))], ["after", fmt(a, 8)]];

@@ -33,6 +33,7 @@ TARGET_OF = ("NLLLoss", "MSELoss", "BCELoss", "BCEWithLogitsLoss", "SmoothL1Loss
 LARGE = 30_000  # entries; a larger array is not stored if the page can compute its bits
 ROW_UP_TO = 16  # features that lie in one row
 WIDEST = 44  # cells
+TEXT_AT_ONCE = 13 << 14  # bytes, a multiple of 13
 ALPHABET = np.array([c for c in range(33, 127) if chr(c) not in '"&<'], np.uint8)
 
 
@@ -581,10 +582,13 @@ def pack(array: Array) -> tuple[dict[str, Any], str]:
 
 def as_text(data: bytes) -> str:
     """Bytes as text that may stand inside <script>: 13 bits in 2 of 91 characters, an eighth less than base64."""
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    groups = np.pad(bits, (0, -bits.size % 13)).reshape(-1, 13)
-    digits = (groups.astype(np.float32) @ np.exp2(np.arange(13, dtype=np.float32))).astype(np.uint16)
-    return ALPHABET[np.stack([digits % 91, digits // 91], axis=1)].tobytes().decode()
+    texts = []
+    for start in range(0, len(data), TEXT_AT_ONCE):
+        bits = np.unpackbits(np.frombuffer(data[start : start + TEXT_AT_ONCE], np.uint8), bitorder="little")
+        groups = np.pad(bits, (0, -bits.size % 13)).reshape(-1, 13)
+        digits = (groups.astype(np.float32) @ np.exp2(np.arange(13, dtype=np.float32))).astype(np.uint16)
+        texts.append(ALPHABET[np.stack([digits % 91, digits // 91], axis=1)].tobytes().decode())
+    return "".join(texts)
 
 
 def as_json(document: Any) -> str:
