@@ -425,7 +425,7 @@ def test_a_window_names_its_largest_and_a_compound_its_entries(browser, images):
     pooled = next(op for op in step.ops if op.function.__name__ == "MaxPool2d")
     browser.choose(pooled.result, "v", 0)
     window = step.tensors[pooled.inputs[0]].value[0, 0, :2, :2].ravel()
-    rows = browser.run("""return [...document.querySelectorAll("#inspector .terms:first-of-type tbody tr")]
+    rows = browser.run("""return [...document.querySelector("#inspector .terms").querySelectorAll("tbody tr")]
         .map(e => [e.firstChild.textContent, e.className])""")
     assert [label for label, _ in rows] == ["p = 0, q = 0", "p = 0, q = 1", "p = 1, q = 0", "p = 1, q = 1"]
     assert [kind == "me" for _, kind in rows] == [k == window.argmax() for k in range(4)]
