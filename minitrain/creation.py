@@ -233,37 +233,28 @@ def _dtype_like(input: Tensor, dtype: npt.DTypeLike | None) -> np.dtype[Any]:
     return input.dtype if dtype is None else as_dtype(dtype)
 
 
-def empty_like(
-    input: Tensor, *, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+@creates
+def empty_like(input: Tensor, *, dtype: npt.DTypeLike | None = None) -> Array:
     """empty, in input's shape, dtype and memory order."""
-    return _finished(np.empty_like(input.array, _dtype_like(input, dtype)), device, requires_grad)
+    return np.empty_like(input.array, _dtype_like(input, dtype))
 
 
-def zeros_like(
-    input: Tensor, *, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+@creates
+def zeros_like(input: Tensor, *, dtype: npt.DTypeLike | None = None) -> Array:
     """zeros, in input's shape, dtype and memory order."""
-    return _finished(np.zeros_like(input.array, _dtype_like(input, dtype)), device, requires_grad)
+    return np.zeros_like(input.array, _dtype_like(input, dtype))
 
 
-def ones_like(
-    input: Tensor, *, dtype: npt.DTypeLike | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+@creates
+def ones_like(input: Tensor, *, dtype: npt.DTypeLike | None = None) -> Array:
     """ones, in input's shape, dtype and memory order."""
-    return _finished(np.ones_like(input.array, _dtype_like(input, dtype)), device, requires_grad)
+    return np.ones_like(input.array, _dtype_like(input, dtype))
 
 
-def full_like(
-    input: Tensor,
-    fill_value: Scalar,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def full_like(input: Tensor, fill_value: Scalar, *, dtype: npt.DTypeLike | None = None) -> Array:
     """full, in input's shape, dtype and memory order."""
-    return _finished(np.full_like(input.array, fill_value, _dtype_like(input, dtype)), device, requires_grad)
+    return np.full_like(input.array, fill_value, _dtype_like(input, dtype))
 
 
 @takes_out
@@ -379,31 +370,19 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: npt.DTypeLike
     return random.randperm(n, generator=generator).astype(target)
 
 
-def rand_like(
-    input: Tensor,
-    *,
-    generator: Generator | None = None,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: npt.DTypeLike | None = None) -> Array:
     """rand, in input's shape and dtype."""
     drawn = random.uniform(input.shape, dtype=_dtype_like(input, dtype), generator=generator)
-    return _finished(input._in_memory_order(drawn), device, requires_grad)
+    return input._in_memory_order(drawn)
 
 
-def randn_like(
-    input: Tensor,
-    *,
-    generator: Generator | None = None,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: npt.DTypeLike | None = None) -> Array:
     """randn, in input's shape and dtype."""
     target, blocks = _dtype_like(input, dtype), input._lies_in_order()
     drawn = random.normal(input.shape, dtype=target, generator=generator, blocks=blocks)
-    return _finished(input._in_memory_order(drawn), device, requires_grad)
+    return input._in_memory_order(drawn)
 
 
 # --- joined -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minitrain.creation import creates, float_dtype, randint
+from minitrain.creation import creates, float_dtype
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike import random
@@ -98,19 +98,11 @@ def poisson(input: Tensor, generator: random.Generator | None = None) -> Tensor:
     return wrap(random.poisson(input.array, generator=generator))
 
 
-def randint_like(
-    input: Tensor,
-    low: int = 0,
-    high: int | None = None,
-    *,
-    dtype: npt.DTypeLike | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@creates
+def randint_like(input: Tensor, low: int = 0, high: int | None = None, *, dtype: npt.DTypeLike | None = None) -> Array:
     """randint, in input's shape and dtype; randint_like(input, high) starts at 0."""
     low, high = (0, low) if high is None else (low, high)
-    target = input.dtype if dtype is None else as_dtype(dtype)
-    return randint(low, high, input.shape, dtype=target, device=device, requires_grad=requires_grad)
+    return random.randint(low, high, input.shape, dtype=input.dtype if dtype is None else as_dtype(dtype))
 
 
 @takes_out

@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,14 +49,10 @@ class Node(NodeBase):
         return self.checked(self.function.backward(self, grad))
 
 
-class AccumulateGrad(NamedTuple):
-    """Where a leaf's gradient arrives, to be added to variable.grad, which has this shape and dtype.
+@dataclass(slots=True, eq=False, weakref_slot=True, repr=False)
+class AccumulateGrad:
+    """Where a leaf's gradient arrives, to be added to variable.grad, which has this shape and dtype."""
 
-    Each use of a leaf makes a new one. Those of one leaf are equal, so they are one key of `pending`, and their
-    gradients add up. (The id is compared first: comparing two different Tensors would compare their elements.)
-    """
-
-    leaf: int
     variable: Variable
     result_shape: tuple[int, ...]
     result_dtype: np.dtype[Any]
@@ -101,7 +98,7 @@ def walk_back(root: Node | AccumulateGrad, grad: Array, *, retain_graph: bool) -
         if node._hooks:
             grad = node._hooks.run(grad)
         if node._retain_for is not None and (variable := node._retain_for()) is not None:
-            pending[AccumulateGrad(id(variable), variable, grad.shape, grad.dtype)] = grad
+            pending[AccumulateGrad(variable, grad.shape, grad.dtype)] = grad
         input_gradients = node.input_gradients(grad) if watcher is None else watcher.input_gradients(node, grad)
         if not retain_graph:
             node.free()

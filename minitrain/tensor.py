@@ -6,6 +6,7 @@ line: which operation of ops/ it applies.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,10 @@ class Tensor(TensorMethods):
         if self._base is not None and self._version.number != self._born_at_version:
             self._renew_history()  # what this is a view of was written since
         if self._grad_fn is None and self._requires_grad:
-            return AccumulateGrad(id(self), self, self.array.shape, self.array.dtype)
+            if self._accumulator is None or (edge := self._accumulator()) is None:
+                edge = AccumulateGrad(self, self.array.shape, self.array.dtype)
+                self._accumulator = weakref.ref(edge)  # all uses of a leaf share one, where their gradients add up
+            return edge
         return self._grad_fn
 
     @np.errstate(all="ignore")

@@ -278,6 +278,31 @@ def test_a_gradient_that_was_broadcast_can_be_added_to() -> None:
     x.grad.zero_()
 
 
+def test_a_leaf_that_changes_its_dtype_or_shape_gets_gradients_in_the_new_one() -> None:
+    w = minitrain.ones(2, 3, requires_grad=True)
+    loss = w.sum()  # holds the graph, and with it the edge to w as it was
+    w.data = minitrain.ones(2, 3, dtype=minitrain.float64)
+    w.exp().sum().backward()
+    assert w.grad is not None
+    assert w.grad.dtype == minitrain.float64
+    np.testing.assert_array_equal(w.grad.array, np.exp(np.ones((2, 3))))
+    with minitrain.no_grad():
+        w.unsqueeze_(0)
+    w.grad = None
+    w.sum().backward()
+    assert w.grad is not None
+    assert w.grad.shape == (1, 2, 3)
+    assert loss.item() == 6
+
+    layer = minitrain.nn.Linear(2, 1)
+    before = layer(minitrain.ones(1, 2))
+    layer.double()
+    layer(minitrain.ones(1, 2, dtype=minitrain.float64)).sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.dtype == minitrain.float64
+    assert before.dtype == minitrain.float32
+
+
 def test_a_value_used_twice_gets_both_gradients() -> None:
     x = leaf(3.0)
     (x * x + 2 * x).backward()

@@ -46,16 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table of parameters, or the sweep; the exit status says whether all gradients are right."""
     from minitrain.runs import check_gradients as gradients
     from minitrain.runs.output_file import check_plot
-    from minitrain.with_torch.faults import FAULTS
+    from minitrain.with_torch.faults import GRADIENT_FAULTS, find_gradient_fault
 
-    faults = {name: fault for name, fault in FAULTS.items() if (fault.step, fault.phase) == (1, "gradient")}
     if arguments.list_faults:
-        print("\n\n".join(str(fault) for fault in faults.values()))
+        print("\n\n".join(str(fault) for fault in GRADIENT_FAULTS.values()))
         return 0
-    if arguments.inject is not None and arguments.inject not in faults:
-        raise ConfigError(f"there is no fault {arguments.inject!r} of a gradient; choose one of {', '.join(faults)}")
+    fault = None if arguments.inject is None else find_gradient_fault(arguments.inject)
     config = configuration(given_settings(arguments))
-    plant = None if arguments.inject is None else faults[arguments.inject].plant
+    plant = None if fault is None else fault.plant
     limits = {name: value for name in ("eps", "rtol", "atol") if (value := getattr(arguments, name)) is not None}
     if arguments.eps_sweep:
         for name in ("mode", *limits):
@@ -72,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0 if swept.ok else 1
     if arguments.plot is not None:
         raise ConfigError("--plot draws the sweep; add --eps-sweep")
-    if arguments.inject is not None:
-        print(f"Planted: {faults[arguments.inject]}\n")
+    if fault is not None:
+        print(f"Planted: {fault}\n")
     checked = gradients.check_model(config, mode=arguments.mode, plant=plant, **limits)
     print(checked)
     return 0 if checked.ok else 1

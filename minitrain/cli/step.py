@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import ConfigError
@@ -41,7 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
     from minitrain.study.replay_step import replay_step
     from minitrain.study.step_page import Fault, write_page
 
-    fault = _fault(arguments.inject)
+    fault = None
+    if arguments.inject is not None:
+        from minitrain.with_torch.faults import find_gradient_fault
+
+        fault = find_gradient_fault(arguments.inject)
     output = Path(arguments.output)
     check_writable(arguments.output, "-o")
     replayed = replay_step(
@@ -82,15 +85,3 @@ def run(arguments: argparse.Namespace) -> int:
         if not webbrowser.open(output.resolve().as_uri()):
             print(f"no browser could be started; open {output} yourself")
     return 0
-
-
-def _fault(name: str | None) -> Any:
-    """The mistake to plant, or None. Raises ConfigError for an unknown one."""
-    if name is None:
-        return None
-    from minitrain.with_torch.faults import FAULTS
-
-    faults = {name: fault for name, fault in FAULTS.items() if (fault.step, fault.phase) == (1, "gradient")}
-    if name not in faults:
-        raise ConfigError(f"there is no fault {name!r} of a gradient; choose one of {', '.join(faults)}")
-    return faults[name]

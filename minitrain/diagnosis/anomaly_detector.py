@@ -148,7 +148,7 @@ class Detector:
     def _value(self, name: str, x: Any) -> Value:
         """An input of a forward."""
         if isinstance(x, Tensor):
-            edge = x.grad_fn if x.grad_fn is not None else AccumulateGrad(id(x), x, x.array.shape, x.array.dtype)
+            edge = x.grad_fn if x.grad_fn is not None else AccumulateGrad(x, x.array.shape, x.array.dtype)
             return Value(name, x.array, *self._source(edge))
         return Value(name, np.asarray(x), "number", "a number")
 

@@ -36,6 +36,8 @@ class Run:
 
     training: whether it was one of a training loop. changed: whether any parameter has another value than before.
     returned, printed: by the loop. loaders: what the loop calls its data loaders.
+    used: the walks whose gradients some step found. reached: the leaves that got gradients.
+    walked_loaders: those on whose batches backward ran.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class Run:
         self.observed, self.training, self.changed = observed, training, changed
         self.returned, self.printed, self.loaders = returned, printed, loaders
         self.steps = observed.steps or observed.by_hand
+        self.used = {walk for step in self.steps for walks in step.found.values() for walk in walks}
+        self.reached = set().union(*[walk.squares.keys() for walk in observed.walks])
         self.updates = [self._update(i) for i in range(len(self.steps))]
-        walking = {observed.batches[walk.batch].loader for walk in observed.walks if walk.batch >= 0}
-        if training and not walking and observed.batches:
-            walking = {observed.batches[0].loader}
+        self.walked_loaders = {observed.batches[walk.batch].loader for walk in observed.walks if walk.batch >= 0}
+        walking = self.walked_loaders or {batch.loader for batch in observed.batches[:1]}
         self.tested = [batch for batch in observed.batches if not training or batch.loader not in walking]
         self.trained = [batch for batch in observed.batches if training and batch.loader in walking]
 
@@ -195,11 +198,8 @@ def no_step(run: Run) -> Iterator[Mistake]:
 def unused(run: Run) -> Iterator[Mistake]:
     """Most gradients are cleared before any step uses them, although steps are taken."""
     walks = run.observed.walks
-    used = {w for step in run.steps for found in step.found.values() for w in found}
-    lost = [w for w in range(len(walks)) if w not in used]
-    ends = run.steps[-1].walked if run.steps else 0
-    lost = [w for w in lost if w < ends]
-    if used and len(run.observed.optimizers) == 1 and len(lost) > len(walks) / 2 and len(run.steps) < len(walks):
+    lost = [w for w in range(run.steps[-1].walked) if w not in run.used] if run.steps else []
+    if run.used and len(run.observed.optimizers) == 1 and len(lost) > len(walks) / 2 and len(run.steps) < len(walks):
         yield Mistake(
             "gradients-unused",
             "Most gradients are cleared before a step uses them. Call optimizer.step() in the loop over the batches, "
@@ -210,7 +210,7 @@ def unused(run: Run) -> Iterator[Mistake]:
 
 def other_parameters(run: Run) -> Iterator[Mistake]:
     """The parameters that get gradients are not those that the optimizer has."""
-    reached = set().union(*[walk.squares.keys() for walk in run.observed.walks])
+    reached = run.reached
     for optimizer in run.observed.optimizers.values():
         params = {id(p) for p in params_of(optimizer) if p.requires_grad}
         known = run.observed.names.keys()
@@ -413,9 +413,8 @@ def earlier_graph(observed: LoopObserver, batch: int, again: Collection[int], ef
 def on_test_data(run: Run) -> Iterator[Mistake]:
     """Backward runs on the batches of a loader that is named as one of test data, beside another one."""
     observed = run.observed
-    walked = {observed.batches[walk.batch].loader for walk in observed.walks if walk.batch >= 0}
-    tests = [name for i, name in enumerate(run.loaders) if i in walked and re.match("val|test|eval", name)]
-    if tests and len(walked) > len(tests):
+    tests = [name for i, name in enumerate(run.loaders) if i in run.walked_loaders and re.match("val|test|eval", name)]
+    if tests and len(run.walked_loaders) > len(tests):
         count = sum(run.loaders[observed.batches[walk.batch].loader] == tests[0] for walk in observed.walks)
         yield Mistake(
             "training-on-test-data",
@@ -522,11 +521,10 @@ def notes(run: Run) -> Iterator[str]:
     if run.training and run.changed and not observed.walks:
         yield "The parameters change without a backward that leaves gradients in .grad, so their use was not checked."
     if observed.walks and run.steps:
-        used = {w for step in run.steps for found in step.found.values() for w in found}
-        after = [w for w in range(run.steps[-1].walked, len(observed.walks)) if w not in used]
+        after = [w for w in range(run.steps[-1].walked, len(observed.walks)) if w not in run.used]
         if after and len(after) < len(observed.walks) and max(len(u.new) for u in run.updates) > 1:
             yield f"The gradients of {run.of_walks(after)} are left without a step when the pass ends."
-    reached = set().union(*[walk.squares.keys() for walk in observed.walks])
+    reached = run.reached
     for optimizer in observed.optimizers.values():
         params = {id(p): p for p in params_of(optimizer)}
         never = [key for key, p in params.items() if p.requires_grad and key not in reached]

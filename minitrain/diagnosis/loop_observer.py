@@ -451,7 +451,7 @@ def leaves_of(root: Node) -> Iterator[Tensor]:
     while waiting:
         for edge, _ in waiting.pop().next_functions:
             if isinstance(edge, AccumulateGrad):
-                leaves[edge.leaf] = edge.variable
+                leaves[id(edge.variable)] = edge.variable
             elif edge is not None and edge not in nodes:
                 nodes.add(edge)
                 waiting.append(edge)

@@ -252,7 +252,7 @@ nll-counts-ignored-rows: values
 nll-last-sample-dropped: values
   y = the loss of all samples but the last.
   The loss leaves out the last sample of each batch, as a loop does that ends one too early.
-- np.flatnonzero(target != ignore_index)  =>  np.flatnonzero(target != ignore_index)[:-1]
+- labels = target.reshape(-1)[kept]  =>  kept, labels = kept[:-1], target.reshape(-1)[kept[:-1]]
 
 ops.NLLLoss.backward
 

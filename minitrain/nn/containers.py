@@ -108,62 +108,82 @@ class ModuleList(ListOfModules):
         return f"{type(self).__name__}({body}\n)" if lines else f"{type(self).__name__}()"
 
 
-class ModuleDict(Module):
+class DictOfMembers(Module):
+    """What ModuleDict and ParameterDict share: a dict's methods, in the order of insertion."""
+
+    @property
+    def _members(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def __getitem__(self, key: str) -> Any:
+        return self._members[key]
+
+    def __delitem__(self, key: str) -> None:
+        del self._members[key]
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._members
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._members.keys()
+
+    def values(self) -> Iterable[Any]:
+        """What they name."""
+        return self._members.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Pairs of a name and what it names."""
+        return self._members.items()
+
+    def pop(self, key: str) -> Any:
+        """Remove the one of this name and return it."""
+        return self._members.pop(key)
+
+    def clear(self) -> None:
+        """Remove all."""
+        self._members.clear()
+
+
+class ModuleDict(DictOfMembers):
     """Modules by name, in the order of their insertion."""
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
         self.update(modules or {})
 
-    def __getitem__(self, key: str) -> Module:
-        module = self._modules[key]
-        assert module is not None
-        return module
+    @property
+    def _members(self) -> dict[str, Any]:
+        return self._modules
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.register_module(key, module)
-
-    def __delitem__(self, key: str) -> None:
-        del self._modules[key]
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._modules
-
-    def keys(self) -> Iterable[str]:
-        """The names."""
-        return self._modules.keys()
-
-    def values(self) -> Iterable[Any]:
-        """The Modules."""
-        return self._modules.values()
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Names and Modules."""
-        return self._modules.items()
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add Modules, or replace those of the same names."""
         for name, module in modules.items() if isinstance(modules, Mapping) else modules:
             self[name] = module
 
-    def pop(self, key: str) -> Module:
-        """Remove a Module and return it."""
-        module = self[key]
-        del self[key]
-        return module
 
-    def clear(self) -> None:
-        """Remove all."""
-        self._modules.clear()
+class OfParameters(Module):
+    """What ParameterList and ParameterDict share: how they are printed."""
+
+    def extra_repr(self) -> str:
+        """A line for each Parameter."""
+        return "\n".join(
+            f"({name}): Parameter containing: [{param.dtype} of size {'x'.join(map(str, param.shape))}]"
+            for name, param in self._parameters.items()
+            if param is not None
+        )
 
 
-class ParameterList(Module):
+class ParameterList(OfParameters):
     """Parameters in a list; a Tensor becomes a Parameter."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
@@ -194,14 +214,6 @@ class ParameterList(Module):
         for value in values:
             self.append(value)
         return self
-
-    def extra_repr(self) -> str:
-        """A line for each Parameter."""
-        return "\n".join(
-            f"({name}): Parameter containing: [{param.dtype} of size {'x'.join(map(str, param.shape))}]"
-            for name, param in self._parameters.items()
-            if param is not None
-        )
 
 
 def _as_parameter(value: Any) -> Parameter:

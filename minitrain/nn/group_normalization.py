@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 from minitrain import ops
 from minitrain.nn.module import Module
-from minitrain.nn.normalization import register_affine
+from minitrain.nn.normalization import _NormBase, register_affine
 from minitrain.tensor import Tensor, apply
-from minitrain.torchlike.arguments import as_dtype, get_default_dtype
 
 
 def group_norm(
@@ -52,8 +51,7 @@ class GroupNorm(Module):
         if num_channels % num_groups:
             raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        register_affine(self, num_channels, float_type, affine, affine and bias)
+        register_affine(self, num_channels, dtype, affine, affine and bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape, (N, C, ...)."""
@@ -83,13 +81,13 @@ def instance_norm(
     return group_norm(input, input.array.shape[1], weight, bias, eps)
 
 
-class InstanceNorm2d(Module):
+class InstanceNorm2d(_NormBase):
     """Normalization of each sample's channels (N, C, H, W), without learned weights unless affine.
 
     Source: Ulyanov, Vedaldi, Lempitsky, arXiv:1607.08022, 2016. track_running_stats=True is not offered.
     """
 
-    axes: ClassVar[int] = 4
+    axes = (4,)
 
     def __init__(
         self,
@@ -101,29 +99,17 @@ class InstanceNorm2d(Module):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
         if track_running_stats:
             raise NotImplementedError("track_running_stats=True is not offered; use BatchNorm2d.")
-        self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
-        self.track_running_stats = track_running_stats
-        float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        register_affine(self, num_features, float_type, affine, affine)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""
-        if input.ndim != self.axes:
-            raise ValueError(f"expected {self.axes}D input (got {input.ndim}D input)")
+        self._check_input_dim(input)
         return instance_norm(input, None, None, self.weight, self.bias, eps=self.eps)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
 
 
 class InstanceNorm1d(InstanceNorm2d):
     """Normalization of each sample's channels (N, C, L)."""
 
-    axes = 3
+    axes = (3,)

@@ -25,11 +25,6 @@ class MSELoss(_Loss):
     Shapes: input and target the same; the result is 0-d, or the input's shape for "none".
     """
 
-    def __init__(
-        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean"
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of input against target."""
         return F.mse_loss(input, target, reduction=self.reduction)

@@ -50,14 +50,9 @@ class Module(ModuleState):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self._forward_pre_hooks:
-                args = self._prepared(args)
-            output = self.forward(*args, **kwargs)
-            if self._forward_hooks:
-                for hook in list(self._forward_hooks.values()):
-                    replacement = hook(self, args, output)
-                    output = output if replacement is None else replacement
-            return output
+            if self._forward_pre_hooks or self._forward_hooks:
+                return self._forward_with_hooks(args, kwargs)
+            return self.forward(*args, **kwargs)
         except Exception as error:
             add_location(error, self)
             raise

@@ -40,7 +40,7 @@ class ModuleState(ModuleTree):
         for _, param in self.named_parameters():
             for part in (param, param._grad):
                 if part is not None:
-                    part.array = part.detach().to(target).array
+                    part.data = part.detach().to(target)
         for module in self.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_floating_point():

@@ -18,6 +18,7 @@ class ModuleTree(ChecksKeywords):
     """A node of the tree: its Parameters, buffers and Modules, kept apart in the order of their assignment."""
 
     training: bool
+    forward: Callable[..., Any]
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
@@ -89,13 +90,17 @@ class ModuleTree(ChecksKeywords):
 
     add_module = register_module
 
-    def _prepared(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments of forward, as the hooks before it leave them."""
+    def _forward_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What forward returns, each hook called in its turn."""
         for hook in list(self._forward_pre_hooks.values()):
             replacement = hook(self, args)
             if replacement is not None:
                 args = replacement if isinstance(replacement, tuple) else (replacement,)
-        return args
+        output = self.forward(*args, **kwargs)
+        for hook in list(self._forward_hooks.values()):
+            replacement = hook(self, args, output)
+            output = output if replacement is None else replacement
+        return output
 
     def get_submodule(self, target: str) -> Module:
         """The Module of this dotted name; self for "". Raises AttributeError for an unknown name."""

@@ -86,15 +86,16 @@ def layer_norm(
     return apply(ops.Normalize, input, w, b, dim=dim, eps=eps)
 
 
-def register_affine(module: Module, size: Any, float_type: npt.DTypeLike, weight: bool, bias: bool) -> None:
+def register_affine(module: Module, size: Any, dtype: npt.DTypeLike | None, weight: bool, bias: bool) -> None:
     """Give a Module a weight of 1 and a bias of 0 of this size, or None for one that is not wanted."""
+    float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
     for name, start, wanted in (("weight", 1, weight), ("bias", 0, bias)):
         param = Parameter(wrap(np.full(size, start, float_type))) if wanted else None
         module.register_parameter(name, param)
 
 
-class _BatchNorm(Module):
-    """What BatchNorm1d and BatchNorm2d share.
+class _NormBase(Module):
+    """What batch and instance normalization share: weight and bias, running statistics, and how they are printed.
 
     num_features: C. momentum: how fast the running mean and variance follow the batches'; None: their plain average.
     affine: whether weight and bias (C,) are learned. track_running_stats: whether there are running ones.
@@ -121,30 +122,16 @@ class _BatchNorm(Module):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
+        register_affine(self, num_features, dtype, affine, affine and bias)
         float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        register_affine(self, num_features, float_type, affine, affine and bias)
         for name, start in (("running_mean", 0), ("running_var", 1)):
             array = np.full(num_features, start, float_type)
             self.register_buffer(name, wrap(array) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", wrap(np.array(0, np.int64)) if track_running_stats else None)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim not in self.axes:
             raise ValueError(f"expected {' or '.join(f'{n}D' for n in self.axes)} input (got {input.ndim}D input)")
-        if input.array.shape[1] != self.num_features:
-            raise RuntimeError(
-                f"running_mean should contain {input.array.shape[1]} elements not {self.num_features}: the input has "
-                f"shape {list(input.shape)}, and its second axis must be num_features."
-            )
-        momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.array[...] += 1
-            if momentum is None:
-                momentum = 1 / self.num_batches_tracked.item()
-        by_batch = self.training or self.running_mean is None
-        mean, variance = (self.running_mean, self.running_var) if not by_batch or self.training else (None, None)
-        return batch_norm(input, mean, variance, self.weight, self.bias, by_batch, momentum or 0.0, self.eps)
 
     def reset_running_stats(self) -> None:
         """Forget the running mean and variance."""
@@ -166,6 +153,27 @@ class _BatchNorm(Module):
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
+
+
+class _BatchNorm(_NormBase):
+    """Normalization by the batch's mean and variance in training, else by the running ones."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """In input's shape."""
+        self._check_input_dim(input)
+        if input.array.shape[1] != self.num_features:
+            raise RuntimeError(
+                f"running_mean should contain {input.array.shape[1]} elements not {self.num_features}: the input has "
+                f"shape {list(input.shape)}, and its second axis must be num_features."
+            )
+        momentum = self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.array[...] += 1
+            if momentum is None:
+                momentum = 1 / self.num_batches_tracked.item()
+        by_batch = self.training or self.running_mean is None
+        mean, variance = (self.running_mean, self.running_var) if not by_batch or self.training else (None, None)
+        return batch_norm(input, mean, variance, self.weight, self.bias, by_batch, momentum or 0.0, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -195,8 +203,7 @@ class LayerNorm(Module):
         super().__init__()
         sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.normalized_shape, self.eps, self.elementwise_affine = sizes, eps, elementwise_affine
-        float_type = get_default_dtype() if dtype is None else as_dtype(dtype)
-        register_affine(self, sizes, float_type, elementwise_affine, elementwise_affine and bias)
+        register_affine(self, sizes, dtype, elementwise_affine, elementwise_affine and bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """In input's shape."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minitrain.nn.module import Module
+from minitrain.nn.function_module import FunctionModule
 from minitrain.tensor import Tensor
 
 
@@ -48,33 +48,23 @@ def _checked(name: str, input: Tensor, factor: int) -> tuple[int, ...]:
     return input.array.shape
 
 
-class PixelShuffle(Module):
+class PixelShuffle(FunctionModule):
     """(..., C · r², H, W) -> (..., C, H · r, W · r)."""
+
+    function = staticmethod(pixel_shuffle)
+    arguments = ("upscale_factor",)
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
         self.upscale_factor = upscale_factor
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(..., C, H · r, W · r)."""
-        return pixel_shuffle(input, self.upscale_factor)
 
-    def extra_repr(self) -> str:
-        """The argument."""
-        return f"upscale_factor={self.upscale_factor}"
-
-
-class PixelUnshuffle(Module):
+class PixelUnshuffle(FunctionModule):
     """(..., C, H · r, W · r) -> (..., C · r², H, W)."""
+
+    function = staticmethod(pixel_unshuffle)
+    arguments = ("downscale_factor",)
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
         self.downscale_factor = downscale_factor
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(..., C · r², H, W)."""
-        return pixel_unshuffle(input, self.downscale_factor)
-
-    def extra_repr(self) -> str:
-        """The argument."""
-        return f"downscale_factor={self.downscale_factor}"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minitrain.nn.checks import check_probability
+from minitrain.nn.function_module import FunctionModule
 from minitrain.nn.layers import Dropout
 from minitrain.nn.module import Module
 from minitrain.tensor import Tensor, wrap
@@ -28,20 +29,15 @@ class Identity(Module):
         return input
 
 
-class Unflatten(Module):
+class Unflatten(FunctionModule):
     """The axis dim taken apart into unflattened_size."""
+
+    function = staticmethod(Tensor.unflatten)
+    arguments = ("dim", "unflattened_size")
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Unflatten input."""
-        return input.unflatten(self.dim, self.unflattened_size)
-
-    def extra_repr(self) -> str:
-        """The axis and the sizes."""
-        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 def _drop_channels(input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:

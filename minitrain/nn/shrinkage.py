@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minitrain.nn.module import Module
+from minitrain.nn.function_module import FunctionModule
 from minitrain.tensor import Tensor
 from minitrain.torchlike.arguments import dtype_name
 
@@ -24,16 +24,15 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return input - input.clamp(-lambd, lambd)
 
 
-class Hardshrink(Module):
+class Hardshrink(FunctionModule):
     """0 between -lambd and lambd, else x."""
+
+    function = staticmethod(hardshrink)
+    arguments = ("lambd",)
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
-
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         """The argument."""
@@ -43,6 +42,4 @@ class Hardshrink(Module):
 class Softshrink(Hardshrink):
     """0 between -lambd and lambd, else x, moved towards 0 by lambd."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """In input's shape."""
-        return softshrink(input, self.lambd)
+    function = staticmethod(softshrink)

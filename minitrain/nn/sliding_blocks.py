@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from minitrain.nn.convolution import Pair, Size, _batched, _pair
-from minitrain.nn.module import Module
+from minitrain.nn.function_module import FunctionModule
 from minitrain.nn.shapes import pad
 from minitrain.ops import Array
 from minitrain.tensor import Tensor, wrap
@@ -88,24 +88,22 @@ def fold(
     return y.squeeze(0) if lacks_batch else y
 
 
-class Unfold(Module):
+class Unfold(FunctionModule):
     """The windows of images as columns: (N, C, H, W) -> (N, C · kH · kW, windows)."""
+
+    function = staticmethod(unfold)
+    arguments = ("kernel_size", "dilation", "padding", "stride")
 
     def __init__(self, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1) -> None:
         super().__init__()
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C · kH · kW, windows)."""
-        return unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
-
-
-class Fold(Module):
+class Fold(FunctionModule):
     """Columns added up where they lie in images: (N, C · kH · kW, windows) -> (N, C, H, W)."""
+
+    function = staticmethod(fold)
+    arguments = ("output_size", "kernel_size", "dilation", "padding", "stride")
 
     def __init__(
         self, output_size: Size, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
@@ -113,14 +111,3 @@ class Fold(Module):
         super().__init__()
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W)."""
-        return fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return (
-            f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, "
-            f"padding={self.padding}, stride={self.stride}"
-        )

@@ -62,7 +62,7 @@ class NLLLoss(Function):
         # rows: one row of x for each label; kept: the positions of the labels that are not ignore_index
         class_dim = 0 if x.ndim == 1 else 1
         rows = x if x.ndim == 2 else np.moveaxis(x, class_dim, -1).reshape(target.size, x.shape[class_dim])
-        kept = np.flatnonzero(target != ignore_index)
+        (kept,) = (target.reshape(-1) != ignore_index).nonzero()
         labels = target.reshape(-1)[kept]
         w, total = (1, kept.size) if weight is None else (weight[labels], np.sum(weight[labels]))
         losses = -w * rows[kept, labels]

@@ -397,7 +397,7 @@ class Recorder:
             if given is None or edge is None or not isinstance(tensor, int):
                 sends_to.append(None)
                 continue
-            key = ("node", id(edge)) if isinstance(edge, Node) else ("leaf", edge.leaf)
+            key = ("node", id(edge)) if isinstance(edge, Node) else ("leaf", id(edge.variable))
             self._pending.setdefault(key, []).append((tensor, Share(number, i, given.copy(order="K"))))
             sends_to.append(tensor)
         operation.sends = [to is not None for to in sends_to]

@@ -122,7 +122,7 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
         after = change(self._self())
         if after is self:
             return self
-        self.array = after.array
+        self.array, self._accumulator = after.array, None
         if self._base is None:
             self._reshaped += 1
         else:

@@ -112,7 +112,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         if dim is None:
             refuse_empty(self.array.shape, None, "max")
             return self._apply(ops.Max, self, dim=tuple(range(self.array.ndim)), keepdim=False)
-        return self._pick("max", self._arg(np.argmax, dim, True), dim, keepdim)
+        return self._extreme("max", np.argmax, dim, keepdim)
 
     @numpy_names
     def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
@@ -125,18 +125,27 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         if dim is None:
             refuse_empty(self.array.shape, None, "min")
             return -(-self).max() if self.is_floating_point() else self.amin()
-        return self._pick("min", self._arg(np.argmin, dim, True), dim, keepdim)
+        return self._extreme("min", np.argmin, dim, keepdim)
 
-    def _pick(self, name: str, indices: Tensor, dim: int, keepdim: bool) -> Any:
-        axis = as_axis(dim, self.array.ndim)
-        if self.array.ndim == 0:
-            return TYPES[name](self.clone(), indices)
-        grid = list(np.ogrid[tuple(slice(size) for size in indices.array.shape)])
-        grid[axis] = indices.array
-        values = self[tuple(grid)]
-        if keepdim:
-            return TYPES[name](values, indices)
-        return TYPES[name](values.squeeze(axis), indices.squeeze(axis))
+    def _extreme(self, name: str, find: Callable[..., Any], dim: int, keepdim: bool) -> Any:
+        """A named tuple of what find finds along dim, the first of equal ones, and of its indices."""
+        indices = np.atleast_1d(self._arg(find, dim, True).array)
+        return self._picked(name, indices, as_axis(dim, self.array.ndim), keepdim)
+
+    def _picked(self, name: str, indices: Any, axis: int, keepdim: bool) -> Any:
+        """A named tuple of the values at indices, an array with size 1 at axis, and of the indices."""
+        shape = indices.shape if keepdim else np.squeeze(indices, axis).shape
+        shape = shape if self.array.ndim else ()
+        values = self.reshape(-1) if self.array.ndim == 0 else self
+        return TYPES[name](
+            self._along(values, indices, axis).reshape(shape), self._new(indices.astype(LONG).reshape(shape))
+        )
+
+    def _along(self, x: Any, indices: Any, axis: int) -> Tensor:
+        """x's elements at the indices along an axis; on the other axes each index stays in its place."""
+        grid = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
+        grid[axis] = indices
+        return self._apply(ops.Index, x, index=tuple(grid))
 
     @numpy_names
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:

@@ -163,21 +163,6 @@ class ScanMethods(ReductionMethods):
         indices = np.expand_dims(found, axis)
         return self._picked("mode", indices, axis, keepdim)
 
-    def _picked(self, name: str, indices: Any, axis: int, keepdim: bool) -> Any:
-        """A named tuple of the values at indices, an array with size 1 at axis, and of the indices."""
-        shape = indices.shape if keepdim else np.squeeze(indices, axis).shape
-        shape = shape if self.array.ndim else ()
-        values = self.reshape(-1) if self.array.ndim == 0 else self
-        return TYPES[name](
-            self._along(values, indices, axis).reshape(shape), self._new(indices.astype(LONG).reshape(shape))
-        )
-
-    def _along(self, x: Any, indices: Any, axis: int) -> Tensor:
-        """x's elements at the indices along an axis; on the other axes each index stays in its place."""
-        grid = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
-        grid[axis] = indices
-        return self._apply(ops.Index, x, index=tuple(grid))
-
     @numpy_names
     def cummax(self, dim: int) -> Any:
         """The running maximum along dim and where it was last, (values, indices)."""

@@ -56,6 +56,7 @@ class TensorBase:
 
     # Defaults that few Tensors override; kept on the class to save memory and time.
     _grad_fn: Node | None = None
+    _accumulator: weakref.ref[Any] | None = None  # a leaf's edge, while a graph holds it
     _grad: Tensor | None = None
     _requires_grad = False
     _base: TensorBase | None = None  # the Tensor whose memory this one is a view of
@@ -357,7 +358,7 @@ class TensorBase:
                 f"data set to a tensor that requires gradients must be floating point, not {value.dtype}"
             )
         else:
-            self.array = value.array
+            self.array, self._accumulator = value.array, None
 
     def __getstate__(self) -> dict[str, Any]:
         if self.grad_fn is not None:

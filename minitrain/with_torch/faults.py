@@ -176,8 +176,19 @@ FAULTS = {
 }
 
 
+# Those that one backward pass shows: minitrain gradcheck and minitrain step plant them.
+GRADIENT_FAULTS = {name: fault for name, fault in FAULTS.items() if (fault.step, fault.phase) == (1, "gradient")}
+
+
 def find_fault(name: str) -> Fault:
     """The fault with this name. Raises ConfigError for an unknown name."""
     if name not in FAULTS:
         raise ConfigError(f"there is no fault {name!r}; choose one of {', '.join(FAULTS)}")
     return FAULTS[name]
+
+
+def find_gradient_fault(name: str) -> Fault:
+    """The fault of a gradient with this name. Raises ConfigError for an unknown name."""
+    if name not in GRADIENT_FAULTS:
+        raise ConfigError(f"there is no fault {name!r} of a gradient; choose one of {', '.join(GRADIENT_FAULTS)}")
+    return GRADIENT_FAULTS[name]

@@ -13,6 +13,20 @@ TASK = (
     "what happens, find out why, and repair it."
 )
 
+EQUAL_STEPS = """
+# Every step should have the size 0.1, because the gradient is always the same.
+import minitrain as torch
+
+x = torch.zeros(1, requires_grad=True)
+optimizer = Adam([x], lr=0.1)
+for step in range(5):
+    before = x.item()
+    (3 * x).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    print(f"step {step}: {x.item() - before:.4f}")
+"""
+
 hunt = functools.partial(Exercise, track="Find the bug", task=TASK)
 
 EXERCISES = (
@@ -193,19 +207,7 @@ EXERCISES = (
         probes=(cases.ADAM,),
         program=functools.partial(programs.classify, "Adam", lr=0.01),
         faults=("adam-uncorrected", "adam-second-average-uncorrected"),
-        script="""
-        # Every step should have the size 0.1, because the gradient is always the same.
-        import minitrain as torch
-
-        x = torch.zeros(1, requires_grad=True)
-        optimizer = Adam([x], lr=0.1)
-        for step in range(5):
-            before = x.item()
-            (3 * x).sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            print(f"step {step}: {x.item() - before:.4f}")
-        """,
+        script=EQUAL_STEPS,
     ),
     hunt(
         name="hunt-memory",
@@ -324,19 +326,7 @@ EXERCISES = (
         probes=(cases.ADAM, cases.ADAM_MORE),
         program=functools.partial(programs.classify, "Adam", lr=0.01),
         faults=("adam-keeps-the-corrected-average", "adam-amsgrad-ignored", "adam-corrections-without-the-power"),
-        script="""
-        # Every step should have the size 0.1, because the gradient is always the same.
-        import minitrain as torch
-
-        x = torch.zeros(1, requires_grad=True)
-        optimizer = Adam([x], lr=0.1)
-        for step in range(5):
-            before = x.item()
-            (3 * x).sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            print(f"step {step}: {x.item() - before:.4f}")
-        """,
+        script=EQUAL_STEPS,
     ),
     hunt(
         name="hunt-climb",
