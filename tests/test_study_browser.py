@@ -388,6 +388,35 @@ def test_the_questions_have_answers_at_numbers(browser, layers):
     browser.assert_quiet()
 
 
+def test_which_sample_pushes_a_kernel_most(browser, images):
+    step, path = images
+    browser.open(path)
+    weight = step.number("W1")
+    browser.choose(weight, "g", 4)  # the middle of the first kernel
+    grad = step.tensors[step.ops[0].result].grad[:, 0]
+    shares = (grad * step["X"].value[:, 0]).sum(axis=(1, 2))
+    most = np.abs(shares).argmax()
+    assert f"Sample {most} " in browser.shown()["text"].partition("pushes it most")[0]
+    browser.press(Keys.ESCAPE)
+    ask = next(b for b in browser.find("#inspector .ask button") if "pushes it most" in b.text)
+    browser.run("arguments[0].click()", ask)
+    assert "pushes it most" in browser.shown()["text"]
+
+
+def test_what_another_label_would_change(browser, layers):
+    step, path = layers
+    browser.open(path, "n=3")
+    (ask,) = [b for b in browser.find("#inspector .ask button") if "label of sample" in b.text]
+    sample = int(re.search(r"label of sample (\d+)", ask.text)[1])
+    browser.run("arguments[0].click()", ask)
+    rows = browser.run("""return [...document.querySelectorAll("#other-label tbody tr")]
+        .map(e => [e.className, +e.lastChild.textContent])""")
+    expected = -step["logp"].value[sample]
+    assert [losses for _, losses in rows] == pytest.approx(expected, rel=1e-3)
+    assert [kind for kind, _ in rows].index("me") == step["t"].value[sample]
+    assert browser.run("return document.getElementById('inspector').scrollTop") > 0
+
+
 def test_why_a_gradient_is_zero(browser, layers):
     _, path = layers
     browser.open(path)
