@@ -497,6 +497,24 @@ def test_nan_and_infinity_have_a_hatch_and_a_word(browser, tmp_path):
     browser.assert_quiet()
 
 
+def test_a_step_without_samples_or_labels_follows_the_window(browser, tmp_path):
+    x = tensor(np.array([0, 0.5, 2], np.float32), requires_grad=True)
+    with recording() as step:
+        (x.log() * tensor(np.array([1, 1, 2], np.float32))).sum().backward()
+    step.save(tmp_path / "log.html")
+    browser.open(tmp_path / "log.html")
+    question = browser.find("#inspector .ask button")[0]
+    assert question.text.startswith("Where does the first −inf come from?")  # noqa: RUF001 (a minus sign)
+    question.click()
+    assert "begins here: everything it was computed from is finite" in browser.shown()["text"]
+    for width, scheme in ((800, "dark"), (1280, "light")):
+        browser.size(width, 900, scheme)
+        browser.wait("return document.documentElement.dataset.theme === arguments[0]", scheme)
+        time.sleep(0.15)  # it draws again for the new size
+    browser.driver.execute_cdp_cmd("Page.printToPDF", {})
+    browser.assert_quiet()
+
+
 def test_a_notebooks_frame_draws_and_answers_clicks(browser, layers, tmp_path):
     step, _ = layers
     frame = step._repr_html_()

@@ -464,8 +464,9 @@ function thumb(n, side) {
 }
 const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : ` (${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))})` : ")"));
 function drawSamples() {
-  const host = $("samples"); host.replaceChildren();
-  if (!P.samples) { host.remove(); return; }
+  const host = $("samples");
+  if (!P.samples) { host?.remove(); return; }
+  host.replaceChildren();
   const small = innerWidth <= 1180 || P.samples > 24;
   for (let n = 0; n < P.samples; n++) {
     const off = wrong(n), text = labelOf(n) == null || P.classes == null || P.samples > 32 || P.longClasses ? (P.image ? (off ? "✗" : "") : n) : off ? `${className(labelOf(n))}→${className(best(n))}` : className(labelOf(n));
