@@ -84,6 +84,14 @@ def test_the_page_opens_silently_and_fits(driver, records, kind, width, scheme, 
             return boxes.every((box, i) => box.right <= innerWidth &&
                 boxes.every((other, j) => i === j || Math.abs(box.y - other.y) > 10));
         })""")
+    # What stands side by side is aligned: the charts of loss and accuracy, the bars of the classes.
+    assert run("""
+        const edges = (selector, edge) => new Set([...document.querySelectorAll(selector)].map(
+            e => Math.round(e.getBoundingClientRect()[edge])));
+        return (innerWidth < 1100 || edges('.two svg', 'bottom').size === 1) &&
+            [...document.querySelectorAll('.half')].every(
+                half => new Set([...half.querySelectorAll('.track')].map(t => t.getBoundingClientRect().x)).size === 1);
+        """)
     if kind == "evil":
         assert run("return document.title").startswith("Report of a run: <script>")
         assert run("return document.scripts.length") == 0

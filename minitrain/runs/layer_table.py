@@ -18,14 +18,21 @@ class LayerTable:
     A ReLU has a row with the share of zeros in its output. Between the updates that are due, nothing is watched.
 
     model: of either framework; None to watch nothing. every: 0 for never. as_array: a framework's tensor as an array.
-    updates: the number of updates before now.
+    updates: the number of updates before now. zeros: False to leave out the rows of the ReLUs.
     """
 
     def __init__(
-        self, model: Any, optimizer: Any, every: int, as_array: Callable[[Any], Array], updates: int = 0
+        self,
+        model: Any,
+        optimizer: Any,
+        every: int,
+        as_array: Callable[[Any], Array],
+        updates: int = 0,
+        *,
+        zeros: bool = True,
     ) -> None:
         self._model, self._optimizer, self._every, self._as_array = model, optimizer, every, as_array
-        self._updates = updates
+        self._updates, self._zeros = updates, zeros
         self._weights = {} if model is None else _weights(model)
         self._before: dict[str, Array] = {}
         self._cells: dict[str, list[float]] = {}
@@ -53,7 +60,7 @@ class LayerTable:
         for layer, module in self._model.named_modules():
             if layer in self._weights:
                 self._cells[layer] = []  # so that the rows are in the order of the layers
-            elif type(module).__name__ == "ReLU":
+            elif self._zeros and type(module).__name__ == "ReLU":
                 self._handles.append(module.register_forward_hook(self._count_zeros(layer)))
                 self._cells[layer] = [0.0]
         self._handles.append(self._optimizer.register_step_pre_hook(self._before_step))
