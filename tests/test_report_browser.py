@@ -122,6 +122,10 @@ def test_the_boxes_of_a_tape_are_reached_by_keyboard_and_show_their_notes(driver
             "return r.left >= s.left && r.right <= s.right && r.top >= s.top && r.bottom <= s.bottom",
             note,
         )
+        ring = driver.execute_script(
+            "const s = getComputedStyle(document.activeElement.querySelector('rect')); return [s.stroke, s.strokeWidth]"
+        )
+        assert ring == [{"light": "rgb(27, 29, 34)", "dark": "rgb(236, 234, 230)"}[scheme], "3px"]
         seen.append(title.split()[0])
     assert seen == ["#1", "#2", "#3", "#4", "#5", "2.weight", "2.bias", "0.weight", "0.bias"]
 

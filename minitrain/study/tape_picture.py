@@ -392,7 +392,8 @@ class _Drawing:
         w, h = _n(inner + 2 * MARGIN), _n(down + height + MARGIN)
         return TapePicture(
             f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" width="{w}" height="{h}" viewBox="0 0 {w} {h}" '
-            f'role="graphics-document document" aria-labelledby="{name}-title {name}-desc">\n'
+            f'style="color-scheme:light dark" role="graphics-document document" '
+            f'aria-labelledby="{name}-title {name}-desc">\n'
             f'<title id="{name}-title">The tape that backward() walks: {summary}</title>\n'
             f'<desc id="{name}-desc">{described}</desc>\n'
             f"<style>{_style(name, [key for key, *_ in self.notes])}</style>\n"
@@ -824,9 +825,10 @@ def _style(name: str, notes: Sequence[str]) -> str:
 
     def colours(scheme: int) -> str:
         paint = {"": "none"} | {colour: both[scheme] for colour, both in COLOURS.items()}
-        return "".join(
+        rules = "".join(
             f"#{name} .{kind}{{fill:{paint[fill]};stroke:{paint[stroke]}}}" for kind, (fill, stroke) in PAINT.items()
         )
+        return f"{rules}#{name} [tabindex]:focus>rect:first-of-type{{stroke:{paint['ink']}}}"
 
     return (
         f"#{name} text{{font-family:{SANS};font-variant-numeric:tabular-nums}}#{name} .mono{{font-family:{MONO}}}"
