@@ -632,3 +632,34 @@ def test_layers_without_gradients_have_no_row() -> None:
     model(minitrain.rand(5, 3)).sum().backward()
     optimizer.step()
     assert [row.split(",")[2] for row in table.rows(1, 0)] == ["1", "2"]
+
+
+def test_watching_makes_few_calls() -> None:
+    """A deterministic measure of the table's cost: the calls of Python and C functions in the default rhythm."""
+    import sys
+
+    from minitrain.runs.layer_table import LayerTable
+
+    def calls(every: int) -> int:
+        count = 0
+
+        def counting(frame: Any, event: str, argument: Any) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        minitrain.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+        optimizer, loss_fn = optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
+        X, y = minitrain.rand(4, 8), minitrain.tensor([0, 1, 2, 0])
+        table = LayerTable(model, optimizer, every, lambda tensor: tensor.array)
+        sys.setprofile(counting)
+        for batch in range(60):
+            loss_fn(model(X), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if every:
+                table.rows(1, batch)
+        sys.setprofile(None)
+        return count
+
+    assert calls(Config().layers_every) < 1.014 * calls(0)
