@@ -172,6 +172,8 @@ def test_the_stub_fails_with_a_message_and_the_solution_passes(exercise: Exercis
 TOLD = ("expected ", "Likely:", "Error:", "writes into", "no gradient arrived")
 OTHER_WORDS = {  # of mistakes that an exercise's check calls by another name than gradcheck, or notices before
     "index-starts-from-ones": "term-without-grad",
+    "normalize-rate-squared": "derivative-missing",
+    "normalize-weight-times-x": "wrong-derivative",
     "zero-grad-does-nothing": "whether .grad is None after zero_grad(): no",
     "sgd-decay-written-into-the-gradient": "you must not write into them",
 }
@@ -583,7 +585,7 @@ def test_where_a_bug_is_to_be_found_the_check_does_not_tell_which(tmp_path: Path
 FORGOTTEN = {
     "layer-norm": ("pass", "layer_norm returned None. Is a return missing?"),
     "embedding-forward": ("return weight.array[input.array]", "embedding returned an array; expected a Tensor"),
-    "batch-norm-running": ("running_mean = input.mean(dim)", "running_mean has not changed. Write into its array"),
+    "batch-norm-running": ("running_mean = input.mean(dim)", "running_mean has not changed; expected a step"),
     "batch-norm-evaluation": ("y = apply(ops.Normalize, input, w, None, dim=dim, eps=eps)", "is the same without the"),
 }
 

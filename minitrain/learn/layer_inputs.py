@@ -38,7 +38,7 @@ CONVOLUTION = Operation(
     [
         Case("x (2, 3, 4, 6), weight (5, 3, 2, 3), bias (5,)", [_images, _kernels, _biases], _convolution()),
         Case("x (2, 2, 4, 5), stride (2, 1), no bias", [_small, _kernel, None], _convolution((2, 1))),
-        Case("x (2, 2, 4, 5), padding (1, 2)", [_small, _kernel, numbers(3)], _convolution(padding=(1, 2))),
+        Case("x (2, 2, 4, 5), padding (1, 1)", [_small, _kernel, numbers(3)], _convolution(padding=(1, 1))),
         Case(
             "x (2, 2, 4, 5), stride (1, 2), padding (2, 1), dilation (2, 1)",
             [_small, _kernel, numbers(3)],
@@ -162,10 +162,13 @@ def _normalized(label: str, x: Array, weight: Any, bias: Any, dim: tuple[int, ..
     return Case(label, [x, weight, bias], {"dim": dim, "eps": eps}, measured=x.dtype == np.float64)
 
 
+LARGE_EPS = Operation(
+    "Normalize", [_normalized("x (3, 4), over dim 1, eps 0.5, no weight", x34, None, None, (1,), 0.5)]
+)
 NORMALIZE = Operation(
     "Normalize",
     [
-        _normalized("x (3, 4), over dim 0, eps 0.1", x34, numbers(1, 4, seed=43), numbers(1, 4, seed=44), (0,), 0.1),
+        _normalized("x (3, 4), over dim 0", x34, numbers(1, 4, seed=43), numbers(1, 4, seed=44), (0,)),
         _normalized("x (2, 4, 3), over dims 1 and 2", _x243, numbers(1, 4, 3, seed=45), None, (1, 2)),
         _normalized(
             "x (2, 3, 2, 4), over dims 0, 2 and 3",
@@ -174,7 +177,6 @@ NORMALIZE = Operation(
             numbers(1, 3, 1, 1, seed=47),
             (0, 2, 3),
         ),
-        _normalized("x (3, 4), over dim 1, eps 0.5, no weight", x34, None, None, (1,), 0.5),
         Case(
             "x requires no gradient",
             [x34, numbers(1, 4, seed=43), numbers(1, 4, seed=44)],
@@ -209,8 +211,9 @@ def _running() -> NamedValues:
             for name, running, start in (("running_mean", mean, _means), ("running_var", variance, _variances)):
                 if np.array_equal(running.array, start):
                     raise ContractError(
-                        f"{name} has not changed. Write into its array, {name}.array[...] = ...: an assignment to the "
-                        f"name alone, {name} = ..., leaves the layer's as it is.",
+                        f"{name} has not changed; expected a step towards that of the batch. Write into its array, "
+                        f"{name}.array[...] = ...: an assignment to the name alone, {name} = ..., leaves the layer's "
+                        "as it is.",
                         "batch_norm",
                     )
         yield f"{label}\nrunning_mean", mean.array.copy()

@@ -34,7 +34,7 @@ EXERCISES = (
         ),
         notice="After ten batches the loss is below 1. The same network without normalization, in linear-forward, is "
         "above 2 by then.",
-        probes=(cases.NORMALIZE,),
+        probes=(cases.LARGE_EPS, cases.NORMALIZE),
         faults=(
             "normalize-eps-outside-the-root",
             "normalize-by-the-variance",
