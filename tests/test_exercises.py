@@ -172,8 +172,10 @@ def test_the_stub_fails_with_a_message_and_the_solution_passes(exercise: Exercis
 @every_exercise
 def test_each_fault_is_found(exercise: Exercise, tmp_path: Path) -> None:
     assert {CATALOGUE[fault].of for fault in exercise.faults} <= {exercise.target}
-    files = [(exercise, exercise.wrong(fault)) for fault in exercise.faults]
-    for fault, stages in zip(exercise.faults, outcomes(tmp_path, files), strict=True):
+    first, further = exercise.faults[:3], exercise.faults[3:]  # a process for each takes a second
+    trying = [*first, *[fault for fault in further if not found_here(exercise, CATALOGUE[fault])]]
+    files = [(exercise, exercise.wrong(fault)) for fault in trying]
+    for fault, stages in zip(trying, outcomes(tmp_path, files), strict=True):
         assert failed(stages), fault
 
 
@@ -184,13 +186,17 @@ for specimen in CATALOGUE.values():
 
 
 def found_here(exercise: Exercise, specimen: Specimen) -> bool:
-    """Whether the exercise's probes or its training run find a mistake in a method, all in this process."""
-    *_, owner, method = specimen.of.split(".")
-    wrong, module = specimen.function, sys.modules[specimen.original.__module__]
-    holder = getattr(module, owner)
-    exercise.expected, exercise.expected_losses  # noqa: B018  computed here, with the library's method
+    """Whether the exercise's probes or its training run find a mistake, all in this process."""
+    *_, owner, name = specimen.of.split(".")
+    wrong, original = specimen.function, specimen.original
+    exercise.expected, exercise.expected_losses  # noqa: B018  computed here, with the library's function
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
-        patch.setattr(holder, method, staticmethod(wrong) if issubclass(holder, Function) else wrong)
+        if owner[0].isupper():
+            holder = getattr(sys.modules[original.__module__], owner)
+            patch.setattr(holder, name, staticmethod(wrong) if issubclass(holder, Function) else wrong)
+        for module in [module for key, module in sys.modules.items() if key.startswith("minitrain.")]:
+            if not owner[0].isupper() and vars(module).get(name) is original:
+                patch.setattr(module, name, wrong)
         try:
             if difference(exercise.arrays(), exercise.expected, CLOSE, "") is not None:
                 return True
@@ -205,9 +211,7 @@ def found_here(exercise: Exercise, specimen: Specimen) -> bool:
 def test_each_mistake_of_the_catalogue_is_found_by_an_exercise_with_its_target(target: str, tmp_path: Path) -> None:
     trying = {specimen.name: specimen for specimen in by_target[target]}
     for exercise in [exercise for exercise in EXERCISES.values() if exercise.target == target]:
-        if target.split(".")[-2][0].isupper():
-            trying = {name: specimen for name, specimen in trying.items() if not found_here(exercise, specimen)}
-            continue
+        trying = {name: specimen for name, specimen in trying.items() if not found_here(exercise, specimen)}
         files = [(exercise, exercise.wrong(name)) for name in trying]
         for name, stages in zip(list(trying), outcomes(tmp_path, files), strict=True):
             if failed(stages):
@@ -403,6 +407,57 @@ PLAIN = {
         init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
+    """,
+    "hand-forward": """
+        sums = np.einsum("nd,dh->nh", X, parameters["W1"]) + parameters["b1"]
+        hidden = sums * (sums > 0)
+        return hidden, hidden.dot(parameters["W2"]) + parameters["b2"]
+    """,
+    "hand-loss": """
+        exp = np.exp(logits - logits.max(1)[:, None])
+        p = exp / exp.sum(1)[:, None]
+        loss = 0.0
+        for i, label in enumerate(labels):
+            row = logits[i] - logits[i].max()
+            loss += np.log(np.exp(row).sum()) - row[label]
+        return loss / len(labels), (p - np.eye(logits.shape[1])[labels]) / logits.shape[0]
+    """,
+    "hand-backward": """
+        gradients = {name: np.zeros(array.shape) for name, array in parameters.items()}
+        for x, h, g in zip(X, hidden, grad_logits):
+            back = (parameters["W2"] @ g) * (h != 0)
+            gradients["W2"] += np.outer(h, g)
+            gradients["b2"] += g
+            gradients["W1"] += np.outer(x, back)
+            gradients["b1"] += back
+        return gradients
+    """,
+    "hand-numeric": """
+        def loss():
+            return loss_and_gradient(forward_pass(parameters, X)[1], labels)[0]
+        gradients = {}
+        for name, array in parameters.items():
+            slopes = []
+            for i in range(array.size):
+                before = array.flat[i]
+                array.flat[i] += 1e-5
+                high, up = array.flat[i], loss()
+                array.flat[i] -= 2e-5
+                slopes.append((up - loss()) / (high - array.flat[i]))
+                array.flat[i] = before
+            gradients[name] = np.array(slopes).reshape(array.shape)
+        return gradients
+    """,
+    "hand-update": "for name in parameters:\n    parameters[name] = parameters[name] - gradients[name] * lr",
+    "hand-train": """
+        losses = []
+        for i in range(epochs * -(-len(X) // batch_size)):
+            rows = np.arange(len(X))[i % -(-len(X) // batch_size) * batch_size :][:batch_size]
+            hidden, logits = forward_pass(parameters, X[rows])
+            loss, grad_logits = loss_and_gradient(logits, labels[rows])
+            losses += [loss]
+            update(parameters, backward_pass(parameters, X[rows], hidden, grad_logits), lr)
+        return tuple(losses)
     """,
 }
 

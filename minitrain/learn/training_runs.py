@@ -17,6 +17,7 @@ from minitrain import nn, optim
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.datasets import Digits
 from minitrain.data.loader import DataLoader
+from minitrain.learn import network_by_hand
 from minitrain.learn.measurements import finite_differences
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import functional as F
@@ -192,21 +193,53 @@ def tested() -> Losses:
     return losses
 
 
-def by_differences() -> Losses:
-    """Train one layer with measured gradients: it recognises 0, 4 and 7 by how dark each quarter of the image is."""
+def _quarters() -> Iterator[tuple[Array, Array]]:
+    """36 batches of 12 images of 0, 4 and 7: how dark each quarter is (12, 4), standardized, and the classes (12,)."""
     digits = (0, 4, 7)
     images, labels = _digits()
     chosen = np.isin(labels, digits)
     quarters = images[chosen].reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4), dtype=np.float64).reshape(-1, 4)
     quarters = (quarters - quarters.mean(axis=0)) / quarters.std(axis=0)
     classes = np.searchsorted(digits, labels[chosen])
+    for start in range(0, 432, 12):
+        yield quarters[start : start + 12], classes[start : start + 12]
+
+
+def by_differences() -> Losses:
+    """Train one layer with measured gradients: it recognises 0, 4 and 7 by how dark each quarter of the image is."""
     weight = wrap(np.zeros((4, 3)))
     losses = []
-    for start in range(0, 432, 12):
-        X, y = wrap(quarters[start : start + 12]), wrap(classes[start : start + 12])
+    for batch, classes in _quarters():
+        X, y = wrap(batch), wrap(classes)
         measured = finite_differences(lambda weight, X=X, y=y: F.cross_entropy(X @ weight, y), weight)
         losses.append(float(measured.value()[0]))
         weight.array -= 0.5 * measured.jacobian(weight.array).reshape(4, 3)
+    return losses
+
+
+def _parameters_by_hand(inputs: int, hidden: int, classes: int) -> network_by_hand.Parameters:
+    """The parameters of a network by hand, drawn as nn.Linear's."""
+    shapes = {"W1": (inputs, hidden), "b1": (hidden,), "W2": (hidden, classes), "b2": (classes,)}
+    bounds = {"W1": inputs**-0.5, "b1": inputs**-0.5, "W2": hidden**-0.5, "b2": hidden**-0.5}
+    return {name: uniform(shape, -bounds[name], bounds[name]).astype(np.float64) for name, shape in shapes.items()}
+
+
+@_seeded()
+def by_hand() -> Losses:
+    """Train the network by hand on the digits."""
+    images, labels = _digits()
+    pixels = images.reshape(len(images), -1).astype(np.float64)
+    return network_by_hand.train(_parameters_by_hand(64, 16, 10), pixels, labels, 0.5, BATCH, EPOCHS)
+
+
+@_seeded()
+def by_hand_numerically() -> Losses:
+    """Train a small network by hand with its numeric gradients: it recognises 0, 4 and 7 by the image's quarters."""
+    parameters = _parameters_by_hand(4, 6, 3)
+    losses = []
+    for X, labels in _quarters():
+        losses.append(network_by_hand.loss_and_gradient(network_by_hand.forward_pass(parameters, X)[1], labels)[0])
+        network_by_hand.update(parameters, network_by_hand.numeric_gradients(parameters, X, labels), 0.5)
     return losses
 
 

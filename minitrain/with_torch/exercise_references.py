@@ -130,6 +130,30 @@ def small_run(x: Array, y: Array, weight: Array, bias: Array) -> tuple[Array, Ar
     return layer.weight.detach().numpy(), layer.bias.detach().numpy()
 
 
+def two_layers(X: Array, W1: Array, b1: Array, W2: Array, b2: Array) -> tuple[Array, Array]:
+    """hidden = relu(X W1 + b1) and logits = hidden W2 + b2."""
+    hidden = F.linear(_tensor(X), _tensor(W1).T, _tensor(b1)).relu()
+    return hidden.numpy(), F.linear(hidden, _tensor(W2).T, _tensor(b2)).numpy()
+
+
+def train_two_layers(
+    parameters: dict[str, Array], X: Array, labels: Array, lr: float, batch_size: int, epochs: int
+) -> tuple[list[float], dict[str, Array]]:
+    """The losses of a training of these two layers with SGD, and the parameters after it."""
+    leaves = {name: _tensor(array).requires_grad_() for name, array in parameters.items()}
+    optimizer = torch.optim.SGD(leaves.values(), lr=lr)
+    losses = []
+    for start in [*range(0, len(X), batch_size)] * epochs:
+        rows = slice(start, start + batch_size)
+        logits = (_tensor(X[rows]) @ leaves["W1"] + leaves["b1"]).relu() @ leaves["W2"] + leaves["b2"]
+        loss: Any = F.cross_entropy(logits, _tensor(labels[rows]))
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return losses, {name: leaf.detach().numpy() for name, leaf in leaves.items()}
+
+
 def jacobian(function: Callable[..., Any], x: Array) -> Array:
     """dy/dx of a function of one tensor, (x.size, y.size)."""
     find: Any = torch.autograd.functional.jacobian

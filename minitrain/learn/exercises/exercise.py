@@ -30,6 +30,7 @@ class Exercise:
     title: a few words. target: the piece, for example "ops.ReLU.backward".
     level: 1 (a first step) to 3 (needs thought). minutes: about how long it takes. builds_on: the names of exercises
         whose idea it uses, all of them earlier ones.
+    notice: one sentence on what to notice after a pass: what the curve or the numbers show.
     why: what the piece is good for, in a sentence or two.
     task: what to write; what the check requires beyond the docstring, and what it does not require.
     hints: from a nudge to nearly the answer.
@@ -53,6 +54,7 @@ class Exercise:
     hints: tuple[str, ...]
     faults: tuple[str, ...]
     builds_on: tuple[str, ...] = ()
+    notice: str = ""
     probes: tuple[Probe, ...] = ()
     program: Callable[[], programs.Losses] = programs.classify
     given: tuple[str, ...] | None = None
