@@ -202,7 +202,8 @@ def found_here(exercise: Exercise, specimen: Specimen) -> bool:
                 return True
             if any(probe.report().wrong is not None for probe in exercise.probes):
                 return True
-            return not np.allclose(exercise.program(), exercise.expected_losses, rtol=CURVES_APART)
+            program = exercise.program or list
+            return not np.allclose(program(), exercise.expected_losses, rtol=CURVES_APART)
         except Exception:
             return True
 
@@ -459,6 +460,13 @@ PLAIN = {
             update(parameters, backward_pass(parameters, X[rows], hidden, grad_logits), lr)
         return tuple(losses)
     """,
+    "read-shapes": "return dict(scale=(), row=(1, 4), b=(4,), W=(3, 4), x=None)",
+    "read-tape": """
+        names = ["SumBackward0", "MulBackward0", "ExpBackward0", "AddBackward0", "MulBackward0"]
+        receivers = [("#2",), ("#3", "#5"), ("#4",), ("#5", "leaf 1"), (None, "leaf 2")]
+        return {f"#{i} {name}": to for i, (name, to) in enumerate(zip(names, receivers), 1)}
+    """,
+    "read-order": "return tuple(reversed('h u v s y loss'.split()))",
 }
 
 
@@ -492,13 +500,13 @@ def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
         with Child(exercise, exercise.piece, code, ["training"], 20) as child:
             return child.answer()
 
-    for exercise in EXERCISES.values():
+    for exercise in [exercise for exercise in EXERCISES.values() if exercise.program is not None]:
         answered = answer(exercise)
         assert answered["error"]["message"] == "reached", exercise.name
         assert answered["error"]["frames"][-1][0] == f"{exercise.name}.py"
 
 
-@every_exercise
+@pytest.mark.parametrize("exercise", [x for x in EXERCISES.values() if x.program is not None], ids=lambda x: x.name)
 def test_the_loss_of_the_training_run_falls(exercise: Exercise) -> None:
     losses = exercise.expected_losses
     assert np.isfinite(losses).all()
@@ -515,7 +523,7 @@ def test_torch_has_the_same_values(exercise: Exercise) -> None:
     for label, array in found.items():
         tolerance = 1e-5 if array.dtype == np.float32 else 1e-7
         np.testing.assert_allclose(exercise.expected[label], array, tolerance, tolerance, err_msg=label)
-    assert bool(found) == (exercise.name not in {"zero-grad", "test-loop", "hunt-memory"})
+    assert bool(found) == (exercise.name not in {"zero-grad", "test-loop", "hunt-memory", "read-tape"})
 
 
 @pytest.mark.parametrize("exercise", [x for x in EXERCISES.values() if x.script], ids=lambda exercise: exercise.name)

@@ -9,6 +9,7 @@ from minitrain.learn.exercises import (
     forward_passes,
     numeric_gradients,
     optimizers,
+    reading,
     tape,
     training,
 )
@@ -16,5 +17,15 @@ from minitrain.learn.exercises.exercise import PACKAGE, Exercise, packed, unpack
 
 __all__ = ["EXERCISES", "PACKAGE", "Exercise", "packed", "unpacked"]
 
-TRACKS = (forward_passes, backward_passes, tape, numeric_gradients, optimizers, training, by_hand, find_the_bug)
+TRACKS = (
+    forward_passes,
+    backward_passes,
+    tape,
+    numeric_gradients,
+    optimizers,
+    training,
+    by_hand,
+    reading,
+    find_the_bug,
+)
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for track in TRACKS for exercise in track.EXERCISES}
