@@ -409,6 +409,63 @@ PLAIN = {
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
     """,
+    "soft-targets": """
+        t = (1 - label_smoothing) * target + label_smoothing / log_probs.shape[class_dim]
+        losses = -(log_probs * t)
+        if weight is not None:
+            losses = losses * _per_class(weight, log_probs)
+        losses = losses.sum(class_dim)
+        return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.mean()
+    """,
+    "label-smoothing": """
+        all_of_it = (log_probs, target, weight)
+        label = apply(ops.NLLLoss, *all_of_it, ignore_index=ignore_index, reduction=reduction)
+        mean = _loss_of_all_classes(*all_of_it, ignore_index, reduction) / log_probs.shape[class_axis(log_probs)]
+        return label + label_smoothing * (mean - label)
+    """,
+    "bce-forward": """
+        ctx.save_for_backward(x, target, pos_weight)
+        w = np.ones_like(x) if pos_weight is None else (1 - target) + pos_weight * target
+        return (1 - target) * x + w * np.logaddexp(0, -x).astype(x.dtype)
+    """,
+    "bce-backward": """
+        x, target, pos_weight = ctx.saved_arrays
+        e = np.exp(-np.abs(x))
+        s = np.where(x > 0, 1, e) / (1 + e)  # sigmoid x
+        if pos_weight is None:
+            return grad_y * (s - target), -grad_y * x, None
+        to_x = grad_y * ((1 - target) * s - pos_weight * target * (1 - s))
+        return to_x, grad_y * (-x + (pos_weight - 1) * np.logaddexp(0, -x)), None
+    """,
+    "dropout": """
+        if not training or p == 0:
+            return input * 1
+        factor = np.where(random.bernoulli(input.shape, 1 - p), 1 / (1 - p) if p < 1 else 0, 0)
+        return wrap(factor.astype(input.dtype)) * input
+    """,
+    "clip-norm": """
+        parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+        grads = [param.grad for param in parameters if param.grad is not None]
+        values = np.concatenate([grad.array.ravel() for grad in grads])
+        norm = np.linalg.norm(values, norm_type)
+        if norm > max_norm:
+            for param in parameters:
+                if param.grad is not None:
+                    param.grad = wrap(param.grad.array * grads[0].dtype.type(max_norm / (norm + 1e-6)))
+        return wrap(np.asarray(norm, grads[0].dtype))
+    """,
+    "clip-value": """
+        for param in [parameters] if isinstance(parameters, Tensor) else parameters:
+            if param.grad is not None:
+                array = param.grad.array
+                array[array > clip_value] = clip_value
+                array[array < -clip_value] = -clip_value
+    """,
+    "step-lr": """
+        stage, before = self.last_epoch // self.step_size, (self.last_epoch - 1) // self.step_size
+        return lr * self.gamma if self.last_epoch and stage > before else lr
+    """,
+    "cosine": "return self.closed_form(base_lr)",
     "hand-forward": """
         sums = np.einsum("nd,dh->nh", X, parameters["W1"]) + parameters["b1"]
         hidden = sums * (sums > 0)

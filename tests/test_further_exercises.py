@@ -40,6 +40,53 @@ def test_the_gradients_by_hand_are_the_tapes() -> None:
 
 
 NAMED = {
+    "soft-targets-without-weights": "the class weights are left out",
+    "soft-targets-mean-over-weights": "the mean divides by the sum of the weights",
+    "soft-targets-mean-over-elements": "the mean divides by all elements",
+    "soft-targets-smoothing-not-taken-away": "multiplied by 1 - label_smoothing",
+    "soft-targets-smoothing-not-divided": "divided by the number of classes",
+    "soft-targets-of-the-samples": "leaves a loss for each sample",
+    "label-smoothing-not-divided": "divided by the number of classes",
+    "label-smoothing-without-one-minus": "multiplied by 1 - label_smoothing",
+    "label-smoothing-swapped": "are exchanged",
+    "label-smoothing-forgets-the-weights": "missing in the label's own loss",
+    "label-smoothing-over-the-others": "divided by C - 1",
+    "bce-with-logits-overflows": "is inf",
+    "bce-with-logits-by-the-sigmoid": "is nan",
+    "bce-with-logits-of-the-other-class": "y at [0, 0] is 0.87",
+    "bce-with-logits-weights-every-example": "y at [0, 0] is 0.10",
+    "bce-with-logits-mean": "y has shape []",
+    "bce-with-logits-target-minus-s": "The sign is wrong",
+    "bce-with-logits-overflows-backward": "is nan",
+    "bce-with-logits-by-the-squared-error": "sigmoid",
+    "bce-with-logits-forgets-the-weight": "uses pos_weight as if it were 1",
+    "dropout-not-scaled": "that was kept became 1; expected 1 / (1 - p)",
+    "dropout-scaled-by-p": "that was kept became 3.333",
+    "dropout-keeps-what-it-should-drop": "is True for the values to keep",
+    "dropout-also-in-evaluation": "In evaluation (training is False), y differs from x",
+    "dropout-scaled-in-evaluation": "Nothing is dropped or scaled there",
+    "dropout-off-the-tape": "y has no history",
+    "dropout-of-whole-rows": "Whole rows became 0",
+    "clip-norm-of-each": "Only one factor for all",
+    "clip-norm-always": "the factor is at most 1",
+    "clip-norm-returns-the-norm-after": "the norm after the clipping",
+    "clip-norm-clips-a-copy": "has changed no gradient",
+    "clip-norm-squared": "√Σ g², is 8.66734",
+    "clip-value-above-only": "are clipped as well",
+    "clip-value-of-a-copy": "has changed no gradient",
+    "clip-value-to-zero": "becomes the nearest bound",
+    "clip-value-as-a-norm": "within ±0.5 have changed",
+    "step-lr-every-epoch": "in epoch 0 the rate is 0.05",
+    "step-lr-at-once": "begins with the rate that the optimizer was given",
+    "step-lr-one-too-late": "The first factor is due in epoch 3",
+    "step-lr-from-the-initial-rate": "multiplies the rate before",
+    "step-lr-subtracts": "the rate is -0.4",
+    "cosine-not-halved": "At epoch 0 the cosine is 1",
+    "cosine-in-degrees": "in epoch 1 the rate is 0.0619413",
+    "cosine-a-whole-wave": "half a wave",
+    "cosine-eta-min-added": "in epoch 0 the rate is 0.11",
+    "cosine-of-the-rate-before": "in epoch 2",
+    "cosine-stops-at-the-minimum": "goes back up",
     "hand-without-relu": "never negative",
     "hand-relu-before-the-bias": "the ReLU comes last",
     "hand-relu-at-the-output": "the second layer has no ReLU",
@@ -88,7 +135,7 @@ NAMED = {
 }
 
 
-TRACKS = {"A network by hand", "Reading"}
+TRACKS = {"Losses", "Regularization", "Learning rate schedules", "A network by hand", "Reading"}
 
 
 def test_there_are_words_for_every_mistake() -> None:

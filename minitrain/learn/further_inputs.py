@@ -1,629 +1,480 @@
-"""The inputs for the exercises' checks, continued: networks by hand, and programs to read."""
+"""The inputs for the exercises' checks, continued: losses, dropout, clipping and schedules."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import io
-import re
-import warnings
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-import minitrain
-from minitrain.autograd import print_tape
-from minitrain.diagnosis.autopsy import autopsy
-from minitrain.learn import network_by_hand, reading
-from minitrain.learn.compare_values import CLOSE, difference
+from minitrain import optim
 from minitrain.learn.measurements import (
+    Case,
     ContractError,
     Found,
+    Graph,
     Named,
+    Operation,
     Probe,
-    _gradcheck,
-    as_array,
     frozen,
     noting,
     numbers,
 )
-from minitrain.ops import Array, Context, Function, Gradients
-from minitrain.tensor import wrap
+from minitrain.nn import functional
+from minitrain.nn.utils import clip_grad
+from minitrain.ops import Array
+from minitrain.optim import lr_scheduler
+from minitrain.random import fork_rng, manual_seed
+from minitrain.tensor import Tensor, wrap
 
-NamedValues = Iterator[tuple[str, Any]]
 
-
-def _package(tensor: Any) -> Any:
+def package_of(tensor: Any) -> Any:
     """The package that a Tensor belongs to: minitrain or torch."""
     return importlib.import_module(type(tensor).__module__.partition(".")[0])
 
 
-def _like(tensor: Any, array: Array) -> Any:
+def like(tensor: Any, array: Array) -> Any:
     """An array as a Tensor of the package that another Tensor belongs to."""
-    return _package(tensor).from_numpy(array)
+    return package_of(tensor).from_numpy(array)
 
 
-# --- a network by hand ------------------------------------------------------------------------------------------------
+# --- losses -----------------------------------------------------------------------------------------------------------
 
-D, H, C, N = 4, 5, 3, 6  # the sizes: inputs, hidden units, classes, samples
-_shapes = {"W1": (D, H), "b1": (H,), "W2": (H, C), "b2": (C,)}
-_parameters = {name: numbers(*shape, seed=30 + i) for i, (name, shape) in enumerate(_shapes.items())}
-_X, _labels = numbers(N, D, seed=34), np.array([2, 0, 1, 2, 2, 0])
-_BATCHES = {"X (6, 4)": _X, "X (1, 4): one sample": _X[:1]}
-_logits = numbers(N, C, seed=35)
-
-
-def _copied() -> dict[str, Array]:
-    """The parameters, in memory of their own."""
-    return {name: array.copy() for name, array in _parameters.items()}
-
-
-def _frozen_parameters() -> dict[str, Array]:
-    return {name: frozen(array) for name, array in _parameters.items()}
-
-
-def _several(returned: Any, function: str, names: tuple[str, ...]) -> tuple[Any, ...]:
-    """What a function with several results returned; raises ContractError if it is not a tuple of as many."""
-    if isinstance(returned, tuple) and len(returned) == len(names):
-        return returned
-    if returned is None:
-        found = "None. Is a return missing?"
-    elif isinstance(returned, tuple):
-        found = f"a tuple of {len(returned)}."
-    else:
-        found = "one array." if isinstance(returned, np.ndarray) else f"a {type(returned).__name__}."
-    raise ContractError(f"{function} must return a tuple ({', '.join(names)}), but returned {found}", function)
-
-
-def _gradients(returned: Any, function: str) -> dict[str, Array]:
-    """The gradients that a function returned; raises ContractError unless they are a dict with the right shapes."""
-    if not isinstance(returned, Mapping) or set(returned) != set(_shapes):
-        found = "None. Is a return missing?" if returned is None else f"a {type(returned).__name__}."
-        if isinstance(returned, Mapping):
-            found = f"a dict with {', '.join(map(str, returned)) or 'nothing'}."
-        raise ContractError(
-            f"{function} must return a dict with a gradient for each of {', '.join(_shapes)}, but returned {found}",
-            function,
-        )
-    arrays = {name: as_array(returned[name], f"dL/d{name}", function) for name in _shapes}
-    for name, array in arrays.items():
-        if array.shape != _shapes[name]:
-            raise ContractError(
-                f"{function} returned dL/d{name} with shape {list(array.shape)}, but {name} has shape "
-                f"{list(_shapes[name])}. A gradient always has the shape of its parameter.",
-                function,
-            )
-    return arrays
+N, C = 6, 3  # samples and classes
+LABELS = np.array([2, 0, 1, 2, 2, 0])
+LOGITS = numbers(N, C, seed=35)
+_two_ignored, _class_weights = np.array([2, -100, 1, 2, -100, 0]), np.array([0.5, 1.0, 2.5])
+_scores = np.exp(numbers(N, C, seed=36))
+_probabilities = _scores / _scores.sum(axis=1, keepdims=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class ForwardByHand(Probe):
-    """The forward pass by hand, of six samples and of one."""
+class SoftCrossEntropy(Probe):
+    """The cross-entropy of soft or smoothed targets, by its formula, by measurement, and by torch.
 
-    kind = "values"
-
-    def arrays(self) -> Named:
-        """hidden and logits. All inputs are read-only."""
-        for label, X in _BATCHES.items():
-            with noting(label):
-                returned = network_by_hand.forward_pass(_frozen_parameters(), frozen(X))
-                results = _several(returned, "forward_pass", ("hidden", "logits"))
-                for name, value in zip(("hidden", "logits"), results, strict=True):
-                    yield f"{label}\n{name}", as_array(value, name, "forward_pass")
-
-    def report(self) -> Found:
-        """Whether the ReLU is where it belongs."""
-        hidden, logits = network_by_hand.forward_pass(_copied(), _X)
-        if hidden.min() < 0:
-            return Found(f"hidden contains {hidden.min():.4g}, but max(..., 0) is never negative: the ReLU comes last.")
-        if hidden.shape == (N, H) and logits.shape == (N, C) and logits.min() >= 0:
-            return Found("No logit is negative, although half of them should be: the second layer has no ReLU.")
-        return Found()
-
-    def twin(self, twins: Any) -> Named:
-        """hidden and logits of torch's own layers."""
-        for label, X in _BATCHES.items():
-            for name, array in zip(("hidden", "logits"), twins.two_layers(X, **_parameters), strict=True):
-                yield f"{label}\n{name}", array
-
-
-@dataclasses.dataclass(frozen=True)
-class ByHand(Probe):
-    """A loss and its gradients, written by hand: measured, and compared with the tape's.
-
-    operation: runs the functions in its forward and backward. inputs: by name. on_tape: the same loss of Tensors,
-    minitrain's or torch's. measured: whether to measure numeric gradients.
+    target: probabilities in the logits' shape, or labels. Probabilities get gradients, too.
     """
 
     kind = "gradcheck"
     label: str
-    operation: type[Function]
-    inputs: Mapping[str, Array]
-    on_tape: Callable[..., Any]
-    measured: bool = True
+    logits: Array
+    target: Array
+    weight: Array | None = None
+    label_smoothing: float = 0.0
+    reduction: str = "mean"
+    ignore_index: int = -100
+
+    @property
+    def _graph(self) -> Graph:
+        """The loss as a function of Tensors, minitrain's or torch's."""
+        weight = self.weight
+        options = {"reduction": self.reduction, "label_smoothing": self.label_smoothing}
+
+        def loss(logits: Any, target: Any) -> Any:
+            weights = None if weight is None else like(logits, weight).to(logits.dtype)
+            return package_of(logits).nn.functional.cross_entropy(logits, target, weights, **options)
+
+        measured = self.logits.dtype == np.float64
+        if self.target.dtype.kind == "f":
+            return Graph(self.label, loss, [self.logits, self.target], measured=measured)
+        return Graph(self.label, lambda logits: loss(logits, like(logits, self.target)), [self.logits])
+
+    def _formula(self, weight: Array | None, keep: float, share: float, count: float | None = None) -> Array:
+        """-Σ_c w[c] · (keep · t[c] + share) · log p[c]. count: what the mean divides by, if not the rows."""
+        classes = self.logits.shape[1]
+        logits = np.moveaxis(self.logits, 1, -1).reshape(-1, classes)
+        w = np.ones(classes) if weight is None else weight
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        if self.target.dtype.kind == "f":
+            target, counts = np.moveaxis(self.target, 1, -1).reshape(-1, classes), np.ones((len(logits), 1))
+            right_count: float = len(logits)
+        else:
+            counts = (self.target.reshape(-1, 1) != self.ignore_index) * 1.0
+            target = np.eye(classes)[np.where(counts[:, 0] == 1, self.target.reshape(-1), 0)] * counts
+            right_count = float((target * w).sum())
+        losses = -(w * (keep * target + share * counts) * log_probs).sum(axis=1)
+        if self.reduction == "none":
+            return np.asarray(losses.reshape(np.delete(self.logits.shape, 1)))
+        return np.asarray(losses.sum() / (1 if self.reduction == "sum" else count or right_count))
+
+    def _suspects(self) -> Iterator[tuple[str, Array]]:
+        """What people do wrong, and the loss that it gives."""
+        smoothing, classes, weight = self.label_smoothing, self.logits.shape[1], self.weight
+        keep, share, rows = 1 - smoothing, smoothing / classes, self.logits.size / classes
+        if weight is not None:
+            yield "the class weights are left out.", self._formula(None, keep, share)
+            by_weights = self._formula(weight, keep, share, weight.sum())
+            yield "the mean divides by the sum of the weights, not by the rows.", by_weights
+            half = self._formula(None, keep, 0) + self._formula(weight, 0, share)
+            yield "the class weights are missing in the label's own loss.", half
+        yield "the mean divides by all elements, not by the rows.", self._formula(weight, keep, share, rows * classes)
+        if smoothing:
+            text = "each class gets label_smoothing; it has to be divided by the number of classes."
+            yield text, self._formula(weight, keep, smoothing)
+            text = "the target keeps all of its 1; it has to be multiplied by 1 - label_smoothing."
+            yield text, self._formula(weight, 1, share)
+            text = "label_smoothing and 1 - label_smoothing are exchanged."
+            yield text, self._formula(weight, smoothing, keep / classes)
+            text = "the share is divided by C - 1. It is spread over all C classes, also the right one."
+            yield text, self._formula(weight, keep, smoothing / (classes - 1))
+            yield "the targets are not smoothed.", self._formula(weight, 1, 0)
 
     def arrays(self) -> Named:
-        """The loss and the gradients. All inputs are read-only."""
-        with noting(self.label):
-            ctx = Context((True,) * len(self.inputs))
-            loss = self.operation.forward(ctx, *map(frozen, self.inputs.values()))
-            yield f"{self.label}\nthe loss", np.array(loss)
-            gradients = self.operation.backward(ctx, np.array(1.0))
-            several = gradients if isinstance(gradients, tuple) else (gradients,)
-            for name, gradient in zip(self.inputs, several, strict=True):
-                yield f"{self.label}\ndL/d{name}", np.array(gradient)
-
-    def _on_tape(self) -> Named:
-        leaves = {name: wrap(array.copy()).requires_grad_() for name, array in self.inputs.items()}
-        loss = self.on_tape(**leaves)
-        loss.backward()
-        yield f"{self.label}\nthe loss", loss.array
-        for name, leaf in leaves.items():
-            assert leaf.grad is not None
-            yield f"{self.label}\ndL/d{name}", leaf.grad.array
+        """The loss and the gradients."""
+        return self._graph.arrays()
 
     def report(self) -> Found:
-        """Whether the loss is the tape's; then gradcheck's report; then whether the gradients are the tape's."""
-        yours, tape = dict(self.arrays()), dict(self._on_tape())
-        loss = f"{self.label}\nthe loss"
-        if wrong := difference(yours, {loss: tape[loss]}, CLOSE, "the tape has"):
-            return Found(wrong)
-        measured = Found()
-        if self.measured:
-            measured = _gradcheck(self.label, self.operation, list(self.inputs.values()), list(self.inputs))
-        if measured.wrong is not None:  # without the line of this file where the operation runs
-            return Found(re.sub(r"\s*\(line \d+, `[^`]*`\)", "", measured.wrong))
-        if wrong := difference(yours, tape, CLOSE, "the tape has"):
-            return Found(wrong)
-        return Found(right=f"{self.label}: the loss and the gradients equal the tape's", measured=measured.measured)
+        """Which mistake gives this loss, if it is not the formula's; otherwise gradcheck's report."""
+        (_, y), *_ = self.arrays()
+        rtol = 1e-4 if self.logits.dtype == np.float32 else 1e-7
+        due = self._formula(self.weight, 1 - self.label_smoothing, self.label_smoothing / self.logits.shape[1])
+        if y.shape != due.shape:
+            sums = "The sum over the classes, axis 1, leaves a loss for each sample."
+            return Found(f"Case: {self.label}\ny has shape {list(y.shape)}; expected {list(due.shape)}. {sums}")
+        if np.allclose(y, due, rtol):
+            return self._graph.report()
+        place = tuple(int(i) for i in np.argwhere(~np.isclose(y, due, rtol))[0])
+        where = f"y{list(place)}" if place else "y"
+        likely = [f"\nLikely: {text}" for text, wrong in self._suspects() if np.allclose(y, wrong, rtol)]
+        text = f"{where} is {y[place]:.6g}, but the formula gives {due[place]:.6g}."
+        return Found("".join([f"Case: {self.label}\n{text}", *likely[:1]]))
 
     def twin(self, twins: Any) -> Named:
         """torch's loss and gradients."""
-        loss, gradients = twins.graph(self.on_tape, list(self.inputs.values()), 1, np.ones_like)
-        yield f"{self.label}\nthe loss", loss
-        for name, gradient in zip(self.inputs, gradients, strict=True):
-            yield f"{self.label}\ndL/d{name}", gradient
+        return self._graph.twin(twins)
 
 
-class CrossEntropy(Function):
-    """loss_and_gradient as an operation."""
+SOFT_TARGETS = (
+    SoftCrossEntropy("mean", LOGITS, _probabilities),
+    SoftCrossEntropy("reduction sum", LOGITS, _probabilities, reduction="sum"),
+    SoftCrossEntropy("reduction none", LOGITS, _probabilities, reduction="none"),
+    SoftCrossEntropy("each class has a weight", LOGITS, _probabilities, _class_weights),
+    SoftCrossEntropy("label_smoothing 0.1", LOGITS, _probabilities, label_smoothing=0.1),
+    SoftCrossEntropy(
+        "each class has a weight, label_smoothing 0.3, none", LOGITS, _probabilities, _class_weights, 0.3, "none"
+    ),
+    SoftCrossEntropy(
+        "logits (2, 3, 4): the classes are axis 1",
+        numbers(2, 3, 4, seed=37),
+        numbers(2, 3, 4, seed=38, low=0, high=1),
+        _class_weights,
+        0.1,
+    ),
+    SoftCrossEntropy(
+        "float32", LOGITS.astype(np.float32), _probabilities.astype(np.float32), _class_weights, label_smoothing=0.1
+    ),
+)
+LABEL_SMOOTHING = (
+    SoftCrossEntropy("label_smoothing 0.1", LOGITS, LABELS, label_smoothing=0.1),
+    SoftCrossEntropy("label_smoothing 0.3, sum", LOGITS, LABELS, None, 0.3, "sum"),
+    SoftCrossEntropy("label_smoothing 0.3, none", LOGITS, LABELS, None, 0.3, "none"),
+    SoftCrossEntropy("each class has a weight", LOGITS, LABELS, _class_weights, 0.2),
+    SoftCrossEntropy("each class has a weight, two labels are ignored", LOGITS, _two_ignored, _class_weights, 0.2),
+    SoftCrossEntropy(
+        "logits (2, 3, 4): the classes are axis 1",
+        numbers(2, 3, 4, seed=37),
+        np.array([[0, 2, 1, 1], [2, 2, 0, 1]]),
+        label_smoothing=0.1,
+    ),
+)
 
-    @staticmethod
-    def forward(ctx: Context, logits: Array) -> Array:
-        returned = network_by_hand.loss_and_gradient(logits, _labels)
-        loss, gradient = _several(returned, "loss_and_gradient", ("loss", "grad_logits"))
-        ctx.gradient = as_array(gradient, "grad_logits", "loss_and_gradient")
-        return as_array(loss, "loss", "loss_and_gradient")
+_x34, _t34 = numbers(3, 4, seed=1), np.array([[0.0, 1.0, 1.0, 0.25], [1.0, 0.0, 0.6, 0.0], [0.0, 1.0, 0.0, 1.0]])
+_pos_weight = np.array([0.5, 1.0, 3.0, 1.5])
+_both, _x_only = (True, True, False), (True, False, False)
+BCE_WITH_LOGITS = Operation(
+    "BCEWithLogitsLoss",
+    [
+        Case("no pos_weight", [_x34, _t34, None], needs=_both),
+        Case("pos_weight (4,)", [_x34, _t34, _pos_weight], needs=_both),
+        Case("the target requires no gradient", [_x34, _t34, _pos_weight], needs=_x_only),
+        Case("x from -2000 to 2000", [1000 * _x34, _t34, None], needs=_both, measured=False),
+        Case("x from -2000 to 2000, pos_weight (4,)", [1000 * _x34, _t34, _pos_weight], needs=_both, measured=False),
+        Case(
+            "float32, x (3, 4)",
+            [_x34.astype(np.float32), _t34.astype(np.float32), None],
+            needs=_both,
+            measured=False,
+        ),
+    ],
+)
 
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        return grad_y * ctx.gradient
-
-
-class Network(Function):
-    """The network's loss, with backward_pass as its backward."""
-
-    @staticmethod
-    def forward(ctx: Context, W1: Array, b1: Array, W2: Array, b2: Array) -> Array:
-        ctx.parameters = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
-        ctx.hidden, logits = network_by_hand.forward_pass(ctx.parameters, _X)
-        loss, ctx.grad_logits = network_by_hand.loss_and_gradient(logits, _labels)
-        return np.asarray(loss)
-
-    @staticmethod
-    def backward(ctx: Context, grad_y: Array) -> Gradients:
-        inputs = ctx.parameters, frozen(_X), frozen(ctx.hidden), frozen(grad_y * ctx.grad_logits)
-        return tuple(_gradients(network_by_hand.backward_pass(*inputs), "backward_pass").values())
-
-
-def _cross_entropy(logits: Any) -> Any:
-    """The cross-entropy of logits, minitrain's or torch's."""
-    return _package(logits).nn.functional.cross_entropy(logits, _like(logits, _labels))
-
-
-def _network(W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
-    """The network's loss on the tape, minitrain's or torch's."""
-    return _cross_entropy((_like(W1, _X) @ W1 + b1).relu() @ W2 + b2)
-
-
-def _likely(yours: Array, right: Array) -> str:
-    """The likeliest mistake in an array, as a further line; "" if none is known."""
-    return "".join(f"\nLikely: {mistake.name}. {mistake.says}" for mistake in autopsy(yours, right)[:1])
+# --- dropout and clipping ---------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
-class NumericByHand(Probe):
-    """The numeric gradients of the whole network by hand, compared with the tape's."""
+class Dropout(Probe):
+    """Dropout in training and in evaluation."""
 
     kind = "values"
 
-    def arrays(self) -> Named:
-        """Whether each gradient is near the tape's, and the parameters afterwards."""
-        tape, parameters = BACKWARD_PASS.tape_gradients(), _copied()
-        gradients = _gradients(
-            network_by_hand.numeric_gradients(parameters, frozen(_X), frozen(_labels)), "numeric_gradients"
-        )
-        for name, gradient in gradients.items():
-            close = np.allclose(gradient, tape[name], rtol=1e-5, atol=1e-7)
-            yield f"whether dL/d{name} is within 1e-7 of backward's", np.array(close)
-        for name, array in parameters.items():
-            yield f"{name} afterwards (move each number back)", array
-
-    def report(self) -> Found:
-        """Where the gradients differ from the tape's, and why."""
-        tape, parameters = BACKWARD_PASS.tape_gradients(), _copied()
-        gradients = _gradients(network_by_hand.numeric_gradients(parameters, _X, _labels), "numeric_gradients")
-        for name in parameters:
-            if not np.allclose(parameters[name], _parameters[name], rtol=0, atol=1e-9):
-                return Found(
-                    f"{name} is not as it was before. Move each number back before you move the next one, or all "
-                    "further derivatives are measured at another point."
-                )
-        close = {"float64": (1e-5, 1e-7)}
-        yours = {f"dL/d{name}": gradient for name, gradient in gradients.items()}
-        expected = {f"dL/d{name}": gradient for name, gradient in tape.items()}
-        wrong = difference(yours, expected, close, "the tape's backward has")
-        if wrong is None:
-            return Found(right="the measured gradients agree with the tape's, for all numbers of the network")
-        first = next(name for name in tape if not np.allclose(gradients[name], tape[name], rtol=1e-5, atol=1e-7))
-        return Found(wrong + _likely(gradients[first], tape[first]))
-
-    def twin(self, twins: Any) -> Named:
-        """Whether the library's numeric gradients are near torch's gradients."""
-        measured = network_by_hand.numeric_gradients(_copied(), _X, _labels)
-        _, gradients = twins.graph(_network, list(_parameters.values()), 1, np.ones_like)
-        for name, gradient in zip(_parameters, gradients, strict=True):
-            close = np.allclose(measured[name], gradient, rtol=1e-5, atol=1e-7)
-            yield f"whether dL/d{name} is within 1e-7 of backward's", np.array(close)
-
-
-@dataclasses.dataclass(frozen=True)
-class _WholeNetwork(ByHand):
-    def tape_gradients(self) -> dict[str, Array]:
-        """The tape's gradients by the parameters' names."""
-        prefix = f"{self.label}\ndL/d"
-        return {label.removeprefix(prefix): array for label, array in self._on_tape() if label.startswith(prefix)}
-
-
-_steps = {name: numbers(*shape, seed=40 + i) for i, (name, shape) in enumerate(_shapes.items())}
-
-
-@dataclasses.dataclass(frozen=True)
-class UpdateByHand(Probe):
-    """The update by hand, with two learning rates."""
-
-    kind = "values"
-
-    def _updated(self, lr: float) -> dict[str, Array]:
-        parameters = _copied()
-        network_by_hand.update(parameters, {name: frozen(step) for name, step in _steps.items()}, lr)
-        return {name: as_array(parameters.get(name), name, "update") for name in _shapes}
+    def _dropped(self, x: Any, p: float, training: bool = True) -> Any:
+        y = functional.dropout(x, p, training)
+        if isinstance(y, Tensor):
+            return y
+        found = "None. Is a return missing?" if y is None else f"a {type(y).__name__}."
+        raise ContractError(f"dropout must return a Tensor, but returned {found}", "dropout")
 
     def arrays(self) -> Named:
-        """The parameters after the update. The gradients are read-only."""
-        for lr in (0.1, 2.0):
-            for name, array in self._updated(lr).items():
-                yield f"lr={lr}\n{name} after update", array
+        """The result and the gradient for several p, in training and in evaluation."""
+        with fork_rng():
+            manual_seed(3)
+            for p, training, dtype in _DROPOUTS:
+                label = _dropout_label(p, training, dtype)
+                with noting(label):
+                    x = wrap(frozen(numbers(20, 30, seed=50).astype(dtype))).requires_grad_()
+                    y = self._dropped(x, p, training)
+                    yield f"{label}\ny", y.array.copy()
+                    if y.requires_grad:
+                        y.backward(wrap(np.ones_like(y.array)))
+                    yield f"{label}\ndL/dx", np.zeros(()) if x.grad is None else x.grad.array.copy()
 
     def report(self) -> Found:
-        """What is wrong with the first parameter that does not move by -lr times its gradient."""
-        for lr in (0.1, 2.0):
-            for name, array in self._updated(lr).items():
-                moved, due = _parameters[name] - array, lr * _steps[name]
-                if not moved.any():
-                    return Found(
-                        f"{name} has not changed. `W = W - ...` only gives a local name to a new array; write into the "
-                        "one in parameters."
-                    )
-                if not np.allclose(moved, due):
-                    text = f"With lr={lr}, {name} does not move by -lr times its gradient."
-                    return Found(text + _likely(moved, due))
-        return Found()
-
-    def twin(self, twins: Any) -> Named:
-        """torch's SGD."""
-        for lr in (0.1, 2.0):
-            for name, step in _steps.items():
-                (after,) = twins.updates("SGD", {"lr": lr}, _parameters[name], [step])
-                yield f"lr={lr}\n{name} after update", after
-
-
-LR, BATCH_SIZE, EPOCHS = 0.3, 4, 3  # 6 samples: batches of 4 and 2
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainByHand(Probe):
-    """The loop by hand, on six samples in batches of four and two."""
-
-    kind = "values"
-
-    def _run(self) -> tuple[list[float], dict[str, Array]]:
-        parameters = _copied()
-        losses = network_by_hand.train(parameters, frozen(_X), frozen(_labels), LR, BATCH_SIZE, EPOCHS)
-        if not isinstance(losses, list | tuple):
-            problem = "None. Is a return missing?" if losses is None else f"a {type(losses).__name__}."
-            raise ContractError(f"train must return the list of the batches' losses, but returned {problem}", "train")
-        return [float(as_array(loss, "a loss", "train")) for loss in losses], parameters
-
-    def arrays(self) -> Named:
-        """The losses, and the parameters after training."""
-        losses, parameters = self._run()
-        yield "the number of losses", np.array(len(losses))
-        yield "the losses", np.array(losses)
-        for name, array in parameters.items():
-            yield f"{name} after training", array
-
-    def report(self) -> Found:
-        """Which part of the loop is missing or in the wrong place."""
-        losses, parameters = self._run()
-        whole, rest = divmod(N, BATCH_SIZE)
-        batches = whole + bool(rest)
-        what = f"{N} samples in batches of {BATCH_SIZE}, {EPOCHS} epochs"
-        if len(losses) != batches * EPOCHS:
-            return Found(f"{what}: expected {batches * EPOCHS} losses, but got {len(losses)}. {_count(len(losses))}")
-        if all(np.array_equal(parameters[name], _parameters[name]) for name in _shapes):
+        """What is wrong with the dropout of ones."""
+        p, ones = 0.3, np.ones((200, 300))
+        with fork_rng():
+            manual_seed(3)
+            x = wrap(ones.copy()).requires_grad_()
+            evaluated, y = self._dropped(x, p, training=False).array, self._dropped(x, p)
+        if evaluated.shape != ones.shape or not np.array_equal(evaluated, ones):
+            return Found("In evaluation (training is False), y differs from x. Nothing is dropped or scaled there.")
+        if (y.array == 0).all(axis=1).any():
+            return Found("Whole rows became 0. Each value has a draw of its own: bernoulli(input.shape, 1 - p).")
+        zeros = np.mean(y.array == 0)
+        if abs(zeros - p) > 0.02:
+            text = f"With p={p}, {zeros:.0%} of the values became 0. p is the probability to become 0."
+            if abs(zeros - (1 - p)) < 0.02:
+                text += " bernoulli(shape, 1 - p) is True for the values to keep."
+            return Found(text)
+        kept = y.array[y.array != 0]
+        if not np.allclose(kept, 1 / (1 - p)):
             return Found(
-                f"{what}: no parameter has changed. Does each batch call update(parameters, gradients, lr), with the "
-                "parameters that train was given?"
+                f"With p={p}, an x of 1 that was kept became {kept[0]:.4g}; expected 1 / (1 - p) = {1 / (1 - p):.4g}. "
+                f"The mean of y is {y.array.mean():.3g}, and should be near that of x, 1."
             )
-        tape = _losses_on_tape()
-        for i, (yours, right) in enumerate(zip(losses, tape, strict=True)):
-            if not np.isclose(yours, right, rtol=1e-7):
-                return Found(
-                    f"{what}: loss {i + 1} is {yours:.8g}, but the tape's is {right:.8g}. {_parted(i, losses)}"
-                )
-        return Found(right="the losses equal those of the same training with the tape")
+        if not y.requires_grad:
+            return Found("y has no history, so no gradient reaches x. Multiply Tensors: input * wrap(scale).")
+        return Found(right=f"with p={p}, {zeros:.0%} of 60,000 ones became 0, and their mean is {y.array.mean():.4f}")
 
     def twin(self, twins: Any) -> Named:
-        """The same training by torch."""
-        losses, parameters = twins.train_two_layers(_parameters, _X, _labels, LR, BATCH_SIZE, EPOCHS)
-        yield "the losses", np.array(losses)
-        for name, array in parameters.items():
-            yield f"{name} after training", array
+        """torch's results where nothing is drawn."""
+        for p, training, dtype in _DROPOUTS:
+            if not training or p in (0, 1):
+                x = numbers(20, 30, seed=50).astype(dtype)
+                yield f"{_dropout_label(p, training, dtype)}\ny", twins.dropout(x, p, training)
 
 
-def _count(found: int) -> str:
-    """Why there are so many losses."""
-    whole, rest = divmod(N, BATCH_SIZE)
-    if found == whole * EPOCHS:
-        return f"The last batch, of {rest} samples, is dropped: range(0, len(X), batch_size) includes it."
-    if found == whole + bool(rest):
-        return "That is one epoch. Repeat the loop over the batches; does return stand inside a loop?"
-    if found == EPOCHS:
-        return "That is one for each epoch; append the loss of each batch."
-    return "Append one loss for each batch of each epoch."
+_DROPOUTS = (
+    (0.5, True, "float64"),
+    (0.2, True, "float32"),
+    (0.8, True, "float64"),
+    (0.5, False, "float64"),
+    (0.0, True, "float64"),
+    (1.0, True, "float64"),
+)
 
 
-def _parted(i: int, losses: list[float]) -> str:
-    """What a first difference at loss i suggests."""
-    _, logits = network_by_hand.forward_pass(_copied(), _X[:BATCH_SIZE])
-    before = network_by_hand.loss_and_gradient(logits, _labels[:BATCH_SIZE])[0]
-    _, logits = network_by_hand.forward_pass(_copied(), _X)
-    if i == 0 and np.isclose(losses[0], network_by_hand.loss_and_gradient(logits, _labels)[0]):
-        return "It is the loss of all samples: slice X and labels, start to start + batch_size."
-    if i == 0 and not np.isclose(losses[0], before):
-        return "The first loss is that of the first batch with the initial parameters, before any update."
-    if i == 1:
-        return "The first loss is right, so the first update is wrong, or the second batch has the wrong samples."
-    if i == 2:
-        return "The first epoch is right. The second one begins with the first batch, and the parameters of the first."
-    return "All before is right."
+def _dropout_label(p: float, training: bool, dtype: str) -> str:
+    return f"p={p:g}, {'training' if training else 'evaluation'}, {dtype}"
 
 
-def _losses_on_tape() -> list[float]:
-    """The losses of the same training with the tape."""
-    leaves = {name: wrap(array.copy()).requires_grad_() for name, array in _parameters.items()}
-    losses = []
-    for start in [*range(0, N, BATCH_SIZE)] * EPOCHS:
-        rows = slice(start, start + BATCH_SIZE)
-        logits = (wrap(_X[rows]) @ leaves["W1"] + leaves["b1"]).relu() @ leaves["W2"] + leaves["b2"]
-        loss = _package(logits).nn.functional.cross_entropy(logits, wrap(_labels[rows]))
-        loss.backward()
-        losses.append(loss.item())
-        for leaf in leaves.values():
-            assert leaf.grad is not None
-            leaf.array -= LR * leaf.grad.array
-            leaf.grad = None
-    return losses
-
-
-FORWARD_PASS = ForwardByHand()
-LOSS_AND_GRADIENT = ByHand("logits (6, 3)", CrossEntropy, {"logits": _logits}, _cross_entropy)
-LARGE_LOGITS = ByHand("logits up to 1000", CrossEntropy, {"logits": 500 * _logits}, _cross_entropy, measured=False)
-BACKWARD_PASS = _WholeNetwork("X (6, 4), 5 hidden units, 3 classes", Network, _parameters, _network)
-NUMERIC_GRADIENTS = NumericByHand()
-UPDATE = UpdateByHand()
-TRAIN = TrainByHand()
-
-
-# --- programs to read -------------------------------------------------------------------------------------------------
+_gradients_to_clip = {"a": numbers(3, 4, seed=51), "b": 3 * numbers(4, seed=52), "c": None}  # c.grad is None
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction(Probe):
-    """A prediction of what a program does, compared with the program.
+class Clip(Probe):
+    """A clipping function of nn.utils, on the gradients of three parameters.
 
-    reading: the class with both. observed: what the program did, from the Tensors that it returned.
-    clues: what to think about if an entry is wrong, by the entry. with_torch: whether torch can be observed, too.
+    bounds: its arguments, in several cases. returns: whether it returns the norm.
     """
 
     kind = "values"
-    reading: type[Any]
-    observed: Callable[[dict[str, Any]], dict[str, Any] | list[str]]
-    clues: Mapping[str, str]
-    with_torch: bool = True
+    name: str
+    bounds: tuple[tuple[float, ...], ...]
+    returns: bool
 
-    @property
-    def _function(self) -> str:
-        return f"{self.reading.__name__}.prediction"
-
-    def _predicted(self, right: dict[str, Any] | list[str]) -> Any:
-        """The prediction; raises ContractError if it is neither a dict nor a list, as the right one is."""
-        predicted = self.reading.prediction()
-        if isinstance(predicted, Mapping if isinstance(right, dict) else list | tuple):
-            return predicted
-        kind = "dict" if isinstance(right, dict) else "list"
-        found = "None. Is a return missing?" if predicted is None else f"a {type(predicted).__name__}."
-        raise ContractError(f"{self._function} must return a {kind}, but returned {found}", self._function)
+    def _clipped(self, bounds: tuple[float, ...]) -> tuple[Any, dict[str, Array]]:
+        """What the function returned, and the gradients after it."""
+        params = {}
+        for name, gradient in _gradients_to_clip.items():
+            params[name] = wrap(np.zeros(1 if gradient is None else gradient.shape)).requires_grad_()
+            params[name].grad = None if gradient is None else wrap(gradient.copy())
+        returned = getattr(clip_grad, self.name)((param for param in params.values()), *bounds)
+        if params["c"].grad is not None:
+            raise ContractError("c.grad was None, and has to stay None: c has no gradient to clip.", self.name)
+        if self.returns and not isinstance(returned, Tensor):
+            found = "None. Is a return missing?" if returned is None else f"a {type(returned).__name__}."
+            raise ContractError(
+                f"{self.name} must return the norm before, as a Tensor, but returned {found}", self.name
+            )
+        after = {name: param.grad for name, param in params.items() if param.grad is not None}
+        return returned, {name: grad.array for name, grad in after.items()}
 
     def arrays(self) -> Named:
-        """Whether the prediction is right, and the program's loss."""
-        tensors = self.reading.program(minitrain)
-        loss = tensors["loss"].item()
-        right = self.observed(tensors)
-        yield "whether the prediction is right", np.array(self._parted(self._predicted(right), right) is None)
-        yield "the program's loss (the program stays as it is)", np.array(loss)
+        """The norm, if it is returned, and the gradients after the clipping."""
+        for bounds in self.bounds:
+            with noting(label := f"{self.name}(parameters, {', '.join(map(str, bounds))})"):
+                returned, after = self._clipped(bounds)
+                if self.returns:
+                    yield f"{label}\nthe norm that is returned", returned.array.copy()
+                for name, gradient in after.items():
+                    yield f"{label}\n{name}.grad", gradient.copy()
 
     def report(self) -> Found:
-        """Where the prediction and the program first differ."""
-        right = self.observed(self.reading.program(minitrain))
-        wrong = self._parted(self._predicted(right), right)
-        return Found(wrong) if wrong else Found(right="the program does what you predicted")
-
-    def _parted(self, predicted: Any, right: dict[str, Any] | list[str]) -> str | None:
-        if isinstance(right, dict):
-            return self._first_entry(predicted, right)
-        return self._first_name([str(name) for name in predicted], right)
-
-    def _first_entry(self, predicted: Mapping[str, Any], right: dict[str, Any]) -> str | None:
-        """The first entry of a dict that is missing, superfluous, in the wrong place, or wrong."""
-        if unknown := [name for name in predicted if name not in right]:
-            place = list(predicted).index(unknown[0]) + 1
-            clue = self._clue("more" if place > len(right) else unknown[0])
-            return f"Entry {place} of the prediction, {unknown[0]!r}, is not what the program has. {clue}"
-        if missing := [name for name in right if name not in predicted]:
-            return f"The prediction has {len(predicted)} entries, but the program has more. {self._clue(missing[0])}"
-        wrong = [name for name in right if _plain(predicted[name]) != right[name]]
-        if not wrong:
-            return None
-        return (
-            f"{len(right) - len(wrong)} of {len(right)} entries are right. The first that is not: {wrong[0]}. You "
-            f"predict {predicted[wrong[0]]!r}. {self._clue(wrong[0])}"
+        """What is wrong with the first case."""
+        bounds = self.bounds[0]
+        returned, after = self._clipped(bounds)
+        before = {name: gradient for name, gradient in _gradients_to_clip.items() if gradient is not None}
+        label = f"{self.name}(parameters, {', '.join(map(str, bounds))})"
+        if all(np.array_equal(after[name], before[name]) for name in before):
+            return Found(f"{label} has changed no gradient. Write into grad.array, or assign to param.grad.")
+        wrong = (
+            self._of_norms(bounds[0], returned, before, after) if self.returns else _of_values(bounds[0], before, after)
         )
+        return Found(None if wrong is None else f"{label}: {wrong}")
 
-    def _first_name(self, predicted: list[str], right: list[str]) -> str | None:
-        """The first name of a list that is wrong or missing."""
-        if predicted == right:
-            return None
-        same = next((i for i, (a, b) in enumerate(zip(predicted, right, strict=False)) if a != b), None)
-        if same is None and len(predicted) < len(right):
-            return f"The {len(predicted)} names are right, but the program visits more."
-        if same is None:
-            same = len(right)
-        begin = f"The first {same} are right. " if same else ""
-        return f"{begin}Number {same + 1} is not {predicted[same]!r}. {self._clue(predicted[same])}"
-
-    def _clue(self, name: str) -> str:
-        return self.clues.get(name, self.clues.get("", "")).strip()
+    def _of_norms(self, bound: float, returned: Any, before: dict[str, Array], after: dict[str, Array]) -> str | None:
+        norm = float(np.sqrt(sum(np.square(gradient).sum() for gradient in before.values())))
+        if np.isclose(returned.item(), bound, rtol=1e-3):
+            return f"it returned {bound:g}, the norm after the clipping. Compute the norm first, and return that."
+        if not np.isclose(returned.item(), norm, rtol=1e-6):
+            return f"it returned {returned.item():.6g}, but the norm of all gradients together, √Σ g², is {norm:.6g}."
+        a, b = (float(np.mean(after[name] / before[name])) for name in ("a", "b"))
+        if not np.isclose(a, b, rtol=1e-6):
+            return f"a.grad was scaled by {a:.4g}, b.grad by {b:.4g}. Only one factor for all keeps the direction."
+        _, small = self._clipped((1000.0,))
+        if not all(np.allclose(small[name], before[name]) for name in before):
+            return (
+                f"with a bound of 1000, above the norm {norm:.4g}, the gradients change, too. The factor is at most 1."
+            )
+        return None
 
     def twin(self, twins: Any) -> Named:
-        """Whether the library's prediction is right for torch, too."""
-        if self.with_torch:
-            tensors = self.reading.program(twins.torch)
-            yield "the program's loss (the program stays as it is)", np.array(tensors["loss"].item())
-            right = self.observed(tensors)
-            yield "whether the prediction is right", np.array(self._parted(self.reading.prediction(), right) is None)
+        """torch's."""
+        for bounds in self.bounds:
+            label = f"{self.name}(parameters, {', '.join(map(str, bounds))})"
+            returned, after = twins.clip(self.name, list(_gradients_to_clip.values()), *bounds)
+            if self.returns:
+                yield f"{label}\nthe norm that is returned", returned.numpy()
+            for name, gradient in zip(_gradients_to_clip, after, strict=False):
+                yield f"{label}\n{name}.grad", gradient
 
 
-def _plain(value: Any) -> Any:
-    """A tuple, a Size or an array as a list."""
-    return value.tolist() if isinstance(value, np.ndarray) else list(value) if isinstance(value, tuple) else value
+def _of_values(bound: float, before: dict[str, Array], after: dict[str, Array]) -> str | None:
+    """What is wrong with values that should lie within ±bound."""
+    for name, gradient in before.items():
+        inside, found = np.abs(gradient) <= bound, after[name]
+        if not np.array_equal(found[inside], gradient[inside]):
+            return f"values of {name}.grad within ±{bound:g} have changed; they stay as they are."
+        if (found[gradient < -bound] < -bound).any():
+            return f"{name}.grad still contains {found.min():.4g}. Values below -{bound:g} are clipped as well."
+        if (found[~inside] == 0).any():
+            return f"values of {name}.grad became 0. A value that is too large becomes the nearest bound, ±{bound:g}."
+    return None
 
 
-def _grads(tensors: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Each Tensor's .grad, without the loss's and the score's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that h is no leaf
-        yield from [(name, tensor.grad) for name, tensor in tensors.items() if name not in ("loss", "score")]
+CLIP_NORM = Clip("clip_grad_norm_", ((1.0,), (1000.0,), (0.5, float("inf")), (2.0, 1.0)), returns=True)
+CLIP_VALUE = Clip("clip_grad_value_", ((0.5,), (1000.0,), (2.5,)), returns=False)
+
+# --- schedules --------------------------------------------------------------------------------------------------------
 
 
-def _grad_shapes(tensors: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if grad is None else list(grad.shape) for name, grad in _grads(tensors)}
+@dataclasses.dataclass(frozen=True)
+class Schedule(Probe):
+    """The rates of a scheduler, epoch by epoch, for an optimizer with two groups.
+
+    formula: the rate of an epoch from the initial one. clues: what to think about if an epoch is the first wrong one;
+    the key "" is for all others. own: a rate that the program itself sets in the fifth epoch.
+    """
+
+    kind = "values"
+    name: str
+    options: dict[str, Any]
+    epochs: int
+    formula: Callable[[int, float], float]
+    clues: Mapping[int | str, str]
+    own: float | None = None
+
+    @property
+    def _label(self) -> str:
+        said = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        return f"{self.name}({said})"
+
+    def _rates(self, own: float | None) -> Array:
+        """The rates of both groups in each epoch, (epochs, 2)."""
+        groups = [{"params": [wrap(np.zeros(1)).requires_grad_()], "lr": lr} for lr in _BASE_LRS]
+        optimizer = optim.SGD(groups, lr=1.0)
+        scheduler = getattr(lr_scheduler, self.name)(optimizer, **self.options)
+        rates = []
+        for epoch in range(self.epochs):
+            if epoch == 4 and own is not None:
+                optimizer.param_groups[0]["lr"] = own
+            rates.append([group["lr"] for group in optimizer.param_groups])
+            for lr in rates[-1]:
+                if isinstance(lr, bool) or not isinstance(lr, float | int | np.floating):
+                    function = f"{self.name}.next_lr"
+                    found = "None. Is a return missing?" if lr is None else f"a {type(lr).__name__}."
+                    raise ContractError(f"{function} must return a number, but returned {found}", function)
+            optimizer.step()
+            scheduler.step()
+        return np.array(rates)
+
+    def arrays(self) -> Named:
+        """The rates."""
+        yield f"{self._label}\nthe rates of both groups in each epoch", self._rates(None)
+        if self.own is not None:
+            yield f"{self._label}\nthe rates if the program sets {self.own} in epoch 4", self._rates(self.own)
+
+    def report(self) -> Found:
+        """The first epoch whose rate is not the formula's."""
+        rates = self._rates(None)
+        for epoch, (lr, _) in enumerate(rates):
+            due = self.formula(epoch, _BASE_LRS[0])
+            if not np.isclose(lr, due, rtol=1e-7, atol=1e-12):
+                clue = self.clues.get(epoch, self.clues[""])
+                return Found(f"{self._label}: in epoch {epoch} the rate is {lr:.6g}, but {due:.6g} is due. {clue}")
+        return Found(right=f"{self._label}: {self.epochs} rates follow the formula")
+
+    def twin(self, twins: Any) -> Named:
+        """torch's rates."""
+        no_own: list[float | None] = [None] * self.epochs
+        yield (
+            f"{self._label}\nthe rates of both groups in each epoch",
+            twins.schedule(self.name, self.options, _BASE_LRS, no_own),
+        )
+        if self.own is not None:
+            own = [*no_own[:4], self.own, *no_own[5:]]
+            yield (
+                f"{self._label}\nthe rates if the program sets {self.own} in epoch 4",
+                twins.schedule(self.name, self.options, _BASE_LRS, own),
+            )
 
 
-def _grad_kinds(tensors: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: "none" if grad is None else "numbers" if bool((grad != 0).any()) else "zero"
-        for name, grad in _grads(tensors)
-    }
-
-
-def _printed_tape(tensors: dict[str, Any]) -> dict[str, Any]:
-    """print_tape's operations, and where each sends its gradients."""
-    text = io.StringIO()
-    print_tape(tensors["loss"], file=text)
-    tape: dict[str, Any] = {}
-    for line in text.getvalue().splitlines():
-        if found := re.match(r"(#\d+)  (\w+)", line):
-            tape[key := " ".join(found.groups())] = []
-        elif " input " in line:
-            tape[key].append(line.partition("sends its gradient to ")[2] or None)
-    return tape
-
-
-def _visits_of(tensors: dict[str, Any]) -> list[str]:
-    """The names of the results in the order in which backward visits their operations."""
-    visited: list[str] = []
-    for name, tensor in tensors.items():
-        tensor.register_hook(lambda grad, name=name: visited.append(name))
-    tensors["loss"].backward()
-    return visited
-
-
-GRADIENT_SHAPES = Prediction(
-    reading.GradientShapes,
-    _grad_shapes,
+_BASE_LRS = (0.1, 0.02)
+STEP_LR = Schedule(
+    "StepLR",
+    {"step_size": 3, "gamma": 0.5},
+    11,
+    lambda epoch, base_lr: base_lr * 0.5 ** (epoch // 3),
     {
-        "x": "Does x require a gradient?",
-        "W": "Which shape must .grad have, so that an optimizer can subtract it from W?",
-        "b": "b was broadcast to 2 rows, but b itself has one. Which shape fits b?",
-        "row": "A gradient has exactly the shape of its Tensor, with the axes of size 1.",
-        "scale": "scale is a single number, a Tensor without axes. What is its shape?",
-        "": "The names are x, W, b, row and scale.",
+        0: "The schedule begins with the rate that the optimizer was given. (0 is a multiple of 3, too.)",
+        1: "Before epoch 3 the rate stays as it is.",
+        3: "The first factor is due in epoch 3, the second in epoch 6.",
+        "": "Each stage multiplies the rate before by gamma, once.",
     },
+    own=0.3,
 )
-NONE_OR_ZERO = Prediction(
-    reading.NoneOrZero,
-    _grad_kinds,
+COSINE = Schedule(
+    "CosineAnnealingLR",
+    {"T_max": 6, "eta_min": 0.01},
+    16,
+    lambda epoch, base_lr: 0.01 + (base_lr - 0.01) * (1 + math.cos(math.pi * epoch / 6)) / 2,
     {
-        "data": "Does anything say that data requires a gradient?",
-        "w": "Change w a little: does the loss change?",
-        "negative": "The walk back passes through relu, and then arrives. What does it bring along?",
-        "cut": "What does detach() do to the way back?",
-        "times_zero": "The walk back follows the operations, not their values. Does it arrive at times_zero?",
-        "unused": "score was computed from it. But does the loss depend on score?",
-        "h": "h requires a gradient, and the walk passes through it. But which Tensors keep theirs in .grad?",
-        "": 'Seven names, each with "none", "zero" or "numbers".',
-    },
-)
-TAPE = Prediction(
-    reading.Tape,
-    _printed_tape,
-    {
-        "#1 SumBackward0": "The sum has one input, y.",
-        "#2 MulBackward0": "y = u * h: its first gradient goes to the operation that made u, its second to h's.",
-        "#3 ExpBackward0": "exp has one input, the sum h + b.",
-        "#4 AddBackward0": "h + b: an operation made h, but none made b. The first leaf that the list meets is leaf 1.",
-        "#5 MulBackward0": "h = x * w: does x require a gradient?",
-        "more": "Each operation is listed once, however often its result was used.",
-        "": "The list begins with the operation that made the loss, and goes back in time. A key is a number and a "
-        "name, such as '#2 MulBackward0'.",
-    },
-    with_torch=False,
-)
-VISITING_ORDER = Prediction(
-    reading.VisitingOrder,
-    _visits_of,
-    {
-        "loss": "Each operation is visited once.",
-        "y": "y was made just before the loss.",
-        "s": "An operation must wait until everything that used its result has been visited.",
-        "v": "Two operations used u, and v is one of them. Which of those still waiting was made last?",
-        "u": "Another operation that used u has not been visited yet, so u's gradient is not complete.",
-        "h": "Three operations used h. All of them come before it.",
-        "size": "backward starts at the loss. Can it reach size from there?",
-        "w": "w is a leaf: no operation made it.",
-        "": "The names are those in the dict that program returns.",
+        0: "At epoch 0 the cosine is 1, and the rate is base_lr.",
+        7: "After T_max the same wave goes back up.",
+        "": "The rate falls from base_lr to eta_min in T_max epochs: half a wave, from cos 0 to cos π.",
     },
 )

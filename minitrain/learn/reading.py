@@ -70,7 +70,7 @@ class NoneOrZero:
 
 
 class Tape:
-    """A value that is used twice, and a factor that is no Tensor."""
+    """A value that is used twice, made from data and a parameter."""
 
     @staticmethod
     def program(torch: Any) -> Named:

@@ -100,8 +100,60 @@ def classify(optimizer: str = "SGD", initialise: Any = None, **options: Any) -> 
 def regress() -> Losses:
     """Train the built-in model with the mean squared error: 1 for the right digit, 0 for the others."""
     images, labels = _digits()
-    model, targets = _mlp(), np.eye(10, dtype=np.float32)[labels]
-    return _trained(model, F.mse_loss, 1.0, _batches(images, targets))
+    return _trained(_mlp(), F.mse_loss, 1.0, _batches(images, _one_hot(labels)))
+
+
+def _one_hot(labels: Array) -> Array:
+    """1 for the right digit, 0 for the others, (N, 10)."""
+    return np.eye(10, dtype=np.float32)[labels]
+
+
+@_seeded()
+def classify_each() -> Losses:
+    """Train the built-in model with a yes-or-no question for each digit: the binary cross-entropy of its logits."""
+    images, labels = _digits()
+    return _trained(_mlp(), F.binary_cross_entropy_with_logits, 1.0, _batches(images, _one_hot(labels)))
+
+
+@_seeded()
+def soften() -> Losses:
+    """Train the built-in model with probabilities as targets, smoothed, and weighted by class."""
+    images, labels = _digits()
+    weight = wrap(np.linspace(0.5, 1.5, 10, dtype=np.float32))
+    loss_fn = functools.partial(F.cross_entropy, weight=weight, label_smoothing=0.1)
+    return _trained(_mlp(), loss_fn, batches=_batches(images, _one_hot(labels)))
+
+
+@_seeded()
+def smooth() -> Losses:
+    """Train the built-in model with smoothed labels."""
+    return _trained(_mlp(), functools.partial(F.cross_entropy, label_smoothing=0.1))
+
+
+@_seeded()
+def drop() -> Losses:
+    """Train a model with dropout between its layers."""
+    layers = (nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
+    return _trained(nn.Sequential(*layers))
+
+
+@_seeded()
+def clip(name: str, bound: float) -> Losses:
+    """Train the built-in model with gradients that a function of nn.utils clips before each step."""
+    model = _mlp()
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    optimizer.register_step_pre_hook(lambda *_: getattr(nn.utils, name)(model.parameters(), bound))
+    return _trained(model, optimizer=optimizer)
+
+
+@_seeded()
+def schedule(name: str, **options: Any) -> Losses:
+    """Train the built-in model with a scheduler, by its name and options, which takes a step after each batch."""
+    model = _mlp()
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    scheduler = getattr(optim.lr_scheduler, name)(optimizer, **options)
+    optimizer.register_step_post_hook(lambda *_: scheduler.step())
+    return _trained(model, optimizer=optimizer)
 
 
 def _parameter(*shape: int, low: float = -0.25, high: float = 0.25) -> nn.Parameter:

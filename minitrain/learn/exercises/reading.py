@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from minitrain.learn import further_inputs as cases
+from minitrain.learn import reading_inputs as cases
 from minitrain.learn.exercises.exercise import Exercise
 
 READ = (
