@@ -19,14 +19,14 @@ import pytest
 
 from minitrain.learn import check_inputs as cases
 from minitrain.learn import training_runs as programs
-from minitrain.learn.checking import CURVES_APART, Stage, check
+from minitrain.learn.checking import CURVES_APART, SCREEN, Stage, check
 from minitrain.learn.child_process import Child
 from minitrain.learn.compare_values import CLOSE, difference
 from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise, backward_passes
 from minitrain.learn.measurements import Case, Operation, numbers
 from minitrain.learn.splice import body_of, splice
 from minitrain.mistakes.catalogue import CATALOGUE
-from minitrain.mistakes.specimen import Specimen
+from minitrain.mistakes.specimen import VALUES, Specimen
 from minitrain.ops import Function
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
@@ -169,6 +169,14 @@ def test_the_stub_fails_with_a_message_and_the_solution_passes(exercise: Exercis
     assert solution[-1].name == "training"
 
 
+TOLD = ("expected ", "Likely:", "Error:", "writes into", "no gradient arrived")
+OTHER_WORDS = {  # of mistakes that an exercise's check calls by another name than gradcheck, or notices before
+    "index-starts-from-ones": "term-without-grad",
+    "zero-grad-does-nothing": "whether .grad is None after zero_grad(): no",
+    "sgd-decay-written-into-the-gradient": "you must not write into them",
+}
+
+
 @every_exercise
 def test_each_fault_is_found(exercise: Exercise, tmp_path: Path) -> None:
     assert {CATALOGUE[fault].of for fault in exercise.faults} <= {exercise.target}
@@ -177,6 +185,15 @@ def test_each_fault_is_found(exercise: Exercise, tmp_path: Path) -> None:
     files = [(exercise, exercise.wrong(fault)) for fault in trying]
     for fault, stages in zip(trying, outcomes(tmp_path, files), strict=True):
         assert failed(stages), fault
+        assert stages[-1].name in ("gradcheck", "updates", "values"), fault
+        text = " ".join(stages[-1].text.split())
+        assert len(stages[-1].text.splitlines()) <= SCREEN, fault
+        if exercise.bug:
+            assert "Likely:" not in text, fault
+        elif CATALOGUE[fault].mistake == VALUES:
+            assert "where the library has" in text or any(words in text for words in TOLD), text
+        else:
+            assert OTHER_WORDS.get(fault, CATALOGUE[fault].mistake) in text, text
 
 
 by_target: dict[str, list[Specimen]] = {}

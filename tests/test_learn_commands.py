@@ -37,6 +37,7 @@ class Stage(NamedTuple):
     name: str
     passed: bool
     text: str
+    rest: int = 0
 
 
 def check(exercise: Any, path: Path) -> Iterator[Stage]:
@@ -223,7 +224,8 @@ def test_a_check_shows_each_stage_and_a_pass_leads_on(workspace: Workspace, scre
         "        relu · looked at\n"
         "        in two lines\n"
         "  pass  agreement with torch\n\n"
-        "Passed. The library's own body: minitrain learn solution relu\n\n"
+        "Passed.\n"
+        "  read   the library's ops.Something.backward: minitrain learn solution relu\n\n"
         "Next: relu-backward (level 1, about 5 minutes)\n"
         "  title  A title\n"
         "  track  backward passes, 0 of 2 done\n"

@@ -38,6 +38,7 @@ class Exercise:
     minutes: int = 5
     level: int = 1
     builds_on: tuple[str, ...] = ()
+    notice: str = ""
     why: str = "A reason."
 
     def stub(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 
 from minitrain.cli.parser import Commands, add_command
 
@@ -46,6 +47,7 @@ def add(commands: Commands) -> None:
     )
     check.add_argument("name", nargs="?", metavar="NAME", help="its name, the start of it, or its file (default: next)")
     check.add_argument("--all", action="store_true", help="check everything you have written")
+    check.add_argument("--verbose", action="store_true", help="report everything that is wrong, not only the first")
     watch = action(
         "watch",
         "check an exercise each time its file is saved, then continue with the next",
@@ -105,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
             commands.show_next(workspace, screen)
         case "check":
             if not arguments.all:
-                return int(not commands.check_named(workspace, name, screen, check))
+                reporting = functools.partial(check, verbose=arguments.verbose)
+                return int(not commands.check_named(workspace, name, screen, reporting))
             if name is not None:
                 raise LearnUsageError(f"--all checks every exercise; leave {name} out")
             return int(not commands.check_all(workspace, screen, check))

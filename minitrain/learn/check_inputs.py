@@ -310,6 +310,7 @@ def _zero_grad() -> NamedValues:
     nan = np.full(3, np.nan)
     for name, param in (("a", a), ("b", b)):
         grad = param.grad
+        yield f"whether {name}.grad is a Tensor after zero_grad(set_to_none=False)", grad is not None
         yield f"{name}.grad after zero_grad(set_to_none=False)", nan if grad is None else grad.array.copy()
     yield "whether a.grad is the same Tensor as before", a.grad is kept
     yield "whether a .grad that was None still is", unused.grad is None
@@ -393,6 +394,8 @@ def _train_loop() -> NamedValues:
     optimizer = optim.SGD(model.parameters(), lr=0.5)
     for _ in range(2):
         train_loop(batches, model, nn.CrossEntropyLoss(), optimizer, noted)
+    _all_batches_were_used([batch for batch, *_ in noted.before], "before_update(batch, X, y, loss)")
+    _all_batches_were_used([batch for batch, *_ in noted.after], "after_update(batch, loss, current, size)")
     yield "the batch numbers passed to before_update", [batch for batch, *_ in noted.before]
     yield "the numbers of samples and labels passed to before_update", [counts for _, *counts, _ in noted.before]
     yield "the losses passed to before_update in two passes", [loss for *_, loss in noted.before]
@@ -406,12 +409,43 @@ def _train_loop() -> NamedValues:
     yield "the batch numbers with first_batch=4", [batch for batch, *_ in noted.after[-3:]]
 
 
+def _all_batches_were_used(numbers: list[float], call: str) -> None:
+    """Raise ContractError unless the observer was told of each batch of two passes of three batches."""
+    counts = [numbers.count(batch) for batch in range(3)]
+    if counts == [2, 2, 2] or len(numbers) >= 6:
+        return
+    if not numbers:
+        problem = f"observer.{call} was never called. Call it once for each batch."
+    elif counts == [2, 2, 0]:
+        problem = (
+            f"The last batch of each pass is dropped: it has 1 sample, the others have 3, and observer.{call} was not "
+            "called for it. A batch that is not full counts, too."
+        )
+    elif counts == [2, 0, 0]:
+        problem = (
+            "The loop ends after the first batch of each pass. Is there a return or a break in it, or a line that "
+            "should be indented less?"
+        )
+    else:
+        problem = f"observer.{call} was called for the batches {numbers} of two passes; expected [0, 1, 2, 0, 1, 2]."
+    raise ContractError(problem, "")
+
+
 def _test_loop() -> NamedValues:
     batches, model = _small_run()
     noted = _Noting()
     with no_grad():
         result = test_loop(batches, model, nn.CrossEntropyLoss(), noted)
-    yield "the returned accuracy and loss", result
+    if not isinstance(result, tuple) or len(result) != 2:
+        problem = "Is a return missing?" if result is None else "The accuracy comes first, then the loss."
+        raise ContractError(f"test_loop must return two numbers, but it returned {result!r}. {problem}", "test_loop")
+    for what, value in zip(("accuracy", "loss"), result, strict=True):
+        if not isinstance(value, float | int | np.floating):
+            raise ContractError(
+                f"test_loop returned a {type(value).__name__} for the {what}; expected a number (a Tensor's: .item()).",
+                "test_loop",
+            )
+        yield f"the returned {what}", value
     yield "the accuracy and loss passed to after_test", noted.tests
     yield "whether the model is in evaluation mode", not model.training
 

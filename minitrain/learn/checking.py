@@ -114,6 +114,8 @@ def _short(stage: Stage) -> Stage:
             continue
         if wrong and (line.startswith("  Or:") or (likely and not line.startswith("    "))):
             break
+        if line.startswith(("Also:", "Or:", "Update taken /")):
+            break
         wrong = wrong or "entries wrong" in line or "expected [" in line or "must be linear" in line
         likely = likely or line.startswith("  Likely:")
         kept.append(line)

@@ -202,12 +202,15 @@ def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen:
         screen.print(f"  {_verdict(stage.passed, screen)}  {stage.name}")
         if stage.text:
             screen.print(textwrap.indent(stage.text.rstrip("\n"), " " * 8))
+        if stage.rest:
+            more = f"{stage.rest} more line{'s' if stage.rest != 1 else ''}"
+            screen.print(screen.paint(f"{' ' * 8}({more}: minitrain learn check {exercise.name} --verbose)", "dim"))
     passed = bool(verdicts) and all(verdicts)
     screen.print()
     if passed:
-        screen.print(
-            f"{screen.paint('Passed.', 'green')} The library's own body: minitrain learn solution {exercise.name}"
-        )
+        told = textwrap.fill(f"Passed. {exercise.notice}", WIDTH)
+        screen.print(told.replace("Passed.", screen.paint("Passed.", "green"), 1))
+        screen.print(f"  read   the library's {exercise.target}: minitrain learn solution {exercise.name}")
     else:
         left = len(exercise.hints) - workspace.standing(exercise).hints
         hints = f"{left} hint{'s' if left != 1 else ''} left" if left else "shows all hints again"

@@ -19,6 +19,7 @@ NONE_SAVED = (
     "Something here is None. It may be an optional input, such as a bias. Or forward did not save it, because no input "
     "that needs it requires a gradient (see ctx.needs_input_grad)."
 )
+NO_GRADIENT = "A parameter that got no gradient has .grad None. Check for it before you use .grad."
 LEFT_FOR_BACKWARD = (
     "backward reads what it needs from ctx, so forward must save it there. Save arrays with "
     "ctx.save_for_backward(...), in the order in which backward reads them from ctx.saved_arrays. Save anything else "
@@ -47,6 +48,7 @@ EXPLANATIONS = (
     ("ValueError", "read-only", "", READ_ONLY),
     ("ValueError", "values to unpack", "saved_arrays", LEFT_FOR_BACKWARD),
     ("AttributeError", "'Context' object has no attribute", "", LEFT_FOR_BACKWARD),
+    ("AttributeError", "'NoneType'", ".grad.", NO_GRADIENT),
     ("TypeError", "'NoneType'", "", NONE_SAVED),
     ("AttributeError", "'NoneType'", "", NONE_SAVED),
     ("UFuncTypeError", "dtype('O')", "", NONE_SAVED),

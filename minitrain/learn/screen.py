@@ -92,7 +92,8 @@ def wrapped(text: str) -> str:
     """Wrap the text to STAGE_WIDTH. Indented lines stay indented; lines that were wrapped wider are wrapped again."""
     lines: list[str] = []
     for line in text.splitlines():
-        if lines and len(lines[-1]) > STAGE_WIDTH and _indent(line) > _indent(lines[-1]) > 0:
+        continues = lines and (_indent(lines[-1]) > 0 or lines[-1].startswith(("Likely:", "Also:", "Or:", "Note:")))
+        if continues and len(lines[-1]) > STAGE_WIDTH and _indent(line) > _indent(lines[-1]):
             lines[-1] += " " + line.strip()
         else:
             lines.append(line)

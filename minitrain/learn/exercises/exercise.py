@@ -33,7 +33,7 @@ class Exercise:
     notice: one sentence on what to notice after a pass: what the curve or the numbers show.
     why: what the piece is good for, in a sentence or two.
     task: what to write; what the check requires beyond the docstring, and what it does not require.
-    hints: from a nudge to nearly the answer.
+    hints: from a nudge to nearly the answer. notice: what a pass shows, in a sentence.
     faults: wrong solutions: names of mistakes in the catalogue, made in the target. Each must fail the check.
     probes: what the check computes with the piece, see measurements.py; (): the cases of check_inputs.py for its
         operation. program: the training run at the end of the check; None if
