@@ -65,7 +65,8 @@ bce-with-logits-by-the-sigmoid: values
   -t ln s - (1 - t) ln(1 - s), with s = sigmoid(x).
   For x = 40, s rounds to 1 and ln(1 - s) is -inf. Take the logarithm by hand before anything is rounded.
 - softplus = np.log1p(np.exp(-np.abs(x))) - np.minimum(x, 0)  =>  s = 1 / (1 + np.exp(-x))
-- (1 - target) * x + w * softplus  =>  -w * target * np.log(s) - (1 - target) * np.log(1 - s)
+- np.asarray((1 - target) * x + w * softplus)
++ np.asarray((1 - target - w) * np.log(s) - (1 - target) * np.log(1 - s))
 bce-with-logits-of-the-other-class: values
   t · x + ln(1 + exp(-x)).
   The linear term belongs to the targets 0: there a large logit is wrong, and costs x.
