@@ -51,7 +51,7 @@ NAMED = {
     "hand-without-relu": "never negative",
     "hand-relu-before-the-bias": "the ReLU comes last",
     "hand-relu-at-the-output": "the second layer has no ReLU",
-    "hand-forward-returns-logits-only": "must return a tuple (hidden, logits), but returned one array",
+    "hand-forward-returns-logits-only": "must return a tuple (hidden, logits), but returned an array",
     "hand-loss-overflows": "the loss is inf",
     "hand-gradient-not-divided": "Divide by N = 6",
     "hand-gradient-without-the-one": "one-hot-missing",

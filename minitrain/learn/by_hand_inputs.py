@@ -12,7 +12,7 @@ import numpy as np
 from minitrain.diagnosis.autopsy import autopsy
 from minitrain.learn import network_by_hand
 from minitrain.learn.compare_values import CLOSE, difference
-from minitrain.learn.further_inputs import LABELS, LOGITS, C, N, like, package_of
+from minitrain.learn.further_inputs import LABELS, LOGITS, C, N, instead, like, package_of
 from minitrain.learn.measurements import (
     ContractError,
     Found,
@@ -47,19 +47,15 @@ def _several(returned: Any, function: str, names: tuple[str, ...]) -> tuple[Any,
     """What a function with several results returned; raises ContractError if it is not a tuple of as many."""
     if isinstance(returned, tuple) and len(returned) == len(names):
         return returned
-    if returned is None:
-        found = "None. Is a return missing?"
-    elif isinstance(returned, tuple):
-        found = f"a tuple of {len(returned)}."
-    else:
-        found = "one array." if isinstance(returned, np.ndarray) else f"a {type(returned).__name__}."
-    raise ContractError(f"{function} must return a tuple ({', '.join(names)}), but returned {found}", function)
+    raise ContractError(
+        f"{function} must return a tuple ({', '.join(names)}), but returned {instead(returned)}", function
+    )
 
 
 def _gradients(returned: Any, function: str) -> dict[str, Array]:
     """The gradients that a function returned; raises ContractError unless they are a dict with the right shapes."""
     if not isinstance(returned, Mapping) or set(returned) != set(_shapes):
-        found = "None. Is a return missing?" if returned is None else f"a {type(returned).__name__}."
+        found = instead(returned)
         if isinstance(returned, Mapping):
             found = f"a dict with {', '.join(map(str, returned)) or 'nothing'}."
         raise ContractError(
@@ -95,6 +91,8 @@ class ForwardByHand(Probe):
     def report(self) -> Found:
         """Whether the ReLU is where it belongs."""
         hidden, logits = network_by_hand.forward_pass(_copied(), _X)
+        if (hidden.shape, logits.shape) == ((N, C), (N, H)):
+            return Found("hidden and logits are exchanged: return hidden, logits.")
         if hidden.min() < 0:
             return Found(f"hidden contains {hidden.min():.4g}, but max(..., 0) is never negative: the ReLU comes last.")
         if hidden.shape == (N, H) and logits.shape == (N, C) and logits.min() >= 0:
@@ -113,7 +111,8 @@ class ByHand(Probe):
     """A loss and its gradients, written by hand: measured, and compared with the tape's.
 
     operation: runs the functions in its forward and backward. inputs: by name. on_tape: the same loss of Tensors,
-    minitrain's or torch's. measured: whether to measure numeric gradients.
+    minitrain's or torch's. measured: whether to measure numeric gradients. clue: what to think about if the
+    loss is wrong.
     """
 
     kind = "gradcheck"
@@ -122,6 +121,7 @@ class ByHand(Probe):
     inputs: Mapping[str, Array]
     on_tape: Callable[..., Any]
     measured: bool = True
+    clue: str = ""
 
     def arrays(self) -> Named:
         """The loss and the gradients. All inputs are read-only."""
@@ -148,7 +148,7 @@ class ByHand(Probe):
         yours, tape = dict(self.arrays()), dict(self._on_tape())
         loss = f"{self.label}\nthe loss"
         if wrong := difference(yours, {loss: tape[loss]}, CLOSE, "the tape has"):
-            return Found(wrong)
+            return Found(f"{wrong} {self.clue}".rstrip())
         measured = Found()
         if self.measured:
             measured = _gradcheck(self.label, self.operation, list(self.inputs.values()), list(self.inputs))
@@ -172,8 +172,8 @@ class CrossEntropy(Function):
     @staticmethod
     def forward(ctx: Context, logits: Array) -> Array:
         returned = network_by_hand.loss_and_gradient(logits, LABELS)
-        loss, gradient = _several(returned, "loss_and_gradient", ("loss", "gradLOGITS"))
-        ctx.gradient = as_array(gradient, "gradLOGITS", "loss_and_gradient")
+        loss, gradient = _several(returned, "loss_and_gradient", ("loss", "grad_logits"))
+        ctx.gradient = as_array(gradient, "grad_logits", "loss_and_gradient")
         return as_array(loss, "loss", "loss_and_gradient")
 
     @staticmethod
@@ -188,12 +188,12 @@ class Network(Function):
     def forward(ctx: Context, W1: Array, b1: Array, W2: Array, b2: Array) -> Array:
         ctx.parameters = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
         ctx.hidden, logits = network_by_hand.forward_pass(ctx.parameters, _X)
-        loss, ctx.gradLOGITS = network_by_hand.loss_and_gradient(logits, LABELS)
+        loss, ctx.grad_logits = network_by_hand.loss_and_gradient(logits, LABELS)
         return np.asarray(loss)
 
     @staticmethod
     def backward(ctx: Context, grad_y: Array) -> Gradients:
-        inputs = ctx.parameters, frozen(_X), frozen(ctx.hidden), frozen(grad_y * ctx.gradLOGITS)
+        inputs = ctx.parameters, frozen(_X), frozen(ctx.hidden), frozen(grad_y * ctx.grad_logits)
         return tuple(_gradients(network_by_hand.backward_pass(*inputs), "backward_pass").values())
 
 
@@ -240,6 +240,9 @@ class NumericByHand(Probe):
                     f"{name} is not as it was before. Move each number back before you move the next one, or all "
                     "further derivatives are measured at another point."
                 )
+        for name, gradient in gradients.items():
+            if np.isnan(gradient).any():
+                return Found(f"dL/d{name} contains nan. Is each number written? Begin with np.zeros(array.shape).")
         close = {"float64": (1e-5, 1e-7)}
         yours = {f"dL/d{name}": gradient for name, gradient in gradients.items()}
         expected = {f"dL/d{name}": gradient for name, gradient in tape.items()}
@@ -309,21 +312,24 @@ class UpdateByHand(Probe):
                 yield f"lr={lr}\n{name} after update", after
 
 
-LR, BATCH_SIZE, EPOCHS = 0.3, 4, 3  # 6 samples: batches of 4 and 2
+LR, BATCH_SIZE, EPOCHS = 0.3, 4, 2
+_samples, _classes = numbers(10, D, seed=46), np.array([2, 0, 1, 2, 2, 0, 1, 1, 0, 2])  # batches of 4, 4 and 2
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainByHand(Probe):
-    """The loop by hand, on six samples in batches of four and two."""
+    """The loop by hand, on ten samples in batches of four, four and two."""
 
     kind = "values"
 
     def _run(self) -> tuple[list[float], dict[str, Array]]:
         parameters = _copied()
-        losses = network_by_hand.train(parameters, frozen(_X), frozen(LABELS), LR, BATCH_SIZE, EPOCHS)
+        with noting(f"{len(_samples)} samples and their labels, in batches of {BATCH_SIZE}"):
+            losses = network_by_hand.train(parameters, frozen(_samples), frozen(_classes), LR, BATCH_SIZE, EPOCHS)
         if not isinstance(losses, list | tuple):
-            problem = "None. Is a return missing?" if losses is None else f"a {type(losses).__name__}."
-            raise ContractError(f"train must return the list of the batches' losses, but returned {problem}", "train")
+            raise ContractError(
+                f"train must return the list of the batches' losses, but returned {instead(losses)}", "train"
+            )
         return [float(as_array(loss, "a loss", "train")) for loss in losses], parameters
 
     def arrays(self) -> Named:
@@ -337,9 +343,9 @@ class TrainByHand(Probe):
     def report(self) -> Found:
         """Which part of the loop is missing or in the wrong place."""
         losses, parameters = self._run()
-        whole, rest = divmod(N, BATCH_SIZE)
+        whole, rest = divmod(len(_samples), BATCH_SIZE)
         batches = whole + bool(rest)
-        what = f"{N} samples in batches of {BATCH_SIZE}, {EPOCHS} epochs"
+        what = f"{len(_samples)} samples in batches of {BATCH_SIZE}, {EPOCHS} epochs"
         if len(losses) != batches * EPOCHS:
             return Found(f"{what}: expected {batches * EPOCHS} losses, but got {len(losses)}. {_count(len(losses))}")
         if all(np.array_equal(parameters[name], _parameters[name]) for name in _shapes):
@@ -357,7 +363,7 @@ class TrainByHand(Probe):
 
     def twin(self, twins: Any) -> Named:
         """The same training by torch."""
-        losses, parameters = twins.train_two_layers(_parameters, _X, LABELS, LR, BATCH_SIZE, EPOCHS)
+        losses, parameters = twins.train_two_layers(_parameters, _samples, _classes, LR, BATCH_SIZE, EPOCHS)
         yield "the losses", np.array(losses)
         for name, array in parameters.items():
             yield f"{name} after training", array
@@ -365,7 +371,7 @@ class TrainByHand(Probe):
 
 def _count(found: int) -> str:
     """Why there are so many losses."""
-    whole, rest = divmod(N, BATCH_SIZE)
+    whole, rest = divmod(len(_samples), BATCH_SIZE)
     if found == whole * EPOCHS:
         return f"The last batch, of {rest} samples, is dropped: range(0, len(X), batch_size) includes it."
     if found == whole + bool(rest):
@@ -377,28 +383,26 @@ def _count(found: int) -> str:
 
 def _parted(i: int, losses: list[float]) -> str:
     """What a first difference at loss i suggests."""
-    _, logits = network_by_hand.forward_pass(_copied(), _X[:BATCH_SIZE])
-    before = network_by_hand.loss_and_gradient(logits, LABELS[:BATCH_SIZE])[0]
-    _, logits = network_by_hand.forward_pass(_copied(), _X)
-    if i == 0 and np.isclose(losses[0], network_by_hand.loss_and_gradient(logits, LABELS)[0]):
+    _, logits = network_by_hand.forward_pass(_copied(), _samples)
+    if i == 0 and np.isclose(losses[0], network_by_hand.loss_and_gradient(logits, _classes)[0]):
         return "It is the loss of all samples: slice X and labels, start to start + batch_size."
-    if i == 0 and not np.isclose(losses[0], before):
+    if i == 0:
         return "The first loss is that of the first batch with the initial parameters, before any update."
     if i == 1:
         return "The first loss is right, so the first update is wrong, or the second batch has the wrong samples."
-    if i == 2:
+    if i == 3:
         return "The first epoch is right. The second one begins with the first batch, and the parameters of the first."
-    return "All before is right."
+    return "All losses before are right."
 
 
 def _losses_on_tape() -> list[float]:
     """The losses of the same training with the tape."""
     leaves = {name: wrap(array.copy()).requires_grad_() for name, array in _parameters.items()}
     losses = []
-    for start in [*range(0, N, BATCH_SIZE)] * EPOCHS:
+    for start in [*range(0, len(_samples), BATCH_SIZE)] * EPOCHS:
         rows = slice(start, start + BATCH_SIZE)
-        logits = (wrap(_X[rows]) @ leaves["W1"] + leaves["b1"]).relu() @ leaves["W2"] + leaves["b2"]
-        loss = package_of(logits).nn.functional.cross_entropy(logits, wrap(LABELS[rows]))
+        logits = (wrap(_samples[rows]) @ leaves["W1"] + leaves["b1"]).relu() @ leaves["W2"] + leaves["b2"]
+        loss = package_of(logits).nn.functional.cross_entropy(logits, wrap(_classes[rows]))
         loss.backward()
         losses.append(loss.item())
         for leaf in leaves.values():
@@ -409,7 +413,14 @@ def _losses_on_tape() -> list[float]:
 
 
 FORWARD_PASS = ForwardByHand()
-LOSS_AND_GRADIENT = ByHand("logits (6, 3)", CrossEntropy, {"logits": LOGITS}, _cross_entropy)
+LOSS_AND_GRADIENT = ByHand(
+    "logits (6, 3)",
+    CrossEntropy,
+    {"logits": LOGITS},
+    _cross_entropy,
+    clue="Each row has a softmax of its own (axis=1, keepdims=True), and one number of it counts: [rows, labels]. The "
+    "loss is the mean over the rows.",
+)
 LARGE_LOGITS = ByHand("logits up to 1000", CrossEntropy, {"logits": 500 * LOGITS}, _cross_entropy, measured=False)
 BACKWARD_PASS = _WholeNetwork("X (6, 4), 5 hidden units, 3 classes", Network, _parameters, _network)
 NUMERIC_GRADIENTS = NumericByHand()

@@ -29,11 +29,21 @@ from minitrain.ops import Array
 from minitrain.optim import lr_scheduler
 from minitrain.random import fork_rng, manual_seed
 from minitrain.tensor import Tensor, wrap
+from minitrain.torchlike.random import bernoulli
 
 
 def package_of(tensor: Any) -> Any:
     """The package that a Tensor belongs to: minitrain or torch."""
     return importlib.import_module(type(tensor).__module__.partition(".")[0])
+
+
+def instead(returned: Any) -> str:
+    """What a function returned instead of what it should, in words."""
+    if returned is None:
+        return "None. Is a return missing?"
+    if isinstance(returned, tuple):
+        return f"a tuple of {len(returned)}."
+    return "an array." if isinstance(returned, np.ndarray | np.generic) else f"a {type(returned).__name__}."
 
 
 def like(tensor: Any, array: Array) -> Any:
@@ -75,7 +85,13 @@ class SoftCrossEntropy(Probe):
 
         def loss(logits: Any, target: Any) -> Any:
             weights = None if weight is None else like(logits, weight).to(logits.dtype)
-            return package_of(logits).nn.functional.cross_entropy(logits, target, weights, **options)
+            y = package_of(logits).nn.functional.cross_entropy(logits, target, weights, **options)
+            if not hasattr(y, "backward"):
+                function = (
+                    "_loss_of_probabilities" if self.target.dtype.kind == "f" else "cross_entropy_of_soft_targets"
+                )
+                raise ContractError(f"{function} must return a Tensor, but returned {instead(y)}", function)
+            return y
 
         measured = self.logits.dtype == np.float64
         if self.target.dtype.kind == "f":
@@ -215,8 +231,7 @@ class Dropout(Probe):
         y = functional.dropout(x, p, training)
         if isinstance(y, Tensor):
             return y
-        found = "None. Is a return missing?" if y is None else f"a {type(y).__name__}."
-        raise ContractError(f"dropout must return a Tensor, but returned {found}", "dropout")
+        raise ContractError(f"dropout must return a Tensor, but returned {instead(y)}", "dropout")
 
     def arrays(self) -> Named:
         """The result and the gradient for several p, in training and in evaluation."""
@@ -254,6 +269,14 @@ class Dropout(Probe):
             return Found(
                 f"With p={p}, an x of 1 that was kept became {kept[0]:.4g}; expected 1 / (1 - p) = {1 / (1 - p):.4g}. "
                 f"The mean of y is {y.array.mean():.3g}, and should be near that of x, 1."
+            )
+        with fork_rng():
+            manual_seed(3)
+            drawn = bernoulli(ones.shape, 1 - p)
+        if not np.array_equal(y.array != 0, drawn):
+            return Found(
+                "The values that were kept are not the ones that random.bernoulli(input.shape, 1 - p) draws, called "
+                "once. Use it, so that a seed gives the same network each time."
             )
         if not y.requires_grad:
             return Found("y has no history, so no gradient reaches x. Multiply Tensors: input * wrap(scale).")
@@ -306,10 +329,8 @@ class Clip(Probe):
         if params["c"].grad is not None:
             raise ContractError("c.grad was None, and has to stay None: c has no gradient to clip.", self.name)
         if self.returns and not isinstance(returned, Tensor):
-            found = "None. Is a return missing?" if returned is None else f"a {type(returned).__name__}."
-            raise ContractError(
-                f"{self.name} must return the norm before, as a Tensor, but returned {found}", self.name
-            )
+            message = f"{self.name} must return the norm before, as a Tensor, but returned {instead(returned)}"
+            raise ContractError(message, self.name)
         after = {name: param.grad for name, param in params.items() if param.grad is not None}
         return returned, {name: grad.array for name, grad in after.items()}
 
@@ -330,7 +351,10 @@ class Clip(Probe):
         before = {name: gradient for name, gradient in _gradients_to_clip.items() if gradient is not None}
         label = f"{self.name}(parameters, {', '.join(map(str, bounds))})"
         if all(np.array_equal(after[name], before[name]) for name in before):
-            return Found(f"{label} has changed no gradient. Write into grad.array, or assign to param.grad.")
+            return Found(
+                f"{label} has changed no gradient. Write into grad.array. (parameters may be a generator, which is "
+                "empty the second time: list(parameters) keeps them.)"
+            )
         wrong = (
             self._of_norms(bounds[0], returned, before, after) if self.returns else _of_values(bounds[0], before, after)
         )
@@ -416,8 +440,7 @@ class Schedule(Probe):
             for lr in rates[-1]:
                 if isinstance(lr, bool) or not isinstance(lr, float | int | np.floating):
                     function = f"{self.name}.next_lr"
-                    found = "None. Is a return missing?" if lr is None else f"a {type(lr).__name__}."
-                    raise ContractError(f"{function} must return a number, but returned {found}", function)
+                    raise ContractError(f"{function} must return a number, but returned {instead(lr)}", function)
             optimizer.step()
             scheduler.step()
         return np.array(rates)
@@ -436,6 +459,14 @@ class Schedule(Probe):
             if not np.isclose(lr, due, rtol=1e-7, atol=1e-12):
                 clue = self.clues.get(epoch, self.clues[""])
                 return Found(f"{self._label}: in epoch {epoch} the rate is {lr:.6g}, but {due:.6g} is due. {clue}")
+        own = self.own or 0.0
+        for epoch in range(4, self.epochs if own else 0):
+            lr, due = self._rates(own)[epoch, 0], own * self.formula(epoch, 1) / self.formula(4, 1)
+            if not np.isclose(lr, due, rtol=1e-7):
+                return Found(
+                    f"{self._label}: the program sets the rate to {own} in epoch 4. In epoch {epoch} it is "
+                    f"{lr:.6g}, but {due:.6g} is due. Compute it from lr, the rate before, not from base_lr."
+                )
         return Found(right=f"{self._label}: {self.epochs} rates follow the formula")
 
     def twin(self, twins: Any) -> Named:

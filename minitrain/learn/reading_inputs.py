@@ -75,8 +75,10 @@ class Prediction(Probe):
             clue = self._clue("more" if place > len(right) else unknown[0])
             return f"Entry {place} of the prediction, {unknown[0]!r}, is not what the program has. {clue}"
         if missing := [name for name in right if name not in predicted]:
-            return f"The prediction has {len(predicted)} entries, but the program has more. {self._clue(missing[0])}"
-        wrong = [name for name in right if _plain(predicted[name]) != right[name]]
+            place = list(right).index(missing[0]) + 1
+            begin = f"The prediction has {len(predicted)} of {len(right)} entries; number {place} is missing."
+            return f"{begin} {self._clue(missing[0])}"
+        wrong = [name for name in right if not _agree(predicted[name], right[name])]
         if not wrong:
             return None
         return (
@@ -108,9 +110,13 @@ class Prediction(Probe):
             yield "whether the prediction is right", np.array(self._parted(self.reading.prediction(), right) is None)
 
 
-def _plain(value: Any) -> Any:
-    """A tuple, a Size or an array as a list."""
-    return value.tolist() if isinstance(value, np.ndarray) else list(value) if isinstance(value, tuple) else value
+def _agree(predicted: Any, right: Any) -> bool:
+    """Whether an entry is right; a tuple, a Size or an array counts as a list, and None as "none"."""
+    if isinstance(predicted, np.ndarray):
+        predicted = predicted.tolist()
+    if isinstance(predicted, tuple):
+        predicted = list(predicted)
+    return bool(predicted == right) or (predicted is None and right == "none")
 
 
 def _grads(tensors: dict[str, Any]) -> Iterator[tuple[str, Any]]:
