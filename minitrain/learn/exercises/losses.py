@@ -54,8 +54,8 @@ EXERCISES = (
         level=2,
         minutes=10,
         builds_on=("soft-targets", "nll-forward"),
-        notice="The curve stays above the one without smoothing, although the network is as good: part of each "
-        "target asks for the wrong classes.",
+        notice="The curve stays far above the one without smoothing: part of each target asks for the wrong classes, "
+        "so that the loss cannot come near 0.",
         why="A network that must reach a probability of 1 makes its logits larger without end. If the label keeps only "
         "90 %, they stop growing.",
         task="target holds labels here. Return (1 - label_smoothing) · the loss of the label + label_smoothing · the "

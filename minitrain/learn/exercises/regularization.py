@@ -57,8 +57,8 @@ EXERCISES = (
         level=2,
         minutes=15,
         builds_on=("sgd",),
-        notice="The loss falls a little more slowly than without clipping, and never jumps up: the first, largest "
-        "gradients were shortened.",
+        notice="Compared with the same run without clipping, the loss falls a little more slowly and jumps less: the "
+        "longest steps were shortened.",
         why="One bad batch can have a gradient a hundred times as long as the others, and a single such step can ruin "
         "a network. Clipping shortens the step and keeps its direction.",
         task="All gradients together are one vector. Compute its norm; if it is above max_norm, multiply all gradients "

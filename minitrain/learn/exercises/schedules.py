@@ -23,7 +23,8 @@ EXERCISES = (
         level=1,
         minutes=10,
         builds_on=("sgd",),
-        notice="Where the rate drops, the curve becomes smoother: smaller steps follow the noise of the batches less.",
+        notice="In the last stage each step is a quarter as long as in the first. The curve hardly falls any more: "
+        "what is left of its jumps is how much the batches differ.",
         why="Large steps bring you near the valley, and small ones to its bottom. The oldest schedule just makes the "
         "steps smaller from time to time.",
         task="Return the rate of this epoch: every self.step_size epochs, the rate before is multiplied by self.gamma. "
