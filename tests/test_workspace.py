@@ -209,7 +209,10 @@ def test_an_exercise_is_named_by_its_name_its_beginning_or_its_file(
     ("name", "told"),
     [
         ("r", "'r' could be relu or relu-backward; type more of the name"),
-        ("relu-backwards", "no exercise 'relu-backwards'; did you mean relu-backward?"),
+        ("relu-backwards", r"no exercise 'relu-backwards'; did you mean relu-backward\? "),
+        ("ReLU.backward", r"did you mean relu-backward\? "),
+        ("backward_passes/Relu_backwrad.py", r"did you mean relu-backward\? "),
+        ("weight", r"did you mean linear-weight\? "),
         ("", "no exercise ''"),
         ("zzz", "no exercise 'zzz' \\(minitrain learn list shows all\\)"),
         ("no_such.py", "no exercise 'no_such.py'"),

@@ -159,7 +159,9 @@ class Workspace:
             return self.exercises[beginning[0]]
         if beginning:
             raise LearnUsageError(f"{name!r} could be {' or '.join(beginning)}; type more of the name")
-        alike = difflib.get_close_matches(name, self.exercises, n=3)
+        typed = re.sub(r"[^a-z0-9]+", "-", Path(name).name.removesuffix(".py").lower())
+        alike = difflib.get_close_matches(typed, self.exercises, n=1)
+        alike = alike or [known for known in self.exercises if typed and typed in known][:3]
         meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
         raise LearnUsageError(f"there is no exercise {name!r}{meant} (minitrain learn list shows all)")
 
