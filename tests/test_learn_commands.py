@@ -699,6 +699,7 @@ def test_the_first_minutes(begun: Path) -> None:
     passed = learn("check", cwd=begun)
     assert (passed.returncode, passed.stderr) == (0, "")
     assert "FAIL" not in passed.stdout
+    assert f"Passed. {REAL[name].notice}" in passed.stdout.replace("\n", " ")
     second = list(REAL)[1]
     assert f"\nNext: {second} " in passed.stdout
 
@@ -725,6 +726,13 @@ def test_a_reader_that_ends_early_causes_no_traceback(begun: Path) -> None:
     process.stdout.close()  # before the first line
     _, errors = process.communicate(timeout=60)
     assert errors == b"minitrain: nobody reads the output any more: stopped\n"
+
+
+def test_each_exercise_says_in_a_line_or_two_what_its_pass_shows() -> None:
+    notices = {name: exercise.notice for name, exercise in REAL.items()}
+    for name, notice in notices.items():
+        assert re.fullmatch(r"[^\n]{30,160}\.", notice), name
+    assert len(set(notices.values())) == len(notices)
 
 
 def test_each_exercise_has_a_file_of_its_own() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import select
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -142,7 +143,8 @@ def watch(
         try:
             _Watch(workspace, screen, check, wait or keys.wait, has_keys=wait is not None or keys.are_read()).run(name)
         except KeyboardInterrupt:
-            screen.print("\nStopped watching. Your progress is saved: minitrain learn list")
+            stopped = "Stopped watching. Your progress is saved: minitrain learn list"
+            screen.print("\n" + textwrap.fill(stopped, screen.width))
 
 
 class _Watch:
