@@ -36,6 +36,7 @@ FORMAT = "minitrain grade 1"
 LIMIT = 10.0  # seconds for each stage of a check
 PATIENCE = 120.0  # seconds beyond the limits of the stages, then the worker is ended
 GRACE = 3.0  # seconds in which a worker can end the process that it has started
+FURTHER = ("Or:", "Also:", "Output:", "Finding out why")  # how the lines after a diagnosis begin
 LONGEST_LINE = 160  # characters of the table, where it is not printed on a terminal
 
 Status = Literal["passed", "failed", "not started", "missing", "unreadable"]
@@ -146,10 +147,14 @@ def diagnosis(text: str) -> str:
     for number, line in enumerate(lines):
         if line.strip().startswith("Likely:"):
             rest = lines[number + 1 :]
-            deep = len(line) - len(line.lstrip())
-            end = next((i for i, x in enumerate(rest) if len(x) - len(x.lstrip()) <= deep), len(rest))
-            return one_line("\n".join([line, *rest[:end]])).removeprefix("Likely: ")
+            deep = _indent(line)
+            ends = [i for i, x in enumerate(rest) if x.lstrip().startswith(FURTHER) or 0 < deep >= _indent(x)]
+            return one_line("\n".join([line, *rest[: min(ends, default=len(rest))]])).removeprefix("Likely: ")
     return one_line("\n".join(line for line in lines if not line.startswith("Case: ")))
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 # --- the workers ------------------------------------------------------------------------------------------------------
@@ -271,6 +276,10 @@ class Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # the rest of a request cannot be written any more
+                if stream is not None:
+                    stream.close()
 
 
 def _broken(text: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from minitrain.learn.write_notebook import introduction_of
 if TYPE_CHECKING:
     from minitrain.learn.splice import Piece
 
-GREEN, RED, BLUE, GREY = "#1a7f37", "#d1242f", "#0969da", "#808080"  # readable on white and on black
+GREEN, RED, BLUE, GREY = "#1a7f37", "#d1242f", "#3b82f6", "#808080"  # readable on white and on black
 ELSEWHERE = (
     "A check runs this cell alone. If another cell defines this name, copy the import or the helper function into this "
     "cell, too."
