@@ -161,8 +161,8 @@ def test_no_answer_harms_the_others(tmp_path: Path, running: Callable[[], list[s
     assert running() == []
     written = json.loads(json.dumps(as_json(grades, "1")))
     assert [student["points"] for student in written["students"]] == [3, 0, 0, 0, 0, 0, 0, 3]
-    with pytest.raises(LearnUsageError, match="8 students"):
-        as_gradescope(grades, EXERCISES)
+    with pytest.raises(LearnUsageError, match="8 students' folders"):
+        grade(tmp_path, EXERCISES, one=True)
     one = as_gradescope({"bob": grades["bob"]}, EXERCISES)
     (test,) = one["tests"]
     assert (one["score"], test["score"], test["max_score"], test["status"]) == (0, 0, 3, "failed")

@@ -209,7 +209,14 @@ def _grade(arguments: argparse.Namespace) -> int:
     check_writable(arguments.json, "--json")
     check_writable(arguments.gradescope, "--gradescope")
     points = None if arguments.assignment is None else read_assignment(Path(arguments.assignment))
-    grades = grade(Path(arguments.folder), EXERCISES, points, limit=arguments.timeout, torch=arguments.torch)
+    grades = grade(
+        Path(arguments.folder),
+        EXERCISES,
+        points,
+        limit=arguments.timeout,
+        torch=arguments.torch,
+        one=arguments.gradescope is not None,
+    )
     show(grades, Screen())
     write_json(arguments.json, as_json(grades, __version__))
     if arguments.gradescope is not None:

@@ -76,18 +76,22 @@ def grade(
     *,
     limit: float = LIMIT,
     torch: bool = True,
+    one: bool = False,
 ) -> Grades:
     """Grade one student's folder, or each folder in it; shows a progress bar on a terminal.
 
     points: the exercises that count, and their points; None: those that any student handed in, with 1 point each.
     limit: the time limit of each stage of a check, in seconds. torch: whether to compare with torch, if installed.
-    Raises LearnUsageError if there is nothing to grade.
+    one: grade one student only, for Gradescope.
+    Raises LearnUsageError if there is nothing to grade, or more than one.
     """
     from tqdm import tqdm
 
     if not folder.is_dir():
         raise LearnUsageError(f"{folder} is not a folder" if folder.exists() else f"there is no folder {folder}")
     students = students_in(folder, exercises)
+    if one and len(students) != 1:
+        raise LearnUsageError(f"Gradescope grades one submission, but {folder} has {len(students)} students' folders")
     handed_in = {answer.exercise for answers in students.values() for answer in answers}
     counted = points or {name: 1 for name in exercises if name in handed_in}
     tasks = [
@@ -324,15 +328,10 @@ def as_json(grades: Grades, version: str) -> dict[str, Any]:
 
 
 def as_gradescope(grades: Grades, exercises: Mapping[str, Exercise]) -> dict[str, Any]:
-    """The grades of one student in the format of Gradescope's results.json.
+    """The grades of the only student in the format of Gradescope's results.json.
 
     Source: https://gradescope-autograders.readthedocs.io/en/latest/specs/, "Output Format".
-    Raises LearnUsageError unless there is exactly one student.
     """
-    if len(grades) != 1:
-        raise LearnUsageError(
-            f"Gradescope's autograder grades one submission, but the folder has {len(grades)} students"
-        )
     (results,) = grades.values()
     passed, points, _ = _sums(results)
     return {
