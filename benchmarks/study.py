@@ -17,13 +17,17 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def measure(options: Options, report: Report) -> None:
-    """In every round, watched and other steps alternate in one process, and each page is written once."""
+    """In every round, watched and other steps alternate in one process, and each page is written once.
+
+    Then one process makes a run with the table, another one without it; which comes first alternates.
+    """
     shares: dict[str, list[float]] = {case: [] for case in CONFIGS}
+    slower: dict[str, list[float]] = {case: [] for case in CONFIGS}
     pages: dict[str, list[float]] = {case: [] for case in CONFIGS}
     reports, sizes = [], {}
     with tempfile.TemporaryDirectory() as name:
         run_command(RUN, threads=options.threads, folder=Path(name))
-        for _ in range(options.rounds):
+        for turn in range(options.rounds):
             with Worker("studying", name, threads=options.threads) as worker:
                 for case in CONFIGS:
                     found = worker.measure("layers", case=case, seconds=max(1.0, options.turn))
@@ -34,14 +38,22 @@ def measure(options: Options, report: Report) -> None:
                     sizes[case] = page["bytes"]
                 written = worker.measure("report", seconds=options.turn)
                 reports.append(written["seconds"])
+            for case in CONFIGS:
+                seconds = {}
+                for watched in (True, False)[:: 1 if turn % 2 else -1]:
+                    with Worker("studying", name, threads=options.threads) as worker:
+                        seconds[watched] = worker.measure("epoch", case=case, watched=watched)["seconds"]
+                slower[case].append(100 * (seconds[True] / seconds[False] - 1))
     for case, config in CONFIGS.items():
         what = f"layers.csv, a row each {config.layers_every} steps: share of a step"
         report.add(case, what, "minitrain", "%", shares[case])
+        report.add(case, "a run with layers.csv: slower by the clock", "minitrain", "%", slower[case])
         report.add(case, "recording a step and writing its page", "minitrain", "s", pages[case])
     report.add("digits, 30 epochs", "reading a run and making its report", "minitrain", "s", reports)
     report.notes += [
         "The table: a step that is watched against the step after it, which is not, in CPU time; the difference is "
         "divided by the number of steps for each watched one.",
+        "By the clock: an epoch of a run with the table against one without it, in processes of their own.",
         "The pages of a step: " + ", ".join(f"{case} {size / 1e6:.2f} MB" for case, size in sizes.items()) + "; the "
         f"report: {written['bytes'] / 1e6:.2f} MB.",
     ]

@@ -10,7 +10,7 @@ from minitrain.autograd import check_gradients
 from minitrain.diagnosis.autopsy import autopsy
 from minitrain.mistakes.catalogue import SPECIMENS, Specimen
 from minitrain.mistakes.table import find
-from minitrain.ops import Array
+from minitrain.ops import Array, Context
 from minitrain.tensor import apply, wrap
 from tests.test_ops import off_by
 
@@ -103,3 +103,14 @@ def named(specimen: Specimen, seed: int) -> str:
     found = find(specimen, seed=seed)
     assert found.caught, specimen.name
     return found.mistakes[0].name if found.mistakes else ""
+
+
+def test_an_input_that_forward_does_not_use_is_diagnosed() -> None:
+    class BiasLeftOut(ops.Linear):
+        @staticmethod
+        def forward(ctx: Context, x: Array, weight: Array, bias: Array | None) -> Array:
+            return ops.Linear.forward(ctx, x, weight, None)
+
+    rng = np.random.RandomState(0)
+    report = check_gradients(BiasLeftOut, [rng.randn(3, 4), rng.randn(5, 4), rng.randn(5)])
+    assert [found.ok for found in report.inputs] == [True, True, False]

@@ -110,6 +110,11 @@ def test_the_log_of_two_processes_is_the_log_of_one(straight: Path, tmp_path: Pa
     assert_same_log((straight.parent / "stdout").read_text(), one.stdout)
     assert (straight.parent / "stderr").read_text().count("The run is in") == 1
     assert_nearly_the_same(straight, tmp_path / "run")
+    two, of_one = ((folder / "layers.csv").read_text().splitlines() for folder in (straight, tmp_path / "run"))
+    expected = [row for row in of_one if row[-1] == "," or row.endswith("zeros")]  # none of a ReLU: each has a slice
+    assert [row.split(",")[:3] for row in two] == [row.split(",")[:3] for row in expected]
+    norms = [np.array([row.split(",")[3:6] for row in rows[1:]], float) for rows in (two, expected)]
+    np.testing.assert_allclose(*norms, rtol=1e-3)
 
 
 GRADIENTS = """

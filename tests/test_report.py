@@ -24,7 +24,7 @@ from minitrain.runs.run import resume, train
 from minitrain.runs.run_files import RunError
 from minitrain.runs.verify import find_stretch, verify
 from minitrain.study import picture
-from minitrain.study.line_chart import Line, chart, linear_axis, log_axis, running_median, spread
+from minitrain.study.line_chart import Line, chart, linear_axis, log_axis, power, running_median, spread
 from minitrain.study.report_page import labels_of, report_page, train_command
 from minitrain.study.run_record import read_run
 from minitrain.with_torch.choose_backend import choose_backend
@@ -179,6 +179,34 @@ def test_an_old_run_is_reported_verified_and_resumed_without_the_table(tmp_path:
     assert {row["epoch"] for row in rows(path / "layers.csv")} == {"3"}
 
 
+def test_a_compiled_model_has_the_norms_of_its_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ReLUs have no rows: a hook that is registered after compiling would never be called."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: None)
+    monkeypatch.setattr("minitrain.with_torch.backend.find_compiler", lambda: "g++")
+    tables = []
+    for compile in (False, True):
+        path = run(tmp_path / str(compile), backend="torch", device="cpu", compile=compile)
+        tables.append(rows(path / "layers.csv"))
+    assert tables[1] == [row for row in tables[0] if row["zeros"] == ""]
+    page = report_page([read_run(path)])
+    assert "‖dL/dW‖" in page
+    assert "Zeros after ReLU cannot be recorded" in page
+
+
+def test_a_run_without_rows_is_verified_where_they_could_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that a GPU has captured, repeated without a GPU."""
+    with monkeypatch.context() as patch:
+        patch.setattr("minitrain.runs.backend.Backend.watched", lambda self, model: None)
+        path = run(tmp_path / "run")
+    stretch = find_stretch(path)
+    with choose_backend(stretch.config) as backend:
+        assert verify(stretch, backend).ok
+    assert "layers.csv is missing or empty" in report_page([read_run(path)])
+
+
 # --- the page ---
 
 
@@ -203,6 +231,17 @@ def test_the_confusion_matrix_on_the_page_is_the_counts(short: Path) -> None:
         for row in re.findall(r"<tr>(<th scope=\"row\">.*?)</tr>", table[0])
     ]
     assert shown == evaluate(short).confusion.tolist()
+
+
+def test_the_first_layer_has_a_picture_of_what_training_changed(short: Path) -> None:
+    record = read_run(short)
+    change = record.now - record.first
+    drawn = picture.tiles(change, (8, 8), 8, float(np.abs(change).max()))
+    page = report_page([record])
+    for scheme in ("light", "dark"):
+        assert picture.as_address(drawn[scheme]) in page
+    untrained = report_page([dataclasses.replace(record, now=record.first)])
+    assert "‖change‖ = 0<" in untrained
 
 
 def test_mistakes_and_successes_are_in_their_order(short: Path) -> None:
@@ -315,6 +354,10 @@ def test_two_runs_are_overlaid_by_what_differs(short: Path, tmp_path: Path) -> N
     assert len(svg) == 2 + 3 * 2 + 1  # loss and accuracy; three quantities of two weights; one ReLU
     for picture_ in svg:
         assert re.findall(r'class="end".*?>(.*?)</text>', picture_) == ["lr 0.1", "lr 0.01"]
+    headings = re.findall(r"<h[23]>(?:How|What)(?: \w+)+</h[23]>|<h3>[Wh].*?</h3>", page)
+    layers = [f'<h3>W{n} <span class="note">linear_relu_stack.{k}</span></h3>' for n, k in zip("₁₂", "02", strict=True)]
+    assert headings[1:3] == layers  # each quantity once, with its layers below
+    assert headings[4:6] == layers
 
 
 def test_the_same_configuration_twice_is_labelled_by_name(short: Path, tmp_path: Path) -> None:
@@ -348,6 +391,52 @@ def test_a_run_that_is_still_training(short: Path, tmp_path: Path) -> None:
     page = report_page([record])
     assert "Not complete: 0 of 1 epochs" in page
     assert "No epoch has ended yet" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "message"),
+    [
+        ("steps.csv", "1e300,0,64,2", "'1e300' for epoch"),
+        ("steps.csv", "nan,nan,nan,nan", "'nan' for epoch"),
+        ("steps.csv", "1,-5,64,2", "'-5' for batch"),
+        ("steps.csv", f"{10**400},0,64,2", f"'{10**79}' for epoch"),
+        ("epochs.csv", "inf,0.5,1,1", "'inf' for epoch"),
+        ("layers.csv", "1,0.5,linear_relu_stack.0,1,1,1,", "'0.5' for batch"),
+        ("layers.csv", '1,0,"linear', "3 columns, not 7"),
+    ],
+)
+def test_a_row_at_no_place_is_refused(name: str, row: str, message: str, short: Path, tmp_path: Path) -> None:
+    import shutil
+
+    path = tmp_path / "run"
+    shutil.copytree(short, path)
+    with (path / name).open("a") as file:
+        file.write(f"{row}\n")
+    with pytest.raises(RunError, match=rf"cannot read .*{name}: line \d+ has {message}"):
+        read_run(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("epochs.csv", "2,inf,1e308,1"),
+        ("epochs.csv", "2,-3,-1e308,1e308"),
+        ("layers.csv", "1,23,linear_relu_stack.0,inf,inf,inf,"),
+        ("layers.csv", "1,23,linear_relu_stack.0,nan,0,-1,"),
+        ("layers.csv", f"1,23,{'a' * 200_000},1,1,1,"),
+        ("layers.csv", "1,23,,,,,"),
+    ],
+)
+def test_numbers_out_of_all_range_are_left_out(name: str, row: str, short: Path, tmp_path: Path) -> None:
+    import shutil
+
+    path = tmp_path / "run"
+    shutil.copytree(short, path)
+    with (path / name).open("a") as file:
+        file.write(f"{row}\n")
+    page = report_page([read_run(path)])
+    assert "What is taken for what" in page
+    assert not re.search(r'points="[^"]*(nan|inf)', page)
 
 
 def test_losses_that_cannot_be_drawn_are_counted(short: Path) -> None:
@@ -469,6 +558,36 @@ def test_axes_cover_their_values(low: float, high: float) -> None:
         assert 2 <= len(axis.ticks) <= 12
 
 
+@pytest.mark.parametrize("middle", [3.2755, -0.2, 5e-5, 1e-9, 2e6])
+def test_what_hardly_changes_looks_so(middle: float) -> None:
+    """Its axis covers 2% of its size, and its ticks have different texts."""
+    axis = linear_axis(middle, middle * (1 + 1e-6), power)
+    assert axis.high - axis.low >= 0.02 * abs(middle)
+    assert len({text for _, text in axis.ticks}) == len(axis.ticks)
+
+
+def test_the_text_of_ticks() -> None:
+    shown = {
+        0.0: "0",
+        0.00015: "0.00015",
+        1e-5: "10⁻⁵",
+        5e-5: "5·10⁻⁵",
+        2.5e-7: "2.5·10⁻⁷",
+        1e4: "10⁴",
+        -0.5: "\u22120.5",
+    }
+    assert {value: power(value) for value in shown} == shown
+
+
+@pytest.mark.parametrize("least", [1e-3, 1e-6])
+def test_the_text_at_a_guide_is_never_on_the_axis(least: float) -> None:
+    lines = [Line("W", np.arange(3.0), np.geomspace(least, 0.1, 3))]
+    svg = chart(lines, "updates", width=294, height=216, last=3, log=True, guide=(1e-3, "a thousandth"))
+    place = re.search(r'class="tick halo" x="\d+" y="([0-9.]+)">a thousandth', svg)
+    assert place is not None
+    assert float(place[1]) < 216 - 24  # where the axis is
+
+
 def test_a_long_run_is_drawn_small() -> None:
     y = 1 + np.random.default_rng(0).random(300_000)
     svg = chart([Line("long", np.arange(len(y)) / 1e4, y, smooth=True)], "long", width=752, height=262, last=30)
@@ -513,3 +632,34 @@ def test_layers_without_gradients_have_no_row() -> None:
     model(minitrain.rand(5, 3)).sum().backward()
     optimizer.step()
     assert [row.split(",")[2] for row in table.rows(1, 0)] == ["1", "2"]
+
+
+def test_watching_makes_few_calls() -> None:
+    """A deterministic measure of the table's cost: the calls of Python and C functions in the default rhythm."""
+    import sys
+
+    from minitrain.runs.layer_table import LayerTable
+
+    def calls(every: int) -> int:
+        count = 0
+
+        def counting(frame: Any, event: str, argument: Any) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        minitrain.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+        optimizer, loss_fn = optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
+        X, y = minitrain.rand(4, 8), minitrain.tensor([0, 1, 2, 0])
+        table = LayerTable(model, optimizer, every, lambda tensor: tensor.array)
+        sys.setprofile(counting)
+        for batch in range(60):
+            loss_fn(model(X), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if every:
+                table.rows(1, batch)
+        sys.setprofile(None)
+        return count
+
+    assert calls(Config().layers_every) < 1.014 * calls(0)

@@ -6,6 +6,9 @@ import shutil
 
 import pytest
 
+import minitrain
+from minitrain import nn
+from minitrain.autograd import draw_tape
 from minitrain.runs.config import Config
 from minitrain.runs.run import train
 from minitrain.study.report_page import report_page
@@ -84,9 +87,47 @@ def test_the_page_opens_silently_and_fits(driver, records, kind, width, scheme, 
             return boxes.every((box, i) => box.right <= innerWidth &&
                 boxes.every((other, j) => i === j || Math.abs(box.y - other.y) > 10));
         })""")
+    # What stands side by side is aligned: the charts of loss and accuracy, the bars of the classes.
+    assert run("""
+        const edges = (selector, edge) => new Set([...document.querySelectorAll(selector)].map(
+            e => Math.round(e.getBoundingClientRect()[edge])));
+        return (innerWidth < 1100 || edges('.two svg', 'bottom').size === 1) &&
+            [...document.querySelectorAll('.half')].every(
+                half => new Set([...half.querySelectorAll('.track')].map(t => t.getBoundingClientRect().x)).size === 1);
+        """)
     if kind == "evil":
         assert run("return document.title").startswith("Report of a run: <script>")
         assert run("return document.scripts.length") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_boxes_of_a_tape_are_reached_by_keyboard_and_show_their_notes(driver, scheme, tmp_path):
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    loss = nn.CrossEntropyLoss()(model(minitrain.rand(4, 8)), minitrain.tensor([0, 1, 2, 0]))
+    loss.backward()
+    path = tmp_path / "tape.svg"
+    draw_tape(loss, model).save(path)
+    show(driver, path, 1280, scheme)
+    assert driver.get_log("browser") == []
+    visible = "return [...document.querySelectorAll('[data-note]')].filter(n => getComputedStyle(n).display !== 'none')"
+    assert driver.execute_script(visible) == []
+    seen = []
+    for _ in range(9):
+        webdriver.ActionChains(driver).send_keys("\ue004").perform()  # Tab
+        (note,) = driver.execute_script(visible)
+        title = driver.execute_script("return document.activeElement.querySelector('title').textContent")
+        assert driver.execute_script("return arguments[0].querySelector('text').textContent", note) in title
+        assert driver.execute_script(
+            "const r = arguments[0].getBoundingClientRect(), s = document.documentElement.getBoundingClientRect();"
+            "return r.left >= s.left && r.right <= s.right && r.top >= s.top && r.bottom <= s.bottom",
+            note,
+        )
+        ring = driver.execute_script(
+            "const s = getComputedStyle(document.activeElement.querySelector('rect')); return [s.stroke, s.strokeWidth]"
+        )
+        assert ring == [{"light": "rgb(27, 29, 34)", "dark": "rgb(236, 234, 230)"}[scheme], "3px"]
+        seen.append(title.split()[0])
+    assert seen == ["#1", "#2", "#3", "#4", "#5", "2.weight", "2.bias", "0.weight", "0.bias"]
 
 
 def test_the_first_picture_comes_at_once(driver, records, tmp_path):

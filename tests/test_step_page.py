@@ -1,10 +1,12 @@
 """The page of one training step, without a browser: its arrays' bits, its size, what it may load, what it escapes."""
 
-import base64
 import gzip
 import html.parser
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +24,23 @@ from minitrain.tensor import apply
 from minitrain.torchlike.random import manual_seed
 
 
-def recorded_step(model=None, samples=6, classes=3, features=(5,), optimizer=None, lr=0.1):
+def recorded_step(model=None, samples=6, classes=3, features=(5,), optimizer=None, lr=0.1, steps_before=0):
     manual_seed(1)
     rng = np.random.default_rng(0)
     model = model or nn.Sequential(nn.Linear(5, 17), nn.ReLU(), nn.Linear(17, classes))
     optimizer = (optimizer or optim.SGD)(model.parameters(), lr=lr)
     X = tensor(rng.standard_normal((samples, *features)).astype(np.float32))
-    with recording(model, optimizer) as step:
-        nn.CrossEntropyLoss()(model(X), tensor(rng.integers(0, classes, samples))).backward()
+    labels = tensor(rng.integers(0, classes, samples))
+
+    def train():
+        optimizer.zero_grad()
+        nn.CrossEntropyLoss()(model(X), labels).backward()
         optimizer.step()
+
+    for _ in range(steps_before):
+        train()
+    with recording(model, optimizer) as step:
+        train()
     return step
 
 
@@ -54,34 +64,56 @@ class Page(html.parser.HTMLParser):
         if self._open:
             self.texts[self._open] = self.texts.get(self._open, "") + data
 
-    def array(self, reference):
-        """The numbers, as the script decodes them."""
-        about = self.document["blobs"][reference["blob"]]
-        raw = base64.b64decode(self.texts[f"blob-{reference['blob']}"])
+    def blob(self, reference):
+        """The numbers that are stored, as the script decodes them."""
+        number = reference["blob"]
+        about = self.document["blobs"][number]
+        raw = from_text(self.texts[f"blob-{about.get('same', number)}"], about["bytes"])
         dtype = np.dtype("<" + about["dtype"])
         if about["zip"]:
             planes = np.frombuffer(gzip.decompress(raw), np.uint8).reshape(dtype.itemsize, about["n"])
             raw = np.ascontiguousarray(planes.T).tobytes()
+            if about["dtype"] == "f4":
+                turned = np.frombuffer(raw, "<u4")
+                raw = (turned >> np.uint32(1) | turned << np.uint32(31)).tobytes()
         return np.frombuffer(raw, dtype)
 
-    def gradient(self, number):
-        """A gradient, also one that is stored as its bits' distance from a sum."""
-        reference = self.document["tensors"][number]["grad"]
-        if "sum" not in reference:
-            return self.array(reference)
-        about = reference["sum"]
-        samples, rows, columns = about["sizes"]
-        x = self.array(self.document["tensors"][about["x"]]["value"]).reshape(samples, columns).astype(np.float64)
-        g = self.gradient(about["grad"]).reshape(samples, rows).astype(np.float64)
-        total = np.zeros((rows, columns))
-        for n in range(samples):
-            total += np.outer(g[n], x[n])
-        zigzag = self.array(reference).astype(np.int64)
-        ordered = step_page._ordered(total.astype(np.float32)).ravel() + np.where(
-            zigzag % 2, -(zigzag + 1) // 2, zigzag // 2
-        )
-        bits = np.where(ordered < 0, (-1 - ordered) | 0x80000000, ordered).astype(np.uint32)
-        return bits.view(np.float32)
+    def array(self, number, name):
+        """A tensor's value, gradient or value after the update, also where the page computes it from others."""
+        tensor = self.document["tensors"][number]
+        reference = tensor[name]
+        how = reference.get("how")
+        if how is None:
+            return self.blob(reference)
+        if how == "relu":
+            return np.maximum(self.array(reference["x"], "value"), 0)
+        if how == "relu_gradient":
+            return np.where(self.array(number, "value") > 0, self.array(reference["grad"], "grad"), np.float32(0))
+        if how == "sgd":
+            return self.array(number, "value") - np.float32(reference["lr"]) * self.array(number, "grad")
+        if how == "near":
+            return shifted(self.array(number, "value"), self.blob(reference))
+        K, R, C = reference["sizes"]
+        times = self.array(reference["times"], "value").reshape(K, C)
+        by = self.array(reference["grad"], "grad")
+        by = by.reshape(K, R) if reference["over"] == "samples" else by.reshape(R, K).T
+        total = np.zeros((R, C), np.float32)
+        for k in range(K):
+            total = (total + np.outer(by[k].astype("f8"), times[k].astype("f8"))).astype("f4")
+        return shifted(total.ravel(), self.blob(reference))
+
+
+def from_text(text, size):
+    alphabet = [c for c in range(33, 127) if chr(c) not in '"&<']
+    digits = np.array([alphabet.index(ord(c)) for c in text]).reshape(-1, 2) @ [1, 91]
+    bits = digits[:, None] >> np.arange(13) & 1
+    return np.packbits(bits.astype(np.uint8), bitorder="little").tobytes()[:size]
+
+
+def shifted(array, zigzag):
+    zigzag = zigzag.astype(np.int64)
+    ordered = step_page._ordered(array) + np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
+    return np.where(ordered < 0, (-1 - ordered) | 0x80000000, ordered).astype(np.uint32).view(np.float32)
 
 
 def bits(array):
@@ -95,31 +127,61 @@ def digits_run(tmp_path_factory):
     return train(dataclasses.replace(DIGITS, epochs=2), tmp_path_factory.mktemp("runs") / "digits")
 
 
-def test_embedded_arrays_are_the_recorded_bits(monkeypatch):
-    monkeypatch.setattr(step_page, "LARGE", 60)  # so that a gradient is stored as a distance
+OPTIMIZERS = {
+    "sgd": optim.SGD,
+    "momentum": lambda parameters, lr: optim.SGD(parameters, lr=lr, momentum=0.9),
+    "adam": optim.Adam,
+}
+
+
+@pytest.mark.parametrize(("optimizer", "after"), [("sgd", "sgd"), ("momentum", "near"), ("adam", "near")])
+def test_the_page_holds_or_computes_the_recorded_bits(monkeypatch, optimizer, after):
+    monkeypatch.setattr(step_page, "LARGE", 60)  # so that arrays are computed from others
+    layers = (nn.Flatten(), nn.Linear(12, 17), nn.ReLU(), nn.Linear(17, 16), nn.ReLU(), nn.Linear(16, 3))
+    step = recorded_step(nn.Sequential(*layers), features=(3, 4), optimizer=OPTIMIZERS[optimizer], steps_before=1)
+    page = Page(step_page.page_of(step))
+    hows = {}
+    for number, value in enumerate(step.tensors):
+        for name in ("value", "grad", "after"):
+            if getattr(value, name) is not None:
+                assert bits(page.array(number, name)) == bits(getattr(value, name)), (value.name, name)
+                how = page.document["tensors"][number][name].get("how")
+                hows.setdefault(how, []).append(f"{value.name}.{name}")
+    assert hows["relu"] == ["h1.value", "h2.value"]
+    assert hows["relu_gradient"] == ["a1.grad", "a2.grad"]
+    assert hows["sum"] == ["W1.grad", "h1.grad", "W2.grad", "h2.grad"]
+    assert {"W1.after", "W2.after"} <= set(hows[after])
+    same = [about for about in page.document["blobs"] if about.get("same") is not None]
+    assert same, "the images and their flattened copy are stored once"
+
+
+def test_a_gradient_that_rounds_otherwise_keeps_its_bits(monkeypatch):
+    monkeypatch.setattr(step_page, "LARGE", 60)
     step = recorded_step()
+    weight = step["W1"]
+    weight.grad = np.nextafter(weight.grad, np.float32(1), where=np.arange(5) % 2 == 0, out=weight.grad.copy())
     page = Page(step_page.page_of(step))
-    as_sums = 0
-    for number, (found, value) in enumerate(zip(page.document["tensors"], step.tensors, strict=True)):
-        assert bits(page.array(found["value"])) == bits(value.value)
-        if value.grad is not None:
-            as_sums += "sum" in found["grad"]
-            assert bits(page.gradient(number)) == bits(value.grad)
-        if value.after is not None:
-            assert bits(value.value - np.float32(found["after"]["lr"]) * value.grad) == bits(value.after)
-    assert as_sums == 1
+    number = step.number("W1")
+    assert page.document["tensors"][number]["grad"]["how"] == "sum"
+    assert bits(page.array(number, "grad")) == bits(weight.grad)
 
 
-def test_an_update_that_is_not_one_operation_is_embedded():
-    step = recorded_step(optimizer=optim.Adam)
+def test_a_large_parameter_keeps_the_state_of_some_entries(monkeypatch):
+    monkeypatch.setattr(step_page, "LARGE", 60)
+    step = recorded_step(optimizer=optim.Adam, steps_before=1)
     page = Page(step_page.page_of(step))
-    for found, value in zip(page.document["tensors"], step.tensors, strict=True):
-        if value.after is not None:
-            assert bits(page.array(found["after"])) == bits(value.after)
+    number = step.number("W1")
+    tensor = page.document["tensors"][number]
+    kept = page.blob(tensor["kept"])
+    assert tensor["peak"] in kept
+    for when, array in step["W1"].state["exp_avg"].items():
+        reference = tensor["state"]["exp_avg"][when]
+        assert page.document["blobs"][reference["blob"]]["of"] == tensor["kept"]["blob"]
+        assert np.array_equal(page.blob(reference), array.ravel()[kept])
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i8", "u1", "?"])
-@pytest.mark.parametrize("size", [0, 3, 5000])
+@pytest.mark.parametrize("size", [0, 3, 5000, 90_000])
 def test_packing_keeps_every_bit(dtype, size):
     array = (np.random.default_rng(0).standard_normal(size) * 9).astype(dtype)
     about, text = step_page.pack(array)
@@ -129,7 +191,7 @@ def test_packing_keeps_every_bit(dtype, size):
         + f'</script><script id="blob-0">{text}</script>'
     )
     if size:
-        assert np.array_equal(page.array({"blob": 0}), array.astype("f8") if dtype == "f2" else array)
+        assert np.array_equal(page.blob({"blob": 0}), array.astype("f8") if dtype == "f2" else array)
 
 
 def test_text_of_the_user_is_escaped():
@@ -156,9 +218,10 @@ def test_a_step_of_digits_has_at_most_500_kilobytes(digits_run):
     assert len(page.encode()) < 500_000
 
 
-def test_the_tutorials_model_at_batch_64_has_at_most_6_megabytes():
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_tutorials_model_at_batch_64_has_at_most_6_megabytes(optimizer):
     model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    step = recorded_step(model, samples=64, classes=10, features=(784,))
+    step = recorded_step(model, 64, 10, (784,), OPTIMIZERS[optimizer], 1e-3, steps_before=1)
     for value in step.tensors:  # no differences here: they take seconds, and few bytes
         value.check = {"eps": 1e-4, "entries": None, "plus": None, "minus": None, "kinks": {}, "not_checked": "slow"}
     assert len(step_page.page_of(step).encode()) < 6_000_000
@@ -217,6 +280,9 @@ def test_the_default_is_the_step_after_the_last_checkpoint(digits_run):
         (["--layer", "conv"], "no layer 'conv'; choose one of"),
         (["--inject", "nothing"], "no fault 'nothing'"),
         (["-o", "nowhere/step.html"], "there is no directory"),
+        (["-o", "."], "-o must name a file, but got '.'"),
+        (["-o", ""], "-o must name a file, but got ''"),
+        (["--sample", "-1"], "samples 0 to 15, but --sample is -1"),
     ],
 )
 def test_bad_usage_is_one_clear_line(digits_run, tmp_path, monkeypatch, capsys, options, message):
@@ -227,6 +293,28 @@ def test_bad_usage_is_one_clear_line(digits_run, tmp_path, monkeypatch, capsys, 
     assert error.count("\n") == 1
 
 
+def test_a_page_that_may_not_be_written_is_one_clear_line(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main(["step", str(digits_run), "-o", str(tmp_path / "step.html")]) == 2
+    assert "no permission to write" in capsys.readouterr().err
+    assert not (tmp_path / "step.html").exists()
+
+
+def test_open_starts_the_browser(digits_run, tmp_path, capsys):
+    browser, out = tmp_path / "browser", tmp_path / "a b.html"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "minitrain", "step", str(digits_run), "--open", "-o", str(out)]
+    subprocess.run(command, check=True, env=os.environ | {"BROWSER": f"{browser} %s"}, capture_output=True)
+    assert (tmp_path / "opened").read_text().strip() == out.as_uri()
+
+
+def test_open_without_a_browser_says_so(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    assert main(["step", str(digits_run), "--step", "0", "--open", "-o", str(tmp_path / "a.html")]) == 0
+    assert "no browser could be started; open" in capsys.readouterr().out
+
+
 def test_no_run_is_one_clear_line(capsys):
     assert main(["step", "nowhere"]) == 2
     assert "there is no run in 'nowhere'" in capsys.readouterr().err
@@ -234,9 +322,28 @@ def test_no_run_is_one_clear_line(capsys):
 
 def test_the_command_writes_the_page(digits_run, tmp_path, capsys):
     out = tmp_path / "a.html"
-    assert main(["step", str(digits_run), "--epoch", "1", "--batch", "3", "--sample", "5", "-o", str(out)]) == 0
+    assert (
+        main(
+            [
+                "step",
+                str(digits_run),
+                "--epoch",
+                "1",
+                "--batch",
+                "3",
+                "--sample",
+                "5",
+                "--layer",
+                "linear_relu_stack.2",
+                "-o",
+                str(out),
+            ]
+        )
+        == 0
+    )
     document = Page(out.read_text(encoding="utf-8")).document
     assert document["page"]["first"] == 5
+    assert document["page"]["open"] == "linear_relu_stack.2"
     assert document["page"]["classes"] == [str(digit) for digit in range(10)]
     assert str(out) in capsys.readouterr().out
 
@@ -256,8 +363,31 @@ def test_a_notebook_gets_a_frame(monkeypatch):
     frame = step._repr_html_()
     assert frame.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
     assert 'sandbox="allow-scripts"' in frame
+
+
+def test_a_notebook_gets_a_link_to_a_large_page(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(step_page, "NOTEBOOK_LIMIT", 1000)
-    assert "step.save" in step._repr_html_()
+    step = recorded_step()
+    (name,) = re.findall('<a href="(step-.{8}.html)"', step._repr_html_())
+    assert Page((tmp_path / name).read_text(encoding="utf-8")).document["ops"]
+    assert name in step._repr_html_(), "the same page has the same name"
+    monkeypatch.chdir("/proc/self")
+    assert "cannot be saved here" in step._repr_html_()
+
+
+def test_nan_and_infinity_are_counted_and_not_called_wrong():
+    layer = nn.Linear(5, 4)
+    x = np.ones((3, 5), np.float32)
+    x[1, 2], x[2, 3] = np.nan, np.inf
+    with recording(layer) as step:
+        layer(tensor(x)).sum().backward()
+    document = Page(step_page.page_of(step)).document
+    x, grad = (step.number(name) for name in ("X", "W"))
+    assert document["tensors"][x]["strange"]["value"] == [1, 1, 7]
+    assert document["tensors"][grad]["strange"]["grad"] == [4, 4, 2]
+    assert document["page"]["strange"] == [x, "v", 7]
+    assert not any(tensor["failed"] for tensor in document["tensors"])
 
 
 def test_a_file_is_written_for_any_model(tmp_path):

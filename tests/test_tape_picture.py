@@ -450,13 +450,42 @@ def test_it_is_saved_and_displayed(tmp_path: Path) -> None:
 def test_it_has_a_title_and_a_description_in_words() -> None:
     w = ones(2)
     root = ElementTree.fromstring(draw_tape((w * 2).sum(), names={"w": w}).svg)
-    assert root.get("role") == "img"
+    assert root.get("role") == "graphics-document document"  # not img, which would hide its boxes from screen readers
     ids = {element.get("id") for element in root.iter()}
     assert set(root.get("aria-labelledby", "").split()) <= ids
     assert root.findtext(f"{SVG}title") == "The tape that backward() walks: 2 operations and 1 leaf"
     described = root.findtext(f"{SVG}desc") or ""
     assert "#1 Sum, result [], sends the gradient of x to #2 Mul." in described
     assert "#2 Mul, result [2], sends the gradient of a to w." in described
+
+
+def test_each_box_can_be_focused_and_then_shows_a_note_with_what_its_title_says() -> None:
+    blocks = nn.Sequential(*[nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(12)])
+    picture = draw_tape(blocks(minitrain.rand(4, 8)).sum(), blocks)
+    root = ElementTree.fromstring(picture.svg)
+    _, _, width, height = map(float, root.get("viewBox", "").split())
+    style = root.findtext(f"{SVG}style") or ""
+    assert f"#{root.get('id')} [data-note]{{display:none}}" in style
+    boxes = [g for g in root.iter(f"{SVG}g") if g.get("data-item") or g.get("data-run")]
+    notes = {g.get("data-note"): g for g in root.iter(f"{SVG}g") if g.get("data-note")}
+    assert len(boxes) == len(notes) > 4
+    for box in boxes:
+        assert (box.get("tabindex"), box.get("role")) == ("0", "img")
+        key, kind = (box.get("data-item"), "item") if box.get("data-item") else (f"run {box.get('data-run')}", "run")
+        assert f'[data-{kind}="{box.get(f"data-{kind}")}"]:focus~[data-note="{key}"]{{display:inline}}' in style
+        said = "".join((box.findtext(f"{SVG}title") or "").split())
+        shown = [text.text or "" for text in notes[key].iter(f"{SVG}text")]
+        if re.match(r"and \d+ more", shown[-1]):
+            shown.pop()
+        assert said.startswith("".join("".join(shown).removesuffix("…").split()))
+        rect = notes[key].find(f"{SVG}rect")
+        assert rect is not None
+        y, w, h = (float(rect.get(name, "")) for name in ("y", "width", "height"))
+        assert w <= width - 48
+        assert 0 <= y <= y + h <= height
+    parent = next(g for g in root.iter(f"{SVG}g") if g.get("transform"))
+    order = [("note" if g.get("data-note") else "box") for g in parent if g.get("data-from") is None]
+    assert order == sorted(order)  # so that the notes lie on top, and follow what shows them
 
 
 def test_two_pictures_on_one_page_do_not_restyle_each_other() -> None:

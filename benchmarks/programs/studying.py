@@ -3,7 +3,10 @@
 Argument: a folder for a run and its pages.
 """
 
+import contextlib
+import dataclasses
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from minitrain import nn, optim
 from minitrain.runs.config import DIGITS, Config
 from minitrain.runs.layer_table import LayerTable
 from minitrain.runs.model import configured_model
+from minitrain.runs.run import train
 from minitrain.study.recording import recording
 from minitrain.study.report_page import report_page
 from minitrain.study.run_record import read_run
@@ -23,6 +27,7 @@ from minitrain.tensor import wrap
 from minitrain.torchlike.random import manual_seed
 
 CONFIGS = {"digits, batch 16": DIGITS, "the tutorial's model, batch 64": Config()}
+EPOCHS = {"digits": 20, "fashion-mnist": 2}  # of a run by the clock
 
 
 class Training:
@@ -63,6 +68,17 @@ def layers(config: Config, seconds: float) -> dict[str, Any]:
     return {"step": other, "watched": watched, "every": config.layers_every}
 
 
+def epoch(config: Config, every: int, folder: Path) -> float:
+    """The seconds of an epoch of a run that writes the table of the layers at every so many updates; 0 for never.
+
+    By the clock, and as the run has them: with its data, its tests and its files. The median of its epochs.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(None):
+        run = train(dataclasses.replace(config, layers_every=every, epochs=EPOCHS[config.dataset]), Path(name) / "run")
+        rows = (run / "epochs.csv").read_text().splitlines()[1:]
+    return float(np.median([float(row.rpartition(",")[2]) for row in rows]))
+
+
 def step_page(config: Config, path: Path) -> float:
     """The seconds of recording a step and writing its page."""
     training = Training(config)
@@ -78,6 +94,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     folder = Path(sys.argv[1])
     if request["do"] == "layers":
         return layers(CONFIGS[request["case"]], request["seconds"])
+    if request["do"] == "epoch":
+        config = CONFIGS[request["case"]]
+        return {"seconds": epoch(config, config.layers_every if request["watched"] else 0, folder)}
     if request["do"] == "step":
         path = folder / "step.html"
         return {"seconds": step_page(CONFIGS[request["case"]], path), "bytes": path.stat().st_size}

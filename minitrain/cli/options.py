@@ -27,7 +27,7 @@ HELP = {
     "gamma": ("F", "step, exponential, plateau: the factor of the rate (default: 0.1; exponential: 0.9)"),
     "patience": ("N", "plateau: the epochs without a lower test loss before the rate changes (default: 10)"),
     "checkpoint_every": ("N", "also save every N steps (default: after each epoch only)"),
-    "layers_every": ("N", "write norms of each layer every N steps (default: 20; 0 for never)"),
+    "layers_every": ("N", "write norms of each layer every N steps (default: 30; 0 for never)"),
     "on_nan": ("", "what to do at a nan or infinite loss (default: stop)"),
     "backend": ("", "the library that computes (default: numpy)"),
     "device": ("", "the device torch computes on (default: auto, the fastest available)"),

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         from minitrain.runs.check_gradients import check_model
 
         checked = check_model(replayed.config, plant=fault.plant)
-        diagnosis = Fault(f"{fault.name}. {fault.explanation}", str(checked), fault.specimen.body, replayed.planted)
+        diagnosis = Fault(fault.name, fault.explanation, str(checked), fault.specimen.body, replayed.planted)
         print(f"Planted: {fault}\n")
     write_page(
         replayed.step,
@@ -82,5 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.open:
         import webbrowser
 
-        webbrowser.open(output.resolve().as_uri())
+        if not webbrowser.open(output.resolve().as_uri()):
+            print(f"no browser could be started; open {output} yourself")
     return 0

@@ -310,6 +310,7 @@ def _zero_grad() -> NamedValues:
     nan = np.full(3, np.nan)
     for name, param in (("a", a), ("b", b)):
         grad = param.grad
+        yield f"whether {name}.grad is a Tensor after zero_grad(set_to_none=False)", grad is not None
         yield f"{name}.grad after zero_grad(set_to_none=False)", nan if grad is None else grad.array.copy()
     yield "whether a.grad is the same Tensor as before", a.grad is kept
     yield "whether a .grad that was None still is", unused.grad is None

@@ -199,6 +199,8 @@ def _against_torch(arrays: Mapping[str, Array], expected: Mapping[str, Array] | 
 
 def _training(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
     """Train with the piece, and compare the losses with those of the library's own."""
+    if exercise.program is None:
+        return Stage("training", True, "skipped: nothing can be trained with this piece")
     library = exercise.expected_losses
     answer = child.answer()
     if trouble := file.explain(answer):

@@ -53,7 +53,28 @@ def _numbers_that_differ(what: str, array: Array, right: Array, wrong: Array, th
     text = f"{place} is {array[index]:.8g}, where {theirs} {right[index]:.8g}."
     if wrong.size > 1:
         text += f" {int(wrong.sum())} of {wrong.size} numbers differ."
+    if fact := _how_they_differ(array, right):
+        text += f" {fact}"
     if 1 < wrong.size <= 15 and array.ndim <= 2:
         for name, values in (("yours", array), (theirs.removesuffix(" has"), right)):
             text += f"\n{name}:\n" + textwrap.indent(np.array2string(values, precision=4, suppress_small=True), "    ")
     return text
+
+
+def _how_they_differ(array: Array, right: Array) -> str:
+    """A relation that holds for all numbers: one factor, one difference, or an overflow; "" if there is none."""
+    if array.dtype.kind != "f" or not np.isfinite(right).all():
+        return ""
+    if not np.isfinite(array).all():
+        return "Did a number on the way become too large (exp(1000) is inf, and inf - inf is nan)?"
+    some = right != 0
+    if not some.any() or (array[~some] != 0).any():
+        return ""
+    factors, apart = array[some] / right[some], array - right
+    factor = float(factors[0])
+    known = any(abs(number - round(number)) < 1e-5 and round(number) for number in (factor, factor and 1 / factor))
+    if np.allclose(factors, factor, rtol=1e-5) and (right.size > 1 or (known and abs(factor) < 1000)):
+        return f"Yours is {factor:.6g} times that{', everywhere' if right.size > 1 else ''}."
+    if right.size > 1 and np.allclose(apart, apart.flat[0], rtol=1e-5):
+        return f"Yours is {apart.flat[0]:.6g} more, everywhere."
+    return ""

@@ -32,6 +32,7 @@ class Backend:
     writes = True  # if several processes train together, only one prints and writes
     optim: Any = optim
     part_of_batch = ""  # the part of each batch that this process computes, in words; "" for all of it
+    sees_outputs = True  # whether forward hooks see each layer's outputs, for the whole batch
 
     def versions(self) -> dict[str, str | int]:
         """The versions that a run's bits depend on; see environment.describe."""

@@ -67,7 +67,7 @@ class Config:
     step_size: int = 10
     gamma: float = 0.1
     patience: int = 10
-    layers_every: int = 20
+    layers_every: int = 30
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(Config).items():

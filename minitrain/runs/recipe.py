@@ -40,7 +40,8 @@ class Training:
     def layer_table(self, updates: int) -> LayerTable:
         """The table of the layers, for a run that continues after so many updates."""
         backend, every = self.backend, self.config.layers_every
-        return LayerTable(backend.watched(self.model), self.optimizer, every, backend.as_array, updates)
+        model = backend.watched(self.model)
+        return LayerTable(model, self.optimizer, every, backend.as_array, updates, zeros=backend.sees_outputs)
 
     def state(self, *, again: bool = False) -> dict[str, Any]:
         """All that is needed to resume from here; again: with the last batch drawn again."""

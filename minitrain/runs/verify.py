@@ -117,7 +117,8 @@ def find_stretch(run: str | os.PathLike[str], *, from_start: bool = False) -> St
     before = end.config if begin is None else begin.config
     changed = begin is None and any("layers_every" in session.get("changes", {}) for session in sessions)
     if end.config.layers_every and before.layers_every == end.config.layers_every and not changed:
-        lines["layers.csv"] = _rows_between(path / "layers.csv", begin, end)
+        written = _rows_between(path / "layers.csv", begin, end)
+        lines |= {"layers.csv": written} if written else {}  # a backend that cannot watch has written none
     return Stretch(path, begin, end, lines, ran[-1]["environment"])
 
 
@@ -247,7 +248,7 @@ def _rows_between(path: Path, begin: Checkpoint | None, end: Checkpoint) -> list
     rows = [row for row, place in zip(rows, places, strict=True) if place >= since]
     every, updates = end.config.layers_every, last["updates"] - first["updates"]
     due = len(range(-first["updates"] % every, updates, every))
-    if rows and len({place for place in places if place >= since}) < due:  # a backend that cannot watch writes no row
+    if rows and len({place for place in places if place >= since}) < due:
         raise _restarted(path)
     return rows
 

@@ -38,6 +38,8 @@ SHUT = {
     "y": (("x > 0", "Above 0: it passes unchanged."), ("", "Not above 0, so ReLU makes it 0.")),
 }
 
+FLAT = (("", "Flat between its jumps, so no gradient passes."),)
+
 ELEMENTWISE: dict[type[Function], Declaration] = {
     ops.Add: _of_two("a + b", "dy", "dy"),
     ops.Sub: _of_two("a - b", "dy", "-dy"),
@@ -96,6 +98,61 @@ ELEMENTWISE: dict[type[Function], Declaration] = {
     ops.Rsqrt: _of_one("1 / sqrt(x)", "-dy * y**3 / 2"),
     ops.Hypot: _of_two("sqrt(a**2 + b**2)", "dy * a / y", "dy * b / y"),
     ops.Lerp: Declaration({"y": "a + w * (b - a)", "da": "dy * (1 - w)", "db": "dy * w", "dw": "dy * (b - a)"}),
+    ops.Atan2: _of_two(
+        "atan2(a, b)",
+        "where(abs(a) + abs(b) == 0, 0, dy * b / (a**2 + b**2))",
+        "where(abs(a) + abs(b) == 0, 0, -dy * a / (a**2 + b**2))",
+    ),
+    ops.Sinc: _of_one(
+        "where(x == 0, 1, sin(pi * x) / (pi * x))",
+        "where(x == 0, 0, dy * (pi * x * cos(pi * x) - sin(pi * x)) / (pi * x**2))",
+    ),
+    ops.Erf: _of_one("erf(x)", "dy * 2 / sqrt(pi) * exp(-x**2)"),
+    ops.Erfc: _of_one("erfc(x)", "-dy * 2 / sqrt(pi) * exp(-x**2)"),
+    ops.Logaddexp: _of_two("maximum(a, b) + log1p(exp(-abs(a - b)))", "dy / (1 + exp(b - a))", "dy / (1 + exp(a - b))"),
+    ops.Logaddexp2: _of_two(
+        "maximum(a, b) + log2(1 + exp2(-abs(a - b)))", "dy / (1 + exp2(b - a))", "dy / (1 + exp2(a - b))"
+    ),
+    ops.Xlogy: _of_two(
+        "where(a == 0, where(b != b, b, 0), a * log(b))",
+        "where(a == 0, where(b <= 0, 0, where(dy == 0, 0, dy * log(b))), where(dy == 0, 0, dy * log(b)))",
+        "dy * a / b",
+    ),
+    ops.Fmax: _of_two(
+        "where(b != b, a, where(a >= b, a, b))",
+        "where(b != b, dy, where(a >= b, dy, 0))",
+        "where(b != b, 0, where(a >= b, 0, dy))",
+    ),
+    ops.Fmin: _of_two(
+        "where(b != b, a, where(a <= b, a, b))",
+        "where(b != b, dy, where(a <= b, dy, 0))",
+        "where(b != b, 0, where(a <= b, 0, dy))",
+    ),
+    ops.Remainder: _of_two("a - b * floor(a / b)", "dy", "-dy * floor(a / b)"),
+    ops.Fmod: _of_two("a - b * trunc(a / b)", "dy", "-dy * trunc(a / b)"),
+    ops.DivRounded: Declaration(
+        lambda s: {"y": f"{s.options['rounding_mode']}(a / b)", "da": "0", "db": "0"},
+        sentences={"da": FLAT, "db": FLAT},
+    ),
+    ops.Floor: _of_one("floor(x)", "0", sentences={"dx": FLAT}),
+    ops.Ceil: _of_one("ceil(x)", "0", sentences={"dx": FLAT}),
+    ops.Trunc: _of_one("trunc(x)", "0", sentences={"dx": FLAT}),
+    ops.Round: _of_one(
+        "round(x * scale) / scale",
+        "0",
+        given=lambda s: {"scale": 10.0 ** s.options["decimals"]},
+        sentences={"dx": FLAT},
+    ),
+    ops.Sign: _of_one("sign(x)", "0", sentences={"dx": FLAT}),
+    ops.Frac: _of_one("x - trunc(x)", "dy"),
+    ops.Copysign: _of_two("copysign(a, b)", "where(a == 0, 0, dy * y / a)", "0"),
+    ops.NanToNum: Declaration(
+        {
+            "y": "where(x != x, nan, where(x > largest_float, posinf, where(x < -largest_float, neginf, x)))",
+            "dx": "where(x - x == 0, dy, 0)",
+        },
+        given=lambda s: _in_place_of_infinity(s.y.dtype, **s.options),
+    ),
     ops.Expand: _of_one("x", "dy"),
     ops.Clone: _of_one("x", "dy"),
     ops.ToCopy: _of_one("x", "dy"),
@@ -123,6 +180,15 @@ ELEMENTWISE: dict[type[Function], Declaration] = {
         }
     ),
 }
+
+
+def _in_place_of_infinity(dtype: np.dtype[Any], posinf: float | None, neginf: float | None, **_: Any) -> dict[str, Any]:
+    largest = float(np.finfo(dtype).max)
+    return {
+        "largest_float": largest,
+        "posinf": largest if posinf is None else posinf,
+        "neginf": -largest if neginf is None else neginf,
+    }
 
 
 def _weight(s: Setting) -> str:
@@ -179,12 +245,94 @@ def _squared_difference(s: Setting) -> Mapping[str, str]:
     }
 
 
+def _norm(s: Setting) -> Mapping[str, str]:
+    p = float(s.options["p"])
+    if p == 0:
+        return {"y": "along(x != 0)"}  # its slope is 0 everywhere: backward sends nothing
+    if math.isinf(p):
+        y = "largest(abs(x))" if p > 0 else "-largest(-abs(x))"
+        return {"y": y, "dx": "where(abs(x) == y, dy * sign(x) / along(abs(x) == y), 0)"}
+    if p == 1:
+        return {"y": "along(abs(x))", "dx": "dy * sign(x)"}
+    if p == 2:
+        return {"y": "sqrt(along(x**2))", "dx": "where(y == 0, 0, dy * x / y)"}
+    return {
+        "y": "along(abs(x)**p)**(1 / p)",
+        "dx": "where(x * y == 0, 0, dy * sign(x) * abs(x)**(p - 1) / y**(p - 1))",
+    }
+
+
+def _shared(s: Setting) -> str:
+    """The gradient goes to the entries that are the result, in equal parts; to those that are nan if it is."""
+    here = "x != x" if np.isnan(s.y) else "x == y"
+    return f"where({here}, dy / along({here}), 0)"
+
+
+def _largest(s: Setting) -> Mapping[str, str]:
+    dx = "where(x == y, dy / along(x == y), 0)"
+    return {"y": "largest(x)", "dx": f"where(y == y, {dx}, y)" if np.isnan(s.y).any() else dx}
+
+
+def _median(s: Setting) -> Mapping[str, str]:
+    """The place in the middle when the values are sorted; that of a nan, where one decides."""
+    x = np.asarray(s.array("x"))
+    nan = np.flatnonzero(x.ravel() != x.ravel())
+    known = np.argsort(x.ravel(), kind="stable")[: x.size - nan.size]  # a nan is sorted to the end
+    decides = nan.size > 0 and (known.size == 0 or not s.options["ignore_nan"])
+    middle = nan[0] if decides else known[(known.size - 1) // 2]
+    place = [str(int(i)) for i in np.unravel_index(middle, x.shape)] if x.ndim else []
+    return {"y": f"y = {_entry('x', place)}", "dx": _shared(s)}
+
+
+def _running(y: str, dx: str) -> Declaration:
+    """Along one axis, up to a place. In the texts {own} are the axes' names, and {before}, {after} those k further."""
+
+    def rules(s: Setting) -> Mapping[str, str]:
+        if not s.y.ndim:
+            return {"y": "x", "dx": "dy"}
+        own = list(NAMES[: s.y.ndim])
+        axis = s.options["dim"] % s.y.ndim
+
+        def at(place: str) -> str:
+            return ", ".join([*own[:axis], place.format(own[axis]), *own[axis + 1 :]])
+
+        places = {"own": at("{}"), "before": at("{} - k"), "after": at("{} + k"), "between": at("{} + k - p")}
+        return {name: text.format(**places) for name, text in (("y", y), ("dx", dx))}
+
+    def given(s: Setting) -> Mapping[str, Any]:
+        return dict.fromkeys("kp", s.y.shape[s.options["dim"]]) if s.y.ndim else {}
+
+    return Declaration(rules, given=given)
+
+
+ONLY_THE_LARGEST = {
+    "y": (("", "The largest decides alone: the others could be smaller, and nothing would change."),),
+    "dx": (
+        ("x < y", "Another one was larger, so no gradient comes here."),
+        ("", "It is the largest, so the gradient comes here; equal ones share it."),
+    ),
+}
+
 ALONG_AXES: dict[type[Function], Declaration] = {
     ops.Sum: _of_one("along(x)", "dy", given=_reduced),
     ops.Mean: _of_one("along(x) / count", "dy / count", given=_reduced),
     ops.Var: _of_one("along((x - mean)**2) / divisor", "2 * (x - mean) * dy / divisor", given=_variance),
-    ops.Amax: _of_one("largest(x)", "where(x == y, dy / along(x == y), 0)", given=_reduced),
-    ops.Max: _of_one("largest(x)", "where(x == y, dy / along(x == y), 0)", given=_reduced),
+    ops.Amax: Declaration(_largest, given=_reduced, sentences=ONLY_THE_LARGEST),
+    ops.Max: Declaration(lambda s: {"y": "largest(x)", "dx": _shared(s)}, given=_reduced, sentences=ONLY_THE_LARGEST),
+    ops.Median: Declaration(
+        _median,
+        given=_whole,
+        sentences={"y": (("", "The one in the middle when all are sorted, the lower of two."),)},
+    ),
+    ops.Norm: Declaration(_norm, given=_reduced),
+    ops.Prod: _of_one("product(x)", "dy * others(x)", given=_reduced),
+    ops.Cumsum: _running("y[{own}] = Σ(x[{before}], k)", "dx[{own}] = Σ(dy[{after}], k)"),
+    ops.Cumprod: _running(
+        "y[{own}] = PROD(x[{before}], k)", "dx[{own}] = Σ(dy[{after}] * PROD(where(k == p, 1, x[{between}]), p), k)"
+    ),
+    ops.LogCumsumExp: _running(
+        "y[{own}] = LOGSUMEXP(x[{before}], k)", "dx[{own}] = Σ(dy[{after}] * exp(x[{own}] - y[{after}]), k)"
+    ),
     ops.LogSumExp: _of_one("logsumexp(x)", "dy * exp(x - y)", given=_reduced),
     ops.Softmax: _of_one(
         "softmax(x)",
@@ -307,6 +455,49 @@ def _kernel(s: Setting) -> dict[str, Any]:
     return {"p": p, "q": q, "o": out // s.options["groups"], "each_o": out // s.options["groups"], "each_c": channels}
 
 
+def _einsum(s: Setting) -> Mapping[str, str]:
+    """A letter is an index. An axis of size 1 that is repeated has the index 0; a letter that an input has twice is its
+    diagonal."""
+    subscripts, result = s.options["subscripts"], s.options["result"]
+    shapes = [s.shape(name) for name in s.inputs]
+    sizes: dict[str, int] = {}
+    for shape, letters in zip(shapes, subscripts, strict=True):
+        for size, letter in zip(shape, letters, strict=True):
+            sizes[letter] = max(size, sizes.get(letter, 1))
+    places = [
+        ["0" if size == 1 != sizes[letter] else letter for size, letter in zip(shape, letters, strict=True)]
+        for shape, letters in zip(shapes, subscripts, strict=True)
+    ]
+    inputs = [_entry(name, place) for name, place in zip(s.inputs, places, strict=True)]
+
+    def summed(factors: Sequence[str], within: Sequence[str], kept: Sequence[str]) -> str:
+        over = [letter for letter in dict.fromkeys("".join(within)) if letter not in kept]
+        return f"Σ({', '.join([' * '.join(factors), *over])})" if over else " * ".join(factors)
+
+    texts = {"y": f"{_entry('y', result)} = {summed(inputs, subscripts, result)}"}
+    for k, name in enumerate(s.inputs):
+        others = [*inputs[:k], _entry("dy", result), *inputs[k + 1 :]]
+        gradient = summed(others, [*subscripts[:k], result, *subscripts[k + 1 :]], places[k])
+        own: list[str] = []
+        for letter in places[k]:
+            twice = letter != "0" and letter in own
+            own.append(letter * 2 if twice else letter)
+            gradient = f"where({letter} == {letter * 2}, {gradient}, 0)" if twice else gradient
+        texts[f"d{name}"] = f"{_entry(f'd{name}', own)} = {gradient}"
+    return texts
+
+
+def _average(s: Setting) -> Mapping[str, str]:
+    """The mean of a window. Where all windows have the same number of values, the number stands in the formula."""
+    divisor = np.asarray(s.array("divisor"))
+    same = divisor.size > 0 and bool((divisor == divisor.flat[0]).all())
+    each, back = (f"{float(divisor.flat[0])}",) * 2 if same else ("divisor[i, j]", f"divisor[{BACK}]")
+    return {
+        "y": f"y[n, c, i, j] = Σ({WINDOW.format(c='c')}, p, q) / {each}",
+        "dx": f"dx[n, c, i, j] = Σ(dy[n, c, {BACK}] / {back}, p, q)",
+    }
+
+
 def _window(s: Setting) -> dict[str, Any]:
     p, q = s.options["size"]
     return {"p": p, "q": q}
@@ -337,13 +528,22 @@ INDEXED: dict[type[Function], Declaration] = {
         sentences={"dx": (("", "Only the entry of the label enters the loss; the others get 0."),)},
     ),
     ops.Conv2d: Declaration(_convolution, given=_kernel),
+    ops.Einsum: Declaration(_einsum),
+    ops.AvgPool2d: Declaration(
+        _average,
+        given=lambda s: {**_window(s), "dilation": (1, 1)},
+        sentences={"dx": (("", "Each window that this value lies in sends an equal share of its gradient."),)},
+    ),
     ops.MaxPool2d: Declaration(
         {
             "y": f"y[n, c, i, j] = MAX({WINDOW.format(c='c')}, p, q)",
             "dx": f"dx[n, c, i, j] = Σ(where(picked[n, c, {BACK}] == p * width + q, dy[n, c, {BACK}], 0), p, q)",
         },
         given=_pool,
-        sentences={"dx": (("", "A gradient comes from each window whose largest value this was."),)},
+        sentences={
+            "y": (("", "The largest value of the window decides alone, the first of equal ones."),),
+            "dx": (("", "A gradient comes from each window whose largest value this was."),),
+        },
     ),
 }
 
@@ -404,3 +604,12 @@ MOVING: dict[type[Function], Declaration] = {
     ),
 }
 DECLARATIONS = {**ELEMENTWISE, **ALONG_AXES, **INDEXED, **MOVING}
+
+# The operations of the library without a declaration, and why. They show values, gradients, formula and source.
+ELIMINATION = "An elimination computes all entries together: none is a sum or a product of few numbers."
+NOT_DECLARED: dict[type[Function], str] = {
+    **dict.fromkeys((ops.Inv, ops.Solve, ops.Det), ELIMINATION),
+    ops.SingularValues: "An iteration computes all entries together: none is a sum or a product of few numbers.",
+    **dict.fromkeys((ops.Lgamma, ops.Digamma), "A series computes it, with terms that depend on the size of x."),
+    ops.IndexAdd: "It adds at places that an array names, and the number of terms differs from place to place.",
+}

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 import os
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,12 @@ from minitrain.study.entries import (
     Aux,
     Ref,
     Rule,
-    is_plain,
     lines_of,
-    lines_of_update,
     rules_of,
-    update_rule,
+    why_undeclared,
 )
 from minitrain.study.explanations import formula
+from minitrain.study.updates import is_plain, update_lines
 
 if TYPE_CHECKING:
     from minitrain.study.recording import Backward, Forward, Operation, Step, Update
@@ -68,8 +68,8 @@ def _rule(step: Step, rule: Rule | None, arrays: Arrays, lines: list[tuple[int, 
         return None
     table = None
     if rule.table is not None:
-        index, columns = rule.table
-        table = {"index": list(index), "columns": arrays.expression(columns)}
+        indices, columns = rule.table
+        table = {"index": [list(index) for index in indices], "columns": arrays.expression(columns)}
     together = None
     if rule.together is not None:
         in_one = dataclasses.replace(rule, value=rule.together)
@@ -121,7 +121,7 @@ def _optimizer(step: Step) -> dict[str, Any] | None:
         "formula": rule_of(step.optimizer),
         "groups": [{name: number_or_text(x) for name, x in group.options.items()} for group in step.groups],
         "source": source_of(step.optimizer.update),  # type: ignore[attr-defined]
-        "plain": all(is_plain(step, group.options) for group in step.groups),
+        "plain": is_plain(step),
     }
 
 
@@ -134,7 +134,10 @@ def number_or_text(x: Any) -> float | int | bool | str | None:
 
 def _tensor(step: Step, number: int, arrays: Arrays) -> dict[str, Any]:
     tensor = step.tensors[number]
-    update_lines = lines_of_update(step.optimizer) if step.optimizer is not None else []
+    update = [
+        {"name": line.name, **(_rule(step, line.rule, arrays, list(line.lines)) or {})}
+        for line in update_lines(step, number)
+    ]
     return {
         "name": tensor.name,
         "shape": list(tensor.value.shape),
@@ -156,7 +159,7 @@ def _tensor(step: Step, number: int, arrays: Arrays) -> dict[str, Any]:
             name: {when: arrays.refer(array) for when, array in pair.items()} for name, pair in tensor.state.items()
         },
         "stats": {name: stats(getattr(tensor, name)) for name in ("value", "grad", "after")},
-        "update": _rule(step, update_rule(step, number), arrays, update_lines),
+        "update": update,
         "check": _check(tensor.check, arrays),
     }
 
@@ -172,7 +175,9 @@ def stats(array: Array | None) -> list[float] | None:
     if array is None:
         return None
     finite = np.abs(array[np.isfinite(array)].astype(np.float64))
-    return [float(finite.max(initial=0)), float(np.sqrt((finite * finite).sum()))]
+    largest = float(finite.max(initial=0))
+    scaled = finite / largest if largest else finite  # whose squares do not overflow
+    return [largest, min(largest * float(np.sqrt((scaled * scaled).sum())), sys.float_info.max)]
 
 
 def _operation(step: Step, operation: Operation, arrays: Arrays) -> dict[str, Any]:
@@ -192,6 +197,7 @@ def _operation(step: Step, operation: Operation, arrays: Arrays) -> dict[str, An
         "formula": formula_of(operation.function),
         "forward": source_of_pass(operation.function, "forward"),
         "backward": source_of_pass(operation.function, "backward"),
+        "undeclared": why_undeclared(function),
         "rule": _rule(step, rule, arrays, lines_of(function, "y")),
         "gradients": [
             _rule(step, gradient, arrays, lines_of(function, f"d{name}", i))

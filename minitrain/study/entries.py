@@ -4,12 +4,15 @@ A declaration is text in index notation (notation.py), in one of two forms.
 
 With indices, `y[..., o] = Σ(x[..., i] * weight[o, i], i) + bias[o]`. y is the result, dy its gradient; inputs are named
 as forward names its arguments, and dx is the gradient of x. `...` are the leading axes. Σ(e, i, j) sums over i and j,
-MAX(e, i, j) is the largest; their sizes are read off the arrays that are indexed by them. A name alone is a number:
-an option of the operation, `stride[0]` of an option that is a tuple, or what the declaration's `given` adds.
+MAX(e, i, j) is the largest, PROD the product, LOGSUMEXP(e, i) = log(Σ(exp(e), i)); the sizes of their indices are read
+off the arrays that are indexed by them, or are whole numbers in the declaration's `given`. A name alone is a number: an
+option of the operation, `stride[0]` of an option that is a tuple, pi, or what `given` adds. The inputs of a forward
+with `*arrays` are arrays0, arrays1, ...
 
 Element by element, `dy * b`: inputs broadcast as NumPy's do, and a gradient is summed over what its input was repeated
 along. In a reduction the axes are x's, and y and dy lack those over which it runs, or have size 1 there.
-along(e) = Σ of e over these axes, largest(e), logsumexp(e), and softmax(e) = exp(e) / along(exp(e)).
+along(e) = Σ of e over these axes, largest(e), product(e), others(e) = the product of e over all other places there,
+logsumexp(e), and softmax(e) = exp(e) / along(exp(e)).
 
 What is None (a Linear's bias) falls out of sums and products.
 """
@@ -29,7 +32,6 @@ import numpy as np
 
 from minitrain import ops
 from minitrain.ops import Array, Context, Function
-from minitrain.optim import SGD
 from minitrain.study import notation
 from minitrain.study.notation import LEADING, Expression, Reader
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from minitrain.study.recording import Operation, Step
 
 AXES = {0: "", 1: "i", 2: "ni", 3: "nij", 4: "ncij"}
+INDEXED = {"Σ": "sum", "MAX": "max", "PROD": "prod", "LOGSUMEXP": "logsumexp"}
+ALONG = {"along": "sum", "largest": "max", "product": "prod", "others": "prod", "logsumexp": "logsumexp"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Rule:
     entry: Expression
     value: Expression
     sentence: tuple[tuple[Expression | None, str], ...] = ()
-    table: tuple[tuple[str, int], list[tuple[str, Expression]]] | None = None
+    table: tuple[list[tuple[str, int]], list[tuple[str, Expression]]] | None = None
     together: Expression | None = None
 
     def at(self, index: Sequence[int]) -> dict[str, int]:
@@ -99,7 +103,7 @@ class Setting:
 
     def __init__(self, step: Step, operation: Operation) -> None:
         self.step, self.operation = step, operation
-        self.inputs = dict(zip(operation.arguments, operation.inputs, strict=True))
+        self.inputs = dict(zip(map(identifier, operation.arguments), operation.inputs, strict=True))
         self.options = operation.options
         self.declaration = declaration_of(operation.function)
         self.y = step.tensors[operation.result].value
@@ -108,7 +112,7 @@ class Setting:
         self.dim: tuple[int, ...] = tuple(self.given.pop("dim", ()))
         self.lacking: tuple[str, ...] = tuple(self.given.pop("lacking", ()))
         if reduces:
-            self.full = self.shape(operation.arguments[0])
+            self.full = self.shape(next(iter(self.inputs)))
         else:
             try:
                 self.full = np.broadcast_shapes(self.y.shape, *map(self.shape, self.inputs))
@@ -221,13 +225,15 @@ class _Text:
             (self.reader.read(condition) if condition else None, words)
             for condition, words in declaration.sentences.get(self.name, ())
         )
-        table = None
+        table: tuple[list[tuple[str, int]], list[tuple[str, Expression]]] | None = None
         if (columns := declaration.tables.get(self.name)) is not None and len(self.setting.dim) == 1:
             axis = self.setting.dim[0]
             fresh = self.fresh(axis)
             self.now = {axis: fresh}
-            table = (fresh, self.setting.full[axis]), [(t, self.reader.read(e)) for t, e in columns.items()]
+            table = [(fresh, self.setting.full[axis])], [(t, self.reader.read(e)) for t, e in columns.items()]
             self.now = {}
+        elif value[0] == "max":  # what it is the largest of
+            table = [(name, size) for name, size in value[1]], [("", value[2])]
         return Rule(tuple(axes), ["entry", self.target(), indices], value, sentence, table)
 
     # With indices.
@@ -308,6 +314,8 @@ class _Text:
         """What a name without a subscript stands for."""
         if name in self.indices:
             return ["index", name]
+        if name == "pi":
+            return ["named", "π", notation.number(math.pi)]
         setting = self.setting
         for numbers in (setting.given, setting.options):
             if isinstance(numbers.get(name), int | float | np.number):
@@ -342,14 +350,14 @@ class _Text:
     def over(self, name: str, args: Sequence[ast.expr], reader: Reader) -> Expression:
         """Sums and maxima."""
         setting = self.setting
-        if name in ("Σ", "MAX"):
+        if name in INDEXED:
             indices: list[str] = []
             for arg in args[1:]:
                 indices += [arg.id] if isinstance(arg, ast.Name) else self.leading
             self.indices |= {*indices}
             inner = reader.visit(args[0])
             over = [[i, self.sizes[i]] for i in indices]
-            return ["sum" if name == "Σ" else "max", over, inner] if over else list(inner)
+            return [INDEXED[name], over, inner] if over else list(inner)
         names, before = self.axis_names(), self.now
         own = self.name == "y" and "y" in setting.lacking and not before  # the axes' own names are free
         inside = {axis: names[axis] if own else self.fresh(axis) for axis in setting.dim}
@@ -358,10 +366,21 @@ class _Text:
         inner = reader.visit(args[0])
         self.now = before
         over = [[inside[axis], setting.full[axis]] for axis in setting.dim]
-        if not over and name in ("along", "largest"):
+        if name == "softmax":
+            return ["softmax", over, here, inner]
+        if name == "others":  # the place itself counts as 1
+            own_place = notation.number(1)
+            for axis, fresh in inside.items():
+                own_place = ["where", ["eq", ["index", fresh], ["index", names[axis]]], own_place, inner]
+            inner = own_place
+        if not over and name != "logsumexp":
             return inner  # type: ignore[no-any-return]
-        head = {"along": "sum", "largest": "max", "logsumexp": "logsumexp", "softmax": "softmax"}[name]
-        return [head, over, here, inner] if name == "softmax" else [head, over, inner]
+        return [ALONG[name], over, inner]
+
+
+def identifier(argument: str) -> str:
+    """The name that an argument of forward has in a text: "arrays0" of "arrays[0]"."""
+    return argument.replace("[", "").replace("]", "")
 
 
 def declaration_of(function: type[Function]) -> Declaration | None:
@@ -369,6 +388,13 @@ def declaration_of(function: type[Function]) -> Declaration | None:
     from minitrain.study.declarations import DECLARATIONS
 
     return DECLARATIONS.get(function)
+
+
+def why_undeclared(function: type[Function]) -> str | None:
+    """Why an operation has no declaration; None if it has one."""
+    from minitrain.study.declarations import DECLARATIONS, NOT_DECLARED
+
+    return None if function in DECLARATIONS else NOT_DECLARED.get(function, "Nothing is declared for it.")
 
 
 def read(step: Step, ref: Any) -> Any:
@@ -388,7 +414,7 @@ def rules_of(step: Step, operation: Operation) -> tuple[Rule | None, list[Rule |
     setting = Setting(step, operation)
     gradients = [
         setting.rule(f"d{name}") if isinstance(x, int) and asks(step, operation, i) else None
-        for i, (name, x) in enumerate(zip(operation.arguments, operation.inputs, strict=True))
+        for i, (name, x) in enumerate(setting.inputs.items())
     ]
     if operation.function is ops.LogSoftmax and gradients[0] is not None:
         gradients[0] = dataclasses.replace(gradients[0], together=_with_the_loss(step, operation, gradients[0]))
@@ -418,31 +444,6 @@ def _with_the_loss(step: Step, operation: Operation, rule: Rule) -> Expression |
     label: Expression = ["eq", places[dim], ["entry", Ref(target, "value"), without]]
     start: Expression = ["entry", Ref(loss.result, "grad"), without if loss.options["reduction"] == "none" else []]
     return ["div", ["mul", ["sub", p, label], start], notation.number(total)]
-
-
-def update_rule(step: Step, number: int) -> Rule | None:
-    """How plain SGD makes each entry of a parameter's new value; None for any other optimizer."""
-    tensor = step.tensors[number]
-    group = next((group for group in step.groups if number in group.parameters), None)
-    if group is None or tensor.after is None or not is_plain(step, group.options):
-        return None
-    axes = AXES.get(tensor.value.ndim) or [f"i{k + 1}" for k in range(tensor.value.ndim)]
-    if tensor.value.ndim == 2:
-        axes = "oi"
-    places: list[Expression] = [["index", axis] for axis in axes]
-    grad: Expression = ["entry", Ref(number, "grad" if tensor.used is None else "used"), places]
-    step_size: Expression = ["mul", notation.number(group.options["lr"]), grad]
-    sign = "add" if group.options.get("maximize") else "sub"
-    return Rule(
-        tuple(axes),
-        ["entry", Ref(number, "after"), places],
-        [sign, ["entry", Ref(number, "value"), places], step_size],
-    )
-
-
-def is_plain(step: Step, options: Mapping[str, Any]) -> bool:
-    """Whether the update is param - lr · grad and nothing else."""
-    return step.optimizer is SGD and not options["momentum"] and not options["weight_decay"]
 
 
 def asks(step: Step, operation: Operation, place: int) -> bool:
@@ -507,15 +508,13 @@ def _assigns(node: ast.AST, name: str) -> bool:
     return any(isinstance(target, ast.Name) and target.id == name for target in plain)
 
 
-def lines_of_update(optimizer: type) -> list[tuple[int, str]]:
-    """The last statement of an optimizer's update, with its number in the file."""
+def source_lines(function: Any) -> tuple[tuple[int, str], ...]:
+    """A function's lines with their numbers in the file; none where Python does not know the source."""
     try:
-        lines, first = inspect.getsourcelines(optimizer.update)  # type: ignore[attr-defined]
-        body = ast.parse(textwrap.dedent("".join(lines))).body[0]
-    except (OSError, TypeError, SyntaxError, IndexError):
-        return []
-    last = body.body[-1]  # type: ignore[attr-defined]
-    return [(first + k - 1, lines[k - 1].strip()) for k in range(last.lineno, (last.end_lineno or last.lineno) + 1)]
+        lines, first = inspect.getsourcelines(function)
+    except (OSError, TypeError):
+        return ()
+    return tuple((first + k, line.rstrip()) for k, line in enumerate(textwrap.dedent("".join(lines)).splitlines()))
 
 
 def size_of(shape: Sequence[int], dim: Sequence[int]) -> int:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minitrain.diagnosis.anomaly_report import formula_of, rule_of
-from minitrain.study.entries import Ref, Rule, asks, lines_of, read, rules_of, update_rule
-from minitrain.study.notation import Expression, evaluate, terms, where, written
+from minitrain.study.entries import Ref, Rule, asks, lines_of, read, rules_of, source_lines, why_undeclared
+from minitrain.study.notation import Expression, evaluate, reads, terms, where, written, written_number
+from minitrain.study.updates import update_lines
 
 if TYPE_CHECKING:
-    from minitrain.study.recording import Step
+    from minitrain.study.recording import Operation, Step
 
 Index = tuple[int, ...]
 
@@ -23,13 +24,22 @@ SHOWN = 8  # terms, when an explanation is printed
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-    """A factor of a term: its value in float64, and the entry that it is, where it is one and no compound."""
+    """A factor of a term: its value in float64, and the entry that it is, or the entries that it is computed from."""
 
     value: float
     text: str
     tensor: int | None = None
     of: str | None = None
     index: Index | None = None
+    parts: tuple[Factor, ...] = ()
+
+    def __str__(self) -> str:
+        """ "X[0, 1] 2"; the entries of a compound stand in brackets, a number alone."""
+        if self.text == written_number(self.value):
+            return self.text
+        few = [str(part) for part in self.parts[:SHOWN]]
+        more = [f"{len(self.parts) - SHOWN} more"] if len(self.parts) > SHOWN else []
+        return f"{self.text} {self.value:.6g}" + (f" ({', '.join(few + more)})" if few else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Explanation:
     terms: what it is the sum of; total: their sum in float64, or None where nothing is declared.
     lines: the library's lines that computed it, with their numbers; place: the operation's name and pass.
     shares: for a gradient of a value used more than once, the explanation of each gradient that was added up.
+    steps: for a parameter after the update, the explanation of each number that the update computes on the way.
     """
 
     name: str
@@ -61,12 +72,13 @@ class Explanation:
     lines: tuple[tuple[int, str], ...] = ()
     place: str = ""
     shares: tuple[Explanation, ...] = ()
+    steps: tuple[Explanation, ...] = ()
 
     def __str__(self) -> str:
         """The name and the number, the formula, the terms, largest first, their sum, and the library's lines."""
         terms = sorted(self.terms, key=lambda term: -abs(term.value))
-        rows = [(term.value, " · ".join(f"{x.text} {x.value:.6g}" for x in term.factors)) for term in terms]
-        text = [f"{self.name} = {self.shortest}", *filter(None, (self.formula, self.sentence))]
+        rows = [(term.value, " · ".join(map(str, term.factors))) for term in terms]
+        text = [*map(str, self.steps), f"{self.name} = {self.shortest}", *filter(None, (self.formula, self.sentence))]
         text += [f"  {value: .6g}".ljust(16) + of for value, of in rows[:SHOWN]]
         if len(rows) > SHOWN:
             text.append(
@@ -150,10 +162,18 @@ def _factor(step: Step, factor: Expression, at: Any) -> Factor:
 
     value = evaluate(factor, at, reader)
     assert value is not None
-    here = _at(factor, at, reader)
-    if factor[0] == "entry" and isinstance(factor[1], Ref):
-        return Factor(value, written(here, _namer(step)), factor[1].tensor, factor[1].of, where(factor, at, reader))
-    return Factor(value, written(here, _namer(step)))
+    text = written(_at(factor, at, reader), _namer(step))
+    if factor[0] == "entry":
+        ref = factor[1]
+        return (
+            Factor(value, text, ref.tensor, ref.of, where(factor, at, reader))
+            if isinstance(ref, Ref)
+            else Factor(value, text)
+        )
+    if factor[0] in ("number", "index", "named"):
+        return Factor(value, text)
+    parts = [_factor(step, entry, at) for entry in reads(factor, at, reader)]
+    return Factor(value, text, parts=tuple({part.text: part for part in parts}.values()))
 
 
 def _at(x: Expression, at: Any, reader: Callable[[Any], Any]) -> Expression:
@@ -192,7 +212,7 @@ def _of_value(step: Step, number: int, place: Index, known: Explanation) -> Expl
         place=f"{operation.function.__name__}, forward",
     )
     rule, _ = rules_of(step, operation)
-    return known if rule is None else _by_rule(step, rule, place, known)
+    return _undeclared(known, operation) if rule is None else _by_rule(step, rule, place, known)
 
 
 def _of_gradient(step: Step, number: int, place: Index, known: Explanation) -> Explanation:
@@ -222,7 +242,7 @@ def _of_gradient(step: Step, number: int, place: Index, known: Explanation) -> E
             place=f"{operation.function.__name__}, backward",
         )
         rule = rules_of(step, operation)[1][i]
-        shares.append(share if rule is None else _by_rule(step, rule, place, share))
+        shares.append(_undeclared(share, operation) if rule is None else _by_rule(step, rule, place, share))
     if len(shares) == 1:
         return dataclasses.replace(shares[0], exact=known.exact, shortest=known.shortest)
     parts = tuple(Term(x.exact, (Factor(x.exact, x.place or "start"),)) for x in shares)
@@ -236,11 +256,34 @@ def _of_gradient(step: Step, number: int, place: Index, known: Explanation) -> E
     )
 
 
+def _undeclared(known: Explanation, operation: Operation) -> Explanation:
+    return dataclasses.replace(known, sentence=why_undeclared(operation.function) or "")
+
+
 START = "Backward starts here: this is the number itself, so it moves with itself one to one."
+
+
+UNDECLARED = "This optimizer does not declare how single numbers are made: here are its formula and its source."
 
 
 def _of_update(step: Step, number: int, place: Index, known: Explanation) -> Explanation:
     assert step.optimizer is not None
-    known = dataclasses.replace(known, formula=rule_of(step.optimizer), place=f"{step.optimizer.__name__}, update")
-    rule = update_rule(step, number)
-    return known if rule is None else _by_rule(step, rule, place, known)
+    known = dataclasses.replace(known, place=f"{step.optimizer.__name__}, update")
+    found: list[Explanation] = []
+    for line in update_lines(step, number):
+        said = _by_rule(step, line.rule, place, dataclasses.replace(known, lines=line.lines))
+        if line.name != "param":
+            exact = said.total if line.array is None else evaluate(line.rule.entry, line.rule.at(place), _reader(step))
+            assert exact is not None
+            text = shortest(np.float64(exact) if line.array is None else read(step, line.array).dtype.type(exact))
+            name = written(_at(line.rule.entry, line.rule.at(place), _reader(step)), _namer(step))
+            said = dataclasses.replace(said, name=name, exact=exact, shortest=text)
+        found.append(said)
+    if not found:
+        source = source_lines(step.optimizer.update)  # type: ignore[attr-defined]
+        return dataclasses.replace(known, formula=rule_of(step.optimizer), sentence=UNDECLARED, lines=source)
+    return dataclasses.replace(found[-1], steps=tuple(found[:-1]))
+
+
+def _reader(step: Step) -> Callable[[Any], Any]:
+    return lambda ref: read(step, ref)

@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float64]
 LINE = 14.5  # pixels between two labels
 BIN = 2  # pixels that the band takes together
 MOST = 4096  # values that a smoothed line is made of
+LEAST_SPAN = 0.02  # of a linear axis, relative to its values: what hardly changes shall look so
+LARGEST = 1e300  # of the values that are drawn, so that their axis has ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Axis:
 
 def linear_axis(low: float, high: float, show: Callable[[float], str], ticks: int = 5) -> Axis:
     """An axis with about so many round ticks that covers these values."""
-    if high <= low:
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    least = LEAST_SPAN * max(abs(low), abs(high)) or 1.0
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
     step = 10 ** math.floor(math.log10((high - low) / ticks))
     step = next(step * m for m in (1, 2, 5, 10) if (high - low) / (step * m) <= ticks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -80,13 +83,13 @@ def log_axis(low: float, high: float) -> Axis:
 
 
 def power(value: float) -> str:
-    """A tick of a logarithmic axis: 0.01, but 10⁻⁵."""
-    if 1e-3 * 0.999 <= value < 1e4:
-        return f"{value:.4g}"
-    exponent = math.floor(math.log10(value) + 1e-9)
-    digit = round(value / 10.0**exponent)
-    raised = f"10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
-    return raised if digit == 1 else f"{digit}·{raised}"
+    """A tick: four significant digits, and 2·10⁻⁵ or 10⁵ for what is small or large."""
+    if value == 0 or 1e-4 * 0.999 <= abs(value) < 1e4:
+        return f"{value:.4g}".replace("-", "\u2212")
+    digits, exponent = f"{value:.3e}".split("e")
+    digits = digits.rstrip("0").rstrip(".").replace("-", "\u2212")
+    raised = f"10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return f"{digits}·{raised}".replace("1·", "") if digits in ("1", "\u22121") else f"{digits}·{raised}"
 
 
 def chart(
@@ -97,7 +100,7 @@ def chart(
     height: int,
     last: float,
     log: bool = False,
-    show: Callable[[float], str] = lambda value: f"{value:.4g}",
+    show: Callable[[float], str] = power,
     ends: tuple[float, float] | None = None,
     guide: tuple[float, str] | None = None,
 ) -> str:
@@ -106,7 +109,7 @@ def chart(
     title: what it shows, for those who do not see it. last: the end of the x axis, in epochs.
     show: the text of a tick. ends: what the y axis covers, if not just the values. guide: a value with its text.
     """
-    kept = [(line, np.isfinite(line.y) & (line.y > 0 if log else True)) for line in lines]
+    kept = [(line, (line.y > 1 / LARGEST if log else line.y > -LARGEST) & (line.y < LARGEST)) for line in lines]
     values = np.concatenate([line.y[mask] for line, mask in kept] or [np.empty(0)])
     if not len(values):
         return '<p class="note">There are no finite values to draw.</p>'
@@ -139,7 +142,8 @@ def chart(
     if guide is not None and y_axis.low <= guide[0] <= y_axis.high:
         at = float(up(guide[0]))
         parts.append(f'<path class="guide" d="M{left} {at:.1f}H{right}"/>')
-        note.append(f'<text class="tick halo" x="{left + 4}" y="{at + 14:.1f}">{escape(guide[1])}</text>')
+        below = at + 14 if at + 18 < bottom else at - 5  # never on the numbers of the x axis
+        note.append(f'<text class="tick halo" x="{left + 4}" y="{below:.1f}">{escape(guide[1])}</text>')
     drawn: list[str] = []
     labels: list[tuple[float, Line]] = []
     for line, mask in kept:

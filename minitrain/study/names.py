@@ -55,6 +55,9 @@ def _base(step: Step, number: int) -> str:
     if tensor.detached is not None or tensor.was is not None:
         return ""
     if tensor.made_by is None:
+        arguments = {step.ops[op].arguments[i] for op, i in tensor.used_by}
+        if arguments == {"divisor"}:  # AvgPool2d's, which the library makes
+            return "divisor"
         return "X" if tensor.value.dtype.kind == "f" and not tensor.leaf and tensor.value.ndim > 1 else ""
     name = step.ops[tensor.made_by].function.__name__
     if any(user in FROM_LOGITS and i == 0 for user, i in users):

@@ -30,7 +30,11 @@ CALLS: dict[str, Callable[..., float]] = {
     "abs": np.abs,
     "sign": np.sign,
     "floor": np.floor,
+    "ceil": np.ceil,
+    "trunc": np.trunc,
+    "round": np.rint,
     "mod": np.mod,
+    "copysign": np.copysign,
     "maximum": np.maximum,
     "minimum": np.minimum,
     "sin": np.sin,
@@ -39,12 +43,15 @@ CALLS: dict[str, Callable[..., float]] = {
     "asin": np.arcsin,
     "acos": np.arccos,
     "atan": np.arctan,
+    "atan2": np.arctan2,
     "sinh": np.sinh,
     "cosh": np.cosh,
     "tanh": np.tanh,
     "asinh": np.arcsinh,
     "acosh": np.arccosh,
     "atanh": np.arctanh,
+    "erf": math.erf,
+    "erfc": math.erfc,
 }
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": lambda a, b: a < b,
@@ -56,7 +63,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 LEADING: Expression = ["..."]
 MOVES = ("moved", "gathered")
-OVER_INDICES = ("sum", "max", "logsumexp", "softmax")  # the operators that come with indices of their own
+OVER_INDICES = ("sum", "max", "prod", "logsumexp", "softmax")  # the operators that come with indices of their own
 
 
 # Making expressions.
@@ -159,7 +166,7 @@ class Reader(ast.NodeVisitor):
             case ast.Div():
                 return div(a, b)
             case ast.Pow():
-                return a if is_number(b, 1) else ["pow", a, b]
+                return ["pow", a, b]
             case ast.FloorDiv():
                 return a if is_number(b, 1) else ["call", "floor", ["div", a, b]]
             case ast.Mod():
@@ -201,6 +208,8 @@ def _value(x: Expression, at: Indices, read: Callable[[Any], Any]) -> float | No
     if head == "entry":
         place = where(x, at, read)
         return None if place is None else float(read(x[1])[place])
+    if head == "named":
+        return _value(x[2], at, read)
     if head == "where":
         condition = _value(x[1], at, read)
         return None if condition is None else _value(x[2] if condition else x[3], at, read)
@@ -211,6 +220,8 @@ def _value(x: Expression, at: Indices, read: Callable[[Any], Any]) -> float | No
         found = [v for more in ranges(x[1]) if (v := _value(x[-1], {**at, **more}, read)) is not None]
         if head == "sum":
             return math.fsum(found) if np.isfinite(found).all() else float(np.sum(found))
+        if head == "prod":
+            return math.prod(found)
         if not found:
             return None
         top = float(np.max(found))
@@ -282,15 +293,44 @@ def came_from(x: Expression, at: Indices, read: Callable[[Any], Any]) -> list[Ex
     return []
 
 
+def reads(x: Expression, at: Indices, read: Callable[[Any], Any]) -> Iterator[Expression]:
+    """The entries that an expression is computed from, with numbers for indices, and what has a name of its own.
+
+    One may come several times.
+    """
+    head = x[0]
+    if head == "named":
+        yield x
+        return
+    if head == "entry":
+        if (place := where(x, at, read)) is not None:
+            yield ["entry", x[1], [number(i) for i in place]]
+    elif head in OVER_INDICES:
+        for more in ranges(x[1]):
+            yield from reads(x[-1], {**at, **more}, read)
+    elif head in MOVES:
+        yield from came_from(x, at, read)
+    elif head == "where":
+        condition = _value(x[1], at, read)
+        yield from reads(x[1], at, read)
+        if condition is not None:
+            yield from reads(x[2] if condition else x[3], at, read)
+    else:
+        for part in x[1:]:
+            if isinstance(part, list):
+                yield from reads(part, at, read)
+
+
 # Cutting into terms.
 
 
 def terms(x: Expression, at: Indices, read: Callable[[Any], Any]) -> list[tuple[list[Expression], Indices]]:
     """The terms that add up to the expression, each a list of factors and the indices at which they are meant.
 
-    A sum in a product is multiplied out, a `where` is the branch that it takes; absent terms are left out.
+    A sum in a product is multiplied out, and a quotient is a product with a reciprocal. A `where` is the branch that it
+    takes, a maximum the first of its largest entries. Absent terms are left out.
     """
-    found = list(_terms(x, at, read, []))
+    found = [(sorted(factors, key=_is_reciprocal), there) for factors, there in _terms(x, at, read, [])]
     return [(factors, there) for factors, there in found if _product(factors, there, read) is not None]
 
 
@@ -317,13 +357,18 @@ def _terms(
         condition = evaluate(x[1], at, read)
         if condition is not None:
             yield from _terms(x[2] if condition else x[3], at, read, scale)
+    elif head == "max":
+        there = largest_at(x, at, read)
+        if there is not None:
+            yield from _terms(x[2], there, read, scale)
     elif head in MOVES:
         for entry in came_from(x, at, read):
             yield [*scale, entry], at
-    elif head == "div" and several(x[1]):
+    elif _is_quotient(x):
         yield from _terms(x[1], at, read, [*scale, ["div", number(1), x[2]]])
     elif head == "mul":
-        inner = next((i for i, part in enumerate(x) if i and several(part)), None)
+        split = [test(part) for test in (several, _is_quotient) for part in x[1:]]
+        inner = split.index(True) % (len(x) - 1) + 1 if True in split else None
         if inner is None:
             yield [*scale, *x[1:]], at
         else:
@@ -332,18 +377,33 @@ def _terms(
         yield [*scale, x], at
 
 
+def _is_quotient(x: Expression) -> bool:
+    return bool(x[0] == "div" and x[1][0] != "number")
+
+
+def _is_reciprocal(x: Expression) -> bool:
+    return bool(x[0] == "div" and is_number(x[1], 1))
+
+
+def largest_at(x: Expression, at: Indices, read: Callable[[Any], Any]) -> Indices | None:
+    """The indices at which a "max" is reached first; None if all its entries are absent. nan counts as the largest."""
+    found = [({**at, **more}, v) for more in ranges(x[1]) if (v := _value(x[2], {**at, **more}, read)) is not None]
+    return found[int(np.argmax([v for _, v in found]))][0] if found else None
+
+
 def several(x: Expression) -> bool:
     """Whether an expression has more than one term, or is a choice of such."""
     if x[0] in ("neg", "div"):
         return several(x[1])
     if x[0] == "mul":
         return any(several(part) for part in x[1:])
-    return x[0] in ("sum", "add", "sub", "gathered") or (x[0] == "where" and (several(x[2]) or several(x[3])))
+    return x[0] in ("sum", "max", "add", "sub", "gathered") or (x[0] == "where" and (several(x[2]) or several(x[3])))
 
 
 # Printing.
 
-_PRECEDENCE = {"where": 0, "add": 2, "sub": 2, "sum": 3, "neg": 4, "mul": 4, "div": 4, "pow": 6}
+_OVER = {"sum": "Σ", "max": "max", "prod": "Π"}
+_PRECEDENCE = {"where": 0, "add": 2, "sub": 2, "sum": 3, "prod": 3, "neg": 4, "mul": 4, "div": 4, "pow": 6}
 _SIGNS = {"lt": "<", "le": "≤", "gt": ">", "ge": "≥", "eq": "=", "ne": "≠"}
 _NAMES = {"log": "ln", "abs": "abs", "maximum": "max", "minimum": "min", "sqrt": "√"}
 
@@ -373,8 +433,10 @@ def _written(x: Expression, name: Callable[[Any], str], outer: int) -> str:
         case "gathered":
             text = f"Σ {name(x[1])}[where it went]"
             own = 3
-        case "sum" | "max":
-            text = f"{'Σ' if head == 'sum' else 'max'}_{_indices(x[1])} {inside(x[2], 4)}"
+        case "named":
+            text = x[1]
+        case "sum" | "max" | "prod":
+            text = f"{_OVER[head]}_{_indices(x[1])} {inside(x[2], 4)}"
         case "logsumexp":
             text = f"ln Σ_{_indices(x[1])} exp {inside(x[2], 9)}"
             own = 4
@@ -420,4 +482,4 @@ def _indices(indices: Sequence[tuple[str, int]]) -> str:
 def written_number(x: float) -> str:
     """As short as float32 allows, without a needless point."""
     with np.errstate(over="ignore"):
-        return str(int(x)) if abs(x) < 1e15 and x == round(x) else str(np.float32(x))
+        return str(int(x)) if abs(x) < 1e15 and x == round(x) else str(np.float32(x)).removesuffix(".0")

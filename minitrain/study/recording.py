@@ -28,7 +28,8 @@ tensors[i]: a value that operations used or made. One written in place since is 
     value: array;  grad: dL/d(it), the library's own, array or None;  after: value after the update, array or None
     shares: if several gradients were added up, [{"op": number, "input": number, "grad": array}, ...]; else []
     used: .grad when the optimizer ran, where it is not grad (clipped, accumulated, hooks); else None
-    update: how entries of after are made, a Rule, for plain SGD; else None
+    update: the numbers of the update in order, a Rule each with its "name": "g", the state's arrays, what is computed
+        from them, and last "param", the entries of after; [] where the optimizer does not declare them
     state: optimizer's state by name, {"momentum_buffer": {"before": array or None, "after": array}}
     stats: {"value": [largest |v|, norm], "grad": ..., "after": ...}, of the finite values; None where there is no array
     check: None, or, once step.check() has run, central differences (differences.py) of loss64:
@@ -41,6 +42,7 @@ ops[i]: an operation, in the order of forward
     options: {name: text};  result: number of a tensor;  on_tape: whether backward can come here
     visited: whether backward did;  formula: the docstring's first line;  forward, backward: Source
     rule: how entries of the result are made, a Rule or None;  gradients: for each input a Rule or None
+    undeclared: why there are no Rules, a sentence, or None
 events[i]: what happened, in order
     {"kind": "forward", "op": number}
     {"kind": "backward", "op": number, "start": bool, "sends_to": [number of a tensor or None for each input]}
@@ -50,13 +52,16 @@ Rule: how each entry of an array is made (notation.py evaluates it; a page needs
     axes: ["n", "o"], names of the entry's indices;  entry: ["entry", array, indices], the entry that is explained
     formula: text with this step's symbols, "a1[n, o] = Σ_i x[n, i] · W1[o, i] + b1[o]"
     value: an expression;  sentences: [[condition or None, text], ...]: the first whose condition is not 0 holds
-    table: None, or {"index": ["k", 10], "columns": [[title, expression], ...]}: a row for each value of the index
+    table: None, or {"index": [["k", 10], ...], "columns": [[title, expression], ...]}: a row for each value of the
+        indices
     together: None, or {"formula": text, "value": expression}: with the next operation, (p - 1 at the label) / N
     lines: [[number, text], ...], the library's lines that compute it, in the file of the operation's Source
 Expressions are lists, with the operator first
     ["number", 2.0]   ["index", "n"]   ["entry", array, [expression, ...]]
     array: {"tensor": 3, "of": "value" or "grad" or "used" or "after"};  {"blob": 7, "name": "picked", "shape": [...]}
-    ["sum", [["i", 64], ...], e]   ["max", [["i", 2], ...], e]   ["logsumexp", [["i", 10]], e]: over all these indices
+    ["sum", [["i", 64], ...], e]   ["max", [["i", 2], ...], e]   ["prod", ...]   ["logsumexp", [["i", 10]], e]: over all
+        these indices
+    ["named", "g", e]: e, which has a name of its own
     ["softmax", [["i", 10]], a, e]: exp(a) / Σ_i exp(e), without overflow
     ["add", a, b, ...] ["sub", a, b] ["mul", a, b, ...] ["div", a, b] ["neg", a] ["pow", a, b]
     ["call", name, a, ...]: a function of notation.CALLS, of one or two numbers
@@ -66,9 +71,10 @@ Expressions are lists, with the operator first
     ["gathered", array, source, offset, shape, axes]: the sum of the array's entries where source = offset + the flat
         number, in this shape, of the axes' indices
     An entry whose indices are no whole numbers, or lie outside the array, is absent (padding). What has an absent part
-    is absent, but a sum, a max, a logsumexp leave it out (a sum of nothing is 0). At the top, absent is 0.
+    is absent, but a sum, a max, a prod, a logsumexp leave it out (a sum of nothing is 0). At the top, absent is 0.
 Terms, of which an entry is the sum: add, sub, neg, sum and gathered are split; a product and a quotient are multiplied
-    out over the one part that can be split; `where` is the branch it takes; absent terms are left out (notation.terms).
+    out over the one part that can be split, and a / b is the product of a and 1 / b; `where` is the branch it takes, a
+    max the first of the largest; absent terms are left out (notation.terms).
 """
 
 from __future__ import annotations

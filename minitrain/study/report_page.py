@@ -235,11 +235,13 @@ def _layer_charts(run: RunRecord) -> str:
         svg = _layer_chart(quantity, lines, _last([run]), f"{heading}: {formula} of each layer, by epoch")
         parts.append(f'<div><h2>{heading}</h2><p class="note">{formula[0].upper() + formula[1:]}</p>{svg}</div>')
     every = run.config.layers_every
-    rhythm = "every update" if every == 1 else f"one of {counted(every, 'update')}"
+    rhythm = "at every update" if every == 1 else f"once in {counted(every, 'update')}"
+    recorded = f"Recorded {rhythm}; a line is the median of neighbours."
+    if run.config.hidden and not relus:
+        recorded += " Zeros after ReLU cannot be recorded if the model is compiled, or shared by several processes."
     return (
         f'<section><div class="charts">{"".join(parts)}</div>'
-        f'<p class="layers"><span>Recorded at {rhythm}; a line is the median of neighbours.</span>'
-        f"{_which(run)}</p></section>"
+        f'<p class="layers"><span>{recorded}</span>{_which(run)}</p></section>'
     )
 
 
@@ -265,10 +267,10 @@ def _without_layers(run: RunRecord) -> str:
         return "This run has no table of its layers. New runs write one, unless --layers-every is 0."
     if run.config.backend == "torch":
         return (
-            "This run has no table of its layers: steps that are captured on a GPU, compiled, or shared by several "
-            "processes cannot be watched."
+            "This run has no table of its layers. Steps that are captured on a GPU cannot be watched: a replay runs "
+            "from the batch to the update without a stop."
         )
-    return "The table of the layers has no row yet."
+    return "layers.csv is missing or empty." if run.complete else "The table of the layers has no row yet."
 
 
 # --- results ---
@@ -395,30 +397,47 @@ def _first_layer(run: RunRecord) -> str:
     then, now = run.first, run.now
     height, width = SHAPES[run.config.dataset]
     shape = height, width
-    change = np.linalg.norm(now.astype(np.float64) - then, axis=1)
+    with np.errstate(all="ignore"):  # training may have ended in infinite weights
+        change = np.linalg.norm(now.astype(np.float64) - then, axis=1)
     # In the order of the layer, so that both pictures show the same neurons in the same places.
     chosen = np.sort(np.argsort(-np.nan_to_num(change, nan=np.inf), kind="stable")[:NEURONS])
-    largest = float(np.nanmax(np.abs(np.concatenate([then[chosen], now[chosen]])), initial=0))
-    largest = largest if np.isfinite(largest) else float(np.finfo(np.float32).max)
-    which = "each" if len(chosen) == len(now) else f"the {len(chosen)} that have changed the most"
-    pictures = []
-    for when, weights in (("At the beginning", then), ("Now", now)):
-        drawn = picture.tiles(weights[chosen], shape, COLUMNS, largest)
-        norm = float(np.linalg.norm(weights))
-        pictures.append(
-            f'<div class="weights"><h3>{when}</h3><p class="note">‖W‖ = {number(norm)}</p>'
-            f"{_both(drawn, f'The weights of {len(chosen)} neurons, {when.lower()}')}</div>"
-        )
-    ends = number(largest)
-    scale = {
+    largest = _largest(np.concatenate([then[chosen], now[chosen]]))
+    colours = {
         scheme: picture.png(np.arange(255, dtype=np.uint8)[None], picture.palette(scheme)) for scheme in picture.SCALES
     }
+    scale = _both(colours, "the scale of the colours")
+    which = "each" if len(chosen) == len(now) else f"the {len(chosen)} that have changed the most"
+    pictures = []
+    with np.errstate(all="ignore"):
+        changed = now - then
+    for when, symbol, weights, end in (
+        ("At the beginning", "W", then, largest),
+        ("Now", "W", now, largest),
+        ("What training changed", "change", changed, _largest(changed[chosen])),
+    ):
+        drawn = picture.tiles(weights[chosen], shape, COLUMNS, end or 1.0)
+        pictures.append(
+            f'<div class="weights"><h3>{when}</h3><p class="scale">‖{symbol}‖ = {number(_norm(weights))}'
+            f"<span>{MINUS}{number(end)} {scale} {number(end)}</span></p>"
+            f"{_both(drawn, f'{when}: a picture for each of {len(chosen)} neurons')}</div>"
+        )
     return (
         f'<section><h2>What the first layer looks for</h2><p class="note">A picture of the weights for {which} of its '
-        f"{len(now)} neurons. Where it is blue, light pixels add to the neuron; where it is orange, they subtract.</p>"
-        f'<p class="scale">{MINUS}{ends} {_both(scale, "The scale of the colours")} {ends}</p>'
-        f'<div class="pair">{"".join(pictures)}</div></section>'
+        f"{len(now)} neurons. Where it is blue, ink at this pixel raises the neuron; where it is orange, it lowers it. "
+        "The change often looks like the images, since a neuron's gradient is a weighted sum of them.</p>"
+        f'<div class="three">{"".join(pictures)}</div></section>'
     )
+
+
+def _largest(weights: npt.NDArray[Any]) -> float:
+    """The end of their colours' scale, which is finite."""
+    largest = float(np.nanmax(np.abs(weights), initial=0))
+    return largest if np.isfinite(largest) else float(np.finfo(np.float32).max)
+
+
+def _norm(weights: npt.NDArray[Any]) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.linalg.norm(weights.astype(np.float64)))
 
 
 def _both(pngs: dict[str, bytes], alt: str) -> str:
@@ -586,9 +605,10 @@ def _table(runs: Sequence[RunRecord], labels: Sequence[str], short: Sequence[str
 
 
 def _overlaid_layers(runs: Sequence[RunRecord], labels: Sequence[str]) -> str:
-    """A chart for each quantity and each layer, with a line for each run that has it."""
-    charts = []
+    """For each quantity a row of charts, one for each layer, with a line for each run that has it."""
+    sections = []
     for quantity, (heading, formula, _) in enumerate(QUANTITIES):
+        charts = []
         of = [_kinds(run)[1 if quantity == 3 else 0] for run in runs]
         names = symbols(["x"] * max(map(len, of)), "h" if quantity == 3 else "W")
         for depth, name in enumerate(names):
@@ -599,7 +619,14 @@ def _overlaid_layers(runs: Sequence[RunRecord], labels: Sequence[str]) -> str:
             ]
             about = f"{formula}, {name}" if quantity == 3 else formula.replace("W", name)
             svg = _layer_chart(quantity, lines, _last(runs), f"{heading}: {about}, by epoch")
-            charts.append(f'<div><h2>{heading}</h2><p class="note">{about[0].upper() + about[1:]}</p>{svg}</div>')
+            layer = "; ".join(dict.fromkeys(layers[depth].name for layers in of if depth < len(layers)))
+            charts.append(f'<div><h3>{name} <span class="note">{escape(layer)}</span></h3>{svg}</div>')
+        if charts:
+            formula = formula[0].upper() + formula[1:]
+            sections.append(
+                f'<section><h2>{heading}</h2><p class="note">{formula}, layer by layer</p>'
+                f'<div class="charts">{"".join(charts)}</div></section>'
+            )
     without = [label for run, label in zip(runs, labels, strict=True) if not run.layers]
     note = f"Without a table of the layers, and so not drawn here: {escape('; '.join(without))}." if without else ""
-    return f'<section><div class="charts">{"".join(charts)}</div><p class="note">{note}</p></section>'
+    return "".join(sections) + (f'<p class="note">{note}</p>' if note else "")

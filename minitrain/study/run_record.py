@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -85,7 +84,8 @@ class Layer:
         """‖change‖ / ‖W‖; nan where it is undefined."""
         if self.change is None or self.weight is None:
             raise ValueError(f"{self.name} has no weight")
-        return np.divide(self.change, self.weight, out=np.full_like(self.change, np.nan), where=self.weight > 0)
+        with np.errstate(all="ignore"):  # of infinite norms, too
+            return np.divide(self.change, self.weight, out=np.full_like(self.change, np.nan), where=self.weight > 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,10 +203,14 @@ def _rows(path: Path, name: str) -> list[list[str]]:
     columns = COLUMNS[name].split(",")
     if lines and lines[0] != COLUMNS[name]:
         raise RunError(f"cannot read {path / name}: it begins with {lines[0][:80]!r}, not with {COLUMNS[name]!r}")
-    rows = list(csv.reader(lines[1:]))
+    rows = [line.split(",") for line in lines[1:]]
+    counts = [n for n, column in enumerate(columns) if column in ("epoch", "batch")]
     for number, row in enumerate(rows, start=2):
         if len(row) != len(columns):
             raise RunError(f"cannot read {path / name}: line {number} has {len(row)} columns, not {len(columns)}")
+        for n in counts:
+            if not (row[n].isdecimal() and int(row[n][:10]) < 10**9):
+                raise RunError(f"cannot read {path / name}: line {number} has {row[n][:80]!r} for {columns[n]}")
     return rows
 
 

@@ -5,6 +5,8 @@
 "use strict";
 (() => {
 const D = JSON.parse(document.getElementById("data").textContent);
+const real = x => typeof x === "string" ? {inf: Infinity, "-inf": -Infinity}[x] ?? NaN : x; // JSON has no word for them
+for (const name of ["loss_value", "loss_after"]) D.meta[name] = real(D.meta[name]);
 const M = D.meta, P = D.page, T = D.tensors, OPS = D.ops, EVENTS = D.events, END = EVENTS.length, LANE = 352;
 const $ = id => document.getElementById(id);
 const root = document.documentElement;
@@ -23,6 +25,7 @@ function el(tag, attributes = {}, ...children) {
 }
 const esc = s => String(s).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 const R = (t, w, i) => ({t, w, i});
+const most = values => values.reduce((a, v) => Math.abs(v) < Infinity ? Math.max(a, Math.abs(v)) : a, 0); // the largest finite |v|
 const product = sizes => sizes.reduce((a, b) => a * b, 1);
 
 // --- arrays ----------------------------------------------------------------------------------------------------------
@@ -30,21 +33,29 @@ const KINDS = {f4: Float32Array, f8: Float64Array, i8: BigInt64Array, i4: Int32A
   u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, b1: Uint8Array};
 const decoded = new Map(), inflated = new Map(), derived = new Map();
 
+const DIGIT = new Uint8Array(127); // 13 bits stand in 2 of 91 characters
+for (let code = 33, k = 0; code < 127; code++) if (!'"&<'.includes(String.fromCharCode(code))) DIGIT[code] = k++;
 function textBytes(id) {
-  const text = atob($("blob-" + id).textContent), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const text = $("blob-" + id).textContent, bytes = new Uint8Array(D.blobs[id].bytes);
+  for (let i = 0, to = 0, held = 0, bits = 0; i < text.length; i += 2) {
+    held |= DIGIT[text.charCodeAt(i)] + 91 * DIGIT[text.charCodeAt(i + 1)] << bits;
+    for (bits += 13; bits >= 8; bits -= 8, held >>>= 8) bytes[to++] = held; // what is past the end is dropped
+  }
   return bytes;
 }
 // Compressed arrays hold all first bytes of their numbers, then all second bytes, and so on: this puts them together.
+// The sign of a float32 stands at its end.
 async function inflate(id) {
   const {dtype, n} = D.blobs[id], width = KINDS[dtype].BYTES_PER_ELEMENT;
   const stream = new Blob([textBytes(id)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer()), bytes = new Uint8Array(planes.length);
   for (let k = 0; k < width; k++) for (let i = 0, to = k, from = k * n; i < n; i++, to += width) bytes[to] = planes[from + i];
+  if (dtype === "f4") { const turned = new Uint32Array(bytes.buffer); for (let i = 0; i < n; i++) turned[i] = turned[i] >>> 1 | turned[i] << 31; }
   inflated.set(id, bytes);
 }
+const stored = ref => D.blobs[ref.blob].same ?? ref.blob; // equal arrays stand in the page once
 function blob(ref) {
-  const id = ref.blob;
+  const id = stored(ref);
   if (!decoded.has(id)) {
     const {dtype} = D.blobs[id], numbers = new KINDS[dtype]((inflated.get(id) ?? textBytes(id)).buffer);
     decoded.set(id, dtype === "i8" ? Float64Array.from(numbers, Number) : numbers);
@@ -52,44 +63,54 @@ function blob(ref) {
   }
   return decoded.get(id);
 }
+function entryOf(ref, i) { // of an array; null where the page holds only some of its entries, and not this one
+  const {of} = D.blobs[ref.blob], k = of == null ? i : blob({blob: of}).indexOf(i);
+  return k < 0 ? null : Number(blob(ref)[k]);
+}
+const FIELD = {v: "value", g: "grad", a: "after"};
 function numbers(t, w) { // null where the array does not exist
-  const x = T[t];
-  if (w === "v") return x.value && blob(x.value);
-  if (w === "u") return x.used ? blob(x.used) : numbers(t, "g");
-  if (w === "g" && !x.grad?.sum) return x.grad && blob(x.grad);
-  const key = w + t;
-  if (!derived.has(key)) derived.set(key, !has(t, w) ? null : w === "g" ? unpackSum(x.grad) : w === "a" ? after(t) : numbers(t, "a").map((v, i) => v - numbers(t, "v")[i]));
+  const key = w + t, ref = T[t][FIELD[w]];
+  if (w === "u") return T[t].used ? blob(T[t].used) : numbers(t, "g");
+  if (w !== "d" && (!ref || !ref.how)) return ref && blob(ref);
+  if (!derived.has(key)) derived.set(key, w !== "d" ? DERIVED[ref.how](t, ref) : has(t, "a") ? numbers(t, "a").map((v, i) => v - numbers(t, "v")[i]) : null);
   return derived.get(key);
 }
-// A large weight's gradient is stored as its bits' distance from the sum over the batch in float64, which takes a
-// quarter of the room. What comes out are the recorded bits: the page's writer does the same sum.
-function unpackSum({blob: id, sum: {x, grad, sizes: [N, O, I]}}) {
-  const a = numbers(x, "v"), g = numbers(grad, "g"), total = new Float64Array(O * I), distance = blob({blob: id});
-  for (let n = 0; n < N; n++) for (let o = 0; o < O; o++) {
-    const by = g[n * O + o];
-    if (by !== 0) for (let i = 0, to = o * I, from = n * I; i < I; i++) total[to + i] += by * a[from + i];
-  }
-  const result = Float32Array.from(total), bits = new Int32Array(result.buffer);
-  const ordered = b => b < 0 ? ~(b & 0x7fffffff) : b; // its own inverse: an order of the bits in which neighbouring floats are 1 apart
-  for (let k = 0; k < bits.length; k++) { const d = distance[k]; bits[k] = ordered(ordered(bits[k]) + (d & 1 ? -((d + 1) / 2) : d / 2)); }
-  return result;
+// Arrays that are not stored, because others determine their bits: the page's writer has done the same operations, and
+// compared. "sum" and "near" store how far the bits are from what is computed here, which takes little room.
+const DERIVED = {
+  relu: (t, {x}) => numbers(x, "v").map(v => v > 0 ? v : 0),
+  relu_gradient: (t, {grad}) => { const x = numbers(t, "v"); return numbers(grad, "g").map((g, i) => x[i] > 0 ? g : 0); },
+  sgd: (t, {lr}) => { const rate = Math.fround(lr), g = numbers(t, "g"); return numbers(t, "v").map((v, i) => v - Math.fround(rate * g[i])); },
+  near: (t, ref) => shifted(numbers(t, "v").slice(), blob(ref)),
+  sum(t, {blob: id, times, grad, sizes: [K, R, C], over}) { // a Float32Array rounds after each addition, as fused multiply-add does
+    const a = numbers(times, "v"), g = numbers(grad, "g"), total = new Float32Array(R * C), [k1, r1] = over === "samples" ? [R, 1] : [1, K];
+    for (let r = 0; r < R; r++) {
+      const row = total.subarray(r * C, r * C + C);
+      for (let k = 0, by; k < K; k++) if ((by = g[k * k1 + r * r1]) !== 0) for (let c = 0, from = k * C; c < C; c++) row[c] += by * a[from + c];
+    }
+    return shifted(total, blob({blob: id}));
+  },
+};
+function shifted(array, distance) { // floats whose bits are at a distance, in the order of the numbers
+  const bits = new Int32Array(array.buffer), ordered = b => b < 0 ? ~(b & 0x7fffffff) : b; // its own inverse
+  for (let k = 0; k < bits.length; k++) { const d = distance[k]; if (d) bits[k] = ordered(ordered(bits[k]) + (d & 1 ? -((d + 1) / 2) : d / 2)); }
+  return array;
 }
-function after(t) { // plain SGD is one float32 operation: the page's writer has checked that these are the recorded bits
-  const x = T[t];
-  if (!x.after?.lr) return blob(x.after);
-  const lr = Math.fround(x.after.lr), g = numbers(t, "g");
-  return numbers(t, "v").map((v, i) => Math.fround(v - Math.fround(lr * g[i])));
+function sources(t, w) { // the arrays that another is derived from
+  const ref = T[t][FIELD[w]];
+  return w === "d" ? [[t, "v"], [t, "a"]] : {relu: () => [[ref.x, "v"]], relu_gradient: () => [[t, "v"], [ref.grad, "g"]], sgd: () => [[t, "v"], [t, "g"]], near: () => [[t, "v"]], sum: () => [[ref.times, "v"], [ref.grad, "g"]]}[ref?.how]?.() ?? [];
 }
 const has = (t, w) => Boolean({v: T[t].value, g: T[t].grad, a: T[t].after, d: T[t].after}[w]);
 const val = r => numbers(r.t, r.w)[r.i];
 const statOf = {v: "value", g: "grad", a: "after", d: "change"};
 const largest = (t, w) => T[t].stats[statOf[w]]?.[0] ?? 0;
-const norm = (t, w) => T[t].stats[statOf[w]]?.[1] ?? 0;
+const strangeOf = (t, w) => T[t].strange[FIELD[w] ?? "after"]; // how many are nan, how many infinite, and the first
+const norm = (t, w) => strangeOf(t, w) ? NaN : T[t].stats[statOf[w]]?.[1] ?? 0;
 
 // --- numbers as text -------------------------------------------------------------------------------------------------
 const SUPERSCRIPT = {"-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹"};
 const sup = n => String(n).replace(/./g, c => SUPERSCRIPT[c]);
-const odd = v => Number.isNaN(v) ? "nan" : v > 0 ? "∞" : "−∞";
+const odd = v => v > 0 ? "inf" : v < 0 ? "−inf" : "nan"; // as Python writes them
 function fmt(v, digits = 6, keep = false) {
   if (!Number.isFinite(v)) return odd(v);
   if (v === 0) return "0";
@@ -133,7 +154,7 @@ const brackets = r => T[r.t].shape.length ? `[${position(r.t, r.i).join(", ")}]`
 const nameHtml = r => heading(r.t, r.w === "a" ? "v" : r.w) + `<span class="ix">${brackets(r)}</span>` + (r.w === "a" ? " after" : "");
 const nameText = r => ({v: "", g: "dL/d", a: "", d: "Δ"})[r.w] + T[r.t].name + brackets(r) + (r.w === "a" ? " after" : "");
 const shapeText = t => T[t].shape.join(" × ");
-const className = c => P.classes?.[c] ?? String(c);
+const className = c => c == null ? "nan" : P.classes?.[c] ?? String(c);
 
 // --- colours: one scale for each array, symmetric about 0, neutral at 0 ----------------------------------------------
 const linear = c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
@@ -206,10 +227,8 @@ const waits = (t, w) => timeOf(t, w) > S.at || !arrived(t, w);
 // Large arrays are unpacked after the first picture.
 const unpacked = id => !D.blobs[id].zip || inflated.has(id) || decoded.has(id);
 function arrived(t, w) {
-  const x = T[t], from = w === "v" ? x.value : w === "g" ? x.grad : x.after;
-  if (!S.late || !from) return true;
-  if (w === "d" || (w === "a" && from.lr)) return arrived(t, "v") && arrived(t, "g") && (!from.blob || unpacked(from.blob));
-  return unpacked(from.blob);
+  const ref = T[t][FIELD[w]];
+  return !S.late || ((ref?.blob == null || unpacked(stored(ref))) && sources(t, w).every(([t, w]) => arrived(t, w)));
 }
 
 // --- a picture of an array -------------------------------------------------------------------------------------------
@@ -243,7 +262,7 @@ class View {
     this.py = this.rows * this.ch + this.top + this.gutter;
     this.W = Math.max(1, Math.ceil(this.per * this.px - this.gutter)); this.H = Math.max(1, Math.ceil(this.tiles / this.per) * this.py - this.gutter);
     if (!x.shape.length) { this.scalar = true; this.W = 132; this.H = 54; }
-    this.box = el("div", {cls: "view", role: "grid", tabindex: 0, "aria-label": `${nameText(R(t, w, 0)).replace(/\[.*\]/, "")}${shapeText(t) ? ", " + x.shape.join(" by ") : ""}${kind === "batch" ? ", the whole batch" : kind === "sample" ? ", one sample" : ""}; the arrow keys choose an entry`});
+    this.box = el("div", {cls: "view", role: "grid", tabindex: 0, "aria-label": `${nameText(R(t, w, 0)).replace(/\[.*\]/, "")}${shapeText(t) ? ", " + x.shape.join(" by ") : ""}${kind === "batch" ? ", the whole batch" : kind === "sample" ? ", one sample" : ""}; the arrow keys choose an entry, Enter goes to its terms`});
     if (this.H > 420 || this.scrolls) this.box.classList.add("scroll");
     this.box.setAttribute("aria-rowcount", this.rows * Math.ceil(this.tiles / this.per)); this.box.setAttribute("aria-colcount", this.cols * this.per);
     this.canvas = el("canvas", {"aria-hidden": "true"});
@@ -287,6 +306,7 @@ class View {
     const far = {Home: 0, End: this.tiles * this.size - 1}[e.key];
     if (!move && far == null && e.key !== "Enter") return;
     e.preventDefault(); e.stopPropagation();
+    if (e.key === "Enter" && this.anchor && S.sel) { enter(); return; }
     let i = S.sel && S.sel.t === this.t && S.sel.w === this.w && this.place(S.sel.i) ? S.sel.i : null;
     if (far != null) i = this.base + far;
     else if (i == null) i = this.base;
@@ -297,7 +317,7 @@ class View {
       i = tile < this.tiles ? this.index(tile, r % this.rows, c % this.cols) : null;
       if (i == null) return;
     }
-    select(R(this.t, this.w, i), {keep: true, view: this, still: true});
+    select(R(this.t, this.w, i), {keep: true, view: this, scroll: true});
     this.box.focus({preventScroll: true});
   }
   announce(i) {
@@ -317,6 +337,7 @@ class View {
     const a = future ? null : numbers(t, w), end = largest(t, w), inked = pixels(t, w);
     if (this.scalar) {
       g.fillStyle = css(UP[0]); g.beginPath(); g.roundRect(0, 0, this.W, this.H, 7); g.fill();
+      if (a && !Number.isFinite(a[0])) { hatch(g, 0, 0, this.W, this.H); g.fillStyle = css(UP[0]); g.fillRect(this.W / 2 - 26, this.H / 2 - 13, 52, 26); }
       g.fillStyle = ink; g.font = `600 20px ${FONT}`; g.textBaseline = "middle"; g.textAlign = "center";
       g.fillText(future ? "" : fmt(a[0]), this.W / 2, this.H / 2 + 1); return;
     }
@@ -330,30 +351,37 @@ class View {
       const i = this.base + tile * this.size + k, v = a ? a[i] : 0, [x, y, w, h] = this.rect(i), c = Number.isFinite(v) ? colour(whole ? 0 : v, end, inked) : UP[0];
       g.fillStyle = css(c);
       if (this.cw >= 20) { g.beginPath(); g.roundRect(x, y, w, h, 2.5); g.fill(); } else g.fillRect(x, y, w, h);
-      if (!Number.isFinite(v)) hatch(g, x, y, w, h);
+      if (!Number.isFinite(v)) {
+        hatch(g, x, y, w, h);
+        if (this.text) { g.fillStyle = css(UP[0]); g.fillRect(x + w / 2 - 13, y + h / 2 - 7, 26, 14); }
+      }
       if (!a || !this.text) continue;
-      g.fillStyle = v === 0 && !inked && root.dataset.theme === "light" ? ink3 : onCell(c);
+      g.fillStyle = !Number.isFinite(v) ? ink : v === 0 && !inked && root.dataset.theme === "light" ? ink3 : onCell(c);
       g.fillText(cellText(v, power, whole), x + w / 2, y + h / 2 + .5);
     }
   }
-  paintPixels(g, a, end, inked) { // one pixel for each entry, then scaled
+  paintPixels(target, a, end, inked) { // one pixel for each entry, then scaled
+    const whole = document.createElement("canvas"), g = whole.getContext("2d"), {ratio} = this; // one picture of all tiles: paper would repeat each tile's drawing
+    whole.width = Math.round(this.W * ratio); whole.height = Math.round(this.H * ratio); g.setTransform(ratio, 0, 0, ratio, 0, 0);
     const wide = this.per * this.cols, high = Math.ceil(this.tiles / this.per) * this.rows;
     const image = new ImageData(wide, high), pixel = new Uint32Array(image.data.buffer), table = inked ? INKTABLE : TABLE;
-    const factor = inked ? 255 : end ? 255 / end : 0, {size, cols, per, base} = this, strange = (0xff000000 | parseInt(ink3.slice(5, 7) + ink3.slice(3, 5) + ink3.slice(1, 3), 16)) >>> 0;
+    const factor = inked ? 255 : end ? 255 / end : 0, {size, cols, per, base} = this, hatched = new Set();
     for (let tile = 0; tile < this.tiles; tile++) {
       const from = base + tile * size, to = Math.floor(tile / per) * this.rows * wide + (tile % per) * cols;
       for (let k = 0, r = 0; k < size; r += wide) for (let c = 0; c < cols && k < size; c++, k++) {
         const v = a ? a[from + k] : 0;
-        pixel[to + r + c] = v === v ? table[255 + clamp(v * factor)] : (k & 1 ? strange : table[255]);
+        if (v - v === 0) pixel[to + r + c] = table[255 + clamp(v * factor)]; else hatched.add(tile); // else it stays transparent
       }
     }
     const sheet = document.createElement("canvas");
     sheet.width = wide; sheet.height = high; sheet.getContext("2d").putImageData(image, 0, 0);
     g.imageSmoothingEnabled = this.cw < 1;
     for (let tile = 0; tile < this.tiles; tile++) {
-      const across = tile % per, down = Math.floor(tile / per);
-      g.drawImage(sheet, across * cols, down * this.rows, cols, this.rows, across * this.px, down * this.py + this.top, cols * this.cw, this.rows * this.ch);
+      const across = tile % per, down = Math.floor(tile / per), x = across * this.px, y = down * this.py + this.top, w = cols * this.cw, h = this.rows * this.ch;
+      if (hatched.has(tile)) hatch(g, x, y, w, Math.ceil(size / cols) * this.ch);
+      g.drawImage(sheet, across * cols, down * this.rows, cols, this.rows, x, y, w, h);
     }
+    target.drawImage(whole, 0, 0, this.W, this.H);
   }
   paintLabels(g) {
     g.textBaseline = "alphabetic"; g.font = `11.5px ${FONT}`;
@@ -384,19 +412,29 @@ class View {
       if (r) { add(r, "sel"); this.anchor = r; this.announce(S.sel.i); if (this.box.classList.contains("scroll") && (r[1] < this.box.scrollTop || r[1] > this.box.scrollTop + 280)) this.box.scrollTop = Math.max(0, r[1] - 140); }
     }
   }
+  merge(rects, axis) { // join those that adjoin along an axis, 0 across or 1 down, and agree in the other
+    const other = 1 - axis, joined = [];
+    for (const r of [...rects].sort((a, b) => a[other] - b[other] || a[axis] - b[axis])) {
+      const last = joined.at(-1), near = last && r[axis] - last[axis] - last[axis + 2] <= this.gap + .01 && r[other] === last[other] && r[other + 2] === last[other + 2];
+      if (near) last[axis + 2] = r[axis] + r[axis + 2] - last[axis]; else joined.push([...r]);
+    }
+    return joined;
+  }
   outline(entries) { // one rectangle around entries that fill it, else one around each
     const rects = entries.map(i => this.rect(i)).filter(Boolean);
     if (rects.length < 2) return rects;
     const x0 = Math.min(...rects.map(r => r[0])), y0 = Math.min(...rects.map(r => r[1]));
     const x1 = Math.max(...rects.map(r => r[0] + r[2])), y1 = Math.max(...rects.map(r => r[1] + r[3]));
     const filled = rects.length * this.cw * this.ch / ((x1 - x0 + this.gap) * (y1 - y0 + this.gap));
-    return filled > .95 ? [[x0, y0, Math.max(2, x1 - x0), y1 - y0]] : rects.length <= 100 ? rects : [];
+    if (filled > .95) return [[x0, y0, Math.max(2, x1 - x0), y1 - y0]];
+    const merged = this.merge(this.merge(rects, 1), 0);
+    return merged.length <= 60 ? merged : [];
   }
 }
 const short = (s, n) => s.length > n + 1 ? s.slice(0, n) + "…" : s;
-function hatch(g, x, y, w, h) { // not a number, or infinite
-  g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.strokeStyle = ink3; g.lineWidth = 1; g.beginPath();
-  for (let k = -h; k < w; k += 5) { g.moveTo(x + k, y + h); g.lineTo(x + k + h, y); }
+function hatch(g, x, y, w, h) { // nan or infinite
+  g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.fillStyle = css(UP[0]); g.fillRect(x, y, w, h); g.strokeStyle = ink3; g.lineWidth = 1; g.beginPath();
+  for (let k = -h; k < w; k += 4) { g.moveTo(x + k, y + h); g.lineTo(x + k + h, y); }
   g.stroke(); g.restore();
 }
 function tip(e, html) {
@@ -411,7 +449,7 @@ function tip(e, html) {
 // --- samples ---------------------------------------------------------------------------------------------------------
 const labelOf = n => P.labels == null ? null : numbers(P.labels, "v")[n];
 const row = (t, n) => { const size = product(T[t].shape.slice(1)); return numbers(t, "v").subarray(n * size, (n + 1) * size); };
-const best = n => { const z = row(P.scores, n); let k = 0; for (let c = 1; c < z.length; c++) if (z[c] > z[k]) k = c; return k; };
+const best = n => { const z = row(P.scores, n); if (z.some(Number.isNaN)) return null; let k = 0; for (let c = 1; c < z.length; c++) if (z[c] > z[k]) k = c; return k; };
 const wrong = n => P.scores != null && P.labels != null && best(n) !== labelOf(n);
 function probabilities(z) { const m = Math.max(...z), e = Array.from(z, v => Math.exp(v - m)), s = e.reduce((a, b) => a + b, 0); return e.map(v => v / s); }
 function thumb(n, side) {
@@ -426,8 +464,9 @@ function thumb(n, side) {
 }
 const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : ` (${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))})` : ")"));
 function drawSamples() {
-  const host = $("samples"); host.replaceChildren();
-  if (!P.samples) { host.remove(); return; }
+  const host = $("samples");
+  if (!P.samples) { host?.remove(); return; }
+  host.replaceChildren();
   const small = innerWidth <= 1180 || P.samples > 24;
   for (let n = 0; n < P.samples; n++) {
     const off = wrong(n), text = labelOf(n) == null || P.classes == null || P.samples > 32 || P.longClasses ? (P.image ? (off ? "✗" : "") : n) : off ? `${className(labelOf(n))}→${className(best(n))}` : className(labelOf(n));
@@ -456,6 +495,7 @@ function showSample() {
   if (forwardAt[T[P.scores].made_by] > S.at) return;
   const likely = probabilities(row(P.scores, S.n)), label = labelOf(S.n), say = best(S.n);
   p.append(el("p", {html: label == null ? `The network says <b>${esc(className(say))}</b>.` : `It is a <b>${esc(className(label))}</b>; the network says <b>${esc(className(say))}</b>.`}));
+  if (say == null) return;
   likely.slice(0, 12).forEach((q, c) => { const bar = el("i"); bar.style.width = 100 * q + "%"; p.append(el("div", {cls: c === label && "t"}, el("span", {}, className(c)), bar, el("span", {}, (100 * q).toFixed(1) + " %"))); });
 }
 
@@ -480,6 +520,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   const wrap = (own, body) => own < level ? mrow(mo("("), body, mo(")")) : body, [op, ...x] = e;
   if (op === "number") return wrap(x[0] < 0 ? 1 : 9, (x[0] < 0 ? mo("−") : "") + mn(fmt(Math.abs(x[0]), 4)));
   if (op === "index") return mi(x[0]);
+  if (op === "named") return mi(x[0]);
   if (op === "entry") return mathEntry(e);
   const under = () => mrow(x[0].map(([i]) => mi(i)).join(mo(","))), sigma = () => `<munder><mo movablelimits="false">∑</mo>${under()}</munder>`;
   if (op === "logsumexp") return wrap(2, mrow(up("ln"), sigma(), up("exp"), '<mspace width=".17em"/>', maths(x[1], 3)));
@@ -487,6 +528,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (op === "moved") return mrow(x[0].map(([a]) => mathEntry(["entry", a, [["where it came from"]]])).join(up("or")));
   if (op === "gathered") return wrap(1.5, mrow(mo("∑"), mathEntry(["entry", x[0], [["where it went"]]])));
   if (op.includes(" ")) return `<mtext>${op}</mtext>`;
+  if (op === "prod") return wrap(1.5, mrow(`<munder><mo movablelimits="false">∏</mo>${under()}</munder>`, maths(x[1], 1.6)));
   if (op === "sum" || op === "max") return wrap(1.5, mrow(op === "sum" ? sigma() : `<munder>${up("max")}${under()}</munder>`, maths(x[1], 1.6)));
   if (op === "add") return wrap(1, mrow(x.map((a, k) => k && a[0] === "neg" ? mo("−") + maths(a[1], 1.5) : (k ? mo("+") : "") + maths(a, 1)).join("")));
   if (op === "sub") return wrap(1, mrow(maths(x[0], 1), mo("−"), maths(x[1], 1.5)));
@@ -510,16 +552,23 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (BINARY[op]) return wrap(.5, mrow(maths(x[0], 1), mo(esc(BINARY[op])), maths(x[1], 1)));
   return up(esc(op));
 }
-const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(mathEntry(rule.entry), mo("="), maths(rule.value, 0))}</math>`;
+const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(maths(rule.entry, 0), mo("="), maths(rule.value, 0))}</math>`;
 
 // --- rules: how an entry is made -------------------------------------------------------------------------------------
 const shapeOf = a => a.shape ?? T[a.tensor].shape;
 const WHICH = {value: "v", grad: "g", after: "a", used: "u"};
-const dataOf = a => a.blob != null ? blob(a) : numbers(a.tensor, WHICH[a.of]);
+const read = (a, i) => { const v = a.blob != null ? entryOf(a, i) : numbers(a.tensor, WHICH[a.of])[i]; return v == null ? null : Number(v); };
 const nanSafe = choose => (...x) => x.some(Number.isNaN) ? NaN : choose(...x);
-const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+const CALLS = {...Object.fromEntries(["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "abs", "sign", "floor", "ceil", "trunc", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"].map(f => [f, Math[f]])),
+  round: x => { const y = Math.round(x); return y - x === .5 && y % 2 ? y - 1 : y; }, // a half to the even number
+  copysign: (a, b) => b < 0 || Object.is(b, -0) ? -Math.abs(a) : Math.abs(a), erf, erfc: x => 1 - erf(x),
   exp2: x => 2 ** x, mod: (a, b) => a - b * Math.floor(a / b), maximum: nanSafe(Math.max), minimum: nanSafe(Math.min)};
-const OVER = new Set(["sum", "max", "logsumexp", "softmax"]); // with indices of their own
+function erf(x) { // 2/√π exp(−x²) Σ 2ⁿ x²ⁿ⁺¹ / (1 · 3 · ... · (2n + 1)): no term has another sign, so nothing cancels
+  let term = x, sum = x;
+  for (let n = 1; n < 200; n++) sum += term *= 2 * x * x / (2 * n + 1);
+  return Math.abs(x) > 6 ? Math.sign(x) : 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
+}
+const OVER = new Set(["sum", "max", "prod", "logsumexp", "softmax"]); // with indices of their own
 const COMPARE = {lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b, eq: (a, b) => a === b, ne: (a, b) => a !== b};
 function flat(e, env) { // the flat index of an entry; null if it is absent
   const shape = shapeOf(e[1]); let i = 0;
@@ -547,11 +596,13 @@ function evaluate(e, env) { // null: absent
   const [op, ...x] = e;
   if (op === "number") return x[0];
   if (op === "index") return env[x[0]];
-  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : Number(dataOf(x[0])[i]); }
+  if (op === "named") return evaluate(x[1], env);
+  if (op === "entry") { const i = flat(e, env); return i == null ? null : pretended && pretended.t === x[0].tensor && pretended.i === i && x[0].of === "value" ? pretended.v : read(x[0], i); }
   if (OVER.has(op)) {
     const found = [];
     for (const inner of each(x[0], env)) { const v = evaluate(x.at(-1), inner); if (v != null) found.push(v); }
     if (op === "sum") return found.reduce((a, b) => a + b, 0);
+    if (op === "prod") return found.reduce((a, b) => a * b, 1);
     if (!found.length) return null;
     const top = found.reduce((a, b) => nanSafe(Math.max)(a, b));
     if (op === "max") return top;
@@ -595,12 +646,20 @@ function terms(e, env, scale = 1, around = [], at = []) {
   if (op === "sum") { const found = []; for (const inner of each(x[0], env)) found.push(...terms(x[1], inner, scale, around, [...at, ...x[0].map(([name]) => [name, inner[name]])])); return found; }
   if (op === "where") { const c = evaluate(x[0], env); return c == null ? [] : terms(c ? x[1] : x[2], env, scale, around, at); }
   if (op === "moved" || op === "gathered") return cameFrom(e, env).flatMap((a, k) => term([...around, a], env, scale, op === "gathered" ? [...at, ["", k]] : at));
-  if (op === "div" && several(x[0])) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
-  const inner = op === "mul" ? x.findIndex(several) : -1;
+  if (op === "max") { // the first of the largest
+    let top = null;
+    for (const inner of each(x[0], env)) { const v = evaluate(x[1], inner); if (v != null && (!top || v > top.v || Number.isNaN(v) && !Number.isNaN(top.v))) top = {v, inner}; }
+    return top ? terms(x[1], top.inner, scale, around, [...at, ...x[0].map(([name]) => [name, top.inner[name]])]) : [];
+  }
+  if (isQuotient(e)) return terms(x[0], env, scale, [...around, ["div", ["number", 1], x[1]]], at);
+  const split = test => op === "mul" ? x.findIndex(test) : -1, inner = split(several) >= 0 ? split(several) : split(isQuotient);
   if (inner >= 0) return terms(x[inner], env, scale, [...around, ...x.filter((_, k) => k !== inner)], at);
   return term([...around, ...(op === "mul" ? x : [e])], env, scale, at);
 }
+const isQuotient = e => e[0] === "div" && e[1][0] !== "number";
 function term(factors, env, scale, at) {
+  const isReciprocal = e => e[0] === "div" && e[1][0] === "number" && e[1][1] === 1;
+  factors = [...factors.filter(e => !isReciprocal(e)), ...factors.filter(isReciprocal)];
   const values = factors.map(f => evaluate(f, env));
   if (values.some(v => v == null)) return [];
   return [{at, scale, factors: factors.map((e, k) => ({e, env, v: values[k]})), v: scale * values.reduce((a, b) => a * b, 1)}];
@@ -608,13 +667,16 @@ function term(factors, env, scale, at) {
 function several([op, ...x]) {
   if (op === "neg" || op === "div") return several(x[0]);
   if (op === "mul") return x.some(several);
-  return ["sum", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
+  return ["sum", "max", "add", "sub", "gathered"].includes(op) || (op === "where" && (several(x[1]) || several(x[2])));
 }
 
 // What made an entry: its operation, rule, terms and the parts that are outlined.
 function explain(r) {
   const x = T[r.t], at = position(r.t, r.i);
-  if (r.w === "a" || r.w === "d") return {update: true, parts: ["v", "g"].filter(w => has(r.t, w)).map(w => ({t: r.t, w, entries: [r.i]})), terms: []};
+  if (r.w === "a" || r.w === "d") {
+    const made = (x.update ?? []).map(rule => { const env = Object.fromEntries(rule.axes.map((name, k) => [name, at[k]])); return {rule, env, terms: terms(rule.value, env), value: evaluate(rule.value, env), say: rule.sentences[0]?.[1]}; });
+    return {update: made, parts: ["v", "g"].filter(w => has(r.t, w)).map(w => ({t: r.t, w, entries: [r.i]})), terms: []};
+  }
   let made = [];
   if (r.w === "v") { if (x.made_by != null) made = [{op: x.made_by, rule: OPS[x.made_by].rule, dir: "forward"}]; }
   else made = x.used_by.filter(([k]) => OPS[k].visited).map(([k, input]) => ({op: k, input, rule: OPS[k].gradients[input], dir: "backward"}));
@@ -637,8 +699,9 @@ function explain(r) {
 const link = (r, text) => el("button", {cls: "lnk", type: "button", title: nameText(r), onclick: () => select(r, {scroll: true})}, text);
 const button = (text, act, more = {}) => el("button", {cls: "btn", type: "button", onclick: act, ...more}, text);
 const say = html => el("p", {cls: "say", html});
-function refButton(r, text) { return button(text, () => select(r, {scroll: true})); }
+function refButton(r, text) { return button(text, () => select(r, {scroll: true}), {title: nameText(r)}); }
 function bar(v, end) {
+  if (!Number.isFinite(v)) return el("span");
   const i = el("i"), size = 50 * Math.min(1, Math.abs(v) / (end || 1));
   i.style.cssText = `width:${size}%;left:${v < 0 ? 50 - size : 50}%;background:${css((v < 0 ? DOWN : UP)[170])}`;
   return el("span", {cls: "tbar", "aria-hidden": "true"}, i);
@@ -646,14 +709,19 @@ function bar(v, end) {
 // A factor is an entry (a button that goes there) or a number that was computed from entries.
 function factor(f) {
   if (f.e[0] === "entry" && f.e[1].tensor != null) return link(reads(f.e, f.env)[0], column(f.v));
-  const text = column(f.v), made = reads(f.e, f.env);
-  return made.length === 1 ? link(made[0], text) : el("span", {}, text);
+  const text = column(f.v), made = [...new Map(reads(f.e, f.env).map(r => [nameText(r), r])).values()];
+  if (made.length < 2 || f.e[0] === "named") return made.length === 1 ? link(made[0], text) : el("span", {}, text);
+  const more = made.length > 40 ? ` and ${made.length - 40} more` : "";
+  return el("details", {cls: "made"}, el("summary", {title: `what it is computed from: ${made.length} numbers`}, text), ...made.slice(0, 40).map(r => el("div", {}, link(r, `${nameText(r)} = ${column(val(r))}`))), more);
 }
-function factorTitle(e) { return `<math>${maths(e, 2)}</math>`; }
+function factorTitle(e) { // three and more indices are too wide for a column; the formula above has them
+  const short = e[0] === "entry" && e[2].length > 2 ? ["entry", e[1], [["…"]]] : e;
+  return `<math>${maths(short, 2)}</math>`;
+}
 function termLabel(term, op) {
   const at = term.at.filter(([, v]) => v != null);
   if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("span", {cls: "lab"}, thumb(at[0][1], 18), String(at[0][1]));
-  return at.length ? el("span", {html: at.map(([name, v]) => `<var>${esc(name)}</var> = ${v}`).join(", ")}) : el("span", {}, "");
+  return el("span", {}, at.map(([, v]) => v).join(", "));
 }
 function aloneLabel({factors}) { // a summand of its own, such as the bias
   if (factors.length !== 1) return "";
@@ -661,11 +729,11 @@ function aloneLabel({factors}) { // a summand of its own, such as the bias
   return el("span", {html: only ? nameHtml(only) : `<math>${maths(e, 0)}</math>`});
 }
 function termTable(list, total, r) {
-  const SHOWN = 8, sorted = [...list].sort((a, b) => (a.at.length === 0) - (b.at.length === 0) || Math.abs(b.v) - Math.abs(a.v));
-  const inSum = sorted.filter(t => t.at.length), alone = sorted.filter(t => !t.at.length), end = Math.max(...list.map(t => Math.abs(t.v)));
+  const SHOWN = 8, size = t => Number.isNaN(t.v) ? Infinity : Math.abs(t.v), sorted = [...list].sort((a, b) => (a.at.length === 0) - (b.at.length === 0) || (size(a) === size(b) ? 0 : size(b) - size(a)));
+  const inSum = sorted.filter(t => t.at.length), alone = sorted.filter(t => !t.at.length), end = most(list.map(t => t.v));
   const width = Math.max(...list.map(t => t.factors.length)), lead = inSum[0] ?? alone[0];
   const body = el("tbody"), table = el("table", {cls: "terms"});
-  if (lead?.at.length || width > 1) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l"}, lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : ""), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
+  if (lead?.at.length || width > 1) table.append(el("thead", {}, el("tr", {}, el("th", {scope: "col", cls: "l", html: lead.at.length === 1 && lead.at[0][0] === "n" && P.samples ? "sample" : lead.at.map(([name]) => `<var>${esc(name)}</var>`).join(", ")}), ...lead.factors.flatMap((f, k) => [...k ? [el("th", {"aria-hidden": "true"})] : [], el("th", {scope: "col", html: factorTitle(f.e)})]), ...Array.from({length: width - lead.factors.length}, () => [el("th"), el("th")]).flat(), width > 1 || lead.scale !== 1 ? el("th", {scope: "col"}, width > 1 ? "product" : "") : null, el("th"))));
   const line = term => {
     const cellsOf = term.factors.flatMap((f, k) => [...k ? [el("td", {cls: "o"}, "×")] : [], el("td", {}, factor(f))]);
     for (let k = term.factors.length; k < width; k++) cellsOf.push(el("td"), el("td"));
@@ -683,22 +751,44 @@ function termTable(list, total, r) {
   alone.forEach(t => body.append(line(t)));
   if (list.length > 1) body.append(el("tr", {cls: "tot"}, el("th", {scope: "row", colspan: width === 1 && lead.scale === 1 ? 1 : columns}, "sum"), el("td", {"data-sum": total}, fmt(total)), el("td")));
   table.append(body);
-  return table;
+  return el("div", {cls: "wide"}, table);
+}
+function bySample(list) { // the sums of the terms of each sample, where a sum runs over the batch; else null
+  if (!P.samples || list.length < 2 || list.length % P.samples || !list.every(t => t.at.some(([name, n]) => name === "n" && n < P.samples))) return null;
+  const shares = Array(P.samples).fill(0);
+  for (const t of list) shares[t.at.find(([name]) => name === "n")[1]] += t.v;
+  return shares;
 }
 // The page's own words for what one number teaches.
 function lesson(r, why) {
   const v = val(r), list = why.terms.filter(t => t.at.length), said = [];
   if (why.made?.some(m => OPS[m.op].planted)) return said;
+  const strange = why.terms.filter(t => !Number.isFinite(t.v)).length;
+  if (!Number.isFinite(v)) said.push(strange && why.terms.length > 1 ? `<b>${fmt(v)}</b>, because ${strange} of the ${why.terms.length} terms ${strange > 1 ? "are" : "is"} nan or infinite.` : why.parts.some(p => p.entries.some(i => !Number.isFinite(val(R(p.t, p.w, i))))) ? `<b>${fmt(v)}</b>, because what it was computed from already is nan or infinite.` : why.parts.length ? `<b>${fmt(v)}</b> begins here: everything it was computed from is finite.` : `<b>${fmt(v)}</b>: not a finite number.`);
   if (r.w === "g" && v === 0 && list.length > 1 && list.every(t => t.v === 0)) {
     const blame = list[0].factors.map((f, k) => [list.filter(t => t.factors[k]?.v === 0).length, f]).sort((a, b) => b[0] - a[0])[0];
     said.push(`<b>Zero, because every term is zero:</b> <math>${maths(blame[1].e, 2)}</math> is 0 in ${blame[0] === list.length ? `all ${list.length}` : `${blame[0]} of ${list.length}`} of them${blame[0] === list.length ? "" : ", and the other factor is 0 in the rest"}.`);
-  } else if (list.length > 1 && P.samples && list.every(t => t.at.length === 1 && t.at[0][0] === "n") && list.length === P.samples) {
-    const most = list.reduce((a, b) => Math.abs(b.v) > Math.abs(a.v) ? b : a), n = most.at[0][1];
-    if (most.v !== 0 && r.w === "g") said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b> pushes it most: ${signed(most.v)} of ${fmt(v, 4)}.` + (T[r.t].parameter && v ? ` The gradient is ${v < 0 ? "negative: a larger number would lower the loss, so the update raises it." : "positive: a larger number would raise the loss, so the update lowers it."}` : ""));
+  } else if (r.w === "g" && v !== 0 && T[r.t].parameter) {
+    const shares = bySample(list);
+    if (shares) {
+      const n = shares.reduce((a, share, k) => Math.abs(share) > Math.abs(shares[a]) ? k : a, 0);
+      said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b> pushes it most: ${signed(shares[n])} of ${fmt(v, 4)}.`);
+    }
+    if (Number.isFinite(v)) said.push(`The gradient is ${v < 0 ? "negative: a larger number would lower the loss, so the update raises it" : "positive: a larger number would raise the loss, so the update lowers it"}${M.optimizer && has(r.t, "a") && Math.sign(numbers(r.t, "a")[r.i] - numbers(r.t, "v")[r.i]) === Math.sign(v) ? " (not in this step: the optimizer's state decided otherwise)" : ""}.`);
   }
   return said;
 }
+function enter() { // focus goes to the first factor: Enter, again and again, walks along the largest terms
+  const I = $("inspector");
+  (I.querySelector(".terms .lnk") ?? I.querySelector(".lnk") ?? I.querySelector(".links button") ?? I.querySelector("button")).focus({preventScroll: true});
+  document.activeElement.scrollIntoView({block: "nearest"});
+}
 function inspector() {
+  const inside = S.sel && $("inspector").contains(document.activeElement);
+  drawInspector();
+  if (inside) enter();
+}
+function drawInspector() {
   const I = $("inspector"), r = S.sel;
   I.classList.toggle("idle", !r); document.body.classList.toggle("chosen", Boolean(r)); I.replaceChildren();
   if (!r) { idle(I); return; }
@@ -710,29 +800,31 @@ function inspector() {
   for (const m of made) {
     const o = OPS[m.op];
     if (m.rule) A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b"), html: formula(m.rule)}));
-    else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say("This operation does not declare how single entries are made: here are its formula and its source."));
+    else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say(`${esc(o.undeclared ?? "")} Here are its formula and its source.`));
     if (m.say) A.append(say(esc(m.say)));
     if (m.rule?.together) A.append(say("Together with the next operation:"), el("div", {cls: "fx b", html: formula({...m.rule, ...m.rule.together})}));
   }
   for (const text of lesson(r, why)) A.append(say(text));
   if (why.start && r.w === "g") A.append(say("<b>Here backward starts:</b> the slope of the loss with respect to itself is 1."));
+  const how = FIELD[r.w] && x[FIELD[r.w]]?.how;
   if (!made.length && r.w === "v" && !x.parameter) A.append(say(r.t === P.labels ? `The label of sample ${r.i}${P.classes ? `: <b>${esc(className(v))}</b>` : ""}. It came with the data.` : "It came with the data: no operation of this step made it."));
   if (r.w === "g" && !made.length && !why.start) A.append(say("No visited operation sent this gradient."));
   const pics = pictures(r, made) ?? curve(r, made); if (pics) A.append(pics);
   if (x.shares?.length && r.w === "g") A.append(sharesTable(r));
   for (const m of made) { const lines = sourceLines(m); if (lines) A.append(lines); }
   if (why.update) updateOf(r, A, B);
-  if (!x.shares?.length || r.w !== "g") {
-    const m = made[0];
-    if (m?.rule?.table) B.append(ruleTable(m, r));
-    if (m?.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
-      const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - v);
+  for (const m of made) { // several where a value was used more than once: each sent a gradient
+    const share = r.w === "g" ? x.shares.find(s => s.op === m.op && s.input === m.input) : null, got = share ? blob(share.grad)[r.i] : v;
+    if (share) B.append(el("h3", {html: `From ${esc(OPS[m.op].name)}: ${fmt(got)}`}));
+    if (m.rule?.table) B.append(ruleTable(m, r));
+    if (m.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
+      const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - got);
       B.append(termTable(m.terms, total, r));
-      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(v, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(v, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(got, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(got, 8)}: ${fmt(apart, 2)} away, by rounding.`));
     }
   }
   if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
-  if (r.w === "g" && r.t === P.scores && P.labels != null && P.classes) B.append(otherLabels(r));
+  if (r.w === "g" && r.t === P.scores && P.labels != null) B.append(otherLabels(r));
   if (r.w === "v" && x.parameter && has(r.t, "g")) {
     const g = R(r.t, "g", r.i), a = R(r.t, "a", r.i);
     B.append(el("div", {cls: "box"}, el("h3", {}, "In this step"), el("dl", {}, el("dt", {html: heading(r.t, "g")}), el("dd", {}, link(g, fmt(val(g)))), ...has(r.t, "a") ? [el("dt", {}, "after the update"), el("dd", {}, link(a, fmt(val(a))))] : [])));
@@ -741,7 +833,12 @@ function inspector() {
   if (r.w !== "v") to.append(refButton(R(r.t, "v", r.i), r.w === "g" ? "its value" : "its value before"));
   if (r.w !== "g" && has(r.t, "g")) to.append(refButton(R(r.t, "g", r.i), "its gradient"));
   if (r.w === "g" && has(r.t, "a")) to.append(refButton(R(r.t, "a", r.i), "after the update"));
+  if (how) {
+    const from = sources(r.t, r.w).map(([t, w]) => nameText(R(t, w, 0)).replace(/\[.*\]/, "")).join(" and ");
+    B.append(el("p", {cls: "cap"}, how === "near" ? `The page stores only how far the bits of this array are from those of ${from}.` : `The page does not store this array: it computes the recorded bits from ${from}${how === "sum" ? ", and stores where they round otherwise" : ""}.`));
+  }
   if (to.children.length) B.append(to);
+  fit(I);
   I.scrollTop = 0;
   $("live").textContent = `${nameText(r)} is ${fmt(v)}`;
 }
@@ -763,15 +860,17 @@ function sourceLine(text, no) {
 function sourceBox(source, title, cls) {
   return el("div", {cls: "src " + cls, tabindex: 0}, el("span", {cls: "where"}, `${source.file}, ${title}, line ${source.line}`), ...source.text.replace(/\n$/, "").split("\n").map((l, k) => sourceLine(l, source.line + k)));
 }
-function ruleTable(m, r) { // such as z, exp, p for the classes
-  const {index: [name, size], columns} = m.rule.table, me = k => columns.some(([, e]) => e[0] === "entry" && reads(e, {...m.env, [name]: k}).some(x => x.i === r.i && x.t !== P.labels));
-  const head = el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title)));
-  const body = Array.from({length: Math.min(size, 40)}, (_, k) => el("tr", {cls: me(k) && "me"}, el("th", {scope: "row"}, P.classes?.length === size ? className(k) : String(k)),
-    ...columns.map(([, e]) => { const env = {...m.env, [name]: k}, v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "" : from ? link(from, column(v)) : column(v)); })));
+function ruleTable(m, r) { // such as z, exp, p for the classes, or a window; the row in question is bold
+  const {index, columns} = m.rule.table, size = product(index.map(([, size]) => size)), winner = m.rule.value[0] === "max" && m.terms.length ? reads(m.terms[0].factors[0].e, m.terms[0].factors[0].env)[0] : null;
+  const me = env => columns.some(([, e]) => e[0] === "entry" && reads(e, env).some(x => winner ? x.t === winner.t && x.i === winner.i : x.i === r.i && x.t !== P.labels));
+  const head = columns.some(([title]) => title) ? el("tr", {}, el("th"), ...columns.map(([title]) => el("th", {scope: "col"}, title))) : el("tr", {}, el("th", {scope: "col", cls: "l", colspan: 2}, `the largest of ${size}`));
+  const named = env => index.length === 1 ? P.classes?.length === size ? className(env[index[0][0]]) : String(env[index[0][0]]) : index.map(([name]) => `${name} = ${env[name]}`).join(", ");
+  const body = [...each(index, m.env)].slice(0, 40).map(env => el("tr", {cls: me(env) && "me"}, el("th", {scope: "row"}, named(env)),
+    ...columns.map(([, e]) => { const v = evaluate(e, env), from = e[0] === "entry" ? reads(e, env)[0] : null; return el("td", {}, v == null ? "outside" : from ? link(from, column(v)) : column(v)); })));
   return el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...body));
 }
 function sharesTable(r) {
-  const x = T[r.t], rows = x.shares.map(s => [s, blob(s.grad)[r.i]]), total = rows.reduce((a, [, v]) => a + v, 0), end = Math.max(...rows.map(([, v]) => Math.abs(v)));
+  const x = T[r.t], rows = x.shares.map(s => [s, blob(s.grad)[r.i]]), total = rows.reduce((a, [, v]) => a + v, 0), end = most(rows.map(([, v]) => v));
   return el("div", {}, say(`This value was used ${x.shares.length} times, so its gradient is the sum of ${x.shares.length} gradients.`),
     el("table", {cls: "terms"}, el("tbody", {}, ...rows.map(([s, v]) => el("tr", {}, el("th", {scope: "row"}, `from ${OPS[s.op].name}${OPS[s.op].layer ? ", " + OPS[s.op].layer : ""}`), el("td", {}, signed(v)), el("td", {}, bar(v, end)))), el("tr", {cls: "tot"}, el("th", {scope: "row"}, "sum"), el("td", {"data-sum": total}, fmt(total)), el("td")))));
 }
@@ -795,7 +894,7 @@ function pictures(r, made) {
   };
   const sign = s => { const e = el("span", {"aria-hidden": "true"}, s); e.style.cssText = `height:${h * cell}px;display:flex;align-items:center`; return e; };
   const [a, b] = refs, title = c => nameHtml(c[0]).replace(/\[.*\]/, s => { const first = position(c[0].t, c[0].i), second = position(c[1].t, c[1].i); return "[" + first.map((k, j) => k === second[j] ? k : ":").join(", ") + "]"; });
-  return el("div", {cls: "pics"}, figure(k => val(a[k]), largest(a[0].t, a[0].w), pixels(a[0].t, a[0].w), title(a), k => a[k]), sign("×"), figure(k => val(b[k]), largest(b[0].t, b[0].w), pixels(b[0].t, b[0].w), title(b), k => b[k]), sign("="), figure(k => list[k].v, Math.max(...list.map(t => Math.abs(t.v))), false, "products"));
+  return el("div", {cls: "pics"}, figure(k => val(a[k]), largest(a[0].t, a[0].w), pixels(a[0].t, a[0].w), title(a), k => a[k]), sign("×"), figure(k => val(b[k]), largest(b[0].t, b[0].w), pixels(b[0].t, b[0].w), title(b), k => b[k]), sign("="), figure(k => list[k].v, most(list.map(t => t.v)), false, "products"));
 }
 // The curve of an operation that makes each number of one number, and the place on it.
 let pretended = null; // {t, i, v}: what evaluate reads instead of an entry's own value
@@ -803,7 +902,7 @@ function curve(r, made) {
   const k = r.w === "v" ? T[r.t].made_by : made.length === 1 ? made[0].op : null, o = OPS[k];
   if (!o?.rule || o.inputs.filter(x => x.tensor != null).length !== 1 || T[o.inputs[0].tensor].shape.join() !== T[o.result].shape.join() || /"(sum|max|logsumexp|softmax|moved|gathered|add)"/.test(JSON.stringify(o.rule.value))) return null;
   const t = o.inputs[0].tensor, env = Object.fromEntries(o.rule.axes.map((name, j) => [name, position(r.t, r.i)[j]])), x = val(R(t, "v", r.i));
-  if (reads(o.rule.value, env).some(p => p.t !== t || p.i !== r.i) || !Number.isFinite(x)) return null;
+  if (reads(o.rule.value, env).some(p => p.t !== t || p.i !== r.i) || !Number.isFinite(x) || !Number.isFinite(evaluate(o.rule.value, env))) return null;
   const reach = Math.max(1, Math.abs(x) * 1.3), at = v => { pretended = {t, i: r.i, v}; const y = evaluate(o.rule.value, env); pretended = null; return y; };
   const points = Array.from({length: 81}, (_, j) => (j - 40) / 40 * reach).map(v => [v, at(v)]).filter(([, y]) => Number.isFinite(y)), y = at(x);
   const low = Math.min(0, ...points.map(p => p[1])), high = Math.max(0, ...points.map(p => p[1])), X = v => 140 + v / reach * 120, Y = v => 84 - (v - low) / (high - low || 1) * 72;
@@ -821,6 +920,7 @@ function verdict(d, v, tolerance) {
   const apart = Math.abs(d.numeric - v), size = Math.max(Math.abs(d.numeric), Math.abs(v));
   return {apart, digits: apart === 0 ? 16 : Math.max(0, Math.floor(-Math.log10(apart / size))), good: apart <= 1e-3 * size + tolerance};
 }
+const tenth = v => Number.isFinite(v) ? v.toFixed(10) : odd(v);
 function checkBox(r, v) {
   const c = T[r.t].check;
   if (!c) return null;
@@ -828,24 +928,52 @@ function checkBox(r, v) {
   const d = difference(r.t, r.i);
   if (!d) return el("div", {cls: "box"}, el("h3", {}, "Check by differences"), `${blob(c.plus).length} entries of this array were checked by differences; this one was not.`);
   const name = nameHtml(R(r.t, "v", r.i)), {apart, digits, good} = verdict(d, v, T[r.t].tolerance), nudge = fmt(d.eps, 3);
-  const line = d.numeric === 0 && v === 0 ? ["ok", "✓ Both are exactly 0."] : d.kink ? ["open", d.kink] : good ? ["ok", `✓ They agree to ${digits} digits (${fmt(apart, 1)} apart).`.replace("0 digits", "within rounding")] : ["bad", `✗ They differ: backward's gradient is wrong by ${fmt(apart, 2)}.`];
-  return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, d.plus.toFixed(10)], [`<var>L</var> with ${name} − ${nudge}`, d.minus.toFixed(10)], [`their difference / ${fmt(2 * d.eps, 3)}`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
+  const line = d.numeric === 0 && v === 0 ? ["ok", "✓ Both are exactly 0."] : !Number.isFinite(d.numeric) ? ["open", "The loss is nan or infinite here, so there is nothing to compare with."] : d.kink ? ["open", d.kink] : good ? ["ok", `✓ They agree to ${digits} digits (${fmt(apart, 1)} apart).`.replace("0 digits", "within rounding")] : ["bad", `✗ They differ: backward's gradient is wrong by ${fmt(apart, 2)}.`];
+  return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, tenth(d.plus)], [`<var>L</var> with ${name} − ${nudge}`, tenth(d.minus)], [`their difference / ${fmt(2 * d.eps, 3)}`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
 }
 function otherLabels(r) { // only the label's own class has the - 1 in p - one-hot: that is all that another label changes
   const size = product(T[r.t].shape.slice(1)), n = Math.floor(r.i / size), p = probabilities(row(r.t, n)), label = labelOf(n);
   return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay as they are. The − 1 of <var>p</var> − one-hot would move to the other class, and this sample's loss −ln <var>p</var> would become:`),
     el("table", {cls: "terms"}, el("thead", {}, el("tr", {}, el("th"), el("th", {scope: "col", html: "<var>p</var>"}), el("th", {scope: "col", html: "<var>p</var> − 1"}), el("th", {scope: "col"}, "loss"))), el("tbody", {}, ...p.slice(0, 12).map((q, c) => el("tr", {cls: c === label && "me"}, el("th", {scope: "row"}, className(c) + (c === label ? " ✓" : "")), el("td", {}, q.toFixed(4)), el("td", {}, fmt(q - 1, 4)), el("td", {}, fmt(-Math.log(q), 4)))))));
 }
-function updateOf(r, A, B) {
-  const x = T[r.t], o = M.optimizer, group = o?.groups.find(g => true) ?? {}, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], used = x.used ? blob(x.used)[r.i] : has(r.t, "g") ? numbers(r.t, "g")[r.i] : null, lr = x.lr ?? group.lr;
-  A.append(el("div", {cls: "fx b", html: x.update && r.w === "a" ? formula(x.update) : `<span class="mono">${esc(o?.formula ?? "")}</span>`}));
-  const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))]];
-  if (used != null) rows.push([x.used ? ".grad as the optimizer saw it" : heading(r.t, "g"), x.used ? fmt(used, 8) : link(R(r.t, "g", r.i), fmt(used, 8))]);
-  if (o?.plain && used != null) rows.push([`learning rate`, fmt(lr, 4)], [`− ${fmt(lr, 4)} · (${fmt(used, 5)})`, fmt(-lr * used, 8)]);
-  for (const [name, s] of Object.entries(x.state ?? {})) if (s.after) { const b = s.before && blob(s.before), f = blob(s.after); rows.push([esc(name) + (b ? ", before" : ""), fmt((b ?? f)[f.length === 1 ? 0 : r.i], 8)]); if (b) rows.push([esc(name) + ", after", fmt(f[f.length === 1 ? 0 : r.i], 8)]); }
-  rows.push(["after", el("b", {}, fmt(a, 8))]);
-  B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))), say(`It changes by ${fmt(a - v, 4)}, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`));
-  if (o?.source) { const lines = x.update?.lines ?? []; if (lines.length) A.append(el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...lines.map(([no, text]) => sourceLine(text.trim(), no)))); }
+function updateOf(r, A, B) { // each number of the update in order, with its terms, the parameter last
+  const o = M.optimizer, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], made = S.why.update;
+  const x = T[r.t], kept = x.kept && blob(x.kept), unknown = kept && !kept.includes(r.i);
+  A.append(say(`It changes by ${fmt(a - v, 4)}` + (!Number.isFinite(a - v) ? "." : `, ${v ? fmt(100 * Math.abs((a - v) / v), 2) + " % of its size" : "from 0"}.`)));
+  if (!made.length || unknown) {
+    A.append(el("div", {cls: "fx b"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}/g, " "))));
+    if (unknown) A.append(el("p", {cls: "say"}, `Of ${Object.keys(x.state).filter(s => D.blobs[x.state[s].after.blob].of != null).map(esc).join(" and ")}, a page this large keeps ${kept.length === 1 ? "one entry" : kept.length + " entries"}: `, link(R(r.t, r.w, kept[0]), kept.length === 1 ? "see it" : "see one of them")));
+    else A.append(say("This optimizer does not declare how single numbers are made: here are its formula and its source."));
+    if (o.source && !unknown) A.append(sourceBox(o.source, `${o.name}.update`, "one"));
+    const rows = [["before", link(R(r.t, "v", r.i), fmt(v, 8))], ["after", fmt(a, 8)]];
+    if (has(r.t, "g")) rows.splice(1, 0, [heading(r.t, "g"), link(R(r.t, "g", r.i), fmt(numbers(r.t, "g")[r.i], 8))]);
+    for (const [name, pair] of Object.entries(x.state)) for (const when of ["before", "after"]) {
+      const v = pair[when] && entryOf(pair[when], D.blobs[pair[when].blob].n === 1 ? 0 : r.i);
+      if (v != null) rows.push([`${esc(name)} ${when}`, fmt(v, 8)]);
+    }
+    B.append(el("div", {cls: "box"}, el("h3", {}, "The update of this number"), el("dl", {}, ...rows.flatMap(([k, d]) => [el("dt", {html: k}), el("dd", {}, d)]))));
+    return;
+  }
+  const lines = m => m.rule.lines.length ? [el("div", {cls: "src one"}, el("span", {cls: "where"}, `${o.source.file}, ${o.name}.update`), ...m.rule.lines.map(([no, text]) => sourceLine(text, no)))] : [];
+  const whole = made.at(-1), apart = Math.abs(a - whole.value), size = whole.terms.reduce((s, t) => s + Math.abs(t.v), 1e-9);
+  A.append(productTable(whole, a));
+  if (apart > 0 && Number.isFinite(apart)) A.append(say(apart > 1e-4 * size ? `<b>Not what the optimizer did:</b> this gives ${fmt(whole.value, 7)}, but the update returned ${fmt(a, 7)}.` : `Computed here in float64. The library's ${esc(T[r.t].dtype)} is ${fmt(a, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+  A.append(...lines(whole));
+  if (made.length > 1) B.append(el("h2", {}, "The numbers on the way"));
+  for (const m of made.slice(0, -1)) B.append(productTable(m, evaluate(m.rule.entry, m.env)), ...m.say ? [say(esc(m.say))] : [], ...lines(m));
+}
+// A row for each term: what it is, its factors below, their product. Every number of an update is made of the numbers at
+// the same place, so the indices are left out.
+function productTable(m, exact) {
+  const bare = e => !Array.isArray(e) ? e : e[0] === "entry" ? ["entry", e[1], []] : e.map(bare), body = el("tbody"), math = (e, level) => maths(bare(e), level);
+  for (const t of m.terms) {
+    const minus = t.scale < 0 ? "−" : "", numbers = t.factors.flatMap((f, k) => [...k ? [" × "] : [], f.e[0] === "number" ? fmt(f.v) : factor(f)]);
+    const what = el("th", {scope: "row", html: `<math>${minus && mo(minus)}${mrow(t.factors.map(f => math(f.e, 2)).join(mo("·")))}</math>`});
+    if (t.factors.length > 1) what.append(el("div", {cls: "cap"}, minus, ...numbers));
+    body.append(el("tr", {}, what, el("td", {}, t.factors.length > 1 || minus ? fmt(t.v, 7) : t.factors[0].e[0] === "number" ? fmt(t.v, 7) : factor(t.factors[0]))));
+  }
+  body.append(el("tr", {cls: "tot"}, el("th", {scope: "row", html: `<math>${math(m.rule.entry, 0)}</math>`}), el("td", {"data-sum": m.value, "data-step": m.rule.name}, fmt(exact, 8))));
+  return el("table", {cls: "terms"}, body);
 }
 
 // --- questions, each with its answer at a number of this step --------------------------------------------------------
@@ -856,38 +984,40 @@ function questions() {
   if (P.scores != null) {
     const z = P.scores, size = product(T[z].shape.slice(1)), n = P.first ?? 0, label = labelOf(n), guess = best(n);
     if (label != null) {
-      ask(wrong(n) ? `Why is sample ${n}, ${className(label)}, taken for ${className(guess)}?` : `Why is sample ${n} taken for ${className(guess)}?`, "The score, term by term", R(z, "v", n * size + guess));
+      ask(wrong(n) ? `Why is sample ${n} (label ${className(label)}) taken for ${className(guess)}?` : `Why is sample ${n} taken for ${className(guess)}?`, "The score, term by term", R(z, "v", n * size + (guess ?? label)));
       if (T[z].grad) ask("Where does the gradient start, and why with this size?", "p − one-hot, one number for each class", R(z, "g", n * size + label));
-      if (T[z].grad && P.classes) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
+      if (T[z].grad) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
     }
   }
   const pulled = weights.map(t => [t, T[t].peak]).filter(([, i]) => i != null);
   if (pulled.length) {
     const [t, i] = pulled.reduce((a, b) => largest(b[0], "g") > largest(a[0], "g") ? b : a);
-    ask(`Which weight is pulled the hardest, and which sample pushes it most?`, `${T[t].name}${brackets(R(t, "g", i))}: its gradient, sample by sample`, R(t, "g", i));
+    ask(P.samples > 1 ? "Which weight is pulled the hardest, and which sample pushes it most?" : "Which weight is pulled the hardest?", `${T[t].name}${brackets(R(t, "g", i))}: its gradient, term by term`, R(t, "g", i));
   }
   for (const t of weights) { const i = T[t].quiet; if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Each term of its sum has a factor 0", R(t, "g", i)); break; } }
-  const shut = T.findIndex((x, t) => x.made_by != null && OPS[x.made_by].name === "ReLU" && x.value);
-  if (shut >= 0) { const t = OPS[T[shut].made_by].inputs[0].tensor, g = t != null && T[t].grad && numbers(t, "g"), per = T[t]?.batched ? product(T[t].shape.slice(1)) : 0, from = per * (P.first ?? 0); if (g) for (let k = from; k < from + (per || g.length); k++) if (g[k] === 0 && numbers(shut, "g")?.[k] !== 0) { ask("Where does a ReLU stop a gradient?", `At ${T[t].name}${brackets(R(t, "g", k))}: its input was not above 0`, R(t, "g", k)); break; } }
+  if (P.stopped) ask("Where does a ReLU stop a gradient?", `At ${T[P.stopped[0]].name}${brackets(R(P.stopped[0], "g", P.stopped[1]))}: its input was not above 0`, R(P.stopped[0], "g", P.stopped[1]));
   if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: "Before and after, for each sample", go: "effect"});
-  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, "The learning rate times the gradient", has(t, "a") ? R(t, "a", i) : null); }
+  if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, M.optimizer?.plain ? "The learning rate times the gradient" : `What ${M.optimizer?.name} makes of its gradient`, has(t, "a") ? R(t, "a", i) : null); }
+  if (P.strange) list.unshift({text: `Where does the first ${fmt(val(R(...P.strange)))} come from?`, hint: "Everything before it is finite", r: R(...P.strange)});
   const faulty = T.findIndex((x, t) => x.failed?.length);
-  if (faulty >= 0) list.unshift({text: "Where do backward and the differences part?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
+  if (faulty >= 0) list.unshift({text: "Where do backward and the central differences disagree?", hint: "The planted mistake, at a number", r: R(P.fault_tensor ?? faulty, "g", T[P.fault_tensor ?? faulty].failed[0])});
   return list.slice(0, 10);
 }
 function idle(I) {
   I.append(el("h2", {}, "Click any number"), say("It shows the sum or product that made it, with the actual numbers, and where its parts come from. Gradients are compared with a central difference."),
     el("div", {cls: "ask"}, ...(S.questions ??= questions()).map(q => el("button", {type: "button", onclick: () => answer(q)}, q.text, el("small", {}, q.hint)))),
-    el("div", {cls: "keys", html: [["← → ↑ ↓", "neighbouring entry"], ["n p", "next, previous sample"], ["g", "value ↔ its gradient"], ["[ ] space", "one step of the replay, play"], ["c", "show or hide the code"], ["esc ⌫", "close, go back"]].map(([k, text]) => `<span>${k.split(" ").map(x => `<kbd>${x}</kbd>`).join(" ")}</span><span>${text}</span>`).join("")}));
+    el("div", {cls: "keys", html: [["← → ↑ ↓", "neighbouring entry"], ["n p", "next, previous sample"], ["g", "value ↔ its gradient"], ["[ ] space", "one step of the replay, play"], ["⏎", "from an entry to its terms, and on to a factor"], ["c", "show or hide the code"], ["⌫ esc", "go back, close"]].map(([k, text]) => `<span>${k.split(" ").map(x => `<kbd>${x}</kbd>`).join(" ")}</span><span>${text}</span>`).join("")}));
 }
 function answer(q) {
   if (q.go) { $(q.go)?.scrollIntoView({block: "center"}); $(q.go)?.focus({preventScroll: true}); return; }
   select(q.r, {scroll: true});
+  if (!$("inspector").contains(document.activeElement)) enter();
   if (q.show) { const b = $(q.show); if (b) $("inspector").scrollTop = b.offsetTop - 60; }
 }
 
 // --- choosing an entry -----------------------------------------------------------------------------------------------
 function select(r, {keep = false, scroll = false, still = false, view = null} = {}) {
+  const home = !r && $("inspector").contains(document.activeElement) && views.find(v => v.anchor && v.kind !== "batch");
   if (r && S.sel && !keep) S.past.push({...S.sel, n: S.n});
   if (!r) S.past = [];
   if (r) {
@@ -898,11 +1028,12 @@ function select(r, {keep = false, scroll = false, still = false, view = null} = 
   }
   S.sel = r; S.why = r ? explain(r) : null;
   refresh();
-  if (r && scroll && !still) scrollTo_(r);
+  if (r && scroll && !still) scrollTo_(view);
+  if (home) home.box.focus({preventScroll: true});
 }
 function refresh() { views.forEach(v => v.mark()); marks(); inspector(); wires(); address(); }
-function scrollTo_() {
-  const v = views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
+function scrollTo_(view) {
+  const v = view?.anchor ? view : views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
   if (!v) return;
   const y = v.box.getBoundingClientRect().top + v.anchor[1] - (v.box.classList.contains("scroll") ? v.box.scrollTop : 0), top = 170, bottom = innerHeight - (innerWidth <= 1180 ? innerHeight * .48 : 40);
   if (y < top || y > bottom) scrollTo({top: scrollY + y - (top + bottom) / 2, behavior: S.opening || matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth"});
@@ -950,8 +1081,8 @@ function address() { // at most 4 times a second: browsers refuse more
     try { history.replaceState(null, "", S.written); } catch { /* a frame in a notebook may refuse */ }
   }, 250);
 }
-function readAddress() {
-  const q = new URLSearchParams(location.hash.slice(1)), n = Number(q.get("n")), at = q.get("at"), sel = q.get("sel")?.match(/^(\d+),([vgad]),(\d+)$/);
+function readAddress(hash = location.hash) {
+  const q = new URLSearchParams(hash.slice(1)), n = Number(q.get("n")), at = q.get("at"), sel = q.get("sel")?.match(/^(\d+),([vgad]),(\d+)$/);
   if (q.get("theme") === "dark" || q.get("theme") === "light") S.theme = q.get("theme");
   if (q.has("n") && P.samples && Number.isInteger(n) && n >= 0 && n < P.samples) S.n = n;
   S.at = at != null && Number.isInteger(+at) && +at >= 0 && +at <= END ? +at : END;
@@ -1000,10 +1131,10 @@ function rail() {
   if (loss) s += `<a tabindex="0" role="link" data-to="t-${M.loss}" aria-label="the loss"><rect x="46" y="${turn - 12}" width="28" height="24" fill="var(--bg)"/><text x="60" y="${turn + 4}" text-anchor="middle" font-style="italic">L</text></a>`;
   if (M.optimizer) s += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="22" y="${update - 13}" width="78" height="26" rx="13" fill="${end ? "var(--ink)" : "none"}" stroke="var(--line2)"/><text x="61" y="${update + 4}" text-anchor="middle" style="fill:${end ? "var(--bg)" : "var(--ink3)"}">Update</text></a>`;
   $("rail").innerHTML = s + "</svg>";
-  const step = Math.max(84, 660 / (count + 2)), x = k => 42 + k * step, edge = x(count - 1) + 56;
-  let h = `<svg width="${edge + 130}" height="40"><path class="${forward ? "fl" : "off"}" stroke-width="2.5" d="M4 8H${forward >= count ? edge : Math.max(4, x(forward - 1))}"/>` + (lowest == null ? "" : `<path class="bl" stroke-width="2.5" d="M${edge} 8Q${edge + 12} 8 ${edge + 12} 20T${edge} 33H${x(lowest) - 26}M${x(lowest) - 20} 29l-6 4l6 4"/>`);
+  const step = Math.max(84, 660 / (count + 2)), x = k => 36 + k * step, edge = x(count - 1) + 48;
+  let h = `<svg width="${edge + 92}" height="40"><path class="${forward ? "fl" : "off"}" stroke-width="2.5" d="M4 8H${forward >= count ? edge : Math.max(4, x(forward - 1))}"/>` + (lowest == null ? "" : `<path class="bl" stroke-width="2.5" d="M${edge} 8Q${edge + 12} 8 ${edge + 12} 20T${edge} 33H${x(lowest) - 26}M${x(lowest) - 20} 29l-6 4l6 4"/>`);
   OPS.forEach((o, k) => { h += `<a tabindex="0" role="link" data-to="op-${k}" aria-label="${esc(o.name)}" class="${cls(k)}"><rect x="${x(k) - step / 2}" width="${step}" height="40" fill="transparent"/><text x="${x(k)}" y="24" text-anchor="middle">${o.ill ? "✗ " : ""}${esc(short(o.name, 11))}</text></a>`; });
-  if (M.optimizer) h += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="${edge + 24}" width="90" height="40" fill="transparent"/><text x="${edge + 66}" y="25" text-anchor="middle">Update</text></a>`;
+  if (M.optimizer) h += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="${edge + 16}" width="76" height="40" fill="transparent"/><text x="${edge + 54}" y="25" text-anchor="middle">Update</text></a>`;
   $("hrail").innerHTML = h + "</svg>";
   if (innerWidth <= 1180 && cur?.op != null) $("hrail").scrollLeft = x(cur.op) - 300;
 }
@@ -1014,15 +1145,24 @@ for (const id of ["rail", "hrail"]) {
 }
 
 // --- the page --------------------------------------------------------------------------------------------------------
+// Formulas that are wider than their place get smaller, down to 11 pixels; beyond that they scroll.
+function fit(host) {
+  const wide = [...host.querySelectorAll(".fx")].filter(e => e.clientWidth && e.scrollWidth > e.clientWidth).map(e => [e, e.clientWidth / e.scrollWidth]);
+  for (const [e, ratio] of wide) e.style.setProperty("--math", `${Math.max(11, 14.5 * ratio).toFixed(1)}px`);
+}
 function lanes(host, leftOf, rightOf) { const a = el("div"), b = el("div"); host.append(el("div", {cls: "lanes"}, a, b)); leftOf(a); rightOf(b); }
 function arrayHead(t, w, what) {
-  const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole, strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
+  const end = largest(t, w), inked = pixels(t, w), shown = T[t].shape.length > 0 && !T[t].whole && (end || !strangeOf(t, w)), strip = el("canvas", {width: 46, height: 8, title: inked ? "from 0 to 1" : `from −${fmt(end, 3)} to ${fmt(end, 3)}, 0 in the middle`});
   strip.style.cssText = "width:46px;height:8px";
   if (shown) scales.push([strip, inked]);
   return el("div", {cls: "arrhead"}, el("b", {html: heading(t, w)}), el("span", {}, shapeText(t)), el("span", {cls: "what"}, what), shown ? el("span", {cls: "scale"}, inked ? "0 to 1" : `±${fmt(end, 3)}`, strip) : null);
 }
 function drawScales() { for (const [c, inked] of scales) { const g = c.getContext("2d"); for (let x = 0; x < 46; x++) { g.fillStyle = css(inked ? INK[Math.round(255 * x / 45)] : colour(x - 22.5, 22.5)); g.fillRect(x, 0, 1, 8); } } }
 const unitNote = (t, w) => { const power = T[t].whole ? 0 : unit(largest(t, w)); return power ? `, in units of 10${sup(power)}` : ""; };
+function strange(host, t, w) { // how many entries are nan or infinite, and the first of them
+  const [nan, infinite, first] = strangeOf(t, w) ?? [];
+  if (nan || infinite) host.append(el("p", {cls: "cap ill"}, [nan && `${nan} nan`, infinite && `${infinite} infinite`].filter(Boolean).join(", ") + ` of ${product(T[t].shape)}: `, el("button", {cls: "lnk", type: "button", onclick: () => select(R(t, w, first), {scroll: true})}, "see the first")));
+}
 function failure(host, t) { // where analytic and numeric gradients part
   const x = T[t];
   if (!x.failed?.length) return;
@@ -1032,6 +1172,7 @@ function array(host, t, w, what, into = el("div", {cls: "arr"})) {
   host.append(into);
   const x = T[t];
   into.append(arrayHead(t, w, what));
+  strange(into, t, w);
   if (w === "g") failure(into, t);
   if (x.batched && x.shape.length > 1) {
     const readable = new View(el("div"), t, w, "sample"), unitText = readable.text ? unitNote(t, w) : "";
@@ -1042,7 +1183,7 @@ function array(host, t, w, what, into = el("div", {cls: "arr"})) {
     if (w === "v" && x.parameter) notes.push(x.grid[0] > 1 ? `one picture for each ${x.shape.length > 2 ? "kernel" : "output"}${x.shape.length === 2 ? ", laid out as its input" : ""}` : x.shape.length === 1 ? "one number for each output" : "");
     if (w === "v" && x.batched) notes.push("one number for each sample");
     if (w === "g" && x.shape.length) notes.push(`norm ${fmt(norm(t, "g"), 3)}`);
-    if (w === "d") notes.push(`its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's`);
+    if (w === "d" && !strangeOf(t, w)) notes.push(`its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's`);
     if (v.text && x.shape.length) notes.push(unitNote(t, w).slice(2));
     if (x.shape.length) into.append(el("p", {cls: "cap"}, notes.filter(Boolean).join(", ") || "\u00a0"));
     into.append(v.box);
@@ -1103,7 +1244,7 @@ function updateSection(host) {
   if (!o) return;
   const s = el("section", {cls: "upd", id: "update"}), group = o.groups[0] ?? {}, code = button("Show code", () => toggleCode(s), {"aria-expanded": "false"}), options = Object.entries(group).filter(([, v]) => v !== false && v != null && v !== 0).map(([k, v]) => `${k} ${v}`).join(", ");
   host.append(s);
-  s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null), el("div", {cls: "fx b", style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula)));
+  s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null), el("div", {cls: "fx b", style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}\(/g, "   ("))));
   if (o.source) s.append(sourceBox(o.source, `${o.name}.update`, "update"));
   lanes(s, h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "The parameters after it")), h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "Their change")));
   for (const t of T.map((_, t) => t).filter(t => has(t, "a"))) lanes(s, h => array(h, t, "a", ""), h => array(h, t, "d", ""));
@@ -1112,17 +1253,17 @@ function updateSection(host) {
 function effect(host) {
   const before = M.loss_value, after = M.loss_after, fall = before - after, box = el("div", {cls: "effect", id: "effect", tabindex: -1});
   host.append(box);
-  const promised = M.optimizer.plain && P.promised;
-  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${fall >= 0 ? "fell" : "rose"} from <b>${fmt(before, 4)}</b> to <b>${fmt(after, 4)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
+  const promised = Number.isFinite(fall) && M.optimizer.plain && P.promised, change = Number.isFinite(fall) ? `${fall >= 0 ? "fell" : "rose"} from` : "went from";
+  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${change} <b>${column(before)}</b> to <b>${column(after)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
     h => {
       if (!P.losses) return;
-      const a = blob(P.losses.before), b = blob(P.losses.after), rows = Array.from(a, (v, n) => [n, v, b[n]]).sort((p, q) => q[1] - p[1]).slice(0, 16), end = Math.max(...rows.flatMap(r => [r[1], r[2]])), X = v => 92 + v / (end || 1) * 240;
-      h.append(el("h3", {}, `Loss of ${a.length > 16 ? "the 16 worst samples" : "each sample"}: ○ before, ● after`), el("div", {html: `<svg width="352" height="${rows.length * 17 + 22}" role="img" aria-label="${esc(rows.map(([n, p, q]) => `sample ${n}: ${fmt(p, 3)} before, ${fmt(q, 3)} after`).join("; "))}">` + rows.map(([n, p, q], k) => `<text x="0" y="${k * 17 + 18}">${n}${P.classes ? ": " + esc(short(className(labelOf(n)), 8)) : ""}${wrong(n) ? " ✗" : ""}</text><path d="M92 ${k * 17 + 14}H332" stroke="var(--line)"/><path d="M${X(p)} ${k * 17 + 14}H${X(q)}" stroke="var(--ink2)" stroke-width="2"/><circle cx="${X(p)}" cy="${k * 17 + 14}" r="4" fill="var(--bg)" stroke="var(--ink2)" stroke-width="1.6"/><circle cx="${X(q)}" cy="${k * 17 + 14}" r="4.2" fill="var(--ink)"/>`).join("") + `<text x="92" y="${rows.length * 17 + 18}" text-anchor="middle">0</text><text x="332" y="${rows.length * 17 + 18}" text-anchor="middle">${fmt(end, 3)}</text></svg>`}));
+      const a = blob(P.losses.before), b = blob(P.losses.after), rows = Array.from(a, (v, n) => [n, v, b[n]]).sort((p, q) => (Number.isNaN(q[1]) ? Infinity : q[1]) - (Number.isNaN(p[1]) ? Infinity : p[1]) || 0).slice(0, 16), end = most(rows.flatMap(r => [r[1], r[2]])), X = v => 92 + v / (end || 1) * 240;
+      h.append(el("h3", {}, `Loss of ${a.length > 16 ? "the 16 worst samples" : "each sample"}: ○ before, ● after`), el("div", {html: `<svg width="352" height="${rows.length * 17 + 22}" role="img" aria-label="${esc(rows.map(([n, p, q]) => `sample ${n}: ${fmt(p, 3)} before, ${fmt(q, 3)} after`).join("; "))}">` + rows.map(([n, p, q], k) => `<text x="0" y="${k * 17 + 18}">${n}${P.classes ? ": " + esc(short(className(labelOf(n)), 8)) : ""}${wrong(n) ? " ✗" : ""}</text><path d="M92 ${k * 17 + 14}H332" stroke="var(--line)"/>${Number.isFinite(p) && Number.isFinite(q) ? `<path d="M${X(p)} ${k * 17 + 14}H${X(q)}" stroke="var(--ink2)" stroke-width="2"/><circle cx="${X(p)}" cy="${k * 17 + 14}" r="4" fill="var(--bg)" stroke="var(--ink2)" stroke-width="1.6"/><circle cx="${X(q)}" cy="${k * 17 + 14}" r="4.2" fill="var(--ink)"/>` : `<text x="96" y="${k * 17 + 18}" style="paint-order:stroke;stroke:var(--bg);stroke-width:4px">${fmt(p, 3)}, then ${fmt(q, 3)}</text>`}`).join("") + `<text x="92" y="${rows.length * 17 + 18}" text-anchor="middle">0</text><text x="332" y="${rows.length * 17 + 18}" text-anchor="middle">${fmt(end, 3)}</text></svg>`}));
     });
 }
 function masthead() {
   const after = M.loss_after, fall = M.loss_value - after, cell = (k, v) => el("div", {}, el("small", {}, k), el("b", {}, v));
-  if (M.loss_value != null) $("losses").append(cell("loss of this batch", fmt(M.loss_value, 4)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", fmt(after, 4)), el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`)]);
+  if (M.loss_value != null) $("losses").append(cell("loss of this batch", column(M.loss_value)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", column(after)), Number.isFinite(fall) ? el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`) : ""]);
 }
 function build() {
   const flow = $("flow");
@@ -1160,10 +1301,10 @@ function neighbour(e) { // the arrows move the chosen entry, wherever the focus 
 async function start() {
   const chosen = readAddress(), dark = matchMedia("(prefers-color-scheme: dark)");
   setTheme(S.theme ?? (dark.matches ? "dark" : "light"));
-  const packed = D.blobs.map((b, k) => b.zip ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
+  const packed = D.blobs.map((b, k) => b.zip && b.same == null ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
   S.late = large.length > 0;
   await Promise.all(packed.filter(k => !large.includes(k)).map(inflate));
-  masthead(); build(); drawScales(); drawSamples();
+  masthead(); build(); fit($("flow")); drawScales(); drawSamples();
   S.opening = true;
   moment(S.at); idle($("intro"));
   if (chosen) select(chosen, {keep: true, scroll: true});
@@ -1173,10 +1314,14 @@ async function start() {
   $("back").addEventListener("click", () => { stop(); moment(S.at - 1, true); });
   $("on").addEventListener("click", () => { stop(); moment(S.at + 1, true); });
   dark.addEventListener("change", () => { if (!S.theme) { setTheme(dark.matches ? "dark" : "light"); repaint(); } });
-  addEventListener("hashchange", () => { if (location.hash === S.written) return; const r = readAddress(); if (S.theme) { setTheme(S.theme); repaint(); } moment(S.at); select(r, {keep: true, scroll: true}); });
+  addEventListener("hashchange", e => { const {hash} = new URL(e.newURL || location.href, "file:///"); if (hash === S.written) return; const r = readAddress(hash); if (S.theme) { setTheme(S.theme); repaint(); } moment(S.at); select(r, {keep: true, scroll: true}); });
   let resizing; addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => { drawSamples(); rail(); wires(); }, 100); });
+  let shown; // paper is light, and has no window: everything is drawn
+  addEventListener("beforeprint", () => { shown ??= root.dataset.theme; setTheme("light"); views.forEach(v => { v.near = v.stale = true; v.paint(); }); drawScales(); drawSamples(); inspector(); wires(); });
+  addEventListener("afterprint", () => { if (shown && shown !== "light") { setTheme(shown); repaint(); } shown = null; });
+  document.querySelector(".skip").addEventListener("click", e => { e.preventDefault(); $("flow").focus(); }); // a notebook's frame has no address to jump in
   document.querySelectorAll(".view.scroll").forEach(b => b.addEventListener("scroll", wires, {passive: true}));
-  root.dataset.first = Math.round(performance.now());
+  requestAnimationFrame(() => setTimeout(() => { performance.mark("first-picture"); root.dataset.first = Math.round(performance.now()); })); // once it is on the screen
   for (const k of large) { await new Promise(done => setTimeout(done)); await inflate(k); views.filter(v => v.stale && v.near).forEach(v => v.paint()); }
   S.late = false;
   if (large.length) views.forEach(v => { if (product(T[v.t].shape) > 100000) v.draw(); });

@@ -31,9 +31,11 @@ BESIDE = 62.0  # from an operation to what stands at its right
 ROW, LOW_ROW = 48.0, 28.0  # what stands there: in two lines or one
 PAD = 10.0  # from a card's edge to its text
 FRAME = 18.0  # from a repetition's frame to what is in it
+FOCUSABLE = 'tabindex="0" role="img"'
 TIP = ' marker-end="url(#tip)"'  # an arrowhead, until the picture has an id; no escaped text contains this
 TIMES = "\u00d7"
 DECADES = 6  # that a gradient's bar spans
+NOTE, LINES = 470.0, 14  # the width of a note, and its most lines
 
 # A colour's name: in light, in dark. Teal, magenta and blue differ in lightness, too, for the colour-blind.
 COLOURS = {
@@ -68,6 +70,7 @@ PAINT = {
     "frame": ("", "soft"),
     "arrow": ("", "backward"),
     "plus": ("panel", "backward"),
+    "note": ("panel", "ink"),
     "halo": ("backward", "paper"),
 }
 SANS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif'
@@ -213,6 +216,7 @@ class _Drawing:
         self.frames: dict[int, tuple[float, float, float, float]] = {}  # of a repetition: x, y, width, height
         self.ways: list[list[list[Point]]] = [[] for _ in graph.links]  # each link's pieces
         self.tips: list[bool] = [False for _ in graph.links]  # whether the last piece ends in an arrowhead
+        self.notes: list[tuple[str, str, float, float, float]] = []  # key, text, left, top and bottom of what it is on
 
     # sizes
 
@@ -378,6 +382,8 @@ class _Drawing:
         for i, item in enumerate(self.items):
             if item.is_leaf:
                 self._pill(i, item)
+        for note in self.notes:
+            self._note(*note, (MARGIN - left, MARGIN - left + inner), height)
         self.out.append("</g>")
         body = "\n".join(self.out)
         described = escaped(self._described(summary))
@@ -386,10 +392,11 @@ class _Drawing:
         w, h = _n(inner + 2 * MARGIN), _n(down + height + MARGIN)
         return TapePicture(
             f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" width="{w}" height="{h}" viewBox="0 0 {w} {h}" '
-            f'role="img" aria-labelledby="{name}-title {name}-desc">\n'
+            f'style="color-scheme:light dark" role="graphics-document document" '
+            f'aria-labelledby="{name}-title {name}-desc">\n'
             f'<title id="{name}-title">The tape that backward() walks: {summary}</title>\n'
             f'<desc id="{name}-desc">{described}</desc>\n'
-            f"<style>{_style(name)}</style>\n"
+            f"<style>{_style(name, [key for key, *_ in self.notes])}</style>\n"
             f'<defs><marker id="{name}-tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="11" markerHeight="11" '
             'markerUnits="userSpaceOnUse" orient="auto"><path class="bw" d="M0 1L10 5L0 9Z"/></marker></defs>\n'
             f'<rect class="bg" width="100%" height="100%"/>\n{body}\n</svg>\n',
@@ -468,7 +475,8 @@ class _Drawing:
         words = f"{run.times} repetitions of {_count(run.period, 'operation')}, #{first} to #{last}."
         if self.graph.handed_on[number]:
             words += " Each sends gradients to the next one; the last one sends them on, below."
-        self.out.append(f'<g data-run="{number}" data-times="{run.times}"><title>{words}</title>')
+        self.out.append(f'<g data-run="{number}" data-times="{run.times}" {FOCUSABLE}><title>{words}</title>')
+        self.notes.append((f"run {number}", words, x, y - 11, y + 11))
         self._box("frame", x, y, width, height, 12)
         text = f"{TIMES} {run.times}"
         wide = text_width(text, 14, bold=True) + 16
@@ -519,8 +527,9 @@ class _Drawing:
         node = _node(item)
         (x, y), shape = self.places[number], self.shapes[number]
         x -= shape.width / 2
-        numbers = " ".join(map(str, item.numbers))
-        self.out.append(f'<g data-item="{number}" data-nodes="{numbers}"><title>{escaped(self._whole(item))}</title>')
+        numbers, whole = " ".join(map(str, item.numbers)), self._whole(item)
+        self.notes.append((str(number), whole, x, y, y + shape.height))
+        self.out.append(f'<g data-item="{number}" data-nodes="{numbers}" {FOCUSABLE}><title>{escaped(whole)}</title>')
         self._box("card", x, y, shape.width, shape.height, 8)
         parts, natural = self._card_lines(item, shape.height) if number not in self.beside else ([], ROW)
         down = y + (shape.height - natural) / 2
@@ -560,8 +569,10 @@ class _Drawing:
     def _pill(self, number: int, item: Item) -> None:
         (x, y), shape = self.places[number], self.shapes[number]
         x -= shape.width / 2
+        whole = self._whole(item)
+        self.notes.append((str(number), whole, x, y, y + shape.height))
         self.out.append(
-            f'<g data-item="{number}" data-leaves="{len(item.members)}"><title>{escaped(self._whole(item))}</title>'
+            f'<g data-item="{number}" data-leaves="{len(item.members)}" {FOCUSABLE}><title>{escaped(whole)}</title>'
         )
         self._box("pill", x, y, shape.width, shape.height, 14)
         signed = number in self.beside and item.arriving > 1  # the sign lies on its left edge
@@ -600,6 +611,22 @@ class _Drawing:
         self.out.append(
             f'<rect class="{kind}" x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="{_n(round)}"/>'
         )
+
+    def _note(
+        self, key: str, text: str, x: float, top: float, bottom: float, ends: tuple[float, float], height: float
+    ) -> None:
+        """What a title says, shown while its box has the focus: browsers show titles to a mouse only."""
+        width = min(NOTE, ends[1] - ends[0])
+        lines = [line for part in text.split("\n") for line in wrapped(part, width - 2 * PAD, 12, LINES)]
+        if len(lines) > LINES:
+            lines = [*lines[: LINES - 1], f"and {len(lines) - LINES + 1} more"]
+        x, tall = min(max(x, ends[0]), ends[1] - width), 16 * len(lines) + PAD
+        y = bottom + 6 if bottom + 6 + tall <= height else max(top - 6 - tall, 0.0)
+        self.out.append(f'<g data-note="{key}" aria-hidden="true">')
+        self._box("note", x, y, width, tall, 6)
+        for number, line in enumerate(lines):
+            self._text(x + PAD, y + 17 + 16 * number, line)
+        self.out.append("</g>")
 
     # words
 
@@ -789,19 +816,26 @@ def _curve(points: Sequence[Point]) -> str:
     return "".join(d)
 
 
-def _style(name: str) -> str:
-    """The rules of light and dark; they name this picture, since a page may hold several."""
+def _style(name: str, notes: Sequence[str]) -> str:
+    """The rules of light and dark, and of what has the focus; they name this picture: a page may hold several."""
+    boxes = [f'[data-run="{key[4:]}"]' if key.startswith("run ") else f'[data-item="{key}"]' for key in notes]
+    shown = "".join(
+        f'#{name} {box}:focus~[data-note="{key}"]{{display:inline}}' for box, key in zip(boxes, notes, strict=True)
+    )
 
     def colours(scheme: int) -> str:
         paint = {"": "none"} | {colour: both[scheme] for colour, both in COLOURS.items()}
-        return "".join(
+        rules = "".join(
             f"#{name} .{kind}{{fill:{paint[fill]};stroke:{paint[stroke]}}}" for kind, (fill, stroke) in PAINT.items()
         )
+        return f"{rules}#{name} [tabindex]:focus>rect:first-of-type{{stroke:{paint['ink']}}}"
 
     return (
         f"#{name} text{{font-family:{SANS};font-variant-numeric:tabular-nums}}#{name} .mono{{font-family:{MONO}}}"
         f"#{name} .bold{{font-weight:650}}#{name} .italic{{font-style:italic}}#{name} .end{{text-anchor:end}}"
         f"#{name} .mid{{text-anchor:middle}}#{name} .halo{{paint-order:stroke;stroke-width:4}}"
         f"#{name} .arrow{{stroke-width:1.5}}#{name} .frame{{stroke-width:1.5;stroke-dasharray:5 4}}"
+        f"#{name} [data-note]{{display:none}}#{name} [tabindex]:focus{{outline:none}}"
+        f"#{name} [tabindex]:focus>rect:first-of-type{{stroke-width:3}}{shown}"
         f"{colours(0)}@media (prefers-color-scheme:dark){{{colours(1)}}}"
     )

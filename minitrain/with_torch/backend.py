@@ -76,6 +76,8 @@ class TorchBackend(Backend):
         self._captures = alone and config.on_nan == "stop" and capturable
         self._captured: CapturedLoop | None = None
         self.writes = self.processes.rank == 0
+        # A compiled model ignores hooks that come later, and each of several processes has a slice of the outputs.
+        self.sees_outputs = not self._compile and self.processes.count == 1
         if self.processes.count > 1:
             self.part_of_batch = f"the slice of process {self.processes.rank} of {self.processes.count}"
 
@@ -164,8 +166,8 @@ class TorchBackend(Backend):
                 remembered.setdefault("momentum_buffer", torch.zeros_like(param))
 
     def watched(self, model: Any) -> Any:
-        """The bare model; None if its steps are captured, compiled, or shared by several processes."""
-        return None if self._captures or self._compile or self.processes.count > 1 else _unwrapped(model)
+        """The bare model; None if its steps are captured: a replay calls no hook, and leaves no state in between."""
+        return None if self._captures else _unwrapped(model)
 
     def as_array(self, tensor: Any) -> Any:
         tensor = tensor.detach()

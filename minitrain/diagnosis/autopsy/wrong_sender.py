@@ -144,7 +144,7 @@ def averaged_uses(case: Case) -> Mistake | None:
         return None
     ours, right = jacobians
     uses = np.count_nonzero(right, axis=1)
-    if np.ptp(uses[uses > 0]) == 0 or not agree(ours, right / np.maximum(uses, 1)[:, np.newaxis]):
+    if not uses.any() or np.ptp(uses[uses > 0]) == 0 or not agree(ours, right / np.maximum(uses, 1)[:, np.newaxis]):
         return None
     says = (
         f"An entry that is used several times (up to {uses.max()} times) gets the mean of the gradients of its uses. "

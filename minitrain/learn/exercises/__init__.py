@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from minitrain.learn.exercises import (
     backward_passes,
+    by_hand,
     find_the_bug,
     forward_passes,
+    losses,
     numeric_gradients,
     optimizers,
+    reading,
+    regularization,
+    schedules,
     tape,
     training,
 )
@@ -15,5 +20,18 @@ from minitrain.learn.exercises.exercise import PACKAGE, Exercise, packed, unpack
 
 __all__ = ["EXERCISES", "PACKAGE", "Exercise", "packed", "unpacked"]
 
-TRACKS = (forward_passes, backward_passes, tape, numeric_gradients, optimizers, training, find_the_bug)
+TRACKS = (
+    forward_passes,
+    backward_passes,
+    tape,
+    numeric_gradients,
+    optimizers,
+    training,
+    losses,
+    regularization,
+    schedules,
+    by_hand,
+    reading,
+    find_the_bug,
+)
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for track in TRACKS for exercise in track.EXERCISES}
