@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minitrain.learn.screen import INDENT, Colour, Screen, fitted
 from minitrain.learn.workspace import COMMANDS, LearnUsageError, Standing, Workspace, find, is_found_here, start
+from minitrain.learn.write_notebook import write_notebooks
 
 if TYPE_CHECKING:
     from minitrain.learn.checking import Stage
@@ -293,3 +294,17 @@ def reset(workspace: Workspace, name: str, screen: Screen) -> None:
     screen.print(f"{workspace.shown(workspace.file(exercise))} was reset, and so was its progress.")
     if kept is not None:
         screen.print(f"Your file is kept as {workspace.shown(kept)}")
+
+
+# --- notebook ---------------------------------------------------------------------------------------------------------
+
+
+def make_notebooks(workspace: Workspace, tracks: Sequence[str], screen: Screen) -> None:
+    """Write a notebook for each of the tracks (none named: all), and print which and how to open one."""
+    written, kept = write_notebooks(workspace, tracks)
+    for path in written:
+        screen.print(f"wrote  {workspace.shown(path)}")
+    for path in kept:
+        screen.print(f"kept   {workspace.shown(path)} (it exists: rename it to get a new one)")
+    if written:
+        screen.print("\nOpen one in Jupyter, VS Code or Colab. In Jupyter: jupyter lab " + workspace.shown(written[0]))

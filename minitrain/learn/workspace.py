@@ -3,8 +3,9 @@
 The progress file, .minitrain-learn.json, is one JSON object that people can read:
 
     format     "minitrain learn 2"; files of "minitrain learn 1", which had no checksum, are read too
-    exercises  {name: {tries, hints, passed, sha256}}: how often it was checked, how many hints were shown, when it
-               passed (ISO 8601 in UTC), and the SHA-256 of the file that passed. A missing key has not happened.
+    exercises  {name: {tries, hints, passed, sha256, notebook}}: how often it was checked, how many hints were shown,
+               when it passed (ISO 8601 in UTC), the SHA-256 of the file that passed, and of the file that a notebook's
+               check wrote. A missing key has not happened.
     checksum   CRC-32 of the rest, which detects damage
 
 Unknown names and entries are kept. The file is read again for every question, so that commands in two terminals see
@@ -47,6 +48,7 @@ minitrain learn hint NAME       one more hint
 minitrain learn solution NAME   the library's body, once yours has passed
 minitrain learn reset NAME      start one again; your file is kept
 minitrain learn zoo [NAME]      known mistakes, and how each is diagnosed
+minitrain learn notebook        the exercises as notebooks
 """
 
 Status = Literal["new", "tried", "done"]
@@ -96,7 +98,7 @@ class Workspace:
 
     def file(self, exercise: Exercise) -> Path:
         """The path of the learner's file: a folder for each track, a file for each exercise."""
-        return self.folder / _plain(exercise.track) / f"{_plain(exercise.name)}.py"
+        return self.folder / file_name(exercise.track) / f"{file_name(exercise.name)}.py"
 
     def shown(self, path: Path) -> str:
         """The path as the user would type it: relative, if it is below the current directory."""
@@ -139,6 +141,29 @@ class Workspace:
             ) from None
         if progress["exercises"].pop(exercise.name, None) is not None:
             self._write(progress)
+        return kept
+
+    def replace(self, exercise: Exercise, content: bytes) -> Path | None:
+        """Make this the content of the learner's file: the code that a notebook's check has run.
+
+        A file that the learner has edited since is kept under another name; returns its path, or None.
+        """
+        path, old, kept = self.file(exercise), self.content(exercise), None
+        if old == content:
+            return None
+        progress = self._read()
+        entry = progress["exercises"].setdefault(exercise.name, {})
+        stub: bytes = exercise.stub().encode()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if old not in (None, stub) and hashlib.sha256(old or b"").hexdigest() != entry.get("notebook"):
+                kept = _first_free(path)
+                write_atomically(kept, old or b"")
+            write_atomically(path, content)
+        except OSError as error:
+            raise LearnError(f"cannot write {self.shown(path)} ({error.strerror})") from None
+        entry["notebook"] = hashlib.sha256(content).hexdigest()
+        self._write(progress)
         return kept
 
     # --- which exercise ---
@@ -268,13 +293,24 @@ def find(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
     )
 
 
+def named_or_found(folder: str | None, exercises: Mapping[str, Exercise]) -> Path:
+    """The folder with this name, or the one that find() finds, or else the one that start() makes."""
+    return _named(folder) if folder is not None else _around(exercises)[0] or Path(FOLDER)
+
+
+def find_or_start(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
+    """The folder that find() finds, or else the one that start() makes."""
+    place = named_or_found(folder, exercises)
+    return Workspace(place, exercises) if os.path.lexists(place / PROGRESS) else start(folder, exercises).workspace
+
+
 def start(folder: str | None, exercises: Mapping[str, Exercise]) -> Started:
     """Make a folder of exercises, or complete one; existing files are never overwritten.
 
     folder: None means the folder that find() finds, or else ./minitrain-exercises. A progress file that cannot be read
     is renamed. Raises LearnUsageError if the folder is a file, or another user's; LearnError if it cannot be written.
     """
-    place = _named(folder) if folder is not None else _around(exercises)[0] or Path(FOLDER)
+    place = named_or_found(folder, exercises)
     if folder is None and (foreign := _foreign(place, exercises)) is not None:
         raise LearnUsageError(f"{foreign} belongs to another user; choose another folder: minitrain learn start DIR")
     workspace = Workspace(place, exercises)
@@ -424,7 +460,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
         for count in ("tries", "hints"):
             if type(entry.get(count, 0)) is not int or not 0 <= entry.get(count, 0) < 2**31:
                 raise ValueError(f"the {count} of {shown(name)} are not a count")
-        for text_ in ("passed", "sha256"):
+        for text_ in ("passed", "sha256", "notebook"):
             if not isinstance(entry.get(text_, ""), str):
                 raise ValueError(f"{text_} of {shown(name)} is not text")
         if ("passed" in entry) != ("sha256" in entry):
@@ -450,6 +486,6 @@ def _first_free(path: Path) -> Path:
     return next(kept for kept in numbered if not os.path.lexists(kept))
 
 
-def _plain(name: str) -> str:
+def file_name(name: str) -> str:
     """A name for a file: lower case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
