@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from minitrain.cli import _parser, main
+from minitrain.learn.exercises import EXERCISES
 
 SHORT = ["train", "--dataset", "digits", "--epochs", "1"]
 
@@ -128,6 +129,8 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     for picture in ("seven.png", "page-1.png", "page-2.png"):
         Image.new("L", (8, 8), 255 * picture.startswith("page")).save(picture)
+    (tmp_path / "handed-in" / "ann").mkdir(parents=True)
+    (tmp_path / "handed-in" / "ann" / "relu_backward.py").write_text(EXERCISES["relu-backward"].solution())
     endless_or_from_the_network = (["learn", "watch"], ["data", "fetch"], ["data", "verify"])
     for parser in parsers(_parser()):
         for line in examples(parser):

@@ -136,7 +136,8 @@ def ended(line: list[str], folder: Path) -> tuple[int, str, str]:
 
 
 # How many lines are drawn, unless they are drawn thoroughly: fewer where one takes long.
-SLOWER = {("train",): 30, ("gradcheck",): 10, ("compare",): 10, ("learn", "start"): 8, ("learn", "zoo"): 4}
+SLOWER = {("train",): 30, ("gradcheck",): 10, ("compare",): 10}
+SLOWER |= {("learn", "start"): 8, ("learn", "notebook"): 4, ("learn", "zoo"): 4}
 FUZZED = [command for command in COMMANDS if command and command != ("doctor",)]
 
 

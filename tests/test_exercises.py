@@ -27,7 +27,8 @@ from minitrain.learn.measurements import Case, Operation, numbers
 from minitrain.learn.splice import body_of, splice
 from minitrain.mistakes.catalogue import CATALOGUE
 from minitrain.mistakes.specimen import VALUES, Specimen
-from minitrain.ops import Function
+from tests.exercise_words import NAMED
+from tests.planted import planted
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 
@@ -182,14 +183,18 @@ OTHER_WORDS = {  # of mistakes that an exercise's check calls by another name th
 @every_exercise
 def test_each_fault_is_found(exercise: Exercise, tmp_path: Path) -> None:
     assert {CATALOGUE[fault].of for fault in exercise.faults} <= {exercise.target}
-    files = [(exercise, exercise.wrong(fault)) for fault in exercise.faults]
-    for fault, stages in zip(exercise.faults, outcomes(tmp_path, files), strict=True):
+    first, further = exercise.faults[:3], exercise.faults[3:]  # a process for each takes a second
+    trying = [*first, *[fault for fault in further if not found_here(exercise, CATALOGUE[fault])]]
+    files = [(exercise, exercise.wrong(fault)) for fault in trying]
+    for fault, stages in zip(trying, outcomes(tmp_path, files), strict=True):
         assert failed(stages), fault
         assert stages[-1].name in ("gradcheck", "updates", "values"), fault
         text = " ".join(stages[-1].text.split())
         assert len(stages[-1].text.splitlines()) <= SCREEN, fault
         if exercise.bug:
             assert "Likely:" not in text, fault
+        elif fault in NAMED:
+            assert NAMED[fault] in text, text
         elif CATALOGUE[fault].mistake == VALUES:
             assert "where the library has" in text or any(words in text for words in TOLD), text
         else:
@@ -203,19 +208,16 @@ for specimen in CATALOGUE.values():
 
 
 def found_here(exercise: Exercise, specimen: Specimen) -> bool:
-    """Whether the exercise's probes or its training run find a mistake in a method, all in this process."""
-    *_, owner, method = specimen.of.split(".")
-    wrong, module = specimen.function, sys.modules[specimen.original.__module__]
-    holder = getattr(module, owner)
-    exercise.expected, exercise.expected_losses  # noqa: B018  computed here, with the library's method
-    with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
-        patch.setattr(holder, method, staticmethod(wrong) if issubclass(holder, Function) else wrong)
+    """Whether the exercise's probes or its training run find a mistake, all in this process."""
+    exercise.expected, exercise.expected_losses  # noqa: B018  computed here, with the library's function
+    with planted(specimen), np.errstate(all="ignore"):
         try:
             if difference(exercise.arrays(), exercise.expected, CLOSE, "") is not None:
                 return True
             if any(probe.report().wrong is not None for probe in exercise.probes):
                 return True
-            return not np.allclose(exercise.program(), exercise.expected_losses, rtol=CURVES_APART)
+            program = exercise.program or list
+            return not np.allclose(program(), exercise.expected_losses, rtol=CURVES_APART)
         except Exception:
             return True
 
@@ -224,9 +226,7 @@ def found_here(exercise: Exercise, specimen: Specimen) -> bool:
 def test_each_mistake_of_the_catalogue_is_found_by_an_exercise_with_its_target(target: str, tmp_path: Path) -> None:
     trying = {specimen.name: specimen for specimen in by_target[target]}
     for exercise in [exercise for exercise in EXERCISES.values() if exercise.target == target]:
-        if target.split(".")[-2][0].isupper():
-            trying = {name: specimen for name, specimen in trying.items() if not found_here(exercise, specimen)}
-            continue
+        trying = {name: specimen for name, specimen in trying.items() if not found_here(exercise, specimen)}
         files = [(exercise, exercise.wrong(name)) for name in trying]
         for name, stages in zip(list(trying), outcomes(tmp_path, files), strict=True):
             if failed(stages):
@@ -560,6 +560,121 @@ PLAIN = {
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
     """,
+    "soft-targets": """
+        t = (1 - label_smoothing) * target + label_smoothing / log_probs.shape[class_dim]
+        losses = -(log_probs * t)
+        if weight is not None:
+            losses = losses * _per_class(weight, log_probs)
+        losses = losses.sum(class_dim)
+        return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.mean()
+    """,
+    "label-smoothing": """
+        all_of_it = (log_probs, target, weight)
+        label = apply(ops.NLLLoss, *all_of_it, ignore_index=ignore_index, reduction=reduction)
+        mean = _loss_of_all_classes(*all_of_it, ignore_index, reduction) / log_probs.shape[class_axis(log_probs)]
+        return label + label_smoothing * (mean - label)
+    """,
+    "bce-forward": """
+        ctx.save_for_backward(x, target, pos_weight)
+        w = np.ones_like(x) if pos_weight is None else (1 - target) + pos_weight * target
+        return (1 - target) * x + w * np.logaddexp(0, -x).astype(x.dtype)
+    """,
+    "bce-backward": """
+        x, target, pos_weight = ctx.saved_arrays
+        e = np.exp(-np.abs(x))
+        s = np.where(x > 0, 1, e) / (1 + e)  # sigmoid x
+        if pos_weight is None:
+            return grad_y * (s - target), -grad_y * x, None
+        to_x = grad_y * ((1 - target) * s - pos_weight * target * (1 - s))
+        return to_x, grad_y * (-x + (pos_weight - 1) * np.logaddexp(0, -x)), None
+    """,
+    "dropout": """
+        if not training or p == 0:
+            return input * 1
+        factor = np.where(random.bernoulli(input.shape, 1 - p), 1 / (1 - p) if p < 1 else 0, 0)
+        return wrap(factor.astype(input.dtype)) * input
+    """,
+    "clip-norm": """
+        parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+        grads = [param.grad for param in parameters if param.grad is not None]
+        values = np.concatenate([grad.array.ravel() for grad in grads])
+        norm = np.linalg.norm(values, norm_type)
+        if norm > max_norm:
+            for param in parameters:
+                if param.grad is not None:
+                    param.grad = wrap(param.grad.array * grads[0].dtype.type(max_norm / (norm + 1e-6)))
+        return wrap(np.asarray(norm, grads[0].dtype))
+    """,
+    "clip-value": """
+        for param in [parameters] if isinstance(parameters, Tensor) else parameters:
+            if param.grad is not None:
+                array = param.grad.array
+                array[array > clip_value] = clip_value
+                array[array < -clip_value] = -clip_value
+    """,
+    "step-lr": """
+        stage, before = self.last_epoch // self.step_size, (self.last_epoch - 1) // self.step_size
+        return lr * self.gamma if self.last_epoch and stage > before else lr
+    """,
+    "cosine": "return self.closed_form(base_lr)",
+    "hand-forward": """
+        sums = np.einsum("nd,dh->nh", X, parameters["W1"]) + parameters["b1"]
+        hidden = sums * (sums > 0)
+        return hidden, hidden.dot(parameters["W2"]) + parameters["b2"]
+    """,
+    "hand-loss": """
+        exp = np.exp(logits - logits.max(1)[:, None])
+        p = exp / exp.sum(1)[:, None]
+        loss = 0.0
+        for i, label in enumerate(labels):
+            row = logits[i] - logits[i].max()
+            loss += np.log(np.exp(row).sum()) - row[label]
+        return loss / len(labels), (p - np.eye(logits.shape[1])[labels]) / logits.shape[0]
+    """,
+    "hand-backward": """
+        gradients = {name: np.zeros(array.shape) for name, array in parameters.items()}
+        for x, h, g in zip(X, hidden, grad_logits):
+            back = (parameters["W2"] @ g) * (h != 0)
+            gradients["W2"] += np.outer(h, g)
+            gradients["b2"] += g
+            gradients["W1"] += np.outer(x, back)
+            gradients["b1"] += back
+        return gradients
+    """,
+    "hand-numeric": """
+        def loss():
+            return loss_and_gradient(forward_pass(parameters, X)[1], labels)[0]
+        gradients = {}
+        for name, array in parameters.items():
+            slopes = []
+            for i in range(array.size):
+                before = array.flat[i]
+                array.flat[i] += 1e-5
+                high, up = array.flat[i], loss()
+                array.flat[i] -= 2e-5
+                slopes.append((up - loss()) / (high - array.flat[i]))
+                array.flat[i] = before
+            gradients[name] = np.array(slopes).reshape(array.shape)
+        return gradients
+    """,
+    "hand-update": "for name in parameters:\n    parameters[name] = parameters[name] - gradients[name] * lr",
+    "hand-train": """
+        losses = []
+        for i in range(epochs * -(-len(X) // batch_size)):
+            rows = np.arange(len(X))[i % -(-len(X) // batch_size) * batch_size :][:batch_size]
+            hidden, logits = forward_pass(parameters, X[rows])
+            loss, grad_logits = loss_and_gradient(logits, labels[rows])
+            losses += [loss]
+            update(parameters, backward_pass(parameters, X[rows], hidden, grad_logits), lr)
+        return tuple(losses)
+    """,
+    "read-shapes": "return dict(scale=(), row=(1, 4), b=(4,), W=(3, 4), x=None)",
+    "read-tape": """
+        names = ["SumBackward0", "MulBackward0", "ExpBackward0", "AddBackward0", "MulBackward0"]
+        receivers = [("#2",), ("#3", "#5"), ("#4",), ("#5", "leaf 1"), (None, "leaf 2")]
+        return {f"#{i} {name}": to for i, (name, to) in enumerate(zip(names, receivers), 1)}
+    """,
+    "read-order": "return tuple(reversed('h u v s y loss'.split()))",
 }
 
 
@@ -608,13 +723,13 @@ def test_every_training_run_uses_the_piece(tmp_path: Path) -> None:
         with Child(exercise, exercise.piece, code, ["training"], 20) as child:
             return child.answer()
 
-    for exercise in EXERCISES.values():
+    for exercise in [exercise for exercise in EXERCISES.values() if exercise.program is not None]:
         answered = answer(exercise)
         assert answered["error"]["message"] == "reached", exercise.name
         assert answered["error"]["frames"][-1][0] == f"{exercise.name}.py"
 
 
-@every_exercise
+@pytest.mark.parametrize("exercise", [x for x in EXERCISES.values() if x.program is not None], ids=lambda x: x.name)
 def test_the_loss_of_the_training_run_falls(exercise: Exercise) -> None:
     losses = exercise.expected_losses
     assert np.isfinite(losses).all()
@@ -631,7 +746,7 @@ def test_torch_has_the_same_values(exercise: Exercise) -> None:
     for label, array in found.items():
         tolerance = 1e-5 if array.dtype == np.float32 else 1e-7
         np.testing.assert_allclose(exercise.expected[label], array, tolerance, tolerance, err_msg=label)
-    assert bool(found) == (exercise.name not in {"zero-grad", "test-loop", "hunt-memory"})
+    assert bool(found) == (exercise.name not in {"zero-grad", "test-loop", "hunt-memory", "read-tape"})
 
 
 @pytest.mark.parametrize("exercise", [x for x in EXERCISES.values() if x.script], ids=lambda exercise: exercise.name)

@@ -24,11 +24,17 @@ def add(commands: Commands) -> None:
     )
     actions = learn.add_subparsers(title="actions", metavar="action")
 
-    def action(name: str, help: str, examples: dict[str, str], status: str = "") -> argparse.ArgumentParser:
+    def action(
+        name: str,
+        help: str,
+        examples: dict[str, str],
+        status: str = "",
+        folder: str = "the exercises' folder",
+    ) -> argparse.ArgumentParser:
         added = add_command(actions, name, run, help, examples, status)
         added.set_defaults(action=name)
         # Without a default, which would replace a --dir given before the action.
-        added.add_argument("--dir", metavar="DIR", default=argparse.SUPPRESS, help="the exercises' folder")
+        added.add_argument("--dir", metavar="DIR", default=argparse.SUPPRESS, help=folder)
         return added
 
     start = action(
@@ -77,29 +83,79 @@ def add(commands: Commands) -> None:
         {"your file gets another name": "relu-backward", "in another folder": "relu-backward --dir my-exercises"},
     )
     reset.add_argument("name", metavar="NAME", help="the exercise")
+    notebook = action(
+        "notebook",
+        "write the exercises as notebooks, one for each track",
+        {"all tracks": "", "one of them": "backward-passes", "in another folder": "training --dir my-exercises"},
+    )
+    notebook.add_argument("tracks", nargs="*", metavar="TRACK", help="its name, or the start of it (default: all)")
+    assignment = action(
+        "assignment",
+        "write a folder of chosen exercises to hand out to a class",
+        {
+            "two exercises, one point each": "relu-backward mul-backward --dir homework-1",
+            "three points each": "sgd momentum --dir homework-2 --points 3",
+        },
+        folder="the new folder",
+    )
+    assignment.add_argument("names", nargs="+", metavar="NAME", help="the exercises")
+    assignment.add_argument("--points", type=int, default=1, metavar="N", help="points for each exercise (default: 1)")
+    grade = add_command(
+        actions,
+        "grade",
+        run,
+        "check all that is in a student's folder, or in each folder of a class",
+        {
+            "a class, with a folder for each student": "handed-in --json grades.json",
+            "an assignment of yours": "handed-in --assignment homework-1/assignment.json",
+            "one submission, in Gradescope's autograder": "handed-in/ann --gradescope results.json",
+        },
+    )
+    grade.set_defaults(action="grade")
+    grade.add_argument("folder", metavar="DIR", help="a student's folder, or a folder of students' folders")
+    grade.add_argument("--json", metavar="FILE", help="also write the results as JSON")
+    grade.add_argument("--gradescope", metavar="FILE", help="also write them as Gradescope's results.json")
+    grade.add_argument(
+        "--assignment", metavar="FILE", help="the assignment.json that says which exercises count (default: all found)"
+    )
+    grade.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="time limit of each stage, in seconds (default: 10)"
+    )
+    grade.add_argument("--no-torch", dest="torch", action="store_false", help="do not compare with torch: faster")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one action; without one, show the overview."""
     if arguments.action == "zoo":
         return _zoo(arguments.name)
+    if arguments.action == "grade":
+        return _grade(arguments)
+    if arguments.action == "assignment":
+        return _assignment(arguments)
     from minitrain.learn import commands
+    from minitrain.learn.assignment import exercises_in
     from minitrain.learn.checking import check
     from minitrain.learn.exercises import EXERCISES
     from minitrain.learn.screen import Screen
     from minitrain.learn.watch import watch
-    from minitrain.learn.workspace import LearnUsageError, find
+    from minitrain.learn.workspace import LearnUsageError, Workspace, find, find_or_start, named_or_found
 
     folder, name, screen = arguments.dir, arguments.name, Screen()
     if arguments.action is None:
-        commands.show_overview(folder, EXERCISES, screen)
+        commands.show_overview(folder, exercises_in(named_or_found(folder, EXERCISES)), screen)
         return 0
     if arguments.action == "start":
         if arguments.directory is not None and folder is not None:
             raise LearnUsageError(f"the folder is given twice, as {arguments.directory} and as --dir {folder}")
-        commands.begin(arguments.directory if arguments.directory is not None else folder, EXERCISES, screen)
+        folder = arguments.directory if arguments.directory is not None else folder
+        commands.begin(folder, exercises_in(named_or_found(folder, EXERCISES)), screen)
         return 0
-    workspace = find(folder, EXERCISES)
+    if arguments.action == "notebook":
+        exercises = exercises_in(named_or_found(folder, EXERCISES))
+        commands.make_notebooks(find_or_start(folder, exercises), arguments.tracks, screen)
+        return 0
+    place = find(folder, EXERCISES).folder
+    workspace = Workspace(place, exercises_in(place))
     match arguments.action:
         case "list":
             commands.show_list(workspace, screen)
@@ -132,4 +188,54 @@ def _zoo(name: str | None) -> int:
             print(line)
     except LookupError as error:
         raise LearnUsageError(str(error)) from None
+    return 0
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from minitrain import __version__
+    from minitrain.learn.assignment import read_assignment
+    from minitrain.learn.exercises import EXERCISES
+    from minitrain.learn.grade import as_gradescope, as_json, grade, show
+    from minitrain.learn.screen import Screen
+    from minitrain.learn.workspace import LearnUsageError
+    from minitrain.runs.output_file import check_writable, write_json
+
+    if arguments.dir is not None:
+        raise LearnUsageError(f"grade takes the folder without --dir: minitrain learn grade {arguments.dir}")
+    if not 0 < arguments.timeout <= 3600:
+        raise LearnUsageError(f"--timeout must be a number of seconds up to 3600, but got {arguments.timeout:g}")
+    check_writable(arguments.json, "--json")
+    check_writable(arguments.gradescope, "--gradescope")
+    points = None if arguments.assignment is None else read_assignment(Path(arguments.assignment))
+    grades = grade(
+        Path(arguments.folder),
+        EXERCISES,
+        points,
+        limit=arguments.timeout,
+        torch=arguments.torch,
+        one=arguments.gradescope is not None,
+    )
+    show(grades, Screen())
+    write_json(arguments.json, as_json(grades, __version__))
+    if arguments.gradescope is not None:
+        write_json(arguments.gradescope, as_gradescope(grades, EXERCISES))
+    return 0
+
+
+def _assignment(arguments: argparse.Namespace) -> int:
+    from minitrain.learn.assignment import write_assignment
+    from minitrain.learn.screen import Screen
+    from minitrain.learn.workspace import LearnUsageError
+
+    if arguments.dir is None:
+        raise LearnUsageError("name the folder to write: minitrain learn assignment NAME ... --dir DIR")
+    workspace = write_assignment(arguments.names, arguments.dir, arguments.points)
+    count = len(workspace.exercises)
+    Screen().print(
+        f"{count} exercise{'s' * (count != 1)}, {count * arguments.points} points, in {arguments.dir}. Hand out this "
+        f"folder;\nREADME.md tells students what to do. Then: minitrain learn grade FOLDER --assignment "
+        f"{arguments.dir}/assignment.json"
+    )
     return 0

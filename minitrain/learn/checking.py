@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import tokenize
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,25 +38,29 @@ class Stage:
     """One stage of a check: whether it passed, and the text to show.
 
     name: "file"; then "gradcheck", "updates" or "values", depending on the piece; "torch"; "training".
-    rest: how many lines of a longer report the text leaves out.
+    rest: how many lines of a longer report the text leaves out. curves: the losses of the training runs, by title; the
+    text begins with drawn(curves).
     """
 
     name: str
     passed: bool
     text: str
     rest: int = 0
+    curves: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
 
 
 def check(
     exercise: Exercise,
     path: str | os.PathLike[str],
     *,
+    source: str | None = None,
     torch: bool = True,
     limit: float = LIMIT,
     verbose: bool = False,
 ) -> Iterator[Stage]:
     """Check a learner's file, stage by stage; the first stage that fails is the last one.
 
+    source: code that is not in a file (a notebook's cell); path is then its name in messages.
     torch: whether to compare with torch, if it is installed. limit: the time limit of each stage, in seconds.
     verbose: report everything that is wrong; otherwise the first thing, in at most SCREEN lines.
     Never raises, whatever the file contains, and even if it does not exist.
@@ -64,10 +68,13 @@ def check(
     path = Path(path)
     piece = exercise.piece
     try:
-        source = _read(path)
+        if source is None:
+            source = _read(path)
         code = splice(piece, source, str(path))
     except SpliceError as error:
-        yield Stage("file", False, place(path, error.line, source if error.line else "") + wrapped(str(error)))
+        yield Stage(
+            "file", False, place(path, error.line, source if error.line and source else "") + wrapped(str(error))
+        )
         return
     yield Stage("file", True, f"{piece.name} of this file replaces the one in {piece.module}")
 
@@ -192,18 +199,14 @@ def _against_torch(arrays: Mapping[str, Array], expected: Mapping[str, Array] | 
 
 def _training(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
     """Train with the piece, and compare the losses with those of the library's own."""
+    if exercise.program is None:
+        return Stage("training", True, "skipped: nothing can be trained with this piece")
     library = exercise.expected_losses
     answer = child.answer()
     if trouble := file.explain(answer):
         return Stage("training", False, trouble + child.printed())
     yours: list[float] = answer["losses"]
-    finite = [loss for loss in library + yours if math.isfinite(loss)]
-    low, high = min(finite), max(finite)
-    blocks = BLOCKS if is_encodable(BLOCKS, sys.stdout.encoding) else ASCII
-    curves = [
-        f"{title}\n{plot(losses, low, high, width=60, height=4, blocks=blocks)}"
-        for title, losses in ((f"the loss with your {file.piece.name}", yours), ("with the library's", library))
-    ]
+    curves = {f"the loss with your {file.piece.name}": yours, "with the library's": library}
     apart = max((abs(a - b) / abs(b) for a, b in zip(yours, library, strict=False)), default=math.inf)
     if len(yours) != len(library):
         verdict = f"Your run has {len(yours)} losses, where the library's has {len(library)}."
@@ -222,5 +225,15 @@ def _training(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
         verdict = (
             f"All {len(yours)} losses agree: the largest difference is {apart:.1g}, where {CURVES_APART:g} is allowed."
         )
-        return Stage("training", True, "\n".join([*curves, verdict]) + child.printed())
-    return Stage("training", False, "\n".join([*curves, wrapped(verdict)]) + child.printed())
+        return Stage("training", True, f"{drawn(curves)}\n{verdict}" + child.printed(), curves=curves)
+    return Stage("training", False, f"{drawn(curves)}\n{wrapped(verdict)}" + child.printed(), curves=curves)
+
+
+def drawn(curves: Mapping[str, Sequence[float]]) -> str:
+    """The curves as text, each below its title, on a common scale."""
+    finite = [loss for losses in curves.values() for loss in losses if math.isfinite(loss)]
+    blocks = BLOCKS if is_encodable(BLOCKS, getattr(sys.stdout, "encoding", None)) else ASCII
+    return "\n".join(
+        f"{title}\n{plot(losses, min(finite), max(finite), width=60, height=4, blocks=blocks)}"
+        for title, losses in curves.items()
+    )

@@ -17,6 +17,7 @@ from minitrain import nn, optim
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.datasets import Digits
 from minitrain.data.loader import DataLoader
+from minitrain.learn import network_by_hand
 from minitrain.learn.measurements import finite_differences
 from minitrain.loops import Observer, test_loop, train_loop
 from minitrain.nn import functional as F
@@ -99,8 +100,60 @@ def classify(optimizer: str = "SGD", initialise: Any = None, **options: Any) -> 
 def regress() -> Losses:
     """Train the built-in model with the mean squared error: 1 for the right digit, 0 for the others."""
     images, labels = _digits()
-    model, targets = _mlp(), np.eye(10, dtype=np.float32)[labels]
-    return _trained(model, F.mse_loss, 1.0, _batches(images, targets))
+    return _trained(_mlp(), F.mse_loss, 1.0, _batches(images, _one_hot(labels)))
+
+
+def _one_hot(labels: Array) -> Array:
+    """1 for the right digit, 0 for the others, (N, 10)."""
+    return np.eye(10, dtype=np.float32)[labels]
+
+
+@_seeded()
+def classify_each() -> Losses:
+    """Train the built-in model with a yes-or-no question for each digit: the binary cross-entropy of its logits."""
+    images, labels = _digits()
+    return _trained(_mlp(), F.binary_cross_entropy_with_logits, 1.0, _batches(images, _one_hot(labels)))
+
+
+@_seeded()
+def soften() -> Losses:
+    """Train the built-in model with probabilities as targets, smoothed, and weighted by class."""
+    images, labels = _digits()
+    weight = wrap(np.linspace(0.5, 1.5, 10, dtype=np.float32))
+    loss_fn = functools.partial(F.cross_entropy, weight=weight, label_smoothing=0.1)
+    return _trained(_mlp(), loss_fn, batches=_batches(images, _one_hot(labels)))
+
+
+@_seeded()
+def smooth() -> Losses:
+    """Train the built-in model with smoothed labels."""
+    return _trained(_mlp(), functools.partial(F.cross_entropy, label_smoothing=0.1))
+
+
+@_seeded()
+def drop() -> Losses:
+    """Train a model with dropout between its layers."""
+    layers = (nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10))
+    return _trained(nn.Sequential(*layers))
+
+
+@_seeded()
+def clip(name: str, bound: float) -> Losses:
+    """Train the built-in model with gradients that a function of nn.utils clips before each step."""
+    model = _mlp()
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    optimizer.register_step_pre_hook(lambda *_: getattr(nn.utils, name)(model.parameters(), bound))
+    return _trained(model, optimizer=optimizer)
+
+
+@_seeded()
+def schedule(name: str, **options: Any) -> Losses:
+    """Train the built-in model with a scheduler, by its name and options, which takes a step after each batch."""
+    model = _mlp()
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    scheduler = getattr(optim.lr_scheduler, name)(optimizer, **options)
+    optimizer.register_step_post_hook(lambda *_: scheduler.step())
+    return _trained(model, optimizer=optimizer)
 
 
 def _parameter(*shape: int, low: float = -0.25, high: float = 0.25) -> nn.Parameter:
@@ -229,21 +282,53 @@ def _tested(model: nn.Module) -> Losses:
     return losses
 
 
-def by_differences() -> Losses:
-    """Train one layer with measured gradients: it recognises 0, 4 and 7 by how dark each quarter of the image is."""
+def _quarters() -> Iterator[tuple[Array, Array]]:
+    """36 batches of 12 images of 0, 4 and 7: how dark each quarter is (12, 4), standardized, and the classes (12,)."""
     digits = (0, 4, 7)
     images, labels = _digits()
     chosen = np.isin(labels, digits)
     quarters = images[chosen].reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4), dtype=np.float64).reshape(-1, 4)
     quarters = (quarters - quarters.mean(axis=0)) / quarters.std(axis=0)
     classes = np.searchsorted(digits, labels[chosen])
+    for start in range(0, 432, 12):
+        yield quarters[start : start + 12], classes[start : start + 12]
+
+
+def by_differences() -> Losses:
+    """Train one layer with measured gradients: it recognises 0, 4 and 7 by how dark each quarter of the image is."""
     weight = wrap(np.zeros((4, 3)))
     losses = []
-    for start in range(0, 432, 12):
-        X, y = wrap(quarters[start : start + 12]), wrap(classes[start : start + 12])
+    for batch, classes in _quarters():
+        X, y = wrap(batch), wrap(classes)
         measured = finite_differences(lambda weight, X=X, y=y: F.cross_entropy(X @ weight, y), weight)
         losses.append(float(measured.value()[0]))
         weight.array -= 0.5 * measured.jacobian(weight.array).reshape(4, 3)
+    return losses
+
+
+def _parameters_by_hand(inputs: int, hidden: int, classes: int) -> network_by_hand.Parameters:
+    """The parameters of a network by hand, drawn as nn.Linear's."""
+    shapes = {"W1": (inputs, hidden), "b1": (hidden,), "W2": (hidden, classes), "b2": (classes,)}
+    bounds = {"W1": inputs**-0.5, "b1": inputs**-0.5, "W2": hidden**-0.5, "b2": hidden**-0.5}
+    return {name: uniform(shape, -bounds[name], bounds[name]).astype(np.float64) for name, shape in shapes.items()}
+
+
+@_seeded()
+def by_hand() -> Losses:
+    """Train the network by hand on the digits."""
+    images, labels = _digits()
+    pixels = images.reshape(len(images), -1).astype(np.float64)
+    return network_by_hand.train(_parameters_by_hand(64, 16, 10), pixels, labels, 0.5, BATCH, EPOCHS)
+
+
+@_seeded()
+def by_hand_numerically() -> Losses:
+    """Train a small network by hand with its numeric gradients: it recognises 0, 4 and 7 by the image's quarters."""
+    parameters = _parameters_by_hand(4, 6, 3)
+    losses = []
+    for X, labels in _quarters():
+        losses.append(network_by_hand.loss_and_gradient(network_by_hand.forward_pass(parameters, X)[1], labels)[0])
+        network_by_hand.update(parameters, network_by_hand.numeric_gradients(parameters, X, labels), 0.5)
     return losses
 
 

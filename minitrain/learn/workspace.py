@@ -3,8 +3,9 @@
 The progress file, .minitrain-learn.json, is one JSON object that people can read:
 
     format     "minitrain learn 2"; files of "minitrain learn 1", which had no checksum, are read too
-    exercises  {name: {tries, hints, passed, sha256}}: how often it was checked, how many hints were shown, when it
-               passed (ISO 8601 in UTC), and the SHA-256 of the file that passed. A missing key has not happened.
+    exercises  {name: {tries, hints, passed, sha256, notebook}}: how often it was checked, how many hints were shown,
+               when it passed (ISO 8601 in UTC), the SHA-256 of the file that passed, and of the file that a notebook's
+               check wrote. A missing key has not happened.
     checksum   CRC-32 of the rest, which detects damage
 
 Unknown names and entries are kept. The file is read again for every question, so that commands in two terminals see
@@ -13,6 +14,7 @@ each other's work. It is written to a temporary file and then renamed, so that a
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import itertools
@@ -46,6 +48,7 @@ minitrain learn hint NAME       one more hint
 minitrain learn solution NAME   the library's body, once yours has passed
 minitrain learn reset NAME      start one again; your file is kept
 minitrain learn zoo [NAME]      known mistakes, and how each is diagnosed
+minitrain learn notebook        the exercises as notebooks
 """
 
 Status = Literal["new", "tried", "done"]
@@ -95,7 +98,7 @@ class Workspace:
 
     def file(self, exercise: Exercise) -> Path:
         """The path of the learner's file: a folder for each track, a file for each exercise."""
-        return self.folder / _plain(exercise.track) / f"{_plain(exercise.name)}.py"
+        return self.folder / file_name(exercise.track) / f"{file_name(exercise.name)}.py"
 
     def shown(self, path: Path) -> str:
         """The path as the user would type it: relative, if it is below the current directory."""
@@ -140,6 +143,29 @@ class Workspace:
             self._write(progress)
         return kept
 
+    def replace(self, exercise: Exercise, content: bytes) -> Path | None:
+        """Make this the content of the learner's file: the code that a notebook's check has run.
+
+        A file that the learner has edited since is kept under another name; returns its path, or None.
+        """
+        path, old, kept = self.file(exercise), self.content(exercise), None
+        if old == content:
+            return None
+        progress = self._read()
+        entry = progress["exercises"].setdefault(exercise.name, {})
+        stub: bytes = exercise.stub().encode()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if old not in (None, stub) and hashlib.sha256(old or b"").hexdigest() != entry.get("notebook"):
+                kept = _first_free(path)
+                write_atomically(kept, old or b"")
+            write_atomically(path, content)
+        except OSError as error:
+            raise LearnError(f"cannot write {self.shown(path)} ({error.strerror})") from None
+        entry["notebook"] = hashlib.sha256(content).hexdigest()
+        self._write(progress)
+        return kept
+
     # --- which exercise ---
 
     def resolve(self, name: str) -> Exercise:
@@ -158,7 +184,9 @@ class Workspace:
             return self.exercises[beginning[0]]
         if beginning:
             raise LearnUsageError(f"{name!r} could be {' or '.join(beginning)}; type more of the name")
-        alike = difflib.get_close_matches(name, self.exercises, n=3)
+        typed = re.sub(r"[^a-z0-9]+", "-", Path(name).name.removesuffix(".py").lower())
+        alike = difflib.get_close_matches(typed, self.exercises, n=1)
+        alike = alike or [known for known in self.exercises if typed and typed in known][:3]
         meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
         raise LearnUsageError(f"there is no exercise {name!r}{meant} (minitrain learn list shows all)")
 
@@ -243,6 +271,7 @@ class Workspace:
 def find(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
     """The learner's folder: the given one, or the current directory or a parent of it, or ./minitrain-exercises.
 
+    A folder that was not named is used only if it and its files belong to the user, since a check runs its files.
     Raises LearnUsageError, with the command that makes a folder, if there is no progress file.
     """
     if folder is not None:
@@ -250,22 +279,40 @@ def find(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
         if not os.path.lexists(named / PROGRESS):
             raise LearnUsageError(f"there are no exercises in {folder}; minitrain learn start {folder} makes them")
         return Workspace(named, exercises)
-    found = _around()
-    if found is None:
+    found, foreign = _around(exercises)
+    if found is not None:
+        return Workspace(found, exercises)
+    if foreign is not None:
         raise LearnUsageError(
-            f"there are no exercises here; minitrain learn start makes them in ./{FOLDER}. If yours are elsewhere, "
-            "change to that folder, or name it with --dir"
+            f"{foreign.path} belongs to another user, and a check would run that user's code. If you trust it, add "
+            f"--dir {foreign.folder}. To make your own exercises: minitrain learn start DIR"
         )
-    return Workspace(found, exercises)
+    raise LearnUsageError(
+        f"there are no exercises here; minitrain learn start makes them in ./{FOLDER}. If yours are elsewhere, "
+        "change to that folder, or name it with --dir"
+    )
+
+
+def named_or_found(folder: str | None, exercises: Mapping[str, Exercise]) -> Path:
+    """The folder with this name, or the one that find() finds, or else the one that start() makes."""
+    return _named(folder) if folder is not None else _around(exercises)[0] or Path(FOLDER)
+
+
+def find_or_start(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
+    """The folder that find() finds, or else the one that start() makes."""
+    place = named_or_found(folder, exercises)
+    return Workspace(place, exercises) if os.path.lexists(place / PROGRESS) else start(folder, exercises).workspace
 
 
 def start(folder: str | None, exercises: Mapping[str, Exercise]) -> Started:
     """Make a folder of exercises, or complete one; existing files are never overwritten.
 
     folder: None means the folder that find() finds, or else ./minitrain-exercises. A progress file that cannot be read
-    is renamed. Raises LearnUsageError if the folder is a file, LearnError if it cannot be written.
+    is renamed. Raises LearnUsageError if the folder is a file, or another user's; LearnError if it cannot be written.
     """
-    place = _named(folder) if folder is not None else _around() or Path(FOLDER)
+    place = named_or_found(folder, exercises)
+    if folder is None and (foreign := _foreign(place, exercises)) is not None:
+        raise LearnUsageError(f"{foreign} belongs to another user; choose another folder: minitrain learn start DIR")
     workspace = Workspace(place, exercises)
     made, aside = 0, None
     try:
@@ -293,18 +340,51 @@ def _named(folder: str) -> Path:
     return Path(folder)
 
 
-def _around() -> Path | None:
-    """The default folder, or None if no folder qualifies."""
-    here = Path.cwd()
+class _Foreign(NamedTuple):
+    """A folder of exercises, and the first path of it that belongs to another user."""
+
+    folder: Path
+    path: Path
+
+
+def _around(exercises: Mapping[str, Exercise]) -> tuple[Path | None, _Foreign | None]:
+    """The user's folder here, above or below; without one, the nearest that is not only the user's."""
+    here, others = Path.cwd(), None
     for place in (here, *here.parents, Path(FOLDER)):
         if os.path.lexists(place / PROGRESS):
-            return place
+            foreign = _foreign(place, exercises)
+            if foreign is None:
+                return place, None
+            others = others or _Foreign(place, foreign)
+    return None, others
+
+
+def _foreign(place: Path, exercises: Mapping[str, Exercise]) -> Path | None:
+    """The first path of a folder of exercises that belongs to another user; None if there is none, or on Windows."""
+    if not hasattr(os, "geteuid"):
+        return None
+    users = {os.geteuid()}
+    if users == {0} and os.environ.get("SUDO_UID", "").isdecimal():
+        users.add(int(os.environ["SUDO_UID"]))
+    files = [Workspace(place, exercises).file(exercise) for exercise in exercises.values()]
+    for path in (place, place / PROGRESS, *dict.fromkeys(file.parent for file in files), *files):
+        if not _owners(path) <= users:
+            return path
     return None
+
+
+def _owners(path: Path) -> set[int]:
+    """The user who owns the path, and the one who owns what it links to; empty if it does not exist."""
+    owners = set()
+    with contextlib.suppress(OSError):
+        owners.add(path.lstat().st_uid)
+        owners.add(path.stat().st_uid)
+    return owners
 
 
 def is_found_here(workspace: Workspace) -> bool:
     """Whether find() finds this folder without its name."""
-    found = _around()
+    found, _ = _around(workspace.exercises)
     return found is not None and found.resolve() == workspace.folder.resolve()
 
 
@@ -380,7 +460,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
         for count in ("tries", "hints"):
             if type(entry.get(count, 0)) is not int or not 0 <= entry.get(count, 0) < 2**31:
                 raise ValueError(f"the {count} of {shown(name)} are not a count")
-        for text_ in ("passed", "sha256"):
+        for text_ in ("passed", "sha256", "notebook"):
             if not isinstance(entry.get(text_, ""), str):
                 raise ValueError(f"{text_} of {shown(name)} is not text")
         if ("passed" in entry) != ("sha256" in entry):
@@ -406,6 +486,6 @@ def _first_free(path: Path) -> Path:
     return next(kept for kept in numbered if not os.path.lexists(kept))
 
 
-def _plain(name: str) -> str:
+def file_name(name: str) -> str:
     """A name for a file: lower case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

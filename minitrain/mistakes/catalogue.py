@@ -6,12 +6,36 @@ the exercises' wrong solutions and the bugs that learners hunt.
 
 from __future__ import annotations
 
-from minitrain.mistakes import arithmetic, checks, further, layers, optimizers, shapes, tape, training
+from minitrain.mistakes import (
+    arithmetic,
+    by_hand,
+    checks,
+    further,
+    layers,
+    optimizers,
+    reading,
+    regularization,
+    shapes,
+    tape,
+    training,
+)
 from minitrain.mistakes.specimen import VALUES, Specimen, specimens
 
 CATALOGUE: dict[str, Specimen] = {
     specimen.name: specimen
-    for module in (arithmetic, shapes, layers, further, tape, optimizers, checks, training)
+    for module in (
+        arithmetic,
+        shapes,
+        layers,
+        further,
+        tape,
+        optimizers,
+        checks,
+        training,
+        regularization,
+        by_hand,
+        reading,
+    )
     for specimen in specimens(module.MISTAKES)
 }
 

@@ -48,6 +48,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) 
     "NLLLoss": _nll,
     "MSELoss": F.mse_loss,
     "Normalize": _normalize,
+    "BCEWithLogitsLoss": lambda x, target, pos_weight: F.binary_cross_entropy_with_logits(
+        x, target, pos_weight=pos_weight, reduction="none"
+    ),
     "Conv2d": F.conv2d,
     "MaxPool2d": _max_pool,
     "AvgPool2d": _average_pool,
@@ -139,6 +142,59 @@ def small_run(x: Array, y: Array, weight: Array, bias: Array) -> tuple[Array, Ar
             optimizer.step()
             optimizer.zero_grad()
     return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+
+def two_layers(X: Array, W1: Array, b1: Array, W2: Array, b2: Array) -> tuple[Array, Array]:
+    """hidden = relu(X W1 + b1) and logits = hidden W2 + b2."""
+    hidden = F.linear(_tensor(X), _tensor(W1).T, _tensor(b1)).relu()
+    return hidden.numpy(), F.linear(hidden, _tensor(W2).T, _tensor(b2)).numpy()
+
+
+def train_two_layers(
+    parameters: dict[str, Array], X: Array, labels: Array, lr: float, batch_size: int, epochs: int
+) -> tuple[list[float], dict[str, Array]]:
+    """The losses of a training of these two layers with SGD, and the parameters after it."""
+    leaves = {name: _tensor(array).requires_grad_() for name, array in parameters.items()}
+    optimizer = torch.optim.SGD(leaves.values(), lr=lr)
+    losses = []
+    for start in [*range(0, len(X), batch_size)] * epochs:
+        rows = slice(start, start + batch_size)
+        logits = (_tensor(X[rows]) @ leaves["W1"] + leaves["b1"]).relu() @ leaves["W2"] + leaves["b2"]
+        loss: Any = F.cross_entropy(logits, _tensor(labels[rows]))
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return losses, {name: leaf.detach().numpy() for name, leaf in leaves.items()}
+
+
+def dropout(x: Array, p: float, training: bool) -> Array:
+    """The result of a dropout."""
+    return F.dropout(_tensor(x), p, training).numpy()
+
+
+def clip(name: str, gradients: Sequence[Array | None], *options: float) -> tuple[Any, list[Array]]:
+    """What a clipping function of torch.nn.utils returns, and the gradients after it."""
+    params = [torch.zeros(1 if x is None else x.shape, dtype=torch.float64, requires_grad=True) for x in gradients]
+    for param, gradient in zip(params, gradients, strict=True):
+        param.grad = _tensor(gradient)
+    returned = getattr(torch.nn.utils, name)(params, *options)
+    return returned, [param.grad.numpy() for param in params if param.grad is not None]
+
+
+def schedule(name: str, options: dict[str, Any], base_lrs: Sequence[float], own: Sequence[float | None]) -> Array:
+    """The rates of a scheduler's groups in each epoch; own: the rate that the program sets in an epoch, or None."""
+    groups: list[Any] = [{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in base_lrs]
+    optimizer = torch.optim.SGD(groups)
+    scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
+    rates = []
+    for lr in own:
+        if lr is not None:
+            optimizer.param_groups[0]["lr"] = lr
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    return np.array(rates)
 
 
 # --- windows and statistics, named as in minitrain.learn.layer_inputs -------------------------------------------------

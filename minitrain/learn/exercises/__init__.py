@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from minitrain.learn.exercises import (
     backward_passes,
+    by_hand,
     convolution,
     embedding,
     find_the_bug,
     forward_passes,
+    losses,
     normalization,
     numeric_gradients,
     optimizers,
     pooling,
+    reading,
+    regularization,
+    schedules,
     tape,
     training,
 )
@@ -26,10 +31,15 @@ TRACKS = (
     numeric_gradients,
     optimizers,
     training,
+    losses,
+    regularization,
+    schedules,
     convolution,
     pooling,
     normalization,
     embedding,
+    by_hand,
+    reading,
     find_the_bug,
 )
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for track in TRACKS for exercise in track.EXERCISES}

@@ -30,12 +30,14 @@ class Exercise:
     title: a few words. target: the piece, for example "ops.ReLU.backward".
     level: 1 (a first step) to 3 (needs thought). minutes: about how long it takes. builds_on: the names of exercises
         whose idea it uses, all of them earlier ones.
+    notice: one sentence on what to notice after a pass: what the curve or the numbers show.
     why: what the piece is good for, in a sentence or two.
     task: what to write; what the check requires beyond the docstring, and what it does not require.
     hints: from a nudge to nearly the answer. notice: what a pass shows, in a sentence.
     faults: wrong solutions: names of mistakes in the catalogue, made in the target. Each must fail the check.
     probes: what the check computes with the piece, see measurements.py; (): the cases of check_inputs.py for its
-        operation. program: the training run at the end of the check.
+        operation. program: the training run at the end of the check; None if
+        nothing can be trained with the piece.
     given: the names of the class's other methods to show; None shows all.
     gap: how the learner's first and last statements begin; None: the learner writes the whole body.
     bug: the mistake of the catalogue that the learner's file contains; "": the body is left out.
@@ -55,7 +57,7 @@ class Exercise:
     builds_on: tuple[str, ...] = ()
     notice: str = ""
     probes: tuple[Probe, ...] = ()
-    program: Callable[[], programs.Losses] = programs.classify
+    program: Callable[[], programs.Losses] | None = programs.classify
     given: tuple[str, ...] | None = None
     gap: tuple[str, str] | None = None
     bug: str = ""
@@ -114,12 +116,12 @@ class Exercise:
     @functools.cached_property
     def expected_losses(self) -> programs.Losses:
         """The losses of the training run with the library's piece."""
-        return self.program()
+        return self.program() if self.program is not None else []
 
     def run(self, stage: str) -> tuple[dict[str, Any], bytes]:
         """The answer of a child process: "values" and "training" use the learner's piece, "torch" uses torch."""
         if stage == "training":
-            return {"losses": self.program()}, b""
+            return {"losses": self.program() if self.program is not None else []}, b""
         if stage == "torch":
             from minitrain.with_torch import exercise_references as twins
 
