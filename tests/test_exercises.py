@@ -227,6 +227,8 @@ def test_each_mistake_of_the_catalogue_is_found_by_an_exercise_with_its_target(t
     trying = {specimen.name: specimen for specimen in by_target[target]}
     for exercise in [exercise for exercise in EXERCISES.values() if exercise.target == target]:
         trying = {name: specimen for name, specimen in trying.items() if not found_here(exercise, specimen)}
+        if target.split(".")[-2][0].isupper():
+            continue  # a method is found here or not at all; another module may hold a function by another name
         files = [(exercise, exercise.wrong(name)) for name in trying]
         for name, stages in zip(list(trying), outcomes(tmp_path, files), strict=True):
             if failed(stages):
