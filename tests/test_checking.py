@@ -1,6 +1,7 @@
 """What a check says of files that learners write, hostile ones among them; and that nothing they do breaks it."""
 
 import io
+import json
 import math
 import re
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minitrain.learn import check_process as child
 from minitrain.learn import checking, child_process
@@ -371,6 +374,173 @@ def test_a_child_that_cannot_start_is_told(checked: Checked, monkeypatch: pytest
     stage = checked(RIGHT)[-1]
     assert not stage.passed
     assert "ended with status 1" in stage.text
+
+
+# --- code that harms --------------------------------------------------------------------------------------------------
+
+# Starts processes of every kind, and notes the number of each: in the check's group, in a session of its own, a fork,
+# and a fork of a fork in a session of its own.
+STARTS_OTHERS = """
+import os, signal, subprocess, sys, time
+def note(pid):
+    with open({notes!r}, "a") as file:
+        file.write(f"{{pid}}\\n")
+if not os.path.exists({notes!r}):
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    note(subprocess.Popen(sleep).pid)
+    note(subprocess.Popen(sleep, start_new_session=True, stdin=-3, stdout=-3, stderr=-3).pid)
+    for own in (False, True):
+        if os.fork() == 0:
+            if own:
+                os.setsid()
+            note(os.getpid())
+            if not own or os.fork() == 0:
+                note(os.getpid())
+                time.sleep(60)
+            os._exit(0)
+    while open({notes!r}).read().count("\\n") < 6:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sessions are searched in /proc")
+@pytest.mark.parametrize(
+    ("ends", "passed", "message"),
+    [
+        (RIGHT, True, ""),
+        ("os._exit(3)", False, "ended with status 3 before it had a result"),
+        ("if not hasattr(ReLU, 'forked'):\n    ReLU.forked = os.fork()\n" + RIGHT, True, ""),
+    ],
+)
+def test_no_process_is_left_behind(checked: Checked, tmp_path: Path, ends: str, passed: bool, message: str) -> None:
+    notes = tmp_path / "pids"
+    stage = checked(STARTS_OTHERS.format(notes=str(notes)) + ends)[-1]
+    assert (stage.name, stage.passed) == (("training", True) if passed else ("gradcheck", False)), stage.text
+    assert message in " ".join(stage.text.split())
+    pids = notes.read_text().split()
+    assert len(pids) == 6
+    assert [pid for pid in pids if is_running(int(pid))] == []
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_printed_lines_ignored_signals_and_a_cancelled_timer_do_not_extend_the_time(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "GRACE", 0.5)
+    body = """
+    import faulthandler, signal, time
+    faulthandler.cancel_dump_traceback_later()
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    import sys
+    while True:
+        sys.stdout._left = 100
+        print("y")
+        time.sleep(0.05)
+    """
+    began = time.monotonic()
+    stage = checked(body, limit=3)[-1]
+    assert time.monotonic() - began < 2 * (3 + 0.5) + 3  # the import and the values have a deadline each
+    assert not stage.passed
+    assert "still running after 3 s" in stage.text
+
+
+SEND = "import os, sys\nsend = lambda data: os.write(sys.stdout._channel.descriptor, data)\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("send(bytes([30]) + b'{not json' + bytes([10]))\n", "wrote something that is not an answer"),
+        ("send(b'garbage')\n", "wrote something that is not an answer"),
+        ("send(bytes([30]))\n[send(b'x' * 1000000) for _ in range(700)]\n", "wrote more than 16 MiB to the check"),
+    ],
+)
+def test_what_is_written_to_the_checks_own_pipe_fails_the_check(checked: Checked, body: str, message: str) -> None:
+    stage = checked(SEND + body + RIGHT)[-1]
+    assert (stage.name, stage.passed) == ("gradcheck", False)
+    assert message in " ".join(stage.text.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_allocations_without_bound_end_in_a_message(checked: Checked) -> None:
+    stage = checked("kept = []\nwhile True:\n    kept.append(np.zeros(10**7))")[-1]
+    assert "more memory than a check may use" in stage.text
+
+
+def sent(answer: dict[str, Any], arrays: bytes = b"") -> bytes:
+    """An answer as a child process writes it."""
+    return child.BEGIN + json.dumps({"bytes": len(arrays)} | answer).encode() + b"\n" + arrays
+
+
+def heard(data: bytes) -> list[dict[str, Any]]:
+    return [answer for answer, _ in child_process.read_answers(io.BytesIO(data))]
+
+
+PRINTED = {"printed": "x", "cut": False}
+ERROR = {"type": "E", "message": "", "frames": [["f.py", 1, "f", ""]], "notes": [], "function": ""}
+VALUES = {"stage": "values", "wrong": None, "right": "", "measured": 1, "new_memory": []}
+REFUSED = {"refused": child_process.NOT_AN_ANSWER}
+TOO_LONG = {"refused": child_process.TOO_LONG}
+
+
+def test_answers_are_read_up_to_the_last_words() -> None:
+    arrays = {"a": np.eye(2)}
+    data = sent(PRINTED) + sent(VALUES, packed(arrays)) + sent({"stage": "training", "error": ERROR}) + b"Timeout!"
+    answers = list(child_process.read_answers(io.BytesIO(data)))
+    assert [answer for answer, _ in answers] == [
+        PRINTED,
+        VALUES,
+        {"stage": "training", "error": ERROR},
+        {"died": "Timeout!"},
+    ]
+    np.testing.assert_array_equal(answers[1][1]["a"], np.eye(2))
+    assert heard(b"") == [{"died": ""}]
+
+
+def compressed() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, a=np.zeros(10**6))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"garbage", REFUSED),
+        (b"Trash", REFUSED),
+        (sent({"stage": "training", "losses": [1]}), REFUSED),
+        (sent({"stage": "training", "losses": None}), REFUSED),
+        (sent({"stage": "training"}), REFUSED),
+        (sent(VALUES | {"wrong": 5}), REFUSED),
+        (sent(VALUES | {"new_memory": ["1"]}), REFUSED),
+        (sent({"stage": "values", "error": ERROR | {"frames": []}}), REFUSED),
+        (sent({"stage": "values", "error": ERROR | {"frames": [["f.py", "1", "f", ""]]}}), REFUSED),
+        (sent(VALUES | {"bytes": -1}), REFUSED),
+        (sent(VALUES | {"bytes": "1"}), REFUSED),
+        (sent(VALUES, b"PK damaged"), REFUSED),
+        (sent(VALUES, compressed()), REFUSED),
+        (child.BEGIN + b"[" * 10**5 + b"\n", REFUSED),
+        (child.BEGIN + b"[1]\n", REFUSED),
+        (sent(VALUES | {"bytes": 10**30}), TOO_LONG),
+        (sent(PRINTED | {"printed": "x" * child_process.LARGEST}), TOO_LONG),
+    ],
+)
+def test_what_is_no_answer_is_refused(data: bytes, expected: dict[str, str]) -> None:
+    assert heard(sent(PRINTED) + data + sent(VALUES)) == [PRINTED, expected]
+
+
+@given(st.binary(), st.integers(0, 400))
+def test_whatever_is_written_the_answers_can_be_judged(garbage: bytes, place: int) -> None:
+    data = sent(PRINTED) + sent(VALUES, packed({"a": np.eye(2)}))
+    for answer in heard(data[:place] + garbage + data[place:]):
+        assert answer.keys() & {"printed", "stage", "died", "refused"}
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------

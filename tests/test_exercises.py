@@ -161,7 +161,7 @@ def test_the_stub_fails_with_a_message_and_the_solution_passes(exercise: Exercis
     stub, solution = outcomes(tmp_path, [(exercise, exercise.stub()), (exercise, exercise.solution())])
     assert failed(stub)
     if not exercise.bug:
-        line = 1 + next(i for i, x in enumerate(exercise.stub().splitlines()) if "raise NotImplementedError" in x)
+        line = 1 + next(i for i, x in enumerate(exercise.stub().splitlines()) if 'NotImplementedError("write' in x)
         assert f"line {line}:" in stub[-1].text
         assert "still to be written" in stub[-1].text
     for stage in solution:
@@ -358,6 +358,143 @@ PLAIN = {
             up, down, distance = self.around(array.flat, j, 1e-6)
             rows.append((up - down) / distance)
         return np.array(rows)
+    """,
+    "conv-windows": """
+        H = (x.shape[2] - dilation[0] * (size[0] - 1) - 1) // stride[0] + 1
+        W = (x.shape[3] - dilation[1] * (size[1] - 1) - 1) // stride[1] + 1
+        found = np.empty((*x.shape[:2], H, W, *size), x.dtype)
+        for i in range(H):
+            for j in range(W):
+                for p in range(size[0]):
+                    for q in range(size[1]):
+                        row, column = i * stride[0] + p * dilation[0], j * stride[1] + q * dilation[1]
+                        found[:, :, i, j, p, q] = x[:, :, row, column]
+        return found
+    """,
+    "conv-forward": """
+        y = np.zeros((N, out, H, W), x.dtype)
+        for n in range(N):
+            for o in range(out):
+                for i in range(H):
+                    for j in range(W):
+                        y[n, o, i, j] = (seen[n, :, i, j] * weight[o]).sum()
+    """,
+    "conv-bias-gradient": "grad_bias = np.array([grad_y[:, o].sum() for o in range(out)])",
+    "conv-weight-gradient": """
+        grad_weight = np.zeros(weight.shape)
+        seen = windows(padded(_, ctx.padding), (kH, kW), ctx.stride, ctx.dilation)
+        for i in range(H):
+            for j in range(W):
+                grad_weight += np.einsum("no,ncpq->ocpq", grad_y[:, :, i, j], seen[:, :, i, j])
+    """,
+    "conv-add-windows": """
+        grad_x = np.zeros(shape, grads.dtype)
+        for i in range(grads.shape[2]):
+            for j in range(grads.shape[3]):
+                for p in range(grads.shape[4]):
+                    for q in range(grads.shape[5]):
+                        row, column = i * stride[0] + p * dilation[0], j * stride[1] + q * dilation[1]
+                        grad_x[:, :, row, column] += grads[:, :, i, j, p, q]
+        return grad_x
+    """,
+    "conv-input-gradient": """
+        grad_x = padded(np.zeros(ctx.x_shape), ctx.padding)
+        for i in range(H):
+            for j in range(W):
+                for p in range(kH):
+                    for q in range(kW):
+                        row = i * ctx.stride[0] + p * ctx.dilation[0]
+                        column = j * ctx.stride[1] + q * ctx.dilation[1]
+                        grad_x[:, :, row, column] += grad_y[:, :, i, j] @ weight[:, :, p, q]
+        grad_x = unpadded(grad_x, ctx.padding)
+    """,
+    "avg-pool-forward": """
+        y = np.empty(seen.shape[:4], x.dtype)
+        for i in range(y.shape[2]):
+            for j in range(y.shape[3]):
+                y[:, :, i, j] = seen[:, :, i, j].sum((2, 3)) / divisor[i, j]
+        return y
+    """,
+    "avg-pool-backward": """
+        (divisor,) = ctx.saved_arrays
+        N, C, H, W, kH, kW = ctx.window_shape
+        grad = np.zeros(ctx.whole_shape)
+        for i in range(H):
+            for j in range(W):
+                top, left = i * ctx.stride[0], j * ctx.stride[1]
+                share = grad_y[:, :, i, j] / divisor[i, j]
+                grad[:, :, top : top + kH, left : left + kW] += share.reshape(N, C, 1, 1)
+        return unpadded(grad, ctx.padding), None
+    """,
+    "max-pool-forward": """
+        whole = padded(x, padding, -np.inf)
+        seen = windows(whole, size, stride, dilation)
+        flat = seen.reshape(*seen.shape[:4], size[0] * size[1])
+        largest = np.zeros(flat.shape[:4], int)
+        for place in np.ndindex(*largest.shape):
+            for k in range(size[0] * size[1]):
+                if flat[place][k] > flat[place][largest[place]]:
+                    largest[place] = k
+    """,
+    "max-pool-backward": """
+        largest, x = ctx.saved_arrays
+        grad = np.zeros(ctx.whole_shape)
+        for n, c, i, j in np.ndindex(*grad_y.shape):
+            p, q = divmod(largest[n, c, i, j], ctx.window_shape[5])
+            row, column = i * ctx.stride[0] + p * ctx.dilation[0], j * ctx.stride[1] + q * ctx.dilation[1]
+            grad[n, c, row, column] += grad_y[n, c, i, j]
+        return unpadded(grad, ctx.padding)
+    """,
+    "normalize-forward": """
+        mean, var = x.mean(axis=dim, keepdims=True), x.var(axis=dim, keepdims=True)
+        rate = (var + eps) ** -0.5
+        z = (x - mean) * rate
+    """,
+    "batch-norm-running": """
+        x = input.array
+        running_mean.mul_(1 - momentum).add_(momentum * wrap(x.mean(axis=dim)))
+        running_var.mul_(1 - momentum).add_(momentum * wrap(x.var(axis=dim, ddof=1)))
+    """,
+    "batch-norm-evaluation": """
+        y = input - running_mean.reshape(shape)
+        y = y / ((running_var + eps) ** 0.5).reshape(shape)
+        if weight is not None:
+            y = y * w
+    """,
+    "layer-norm": """
+        dim = tuple(range(-len(sizes), 0))
+        centred = input - input.mean(dim, keepdim=True)
+        z = centred / ((centred * centred).mean(dim, keepdim=True) + eps).sqrt()
+        if weight is not None:
+            z = z * weight
+        return z if bias is None else z + bias
+    """,
+    "normalize-weight-gradient": """
+        axes = [tuple(i for i, size in enumerate(shape) if size == 1) for shape in ctx.shapes]
+        if needs_weight:
+            grad_weight = (grad_y * z).sum(axis=axes[0], keepdims=True)
+        if needs_bias:
+            grad_bias = grad_y.sum(axis=axes[1], keepdims=True)
+    """,
+    "normalize-backward": """
+        g = grad_y if weight is None else grad_y * weight
+        n = 1
+        for axis in ctx.dim:
+            n *= z.shape[axis]
+        sums = g.sum(axis=ctx.dim, keepdims=True), (g * z).sum(axis=ctx.dim, keepdims=True)
+        grad_x = rate / n * (n * g - sums[0] - z * sums[1])
+    """,
+    "embedding-forward": "return one_hot(input, rows).to(weight.dtype) @ weight",
+    "embedding-backward": """
+        grad_x = np.zeros(ctx.shape)
+        for word, grad in zip(ctx.index[0].ravel(), grad_y.reshape(-1, ctx.shape[1])):
+            grad_x[word] += grad
+        return grad_x
+    """,
+    "embedding-padding": """
+        y = weight[input]
+        learns = wrap((input.array != padding_idx)[..., np.newaxis].astype(weight.dtype))
+        return y * learns + y.detach() * (1 - learns)
     """,
     "sgd": "param -= options['lr'] * (grad + options['weight_decay'] * param)",
     "momentum": """
@@ -556,6 +693,21 @@ def test_where_a_bug_is_to_be_found_the_check_does_not_tell_which(tmp_path: Path
     relu = EXERCISES["relu-backward"]
     wrong = changed(relu.solution(), "y <= 0", "y > 0")
     assert "Likely: mask-inverted" in outcomes(tmp_path, [(relu, wrong)])[0][-1].text
+
+
+FORGOTTEN = {
+    "layer-norm": ("pass", "layer_norm returned None. Is a return missing?"),
+    "embedding-forward": ("return weight.array[input.array]", "embedding returned an array; expected a Tensor"),
+    "batch-norm-running": ("running_mean = input.mean(dim)", "running_mean has not changed. Write into its array"),
+    "batch-norm-evaluation": ("y = apply(ops.Normalize, input, w, None, dim=dim, eps=eps)", "is the same without the"),
+}
+
+
+def test_a_function_of_tensors_is_told_what_it_forgot(tmp_path: Path) -> None:
+    files = [(EXERCISES[name], EXERCISES[name].with_body(body)) for name, (body, _) in FORGOTTEN.items()]
+    for stages, (_, words) in zip(outcomes(tmp_path, files), FORGOTTEN.values(), strict=True):
+        assert failed(stages)
+        assert words in " ".join(stages[-1].text.split())
 
 
 # --- the training run, torch, the programs of the files ---------------------------------------------------------------

@@ -24,8 +24,8 @@ from hypothesis import given
 from minitrain.cli import main
 from minitrain.learn import commands
 from minitrain.learn.exercises import EXERCISES as REAL
-from minitrain.learn.screen import Screen
-from minitrain.learn.watch import PATIENCE, Saves, watch
+from minitrain.learn.screen import BLOCKS, Screen, columns, fitted, plot, wrapped
+from minitrain.learn.watch import PATIENCE, SHORT_HELP, Keys, Saves, watch
 from minitrain.learn.workspace import FOLDER, PROGRESS, LearnError, LearnUsageError, Workspace, start
 from tests.test_cli import minitrain
 from tests.test_workspace import ADAM, EXERCISES, LINEAR, RELU, RELU_BACKWARD, WHOLE, damaged_versions, pass_
@@ -115,13 +115,17 @@ def test_the_overview_tells_every_command_and_how_to_begin(
     assert "4 exercises in 3 tracks" in out
     for command in ("start", "list", "next", "watch", "check", "hint", "solution", "reset"):
         assert f"minitrain learn {command}" in out
-    assert out.endswith("Start with: minitrain learn start\n")
+    assert out.startswith("Start with: minitrain learn start\n(there are no exercises here; ")
+    assert out.index("Start with") < out.index("4 exercises in 3 tracks") < out.index("minitrain learn list")
 
 
 def test_the_overview_tells_where_one_is(workspace: Workspace, screen: Screen, said: io.StringIO) -> None:
     pass_(workspace, RELU)
     commands.show_overview(None, EXERCISES, screen)
-    assert "In minitrain-exercises: 1 of 4 done.\nNext: relu-backward (level 1, about " in said.getvalue()
+    assert said.getvalue().startswith(
+        "In minitrain-exercises: 1 of 4 done, about 15 min left.\nNext: relu-backward (level 1, about 5 minutes)\n"
+    )
+    assert said.getvalue().index("watch  minitrain learn watch") < said.getvalue().index("4 exercises in 3 tracks")
 
 
 def test_start_tells_the_first_file_and_the_first_command(
@@ -165,18 +169,42 @@ def test_list_shows_every_state_and_what_is_next(workspace: Workspace, screen: S
     commands.show_list(workspace, screen)
     assert said.getvalue() == (
         "The exercises in minitrain-exercises\n"
-        "\nforward passes, 1 of 1\n"
-        "  done   relu            5 min  A title\n"
-        "\nbackward passes, 1 of 2\n"
-        "> tried  relu-backward   5 min  A title\n"
+        "\nforward passes   [##########] 1 of 1\n"
+        "  done   relu           *    5 min  A title\n"
+        "\nbackward passes  [#####.....] 1 of 2, about 5 min left\n"
+        "> tried  relu-backward  *    5 min  A title\n"
         "         1 of 3 hints shown\n"
-        "  done   linear-weight   5 min  A title\n"
+        "  done   linear-weight  *    5 min  A title\n"
         "         changed since it passed\n"
-        "\noptimizers, 0 of 1\n"
-        "  new    adam            5 min  A title\n"
+        "\noptimizers       [..........] 0 of 1, about 5 min left\n"
+        "  new    adam           *    5 min  A title\n"
         "         file missing (minitrain learn start makes it)\n"
-        "\n2 of 4 done. > marks the next one; minitrain learn next describes it.\n"
+        "\n2 of 4 done, about 10 min left. * is a first step, *** needs thought. > marks\n"
+        "the next one; minitrain learn next describes it.\n"
     )
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_every_command_fits_the_terminal(width: int, begun: Path) -> None:
+    name, _ = first()
+    for words in ([], ["start"], ["list"], ["next"], ["hint", name], ["check"]):
+        told = learn(*words, cwd=begun, COLUMNS=str(width)).stdout
+        lines = [line for line in told.splitlines() if f"{FOLDER}/" not in line]  # paths are not broken
+        assert max(map(len, lines)) < width, told
+    listed = learn("list", cwd=begun, COLUMNS=str(width)).stdout
+    titles = sum(exercise.title in listed for exercise in REAL.values()) / len(REAL)
+    assert {60: titles == 0, 80: 0.5 < titles < 1, 120: titles > 0.9}[width]
+
+
+def test_a_check_is_wrapped_and_its_curves_are_narrower_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = "A long line " * 9 + "\n    indented " + "and long " * 9 + "\n" + plot([0.0] * 200, 0, 1, width=60, height=2)
+    for shown in (fitted(text, 51), wrapped(text)):
+        assert max(map(len, shown.splitlines())) <= 51
+    assert "\n      and long" in fitted(text, 51)
+    assert plot([0.0] * 200, 0, 1, width=60, height=1).count(BLOCKS[1]) == 44
+    monkeypatch.setenv("COLUMNS", "0")
+    assert columns(io.StringIO()) == 79
 
 
 def test_next_tells_the_file_the_title_why_and_how_long(
@@ -202,7 +230,6 @@ def test_when_all_are_done_every_command_says_so(workspace: Workspace) -> None:
         lambda screen: commands.show_next(workspace, screen),
         lambda screen: commands.show_list(workspace, screen),
         lambda screen: commands.begin(None, EXERCISES, screen),
-        lambda screen: commands.show_overview(None, EXERCISES, screen),
         lambda screen: commands.check_named(workspace, None, screen, check),
         lambda screen: watch(workspace, None, screen, check),
     ]
@@ -390,21 +417,28 @@ def test_of_several_saves_the_latest_is_last(tmp_path: Path) -> None:
 
 
 class Learner:
-    """Stands in for time.sleep: while watch sleeps, the learner acts, some looks apart, and at last presses Ctrl-C."""
+    """Stands in for a terminal: while watch waits, the learner acts, some looks apart, and at last presses Ctrl-C.
 
-    def __init__(self, *acts: Callable[[], Any]) -> None:
+    An act is a function to call, or a key.
+    """
+
+    def __init__(self, *acts: Callable[[], Any] | str) -> None:
         self._acts = list(acts)
         self._looks = 0
 
-    def __call__(self, seconds: float) -> None:
+    def __call__(self, seconds: float) -> str:
         self._looks += 1
         if self._looks % 4 == 0:
             if not self._acts:
                 raise KeyboardInterrupt
-            self._acts.pop(0)()
+            act = self._acts.pop(0)
+            if isinstance(act, str):
+                return act
+            act()
+        return ""
 
 
-def watched(workspace: Workspace, *acts: Callable[[], Any], name: str | None = None, check: Any = check) -> str:
+def watched(workspace: Workspace, *acts: Callable[[], Any] | str, name: str | None = None, check: Any = check) -> str:
     """What watch says while a learner acts."""
     said = io.StringIO()
     watch(workspace, name, Screen(said), check, Learner(*acts))
@@ -540,11 +574,98 @@ def test_ctrl_c_ends_watching_even_within_a_check(workspace: Workspace) -> None:
     assert workspace.standing(RELU).status == "new"
 
 
+def test_keys_show_hints_run_again_lead_on_and_quit(workspace: Workspace) -> None:
+    out = watched(workspace, "h", "h", "n", "r", "x", "?", "q", lambda: pytest.fail("q has not quit"))
+    assert re.findall(r"^(Hint \d|Next: [a-z-]*|  FAIL|  r  run|Keys|Stopped)", out, re.MULTILINE) == [
+        *("Next: relu", "Keys"),
+        *("Hint 1", "Hint 1", "Hint 2"),
+        "Next: relu-backward",
+        *("  FAIL", "Keys"),
+        *("  r  run", "Stopped"),
+    ]
+    standings = workspace.standings()
+    assert (standings["relu"].hints, standings["relu"].tries, standings["relu-backward"].tries) == (2, 0, 1)
+
+
+def test_the_next_exercise_is_checked_at_once_if_it_is_already_written(workspace: Workspace) -> None:
+    workspace.file(RELU_BACKWARD).write_text("wrong")
+    out = watched(workspace, "n", "n", "n")
+    assert out.count("FAIL") == 1
+    assert re.findall("Next: ([a-z-]*)", out) == ["relu", "relu-backward", "linear-weight", "adam"]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The other end of a terminal that is this process's stdin; job control is left out."""
+    ours, theirs = pty.openpty()
+    with open(theirs, closefd=False) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: os.getpgrp())
+        yield ours
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_keys_are_read_one_by_one_and_the_terminal_is_restored(terminal: int) -> None:
+    before = termios.tcgetattr(sys.stdin.fileno())
+    with contextlib.suppress(ZeroDivisionError), Keys() as keys:
+        assert not termios.tcgetattr(sys.stdin.fileno())[3] & (termios.ICANON | termios.ECHO)
+        os.write(terminal, b"hN?\x1b[A\x1b[H\x1bOPq")
+        assert [keys.wait(5) for _ in range(4)] == ["h", "n", "?", "q"]
+        assert keys.wait(0) == ""
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, before)  # a shell does so after Ctrl-Z
+        os.write(terminal, b"r")
+        assert keys.wait(5) == "r"
+        1 / 0  # noqa: B018
+    assert termios.tcgetattr(sys.stdin.fileno()) == before
+
+
+def test_in_the_background_and_without_a_terminal_no_key_is_read(
+    terminal: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = termios.tcgetattr(sys.stdin.fileno())
+    os.write(terminal, b"q")
+    monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: os.getpgrp() + 1)
+    with Keys() as keys:
+        assert not keys.are_read()
+        assert keys.wait(0) == ""
+        assert termios.tcgetattr(sys.stdin.fileno()) == before
+    for stdin in (io.StringIO("q"), None):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with Keys() as keys:
+            assert not keys.are_read()
+            assert keys.wait(0) == ""
+
+
 # --- the commands as a user types them, with the real exercises and the real check ------------------------------------
 
 
-def learn(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return minitrain("learn", *arguments, cwd=cwd, **environment)
+class Ended(NamedTuple):
+    """What a command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def learn(*arguments: str, cwd: Path, encoding: str = "utf-8", **environment: str) -> Ended:
+    """Run the command as in a process of its own, but in this one."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(streams[0]),
+        contextlib.redirect_stderr(streams[1]),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            status = main(["learn", *arguments])
+        except SystemExit as error:  # the parser's
+            status = int(error.code or 0)
+    for stream in streams:
+        stream.seek(0)
+    return Ended(status, *[stream.read() for stream in streams])
 
 
 @pytest.fixture
@@ -578,6 +699,7 @@ def test_the_first_minutes(begun: Path) -> None:
     passed = learn("check", cwd=begun)
     assert (passed.returncode, passed.stderr) == (0, "")
     assert "FAIL" not in passed.stdout
+    assert f"Passed. {REAL[name].notice}" in passed.stdout.replace("\n", " ")
     second = list(REAL)[1]
     assert f"\nNext: {second} " in passed.stdout
 
@@ -592,12 +714,25 @@ def test_the_first_minutes(begun: Path) -> None:
     assert re.search(rf"^> new    {name} ", learn("list", cwd=begun).stdout, re.MULTILINE)
 
 
-def test_every_line_of_the_calm_commands_fits_a_terminal_of_80_columns(begun: Path) -> None:
-    name, _ = first()
-    texts = [learn(*words, cwd=begun).stdout for words in ([], ["start"], ["list"], ["next"], ["hint", name])]
-    texts.append((begun / FOLDER / "README.txt").read_text(encoding="utf-8"))
-    for text in texts:
-        assert max(map(len, text.splitlines())) < 80, text
+def test_every_line_of_the_readme_fits_a_terminal_of_80_columns(begun: Path) -> None:
+    assert max(map(len, (begun / FOLDER / "README.txt").read_text(encoding="utf-8").splitlines())) < 80
+
+
+def test_a_reader_that_ends_early_causes_no_traceback(begun: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minitrain", "learn", "list"], cwd=begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()  # before the first line
+    _, errors = process.communicate(timeout=60)
+    assert errors == b"minitrain: nobody reads the output any more: stopped\n"
+
+
+def test_each_exercise_says_in_a_line_or_two_what_its_pass_shows() -> None:
+    notices = {name: exercise.notice for name, exercise in REAL.items()}
+    for name, notice in notices.items():
+        assert re.fullmatch(r"[^\n]{30,160}\.", notice), name
+    assert len(set(notices.values())) == len(notices)
 
 
 def test_each_exercise_has_a_file_of_its_own() -> None:
@@ -638,9 +773,11 @@ def test_a_wrong_name_gets_one_line_and_status_2(begun: Path) -> None:
 
 def test_debug_shows_the_traceback_before_and_behind_the_action(tmp_path: Path) -> None:
     for arguments in (["list", "--debug"], ["--debug", "list"]):
-        result = learn(*arguments, cwd=tmp_path)
-        assert result.returncode == 1
-        assert "LearnUsageError" in result.stderr
+        with pytest.raises(LearnUsageError):
+            learn(*arguments, cwd=tmp_path)
+    result = minitrain("learn", "list", "--debug", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "LearnUsageError" in result.stderr
 
 
 def test_where_stdout_has_only_ascii_everything_is_told_all_the_same(begun: Path) -> None:
@@ -648,9 +785,12 @@ def test_where_stdout_has_only_ascii_everything_is_told_all_the_same(begun: Path
     solution = learn("solution", name, "--spoil", cwd=begun).stdout
     (begun / file).write_text(solution, encoding="utf-8")
     for words in (["list"], ["next"], ["hint", name], ["solution", name, "--spoil"], ["check"]):
-        result = learn(*words, cwd=begun, PYTHONIOENCODING="ascii")
+        result = learn(*words, cwd=begun, encoding="ascii")
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout.isascii()
+    process = minitrain("learn", "solution", name, "--spoil", cwd=begun, PYTHONIOENCODING="ascii")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.isascii()
 
 
 @given(damaged_versions(WHOLE.replace(b"relu", next(iter(REAL)).encode())))
@@ -685,9 +825,23 @@ class Watching:
             stdin=child,
             stdout=child,
             stderr=child,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+            start_new_session=True,
+            preexec_fn=self._take_terminal,
         )
         os.close(child)
+
+    @staticmethod
+    def _take_terminal() -> None:
+        """As a shell starts a job in the foreground."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def press(self, key: bytes) -> None:
+        os.write(self._terminal, key)
+
+    def is_restored(self) -> bool:
+        """Whether the terminal shows what is typed, line by line."""
+        return termios.tcgetattr(self._terminal)[3] & (termios.ICANON | termios.ECHO) == termios.ICANON | termios.ECHO
 
     def until(self, text: str) -> str:
         """All that was shown up to this text since the last time, colours and all."""
@@ -719,7 +873,11 @@ def watching(begun: Path) -> Iterator[Watching]:
 
 def test_watch_checks_a_save_goes_on_after_a_pass_and_ends_cleanly_on_ctrl_c(watching: Watching, begun: Path) -> None:
     name, file = first()
-    watching.until("Watching: each save is checked. Press Ctrl-C to stop.")
+    watching.until(f"Watching: each save is checked.\n{SHORT_HELP}")
+    assert not watching.is_restored()
+    watching.press(b"h")
+    watching.until(f"Hint 1 of {len(REAL[name].hints)}")
+    watching.until(f"minitrain learn hint {name}\n")
     saved = begun / file
     saved.write_text(saved.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert "\x1b[31mFAIL\x1b[0m" in watching.until(f"minitrain learn hint {name}")
@@ -729,9 +887,10 @@ def test_watch_checks_a_save_goes_on_after_a_pass_and_ends_cleanly_on_ctrl_c(wat
     assert "\x1b[31mFAIL\x1b[0m" not in watching.until("\x1b[32mPassed.\x1b[0m")
     watching.until(list(REAL)[1])
     watching.until("minitrain learn check")
-    watching.process.send_signal(signal.SIGINT)
+    watching.press(b"\x03")  # Ctrl-C
     watching.until("Stopped watching. Your progress is saved: minitrain learn list")
     assert watching.process.wait(timeout=60) == 0
+    assert watching.is_restored()
     assert "Traceback" not in watching.seen
     assert re.search(rf"^  done   {name} ", learn("list", cwd=begun).stdout, re.MULTILINE)
 

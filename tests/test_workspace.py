@@ -146,6 +146,51 @@ def test_where_there_is_none_the_message_holds_the_line_that_makes_one(
         find("mine", EXERCISES)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners")
+@pytest.mark.parametrize("theirs", [".", PROGRESS, "optimizers", "optimizers/adam.py"])
+def test_a_folder_that_is_partly_another_users_is_used_only_by_name(
+    theirs: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = tmp_path / FOLDER
+    owners = module._owners
+
+    def others(path: Path) -> set[int]:
+        return {os.geteuid() + 1} if path.resolve() == (place / theirs).resolve() else owners(path)
+
+    monkeypatch.setattr(module, "_owners", others)
+    for here in (tmp_path, place, place / "optimizers"):
+        monkeypatch.chdir(here)
+        with pytest.raises(LearnUsageError, match=r"belongs to another user, and a check would run .* add --dir "):
+            find(None, EXERCISES)
+    assert find(str(place), EXERCISES).folder == place
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LearnUsageError, match="belongs to another user; choose another folder"):
+        start(None, EXERCISES)
+    monkeypatch.chdir(place)  # above is another user's folder; one's own, beside it, is found as before
+    assert start(None, EXERCISES).workspace.folder == Path(FOLDER)
+    assert find(None, EXERCISES).folder.resolve() == place / FOLDER
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners")
+def test_a_files_owners_are_those_of_the_link_and_of_its_target(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    user = workspace.file(RELU).stat().st_uid
+    (tmp_path / "link").symlink_to(workspace.file(RELU))
+    assert module._owners(tmp_path / "link") == {user}
+    assert module._owners(tmp_path / "nothing") == set()
+    if user == 0:
+        os.chown(tmp_path / "link", 65534, -1, follow_symlinks=False)
+        assert module._owners(tmp_path / "link") == {0, 65534}
+    with monkeypatch.context() as patch:  # as root by sudo: the user's own files are trusted, too
+        patch.setattr(module.os, "geteuid", lambda: user + 1)
+        with pytest.raises(LearnUsageError, match="belongs to another user"):
+            find(None, EXERCISES)
+        patch.setattr(module.os, "geteuid", lambda: 0)
+        patch.setenv("SUDO_UID", str(user))
+        assert find(None, EXERCISES).folder == Path(FOLDER)
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +209,10 @@ def test_an_exercise_is_named_by_its_name_its_beginning_or_its_file(
     ("name", "told"),
     [
         ("r", "'r' could be relu or relu-backward; type more of the name"),
-        ("relu-backwards", "no exercise 'relu-backwards'; did you mean relu-backward?"),
+        ("relu-backwards", r"no exercise 'relu-backwards'; did you mean relu-backward\? "),
+        ("ReLU.backward", r"did you mean relu-backward\? "),
+        ("backward_passes/Relu_backwrad.py", r"did you mean relu-backward\? "),
+        ("weight", r"did you mean linear-weight\? "),
         ("", "no exercise ''"),
         ("zzz", "no exercise 'zzz' \\(minitrain learn list shows all\\)"),
         ("no_such.py", "no exercise 'no_such.py'"),

@@ -142,16 +142,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     folder, name, screen = arguments.dir, arguments.name, Screen()
     if arguments.action is None:
-        commands.show_overview(folder, exercises_in(named_or_found(folder)), screen)
+        commands.show_overview(folder, exercises_in(named_or_found(folder, EXERCISES)), screen)
         return 0
     if arguments.action == "start":
         if arguments.directory is not None and folder is not None:
             raise LearnUsageError(f"the folder is given twice, as {arguments.directory} and as --dir {folder}")
         folder = arguments.directory if arguments.directory is not None else folder
-        commands.begin(folder, exercises_in(named_or_found(folder)), screen)
+        commands.begin(folder, exercises_in(named_or_found(folder, EXERCISES)), screen)
         return 0
     if arguments.action == "notebook":
-        exercises = exercises_in(named_or_found(folder))
+        exercises = exercises_in(named_or_found(folder, EXERCISES))
         commands.make_notebooks(find_or_start(folder, exercises), arguments.tracks, screen)
         return 0
     place = find(folder, EXERCISES).folder

@@ -27,7 +27,8 @@ from typing import Any
 
 BEGIN = b"\x1e"  # the first byte of an answer; Python's own tracebacks do not begin with it
 PRINTED_AT_MOST = 4000  # characters
-MEMORY = 8 << 30  # bytes of address space
+MEMORY = 2 << 30  # bytes that the process may write to
+ADDRESS_SPACE = 8 << 30  # bytes; more, since libraries reserve some without using it
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -59,14 +60,17 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class Channel:
-    """Writes answers to a file descriptor."""
+    """Writes answers to a file descriptor. A fork of the process writes nothing."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._lock = threading.RLock()
+        self._process = os.getpid()
 
     def send(self, answer: Mapping[str, Any], arrays: bytes = b"") -> None:
         """Write one answer, immediately."""
+        if os.getpid() != self._process:
+            return
         data = BEGIN + json.dumps({**answer, "bytes": len(arrays)}).encode() + b"\n" + arrays
         with self._lock:
             while data:
@@ -122,12 +126,13 @@ def _limit_memory() -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, and not above an existing limit
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        limits = {resource.RLIMIT_AS: ADDRESS_SPACE, resource.RLIMIT_DATA: MEMORY, resource.RLIMIT_CORE: 0}
+        for kind, limit in limits.items():
+            resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
 
 
 def main() -> None:
-    """Run the requested stages and answer for each, until one fails."""
+    """Import the piece (stage ""), run the requested stages, and answer for each, until one fails."""
     channel = Channel(os.dup(1))
     os.dup2(2, 1)  # anything else written to stdout (by C code, or by processes that the learner starts) goes to stderr
     package, module, path, code, exercise, stages, limit = marshal.loads(sys.stdin.buffer.read())
@@ -140,9 +145,8 @@ def main() -> None:
         try:
             from minitrain.learn.exercises import EXERCISES  # stage "": the import has a time limit of its own
 
-            if stage:
-                answer, arrays = EXERCISES[exercise].run(stage)
-                channel.send({"stage": stage, **answer}, arrays)
+            answer, arrays = EXERCISES[exercise].run(stage) if stage else ({}, b"")
+            channel.send({"stage": stage, **answer}, arrays)
         except BaseException as error:  # including SystemExit from the learner's code
             channel.send({"stage": stage, "error": described(error)})
             break

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minitrain.learn.screen import Colour, Screen
+from minitrain.learn.screen import INDENT, Colour, Screen, fitted
 from minitrain.learn.workspace import COMMANDS, LearnUsageError, Standing, Workspace, find, is_found_here, start
 from minitrain.learn.write_notebook import write_notebooks
 
@@ -17,31 +17,47 @@ if TYPE_CHECKING:
 
 Check = Callable[["Exercise", Path], Iterator["Stage"]]  # checking.check, or its replacement in a test
 
-WIDTH = 79
+WIDEST = 110  # columns of the list
+SHORTEST = 24  # columns of a title; a narrower list has none
+BAR = 10  # columns of a progress bar
+LEVELS = {1: "*", 2: "**", 3: "***"}
 _COLOURS: dict[str, Colour] = {"done": "green", "tried": "yellow", "new": "dim"}
 
 
 def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
-    """What the exercises are, the commands, and the learner's progress."""
+    """Where the learner is and what to do next; then what the exercises are, and the commands."""
     try:
         workspace = find(folder, exercises)
-    except LearnUsageError:
+    except LearnUsageError as error:
         if folder is not None:
             raise
-        workspace = None
-    tracks = len({exercise.track for exercise in exercises.values()})
-    screen.print(
-        f"{len(exercises)} exercises in {tracks} tracks. Each is a piece of minitrain without its body.\n"
-        "You write the body. The check runs it in place of the library's, and says what\n"
-        "is wrong with it.\n"
-    )
-    screen.print(textwrap.indent(COMMANDS, "  "))
-    if workspace is None:
         screen.print("Start with: minitrain learn start")
-        return
-    done = sum(standing.status == "done" for standing in workspace.standings().values())
-    screen.print(f"In {workspace.shown(workspace.folder)}: {done} of {len(exercises)} done.")
-    show_next(workspace, screen)
+        screen.print(textwrap.fill(f"({error})", screen.width, break_on_hyphens=False))
+    else:
+        left = [exercises[name] for name, state in workspace.standings().items() if state.status != "done"]
+        place, done = workspace.shown(workspace.folder), len(exercises) - len(left)
+        screen.print(f"In {place}: {done} of {len(exercises)} done{_time_left(left)}.")
+        if show_next(workspace, screen) is not None:
+            screen.print("  watch  minitrain learn watch (checks on every save)")
+    tracks = len({exercise.track for exercise in exercises.values()})
+    about = (
+        f"{len(exercises)} exercises in {tracks} tracks. Each is a piece of minitrain without its body. You write the "
+        "body. The check runs it in place of the library's, and says what is wrong with it."
+    )
+    screen.print(f"\n{textwrap.fill(about, screen.width)}\n")
+    for line in COMMANDS.splitlines():
+        command, _, help_ = line.partition("   ")
+        screen.print(
+            textwrap.fill(help_.strip(), screen.width, initial_indent=f"  {command:<32}", subsequent_indent=" " * 34)
+        )
+
+
+def _time_left(exercises: Iterable[Exercise]) -> str:
+    """How long these exercises take: ", about 3 hours left"; "" if there are none."""
+    minutes = sum(exercise.minutes for exercise in exercises)
+    if not minutes:
+        return ""
+    return f", about {minutes} min left" if minutes < 100 else f", about {minutes / 60:.0f} h left"
 
 
 def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
@@ -54,10 +70,8 @@ def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen)
             f"The progress file could not be read. It was renamed to\n  {workspace.shown(aside)}\n"
             "and replaced by a new one. minitrain learn check --all finds what passes.\n"
         )
-    screen.print(
-        f"{made} new exercises in {place}"
-        + (f"; {kept} existing files were not changed." if kept else ", one file for each.")
-    )
+    others = f"; {kept} existing files were not changed." if kept else ", one file for each."
+    screen.print(textwrap.fill(f"{made} new exercises in {place}{others}", screen.width, break_on_hyphens=False))
     following = workspace.next()
     if following is None:
         _say_all_done(workspace, screen)
@@ -72,35 +86,48 @@ def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen)
     _describe(workspace, following, screen, "First: ")
     screen.print()
     for number, step in enumerate(steps, 1):
-        screen.print(f"  {number}. {step}")
+        text = step if place in step else textwrap.fill(step, screen.width - 5, subsequent_indent=" " * 7)
+        screen.print(f"  {number}. " + text.replace("\n", "\n" + " " * 5))
 
 
 def show_list(workspace: Workspace, screen: Screen) -> None:
-    """The tracks and their exercises: status, name, minutes, title, and notes."""
+    """The tracks with their progress, and their exercises, a line each: status, name, level, minutes, title."""
     standings = workspace.standings()
     following = workspace.next()
-    width = max(map(len, workspace.exercises))
-    done = sum(standing.status == "done" for standing in standings.values())
+    exercises = workspace.exercises.values()
+    width = min(screen.columns, WIDEST)
+    names, tracks = max(map(len, workspace.exercises)), max(len(exercise.track) for exercise in exercises)
     screen.print(f"The exercises in {workspace.shown(workspace.folder)}")
-    for track in dict.fromkeys(exercise.track for exercise in workspace.exercises.values()):
-        of_track = [exercise for exercise in workspace.exercises.values() if exercise.track == track]
-        passed = sum(standings[exercise.name].status == "done" for exercise in of_track)
-        screen.print(f"\n{screen.paint(track, 'bold')}, {passed} of {len(of_track)}")
+    for track in dict.fromkeys(exercise.track for exercise in exercises):
+        of_track = [exercise for exercise in exercises if exercise.track == track]
+        left = [exercise for exercise in of_track if standings[exercise.name].status != "done"]
+        done = len(of_track) - len(left)
+        bar = "#" * (BAR * done // len(of_track))
+        heading = (
+            f"{screen.paint(track, 'bold')}{' ' * (tracks - len(track))}  [{bar:.<{BAR}}] {done} of {len(of_track)}"
+        )
+        screen.print(f"\n{heading}{_time_left(left)}")
         for exercise in of_track:
             standing = standings[exercise.name]
-            mark = screen.paint(">", "cyan") if following is not None and exercise.name == following.name else " "
+            mark = screen.paint(">", "cyan") if exercise is following else " "
             state = screen.paint(f"{standing.status:<5}", _COLOURS[standing.status])
-            start_ = f"{mark} {state}  {exercise.name:<{width}}  {exercise.minutes:>2} min  "
-            indent = 2 + 5 + 2 + width + 2 + 6 + 2
-            for line, text in enumerate(textwrap.wrap(exercise.title, max(WIDTH - indent, 20))):
-                screen.print(f"{start_ if line == 0 else ' ' * indent}{text}")
+            facts = f"{exercise.name:<{names}}  {LEVELS[exercise.level]:<3} {exercise.minutes:>2} min  "
+            room = width - len(facts) - len("> tried  ")
+            title = textwrap.shorten(exercise.title, room, placeholder="...") if room >= SHORTEST else ""
+            screen.print(f"{mark} {state}  {facts}{title}".rstrip())
             if notes := _notes(exercise, standing):
-                screen.print(screen.paint(f"{' ' * 9}{notes}", "dim"))
+                text = textwrap.fill(notes, width, initial_indent=" " * 9, subsequent_indent=" " * 9)
+                screen.print(screen.paint(text, "dim"))
     screen.print()
     if following is None:
         _say_all_done(workspace, screen)
-    else:
-        screen.print(f"{done} of {len(standings)} done. > marks the next one; minitrain learn next describes it.")
+        return
+    remaining = [exercise for exercise in exercises if standings[exercise.name].status != "done"]
+    legend = (
+        f"{len(exercises) - len(remaining)} of {len(exercises)} done{_time_left(remaining)}. * is a first step, *** "
+        "needs thought. > marks the next one; minitrain learn next describes it."
+    )
+    screen.print(textwrap.fill(legend, screen.width))
 
 
 def _notes(exercise: Exercise, standing: Standing) -> str:
@@ -145,7 +172,7 @@ def _describe(workspace: Workspace, exercise: Exercise, screen: Screen, first: s
         "after": ", ".join(f"{name} ({standings[name].status})" for name in exercise.builds_on),
     }
     for label, text in [(label, text) for label, text in lines.items() if text]:
-        screen.print(textwrap.fill(text, WIDTH, initial_indent=f"  {label:<7}", subsequent_indent=" " * 9))
+        screen.print(textwrap.fill(text, screen.width, initial_indent=f"  {label:<7}", subsequent_indent=" " * 9))
 
 
 def _say_all_done(workspace: Workspace, screen: Screen) -> None:
@@ -202,14 +229,15 @@ def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen:
         verdicts.append(stage.passed)
         screen.print(f"  {_verdict(stage.passed, screen)}  {stage.name}")
         if stage.text:
-            screen.print(textwrap.indent(stage.text.rstrip("\n"), " " * 8))
+            screen.print(textwrap.indent(fitted(stage.text.rstrip("\n"), screen.width - INDENT), " " * INDENT))
         if stage.rest:
-            more = f"{stage.rest} more line{'s' if stage.rest != 1 else ''}"
-            screen.print(screen.paint(f"{' ' * 8}({more}: minitrain learn check {exercise.name} --verbose)", "dim"))
+            count = f"{stage.rest} more line{'s' if stage.rest != 1 else ''}"
+            more = fitted(f"({count}: minitrain learn check {exercise.name} --verbose)", screen.width - INDENT)
+            screen.print(screen.paint(textwrap.indent(more, " " * INDENT), "dim"))
     passed = bool(verdicts) and all(verdicts)
     screen.print()
     if passed:
-        told = textwrap.fill(f"Passed. {exercise.notice}", WIDTH)
+        told = textwrap.fill(f"Passed. {exercise.notice}", screen.width)
         screen.print(told.replace("Passed.", screen.paint("Passed.", "green"), 1))
         screen.print(f"  read   the library's {exercise.target}: minitrain learn solution {exercise.name}")
     else:
@@ -233,7 +261,7 @@ def show_hint(workspace: Workspace, name: str, screen: Screen) -> None:
     count = len(exercise.hints)
     shown = workspace.standing(exercise).hints
     for number, hint in enumerate(exercise.hints[: shown + 1], 1):
-        text = textwrap.indent("\n".join(textwrap.wrap(hint, WIDTH - 2)), "  ")
+        text = textwrap.indent("\n".join(textwrap.wrap(hint, screen.width - 2)), "  ")
         screen.print(f"Hint {number} of {count}\n{text}\n")
     if shown < count - 1:
         screen.print(f"{count - shown - 1} more, one at a time: minitrain learn hint {exercise.name}")

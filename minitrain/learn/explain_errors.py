@@ -73,6 +73,8 @@ class LearnerFile:
 
     def explain(self, answer: Mapping[str, Any]) -> str | None:
         """Explain why the child process has no result; None if it has one."""
+        if "refused" in answer:
+            return wrapped(answer["refused"])
         if "died" in answer:
             return self._death(answer)
         return self._error(answer["error"]) if "error" in answer else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -10,7 +11,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import IO, Literal
 
-STAGE_WIDTH = 71  # characters of a stage's text, which is shown indented
+WIDTH = 79  # columns of text, where the terminal has as many
+INDENT = 8  # columns before a stage's text
+STAGE_WIDTH = WIDTH - INDENT  # characters of a stage's text
 
 Colour = Literal["green", "red", "yellow", "cyan", "bold", "dim"]
 
@@ -34,6 +37,16 @@ class Screen:
             self._stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
         )
 
+    @property
+    def columns(self) -> int:
+        """The columns to print in, see columns()."""
+        return columns(self._stream)
+
+    @property
+    def width(self) -> int:
+        """The columns for text: WIDTH, or fewer on a narrow terminal."""
+        return min(self.columns, WIDTH)
+
     def paint(self, text: str, colour: Colour) -> str:
         """The text in a colour, if the stream shows colours."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.coloured and text else text
@@ -47,6 +60,19 @@ class Screen:
         if is_encodable(text, encoding):
             return text
         return text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def columns(stream: IO[str] | None = None) -> int:
+    """How many columns to print to a stream (default: stdout), one less than its terminal has, and 40 or more.
+
+    The environment variable COLUMNS replaces the terminal's number. A file or a pipe has 80.
+    """
+    found = 80
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        stream = sys.stdout if stream is None else stream
+        given = os.environ.get("COLUMNS", "")
+        found = int(given) if given.isdecimal() and int(given) else os.get_terminal_size(stream.fileno()).columns
+    return max((found or 80) - 1, 40)
 
 
 def is_encodable(text: str, encoding: str | None) -> bool:
@@ -65,11 +91,12 @@ ASCII = " .:#"
 def plot(values: Sequence[float], low: float, high: float, *, width: int, height: int, blocks: str = BLOCKS) -> str:
     """Draw the values as columns from left to right, scaled from low to high; the two numbers stand at the left.
 
-    width, height: in characters, without the numbers. If there are more values than columns, each column is a mean.
+    width, height: in characters, without the numbers; narrower on a narrow terminal. If there are more values than
+    columns, each column is a mean.
     blocks: the characters for a column's top, from empty to full. A value that is not finite is drawn as x.
     """
-    columns = min(width, len(values))
-    edges = [len(values) * i // max(columns, 1) for i in range(columns + 1)]
+    drawn_columns = min(width, len(values), columns() - INDENT - 7)
+    edges = [len(values) * i // max(drawn_columns, 1) for i in range(drawn_columns + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     steps = len(blocks) - 1
     scale = height * steps / (high - low) if high > low else 0.0
@@ -89,20 +116,33 @@ def plot(values: Sequence[float], low: float, high: float, *, width: int, height
 
 
 def wrapped(text: str) -> str:
-    """Wrap the text to STAGE_WIDTH. Indented lines stay indented; lines that were wrapped wider are wrapped again."""
+    """Wrap the text to STAGE_WIDTH, or to a narrower terminal.
+
+    Indented lines stay indented; lines that were wrapped wider are wrapped again.
+    """
+    width = min(STAGE_WIDTH, columns() - INDENT)
     lines: list[str] = []
     for line in text.splitlines():
         continues = lines and (_indent(lines[-1]) > 0 or lines[-1].startswith(("Likely:", "Also:", "Or:", "Note:")))
-        if continues and len(lines[-1]) > STAGE_WIDTH and _indent(line) > _indent(lines[-1]):
+        if continues and len(lines[-1]) > width and _indent(line) > _indent(lines[-1]):
             lines[-1] += " " + line.strip()
         else:
             lines.append(line)
     wrapped = []
     for line in lines:
         further = " " * (_indent(line) + 2 * (_indent(line) > 0))
-        wrapped += textwrap.wrap(line, STAGE_WIDTH, subsequent_indent=further, break_long_words=False) or [""]
+        wrapped += textwrap.wrap(line, width, subsequent_indent=further, break_long_words=False) or [""]
     return "\n".join(wrapped)
 
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
+
+
+def fitted(text: str, width: int) -> str:
+    """The text with each line that is longer than the width wrapped; further lines are indented by two more."""
+    lines = []
+    for line in text.splitlines():
+        further = " " * min(_indent(line) + 2, width // 2)
+        lines += textwrap.wrap(line, width, subsequent_indent=further) if len(line) > width else [line]
+    return "\n".join(lines)

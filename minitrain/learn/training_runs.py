@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -218,11 +218,39 @@ def residual() -> Losses:
     return _trained(Residual())
 
 
+def _with_norm(norm: Callable[[int], nn.Module]) -> nn.Module:
+    """A model with a normalization of 16 features between its layers."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), norm(16), nn.ReLU(), nn.Linear(16, 10))
+
+
 @_seeded()
-def normalized() -> Losses:
-    """Train a model with a batch norm between its layers."""
-    layers = (nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
-    return _trained(nn.Sequential(*layers))
+def normalized(norm: Callable[[int], nn.Module] = nn.BatchNorm1d) -> Losses:
+    """Train a model with a normalization between its layers."""
+    return _trained(_with_norm(norm))
+
+
+@_seeded()
+def convolved() -> Losses:
+    """Train two convolutions, with strides and padding, and a layer."""
+    first, second = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.Conv2d(4, 4, 2, padding=(1, 0))
+    layers = (nn.Unflatten(1, (1, 8)), first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(60, 10))
+    return _trained(nn.Sequential(*layers), lr=0.2)
+
+
+@_seeded()
+def pooled(pool: Callable[[], nn.Module]) -> Losses:
+    """Train a convolution, a pooling layer that makes its images (4, 4), and a layer."""
+    layers = (nn.Unflatten(1, (1, 8)), nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), pool(), nn.Flatten())
+    return _trained(nn.Sequential(*layers, nn.Linear(64, 10)), lr=0.2)
+
+
+@_seeded()
+def embedded(padding_idx: int | None = None) -> Losses:
+    """Train an embedding of the 17 grey levels, which are the words of an image, and a layer."""
+    images, labels = _digits()
+    words = np.round(images * 16).astype(np.int64)
+    layers = (nn.Flatten(), nn.Embedding(17, 4, padding_idx), nn.Flatten(), nn.Linear(256, 10))
+    return _trained(nn.Sequential(*layers), lr=0.1, batches=_batches(words, labels))
 
 
 @_seeded()
@@ -234,8 +262,17 @@ def by_rows() -> Losses:
 @_seeded()
 def tested() -> Losses:
     """Train the built-in model in forty short passes; returns the loss of test_loop after each."""
+    return _tested(_mlp())
+
+
+@_seeded()
+def normalized_and_tested() -> Losses:
+    """The same with a batch norm between the layers."""
+    return _tested(_with_norm(nn.BatchNorm1d))
+
+
+def _tested(model: nn.Module) -> Losses:
     images, labels = _digits()
-    model = _mlp()
     unseen = _batches(images[1000:], labels[1000:], 100)
     losses = []
     for start in range(0, 1000, 25):

@@ -14,6 +14,7 @@ each other's work. It is written to a temporary file and then renamed, so that a
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import itertools
@@ -183,7 +184,9 @@ class Workspace:
             return self.exercises[beginning[0]]
         if beginning:
             raise LearnUsageError(f"{name!r} could be {' or '.join(beginning)}; type more of the name")
-        alike = difflib.get_close_matches(name, self.exercises, n=3)
+        typed = re.sub(r"[^a-z0-9]+", "-", Path(name).name.removesuffix(".py").lower())
+        alike = difflib.get_close_matches(typed, self.exercises, n=1)
+        alike = alike or [known for known in self.exercises if typed and typed in known][:3]
         meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
         raise LearnUsageError(f"there is no exercise {name!r}{meant} (minitrain learn list shows all)")
 
@@ -268,6 +271,7 @@ class Workspace:
 def find(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
     """The learner's folder: the given one, or the current directory or a parent of it, or ./minitrain-exercises.
 
+    A folder that was not named is used only if it and its files belong to the user, since a check runs its files.
     Raises LearnUsageError, with the command that makes a folder, if there is no progress file.
     """
     if folder is not None:
@@ -275,23 +279,28 @@ def find(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
         if not os.path.lexists(named / PROGRESS):
             raise LearnUsageError(f"there are no exercises in {folder}; minitrain learn start {folder} makes them")
         return Workspace(named, exercises)
-    found = _around()
-    if found is None:
+    found, foreign = _around(exercises)
+    if found is not None:
+        return Workspace(found, exercises)
+    if foreign is not None:
         raise LearnUsageError(
-            f"there are no exercises here; minitrain learn start makes them in ./{FOLDER}. If yours are elsewhere, "
-            "change to that folder, or name it with --dir"
+            f"{foreign.path} belongs to another user, and a check would run that user's code. If you trust it, add "
+            f"--dir {foreign.folder}. To make your own exercises: minitrain learn start DIR"
         )
-    return Workspace(found, exercises)
+    raise LearnUsageError(
+        f"there are no exercises here; minitrain learn start makes them in ./{FOLDER}. If yours are elsewhere, "
+        "change to that folder, or name it with --dir"
+    )
 
 
-def named_or_found(folder: str | None) -> Path:
+def named_or_found(folder: str | None, exercises: Mapping[str, Exercise]) -> Path:
     """The folder with this name, or the one that find() finds, or else the one that start() makes."""
-    return _named(folder) if folder is not None else _around() or Path(FOLDER)
+    return _named(folder) if folder is not None else _around(exercises)[0] or Path(FOLDER)
 
 
 def find_or_start(folder: str | None, exercises: Mapping[str, Exercise]) -> Workspace:
     """The folder that find() finds, or else the one that start() makes."""
-    place = named_or_found(folder)
+    place = named_or_found(folder, exercises)
     return Workspace(place, exercises) if os.path.lexists(place / PROGRESS) else start(folder, exercises).workspace
 
 
@@ -299,9 +308,11 @@ def start(folder: str | None, exercises: Mapping[str, Exercise]) -> Started:
     """Make a folder of exercises, or complete one; existing files are never overwritten.
 
     folder: None means the folder that find() finds, or else ./minitrain-exercises. A progress file that cannot be read
-    is renamed. Raises LearnUsageError if the folder is a file, LearnError if it cannot be written.
+    is renamed. Raises LearnUsageError if the folder is a file, or another user's; LearnError if it cannot be written.
     """
-    place = named_or_found(folder)
+    place = named_or_found(folder, exercises)
+    if folder is None and (foreign := _foreign(place, exercises)) is not None:
+        raise LearnUsageError(f"{foreign} belongs to another user; choose another folder: minitrain learn start DIR")
     workspace = Workspace(place, exercises)
     made, aside = 0, None
     try:
@@ -329,18 +340,51 @@ def _named(folder: str) -> Path:
     return Path(folder)
 
 
-def _around() -> Path | None:
-    """The default folder, or None if no folder qualifies."""
-    here = Path.cwd()
+class _Foreign(NamedTuple):
+    """A folder of exercises, and the first path of it that belongs to another user."""
+
+    folder: Path
+    path: Path
+
+
+def _around(exercises: Mapping[str, Exercise]) -> tuple[Path | None, _Foreign | None]:
+    """The user's folder here, above or below; without one, the nearest that is not only the user's."""
+    here, others = Path.cwd(), None
     for place in (here, *here.parents, Path(FOLDER)):
         if os.path.lexists(place / PROGRESS):
-            return place
+            foreign = _foreign(place, exercises)
+            if foreign is None:
+                return place, None
+            others = others or _Foreign(place, foreign)
+    return None, others
+
+
+def _foreign(place: Path, exercises: Mapping[str, Exercise]) -> Path | None:
+    """The first path of a folder of exercises that belongs to another user; None if there is none, or on Windows."""
+    if not hasattr(os, "geteuid"):
+        return None
+    users = {os.geteuid()}
+    if users == {0} and os.environ.get("SUDO_UID", "").isdecimal():
+        users.add(int(os.environ["SUDO_UID"]))
+    files = [Workspace(place, exercises).file(exercise) for exercise in exercises.values()]
+    for path in (place, place / PROGRESS, *dict.fromkeys(file.parent for file in files), *files):
+        if not _owners(path) <= users:
+            return path
     return None
+
+
+def _owners(path: Path) -> set[int]:
+    """The user who owns the path, and the one who owns what it links to; empty if it does not exist."""
+    owners = set()
+    with contextlib.suppress(OSError):
+        owners.add(path.lstat().st_uid)
+        owners.add(path.stat().st_uid)
+    return owners
 
 
 def is_found_here(workspace: Workspace) -> bool:
     """Whether find() finds this folder without its name."""
-    found = _around()
+    found, _ = _around(workspace.exercises)
     return found is not None and found.resolve() == workspace.folder.resolve()
 
 

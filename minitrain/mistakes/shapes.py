@@ -155,6 +155,19 @@ index-into-whole-numbers: whole-numbers
   The array that collects the gradients is one of integers, and everything below 1 becomes 0 in it.
 - grad_x = np.zeros(ctx.shape, grad_y.dtype)
 + grad_x, grad_y = np.zeros(ctx.shape, int), grad_y.astype(int)
+index-averages-over-the-places: averaged
+  dL/dx = the mean of dL/dy over the places that were taken from x, else 0.
+  Each place is a use of its own, and gradients of several uses add up. Divided by their number, a frequent word learns
+  as slowly as a rare one.
+- return grad_x
++ count = np.zeros(ctx.shape, grad_y.dtype)
++ np.add.at(count, ctx.index, 1)
++ return grad_x / np.maximum(count, 1)
+index-without-the-chain-rule: grad-output-missing
+  dL/dx = how often x was taken.
+  This counts the uses. Each of them has to count as much as the loss changes with it, dL/dy.
+- np.add.at(grad_x, ctx.index, grad_y)  =>  np.add.at(grad_x, ctx.index, 1)
+- grad_x[ctx.index] = grad_y  =>  grad_x[ctx.index] = 1
 
 ops.IndexPut.backward
 

@@ -183,6 +183,16 @@ def _weighted_nll(rng: np.random.Generator) -> Example:
     return Example([values(rng, 2 * c, c), np.arange(2 * c) % c, rng.permutation(c) + 2], options)  # integer weights
 
 
+def _windows_that_overlap(rng: np.random.Generator) -> Example:
+    options = {"size": (2, 3), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "ceil": (0, 0)}
+    return Example([values(rng, 2, 2, 4, 5)], options)
+
+
+def _averages_that_overlap(rng: np.random.Generator) -> Example:
+    options = {"size": (2, 3), "stride": (1, 1), "padding": (0, 0), "ceil": (0, 0)}
+    return Example([values(rng, 2, 2, 4, 5), np.full((3, 3), 6)], options)
+
+
 # Specimens that do not show on their operation's usual example.
 ON_ANOTHER = {
     "amax-ties-to-each": _with_ties,
@@ -191,6 +201,8 @@ ON_ANOTHER = {
     "nll-divided-by-all-rows": _weighted_nll,
     "div-returns-in-the-wrong-order": _arrays("nc", "nc"),
     "pow-of-zero": _power_of_zero,
+    "max-pool-overwrites": _windows_that_overlap,
+    "avg-pool-overwrites": _averages_that_overlap,
     "matmul-of-the-first-matrix-only": _arrays("snk", "km"),
 }
 

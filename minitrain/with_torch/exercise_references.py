@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,14 @@ def _normalize(x: Any, weight: Any, bias: Any, *, dim: tuple[int, ...], eps: flo
     return z if bias is None else z + bias
 
 
+def _max_pool(x: Any, *, size: Any, stride: Any, padding: Any, dilation: Any, ceil: Any) -> Any:
+    return F.max_pool2d(x, size, stride, padding, dilation)
+
+
+def _average_pool(x: Any, divisor: Any, *, size: Any, stride: Any, padding: Any, ceil: Any) -> Any:
+    return F.avg_pool2d(x, size, stride, padding, divisor_override=1) / divisor
+
+
 # Each takes the inputs and the options of the operation of this name in minitrain.ops.
 _LIKEWISE = "Add Sub Mul Div Pow Neg Exp Log Tanh Sigmoid ReLU Sum Mean Amax Flatten Matmul Softmax"  # torch.add, ...
 OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) for name in _LIKEWISE.split()} | {
@@ -43,6 +51,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(torch, name.lower()) 
     "BCEWithLogitsLoss": lambda x, target, pos_weight: F.binary_cross_entropy_with_logits(
         x, target, pos_weight=pos_weight, reduction="none"
     ),
+    "Conv2d": F.conv2d,
+    "MaxPool2d": _max_pool,
+    "AvgPool2d": _average_pool,
 }
 
 
@@ -184,6 +195,45 @@ def schedule(name: str, options: dict[str, Any], base_lrs: Sequence[float], own:
         optimizer.step()
         scheduler.step()
     return np.array(rates)
+
+
+# --- windows and statistics, named as in minitrain.learn.layer_inputs -------------------------------------------------
+
+Sizes = Sequence[tuple[tuple[int, ...], tuple[int, int], tuple[int, int], tuple[int, int]]]
+
+
+def windows(cases: Sizes, numbers: Callable[..., Array]) -> Iterator[tuple[str, Array]]:
+    """All windows of an image, by torch's unfold."""
+    for shape, size, stride, dilation in cases:
+        seen = _unfolded(_tensor(numbers(*shape, seed=36)), size, stride, dilation)
+        yield f"x {shape}, size {size}, stride {stride}, dilation {dilation}\nthe array", seen.numpy()
+
+
+def added_windows(cases: Sizes, numbers: Callable[..., Array]) -> Iterator[tuple[str, Array]]:
+    """The gradient of those windows."""
+    for shape, size, stride, dilation in cases:
+        x = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+        seen = _unfolded(x, size, stride, dilation)
+        seen.backward(_tensor(numbers(*seen.shape, seed=37)))
+        assert x.grad is not None
+        yield f"x {shape}, size {size}, stride {stride}, dilation {dilation}\ngrad_x", x.grad.numpy()
+
+
+def _unfolded(x: Any, size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Any:
+    """(N, C, H, W) -> (N, C, H', W', kH, kW)."""
+    columns = F.unfold(x, size, dilation, 0, stride).reshape(*x.shape[:2], *size, -1)
+    count = [(x.shape[2 + i] - dilation[i] * (size[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
+    return columns.permute(0, 1, 4, 2, 3).reshape(*x.shape[:2], *count, *size)
+
+
+def running_statistics(cases: Mapping[str, Any], mean: Array, variance: Array) -> Iterator[tuple[str, Array]]:
+    """The running mean and variance after some batches."""
+    for label, (momentum, batches) in cases.items():
+        running_mean, running_var = _tensor(mean), _tensor(variance)
+        for batch in batches:
+            F.batch_norm(_tensor(batch), running_mean, running_var, training=True, momentum=momentum)
+        yield f"{label}\nrunning_mean", running_mean.numpy()
+        yield f"{label}\nrunning_var", running_var.numpy()
 
 
 def jacobian(function: Callable[..., Any], x: Array) -> Array:

@@ -40,6 +40,7 @@ EXERCISES = (
         builds_on=("index-backward",),
         why="Three words are looked up in a table, and two of them are the same. That word should learn twice as much "
         "as the other, but it does not.",
+        notice="The row that is read twice now gets the sum of two gradients, as x[[2, 0, 2]] in the check shows.",
         hints=(
             "Try gradcheck(Index, [x], options={'index': ...}) with other indices. Which of them are right?",
             "It is wrong only where an index contains a row twice. What does += do then, with an array of indices?",
@@ -70,6 +71,8 @@ EXERCISES = (
         minutes=10,
         builds_on=("mse-backward",),
         why="A small regression with a learning rate that is known to work. But the loss grows.",
+        notice="Shapes and signs were right all along. Only the factor was wrong, and a wrong factor looks like a "
+        "wrong learning rate.",
         hints=(
             "gradcheck(MSELoss, [x, target], options={'reduction': 'mean'}) compares it with a measurement. By which "
             "factor is it wrong?",
@@ -104,6 +107,7 @@ EXERCISES = (
         minutes=15,
         builds_on=("log-softmax-backward",),
         why="The scores of all classes grow without limit, and the loss does not improve.",
+        notice="With dim 1, each row of dL/dx adds up to 0 again, so the scores can no longer grow all together.",
         hints=(
             "gradcheck(LogSoftmax, [x], options={'dim': 1}) names the likely mistake. Read the whole line.",
             "Each x changes every y of its row, not only its own. Where in the code do the other elements of the row "
@@ -140,6 +144,7 @@ EXERCISES = (
         minutes=20,
         builds_on=("walk-back",),
         why="In a network without shortcuts, this walk gives the right gradients. With 2 h + h, something is missing.",
+        notice="h · 2 + h now has both its gradients: a node waits until every operation that used it has sent one.",
         hints=(
             "print_tape(loss) shows where each operation sends its gradient. Which operation receives more than one?",
             "A value that is used twice gets two gradients, and its node must wait for both. Follow the order in which "
@@ -173,6 +178,7 @@ EXERCISES = (
         minutes=10,
         builds_on=("add-backward",),
         why="There is no error, and all shapes are right, but the model hardly learns its bias.",
+        notice="The bias now learns from all samples: its gradient is the sum over the axis that broadcasting added.",
         hints=(
             "gradcheck(Add, [a, b]) passes if both arrays have the same shape. Try other shapes.",
             "b was copied to every row. What is the gradient of a value that was copied?",
@@ -208,6 +214,7 @@ EXERCISES = (
         builds_on=("adam",),
         why="Adam's first step has the size lr in every coordinate, whatever the gradient is. Here it does not.",
         task=f"{TASK} (amsgrad, maximize and the decoupled decay are right, and the check does not use them.)",
+        notice="The first step now has the size lr. Adam's averages start at 0, and the corrections make up for that.",
         hints=(
             "Compute the first step by hand, with g = 1: exp_avg is 1 - beta1, and exp_avg_sq is 1 - beta2. How large "
             "is the step?",
@@ -231,6 +238,7 @@ EXERCISES = (
         minutes=10,
         builds_on=("zero-grad",),
         why="The weight learns well. The bias moves faster and faster, past every good value and back.",
+        notice="Every parameter's gradient is cleared now, not only the first one's.",
         hints=(
             "Print .grad of each parameter after zero_grad().",
             "Which parameters do the loops reach, and which do they miss?",
@@ -263,6 +271,7 @@ EXERCISES = (
         minutes=15,
         builds_on=("mul-backward",),
         why="A curve x^b, whose exponent is learned. It works until one of the data points is at 0.",
+        notice="At a = 0 the gradient for b is 0 now, not nan: 0 · ln 0 has a limit, and NumPy does not know it.",
         hints=(
             "The program uses detect_anomaly(), which names the operation that produced the first nan, and its inputs.",
             "0^b is 0 for every b above 0. How much does it change when b changes? And what does the code multiply?",
@@ -301,6 +310,8 @@ EXERCISES = (
         builds_on=("mean-backward",),
         why="Batch norm makes the variance 1, however large x is. So a larger x is no better, and the gradient must "
         "not ask for it. Here it does.",
+        notice="Along the normalized axis, the products of x and dL/dx now add up to almost 0: a larger x changes "
+        "nothing.",
         hints=(
             "gradcheck(Normalize, [x, None, None], options={'dim': (0,), 'eps': 0.0}) compares it with a measurement. "
             "Try it with dL/dy that is the same for all samples, too.",
@@ -336,6 +347,8 @@ EXERCISES = (
         why="If the gradient stays the same, all of Adam's steps have the size lr. Here the first one has, and the "
         "later ones are longer.",
         task=f"{TASK} (The decoupled decay is right, and the check does not use it.)",
+        notice="The step uses corrected copies now, and the stored averages stay as they are, so later steps are not "
+        "too long.",
         hints=(
             "The first step is right. So the formula of a step is right, and something that is remembered is wrong.",
             "exp_avg is an array in state. Which lines write into it, and what does each of them leave there?",
@@ -359,6 +372,8 @@ EXERCISES = (
         builds_on=("sgd",),
         why="With maximize=True the optimizer climbs. The weight decay should still pull towards 0, but here the "
         "parameter ends up farther away than without it.",
+        notice="With maximize as without, the decay pulls towards 0: only the gradient of the objective changes its "
+        "sign.",
         hints=(
             "Run the file with weight_decay=0 as well. Where is the summit, and to which side of it does the decay "
             "move x?",

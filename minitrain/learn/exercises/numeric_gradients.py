@@ -23,6 +23,8 @@ EXERCISES = (
         task="flat[j] is the number (or numbers) to move. Return self.value() after moving it up by step, "
         "self.value() after moving it down by step, and the distance between the two positions: the upper flat[j] "
         "minus the lower one, as they were rounded. Then restore flat[j], even if value() raises.",
+        notice="The network of this curve learned without any backward pass: every one of its gradients was measured "
+        "with your piece.",
         hints=(
             "before = flat[j] remembers the number. flat[j] = before + step; then up = self.value().",
             "The distance is not exactly 2 · step, because before + step is rounded. Read flat[j] after each move.",
@@ -44,6 +46,8 @@ EXERCISES = (
         "backpropagation was worth inventing, and why differences are used only for checking.",
         task="Return dy/dx, (x.size, y.size). Row j holds the derivatives of all results with respect to entry j of "
         "array. self.around(array.flat, j, step) moves the entry and measures; self.step(x) is how far to move x.",
+        notice="The curve starts at 1.1, which is ln 3 for three equally likely digits, and falls with measured "
+        "gradients alone.",
         hints=(
             "One row for each j in range(array.size).",
             "up, down, distance = self.around(array.flat, j, self.step(float(array.flat[j])))",

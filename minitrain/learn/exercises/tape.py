@@ -23,6 +23,8 @@ EXERCISES = (
         task="self._grad is a Tensor, or None before the first gradient. Keep an array of your own: if grad is not "
         "owned, other code may use it, so copy it. Always copying is fine. (The library also keeps the memory order of "
         "self.array, and counts the change with increment_version. The check does not require that.)",
+        notice="Two backward passes without zero_grad gave the sum of both gradients: .grad collects until someone "
+        "clears it.",
         hints=(
             "There are two cases: self._grad already holds a gradient, or it is still None.",
             "If there is one, add to its array: self._grad.array += grad.",
@@ -45,6 +47,7 @@ EXERCISES = (
         task="pending holds, for each edge, the gradient that has arrived there so far. If there is one, add "
         "input_grad to it and continue with the next input. Do not write into the array that is there: it may be "
         "shared or read-only. (You may leave owned as it is.)",
+        notice="x · x got the gradient 2 x · dL/dy: two edges lead to x, and each one brought x · dL/dy.",
         hints=(
             "The lines after yours set pending[edge] for the first gradient, and queue the edge. That must not "
             "happen a second time, so end with continue.",
@@ -70,6 +73,8 @@ EXERCISES = (
         "end each leaf receives its sum: leaf.variable.receive_grad(grad, owned=False). Unless retain_graph is True, "
         "call node.free() after using a Node. (The check does not require anomaly detection or retain_grad.) A graph "
         "may be thousands of operations deep.",
+        notice="After 40 doublings there are 2^40 paths through the graph, but your walk made only 40 visits. That is "
+        "backpropagation.",
         hints=(
             "Keep a dictionary of the gradients that have arrived, {root: grad} at first, and a collection of the "
             "waiting Nodes.",
@@ -95,6 +100,7 @@ EXERCISES = (
         task="Go through all groups (self.param_groups) and their parameters (group['params']). By default, set .grad "
         "to None. With set_to_none=False, keep the gradient and fill it with 0 in place. A .grad that is None stays "
         "None.",
+        notice="A .grad that was None stays None, and with set_to_none=False the same Tensor is filled with zeros.",
         hints=(
             "Two loops: for group in self.param_groups, for param in group['params'].",
             "`grad = param.grad` followed by `grad = None` only changes a name in your function.",

@@ -23,6 +23,7 @@ EXERCISES = (
         why="Every training program has these three lines. If two of them are swapped, it still trains, a little "
         "worse, and nobody knows why.",
         task="Run backward from the loss, take an optimizer step, and clear the gradients.",
+        notice="Five batches gave five backwards and five steps: each gradient was used once, and then cleared.",
         hints=(
             "The loss is a Tensor; it knows which operations produced it.",
             "The optimizer has one method that updates all parameters, and one that clears all gradients.",
@@ -43,6 +44,8 @@ EXERCISES = (
         "observer.before_update(batch, X, y, loss), run backward, step, clear the gradients, and call "
         "observer.after_update(batch, loss, current, size). current is how many samples of the pass have been used so "
         "far, and size is how many there are.",
+        notice="The losses agree to many digits with the library's: the same batches in the same order give the same "
+        "training.",
         hints=(
             "Start with model.train(). Then: for batch, (X, y) in enumerate(dataloader, start=first_batch):",
             "pred = model(X); loss = loss_fn(pred, y). The prediction comes first, the label second.",
@@ -69,6 +72,8 @@ EXERCISES = (
         task="Return the accuracy (the fraction of correct answers, from 0 to 1) and the mean of the batches' losses, "
         "both as numbers. Also pass the two to observer.after_test. The model's answer is the class with the largest "
         "score.",
+        notice="This curve is smoother than a training curve: each point is the mean loss over the same 500 unseen "
+        "images.",
         hints=(
             "Start with model.eval(). Divide the sum of the losses by the number of batches, and the number of correct "
             "answers by the number of samples.",
@@ -89,6 +94,8 @@ EXERCISES = (
         "bound is a compromise that keeps the signal's size about constant, forward and backward.",
         task="Fill the Tensor in place with uniform numbers within ±gain · √(6 / (fan_in + fan_out)), drawn from the "
         "generator, and return it. _fans(tensor) returns fan_in and fan_out.",
+        notice="All weights lie between -√(6 / (fan_in + fan_out)) and √(6 / (fan_in + fan_out)): ±0.245 for the "
+        "weight (40, 60).",
         hints=(
             "fan_in, fan_out = _fans(tensor): how many inputs feed one output, and how many outputs one input feeds.",
             "Numbers that are uniform within ±bound have the variance bound² / 3. That is why there is a 6, and not a "
@@ -111,6 +118,7 @@ EXERCISES = (
         task="Fill the Tensor in place with uniform numbers within ±gain · √(3 / fan), drawn from the generator, and "
         "return it. For mode fan_in, fan is the first of _fans(tensor); for fan_out, the second. The gain depends on "
         "the nonlinearity and on a. Leave a Tensor without elements as it is.",
+        notice="The bound √(6 / fan_in) is 0.316 for the weight (40, 60), and with a = √5 it shrinks to 1 / √fan_in.",
         hints=(
             "calculate_gain(nonlinearity, a) is the gain.",
             "_kaiming_std(tensor, a, mode, nonlinearity) is gain / √fan already. What is missing for uniform numbers?",
@@ -132,6 +140,8 @@ EXERCISES = (
         "order: first the weight, then the bias.",
         task="Fill self.weight and self.bias in place with uniform numbers within ±1/√in_features. The bias may be "
         "None, and in_features may be 0.",
+        notice="The first loss of your run and of the library's are equal, because both drew the same numbers in the "
+        "same order.",
         hints=(
             "init.kaiming_uniform_(self.weight, a=...) with a = √5 has the bound 1/√in_features, because its gain is "
             "√(1/3). That is how torch writes it; init.uniform_ works, too.",
