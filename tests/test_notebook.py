@@ -259,7 +259,7 @@ def test_a_notebook_runs_in_a_kernel(track: str, solved: bool, tmp_path: Path) -
         assert ("\nPassed.\n" in text) is solved, text
         assert solved or f"Cell In[{3 + 2 * number}], line " in text or exercise.bug, text
         assert "Traceback" not in text
-        assert ("<svg" in page) is solved
+        assert ("<svg" in page) is (solved and track != "Reading")  # where nothing is trained
         assert workspace.standing(exercise).status == ("done" if solved else "tried")
     assert json.loads((workspace.folder / ".minitrain-learn.json").read_bytes())["exercises"].keys() == {
         exercise.name for exercise in TRACKS[track]

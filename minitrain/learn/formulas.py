@@ -8,6 +8,7 @@ from __future__ import annotations
 
 DL = r"\frac{\partial L}{\partial %s}"
 DX, DY, DA, DB, DW = (DL % name for name in ("x", "y", "a", "b", "W"))
+D_THETA = DL % r"\theta"
 SAME = r"\text{shapes:}\quad & x, y\ \text{and their gradients: any shape, all the same}"
 OVER_DIM = (
     r"\text{shapes:}\quad & x\ (\dots, n, \dots),\quad y\ (\dots, 1, \dots)\ \text{or, without keepdim,}\ (\dots)"
@@ -179,6 +180,81 @@ W &\sim U(-a, a), \quad a = \text{gain} \cdot \sqrt{\frac{3}{\text{fan}}} \\
     "nn.layers.Linear.reset_parameters": r"""
 W, b &\sim U\left(-\frac{1}{\sqrt{\text{in}}}, \frac{1}{\sqrt{\text{in}}}\right) \\
 \text{shapes:}\quad & W\ (\text{out}, \text{in}),\quad b\ (\text{out})
+""",
+    "ops.convolution.windows": r"""
+w_{n c p q u v} &= x_{n,\ c,\ s p + u,\ s q + v} \\
+\text{shapes:}\quad & x\ (n, c, h, w),\quad \text{windows}\ (n, c, p, q, k_h, k_w)
+""",
+    "ops.convolution.add_windows": r"""
+x_{n c i j} &= \sum_{s p + u = i,\ s q + v = j} w_{n c p q u v} \\
+\text{shapes:}\quad & \text{windows}\ (n, c, p, q, k_h, k_w),\quad x\ (n, c, h, w)
+""",
+    "nn.embedding.embedding": r"""
+y_k &= W_{t_k} \\
+\text{shapes:}\quad & t\ (\dots),\quad W\ (V, D),\quad y\ (\dots, D)
+""",
+    "nn.normalization.batch_norm": r"""
+y &= \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \cdot w + b \quad
+    \text{(training: of the batch; otherwise: the running ones)} \\
+\text{running} &\leftarrow (1 - m) \cdot \text{running} + m \cdot \text{the batch's} \\
+\text{shapes:}\quad & x, y\ (n, c, \dots),\quad \mu, \sigma^2, w, b\ (c)
+""",
+    "nn.normalization.layer_norm": r"""
+y &= \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \cdot w + b \quad \text{(of each sample)} \\
+\text{shapes:}\quad & x, y\ (n, \dots, d),\quad \mu, \sigma^2\ (n, \dots, 1),\quad w, b\ (d)
+""",
+    "nn.functional.dropout": r"""
+y_i &= \begin{cases} 0 & \text{with probability}\ p \\ x_i / (1 - p) & \text{otherwise} \end{cases} \\
+\text{shapes:}\quad & x, y\ \text{the same}
+""",
+    "nn.soft_targets._loss_of_probabilities": r"""
+y_i &= -\sum_c w_c\, t_{ic} \ln p_{ic} \\
+\text{shapes:}\quad & \ln p, t\ (n, c),\quad w\ (c),\quad y\ (n)\ \text{or}\ ()
+""",
+    "nn.soft_targets.cross_entropy_of_soft_targets": r"""
+y &= (1 - s) \cdot \text{nll} + s \cdot \frac{1}{C} \sum_c \text{nll}_c \\
+\text{shapes:}\quad & x\ (n, C),\quad t\ (n)\ \text{or}\ (n, C),\quad y\ ()
+""",
+    "nn.utils.clip_grad.clip_grad_norm_": r"""
+g &\leftarrow g \cdot \min\left(1, \frac{\text{max norm}}{\lVert g \rVert + 10^{-6}}\right) \quad
+    \text{(one norm over all parameters)} \\
+\text{shapes:}\quad & \text{each gradient keeps its own; the norm}\ ()
+""",
+    "nn.utils.clip_grad.clip_grad_value_": r"""
+g &\leftarrow \min(\max(g, -c), c) \\
+\text{shapes:}\quad & \text{each gradient keeps its own}
+""",
+    "optim.lr_scheduler.StepLR.next_lr": r"""
+\eta &= \eta_0 \cdot \gamma^{\lfloor \text{epoch} / \text{step size} \rfloor} \\
+\text{shapes:}\quad & \text{numbers, one for each group}
+""",
+    "optim.lr_scheduler.CosineAnnealingLR.next_lr": r"""
+\eta &= \eta_\text{min} + \frac{\eta_0 - \eta_\text{min}}{2}
+    \left(1 + \cos\frac{\pi \cdot \text{epoch}}{T_\text{max}}\right) \\
+\text{shapes:}\quad & \text{numbers, one for each group}
+""",
+    "learn.network_by_hand.forward_pass": r"""
+h &= \max(X W_1 + b_1, 0), \quad z = h W_2 + b_2 \\
+\text{shapes:}\quad & X\ (N, D),\quad W_1\ (D, H),\quad b_1\ (H),\quad h\ (N, H),\quad W_2\ (H, C),\quad b_2\ (C),\quad
+    z\ (N, C)
+""",
+    "learn.network_by_hand.loss_and_gradient": rf"""
+L &= -\frac{{1}}{{N}} \sum_i \ln p_{{i, t_i}}, \quad p = \text{{softmax}}(z) \\
+{DL % "z"} &= \frac{{1}}{{N}} (p - \text{{one-hot}}(t)) \\
+\text{{shapes:}}\quad & z, p\ (N, C),\quad t\ (N),\quad L\ ()
+""",
+    "learn.network_by_hand.backward_pass": rf"""
+{DL % "W_2"} &= h^\top g, \quad {DL % "b_2"} = \sum_i g_i, \quad g = {DL % "z"} \\
+{DL % "W_1"} &= X^\top d, \quad {DL % "b_1"} = \sum_i d_i, \quad d = g\, W_2^\top \cdot [h > 0] \\
+\text{{shapes:}}\quad & g\ (N, C),\quad d\ (N, H)\text{{; each gradient has its parameter's}}
+""",
+    "learn.network_by_hand.numeric_gradients": rf"""
+\left({D_THETA}\right)_j &\approx \frac{{L(\theta + \epsilon\, e_j) - L(\theta - \epsilon\, e_j)}}{{2 \epsilon}} \\
+\text{{shapes:}}\quad & \text{{each gradient has its parameter's}}
+""",
+    "learn.network_by_hand.update": rf"""
+\theta &\leftarrow \theta - \eta\, {D_THETA} \\
+{PARAMETER}
 """,
 }
 
