@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 
 from minitrain.cli import main
-from minitrain.learn import commands
+from minitrain.learn import checking, commands
 from minitrain.learn.exercises import EXERCISES as REAL
 from minitrain.learn.screen import BLOCKS, Screen, columns, fitted, plot, wrapped
 from minitrain.learn.watch import PATIENCE, SHORT_HELP, Keys, Saves, watch
@@ -649,7 +649,7 @@ class Ended(NamedTuple):
 
 
 def learn(*arguments: str, cwd: Path, encoding: str = "utf-8", **environment: str) -> Ended:
-    """Run the command as in a process of its own, but in this one."""
+    """Run the command as in a process of its own, but in this one, and as if torch were not installed."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
     with (
         contextlib.chdir(cwd),
@@ -659,6 +659,7 @@ def learn(*arguments: str, cwd: Path, encoding: str = "utf-8", **environment: st
     ):
         for name, value in environment.items():
             patch.setenv(name, value)
+        patch.setattr(checking, "find_spec", lambda name: None)
         try:
             status = main(["learn", *arguments])
         except SystemExit as error:  # the parser's
