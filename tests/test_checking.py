@@ -1,5 +1,6 @@
 """What a check says of files that learners write, hostile ones among them; and that nothing they do breaks it."""
 
+import importlib
 import io
 import json
 import math
@@ -10,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from minitrain.learn.checking import Stage, check
 from minitrain.learn.compare_values import CLOSE, difference
 from minitrain.learn.exercises import EXERCISES, Exercise, packed, unpacked
 from minitrain.learn.screen import ASCII, STAGE_WIDTH, plot, wrapped
+from minitrain.learn.splice import Piece
 
 RELU, MUL, WALK = EXERCISES["relu-backward"], EXERCISES["mul-backward"], EXERCISES["walk-back"]
 RIGHT = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0)"
@@ -43,6 +46,50 @@ def checked(tmp_path: Path) -> Checked:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return list(check(exercise, path, **{"torch": False, "limit": 20.0} | how))
 
+    return checked
+
+
+class Here:
+    """Stands in for a child process: runs the learner's methods in this process, in place of the library's."""
+
+    def __init__(self, exercise: Exercise, piece: Piece, code: Any, stages: list[str], limit: float) -> None:
+        self._exercise, self._piece, self._code, self._stages = exercise, piece, code, list(stages)
+        self.arrays: dict[str, Any] = {}
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def printed(self) -> str:
+        return ""
+
+    def answer(self) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            try:
+                self._put_in(patch)
+                answer, data = self._exercise.run(self._stages.pop(0))
+            except BaseException as error:
+                return json.loads(json.dumps({"error": child.described(error)}))
+        self.arrays = unpacked(data) if data else self.arrays
+        return json.loads(json.dumps(answer))
+
+    def _put_in(self, patch: pytest.MonkeyPatch) -> None:
+        names: dict[str, Any] = {"__name__": self._piece.module}
+        for code in self._code:
+            exec(code, names)
+        theirs = names[self._piece.class_name]
+        library = getattr(importlib.import_module(self._piece.module), self._piece.class_name)
+        for name, method in vars(theirs).items():
+            if isinstance(method, staticmethod):
+                patch.setattr(library, name, method)
+
+
+@pytest.fixture
+def told(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> Checked:
+    """As checked, in this process: for operations, where the check's process itself is not what is tested."""
+    monkeypatch.setattr(checking, "Child", Here)
     return checked
 
 
@@ -75,23 +122,23 @@ def test_torch_is_compared_with_in_a_process_of_its_own_and_asked_once(checked: 
     assert child_process._TORCHS[RELU.name] is before
 
 
-def test_a_difference_from_torch_fails_the_check(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_from_torch_fails_the_check(told: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
     label = "x (3, 4)\ndL/dx"
     monkeypatch.setitem(child_process._TORCHS, RELU.name, {label: RELU.expected[label] + 1e-3})
-    stages = checked(RIGHT, torch=True)
+    stages = told(RIGHT, torch=True)
     assert not stages[-1].passed
     assert stages[-1].name == "torch"
     assert "where torch has" in stages[-1].text
 
 
-def test_without_torch_one_line_says_so(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_one_line_says_so(told: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "find_spec", lambda name: None)
-    assert checked(RIGHT, torch=True)[2] == Stage("torch", True, "skipped: torch is not installed")
+    assert told(RIGHT, torch=True)[2] == Stage("torch", True, "skipped: torch is not installed")
 
 
-def test_a_torch_that_is_broken_is_passed_over(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_that_is_broken_is_passed_over(told: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(child_process._TORCHS, RELU.name, "torch cannot be used: ImportError: no libtorch")
-    stages = checked(RIGHT, torch=True)
+    stages = told(RIGHT, torch=True)
     assert stages[2].passed
     assert "skipped: torch cannot be used" in stages[2].text
 
@@ -99,7 +146,7 @@ def test_a_torch_that_is_broken_is_passed_over(checked: Checked, monkeypatch: py
 def test_what_is_printed_is_shown_and_only_the_beginning_of_much(checked: Checked) -> None:
     stages = checked("print('the gradient', grad_y.shape)\n" + RIGHT)
     assert "Output:\n  | the gradient (3, 4)\n" in stages[1].text
-    stages = checked("for _ in range(20_000):\n    print('x' * 200)\n" + RIGHT)
+    stages = checked("for _ in range(200):\n    print('x' * 200)\n" + RIGHT)
     assert stages[-1].passed
     assert len(stages[1].text) < 2000
     assert "more lines]" in stages[1].text
@@ -142,23 +189,12 @@ def test_a_file_that_is_not_there_fails_the_first_stage(tmp_path: Path) -> None:
     ("body", "line", "message"),
     [
         ("x = 1\nreturn grad_y * Y", "* Y", "NameError: name 'Y' is not defined"),
-        ("return [1 / 0 for _ in [1]]", "1 / 0", "ZeroDivisionError: division by zero"),
-        ("grad_y[0] = 0\nreturn grad_y", "grad_y[0]", "must not write into them"),
-        ("(y,) = ctx.saved_arrays\ny *= grad_y\nreturn y", "y *=", "must not write into them"),
-        ("pass", "def backward", "returned None"),
-        ("return list(grad_y)", "return list", "returned a list for dL/dx; expected an array"),
-        ("return grad_y, grad_y", "return grad_y, grad_y", "must return a tuple with a gradient for each input (x)"),
-        ("return grad_y.astype(object)", "astype", "with dtype object; expected real numbers"),
-        ("from minitrain import tensor\nreturn tensor(grad_y)", "return tensor", "returned a Tensor"),
         ("import sys\nsys.exit(3)", "sys.exit", "remove exit() and quit()"),
         ("import os\nos._exit(3)", "os._exit", "ended with status 3"),
         ("import os\nos.abort()", "os.abort", "The Python interpreter crashed here"),
         ("import ctypes\nctypes.string_at(0)", "ctypes.string_at", "The Python interpreter crashed here"),
         ("return input()", "input()", "A check has no keyboard"),
-        ("return ReLU.backward(ctx, grad_y)", "return ReLU", "The function calls itself without end"),
         ("return np.ones((10**6, 10**6))", "np.ones", "more memory than a check may use"),
-        ("raise KeyboardInterrupt", "raise", "KeyboardInterrupt"),
-        ("class E(Exception):\n    def __str__(self):\n        1 / 0\nraise E", "raise E", "E"),
     ],
 )
 def test_what_goes_wrong_is_said_with_the_line(checked: Checked, body: str, line: str, message: str) -> None:
@@ -170,21 +206,44 @@ def test_what_goes_wrong_is_said_with_the_line(checked: Checked, body: str, line
 
 
 @pytest.mark.parametrize(
-    ("name", "body"),
+    ("body", "line", "message"),
     [
-        ("mine.py", "while True:\n    x = 1"),
-        ("ein größeres Übel, 日本.py", "print('here')\nwhile True:\n    x = sum(range(9999))"),
+        ("return [1 / 0 for _ in [1]]", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("grad_y[0] = 0\nreturn grad_y", "grad_y[0]", "must not write into them"),
+        ("(y,) = ctx.saved_arrays\ny *= grad_y\nreturn y", "y *=", "must not write into them"),
+        ("pass", "def backward", "returned None"),
+        ("return list(grad_y)", "return list", "returned a list for dL/dx; expected an array"),
+        ("return grad_y, grad_y", "return grad_y, grad_y", "must return a tuple with a gradient for each input (x)"),
+        ("return grad_y.astype(object)", "astype", "with dtype object; expected real numbers"),
+        ("from minitrain import tensor\nreturn tensor(grad_y)", "return tensor", "returned a Tensor"),
+        ("return ReLU.backward(ctx, grad_y)", "return ReLU", "The function calls itself without end"),
+        ("raise KeyboardInterrupt", "raise", "KeyboardInterrupt"),
+        ("class E(Exception):\n    def __str__(self):\n        1 / 0\nraise E", "raise E", "E"),
     ],
 )
-def test_a_loop_without_end_is_ended_and_its_line_named(checked: Checked, body: str, name: str) -> None:
+def test_an_error_is_explained_with_its_line(told: Checked, body: str, line: str, message: str) -> None:
+    stages = told(body)
+    assert [stage.passed for stage in stages] == [True, False]
+    text = " ".join(stages[-1].text.split())
+    assert message in text
+    assert f"mine.py, line {line_of(line, RELU, body)}" in text
+
+
+def test_a_loop_without_end_is_ended_and_its_line_named(checked: Checked) -> None:
     began = time.monotonic()
-    checked(RIGHT, name=name)
+    checked("pass")
     limit = math.ceil(4 * (time.monotonic() - began))  # seconds; enough to come to the loop, however slow the machine
-    text = checked(body, name=name, limit=limit)[-1].text
-    assert f"still running after {limit} s" in text
-    loop = line_of("while True", RELU, body)
-    assert f"{name}, line {loop}, " in text or f"{name}, line {loop + 1}, " in text
-    assert ("Output:\n  | here" in text) == ("here" in body)
+    loops = {
+        "mine.py": "while True:\n    x = 1",
+        "ein größeres Übel, 日本.py": "print('here')\nwhile True:\n    x = sum(range(9999))",
+    }
+    with ThreadPoolExecutor() as together:
+        stages = together.map(lambda item: checked(item[1], name=item[0], limit=limit)[-1], loops.items())
+        for (name, body), stage in zip(loops.items(), stages, strict=True):
+            assert f"still running after {limit} s" in stage.text
+            loop = line_of("while True", RELU, body)
+            assert f"{name}, line {loop}, " in stage.text or f"{name}, line {loop + 1}, " in stage.text
+            assert ("Output:\n  | here" in stage.text) == ("here" in body)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
@@ -197,35 +256,35 @@ def test_a_thread_that_never_ends_does_not_hold_the_check(checked: Checked) -> N
     assert checked(body)[-1].passed
 
 
-def test_shapes_and_values_are_told_with_the_case(checked: Checked) -> None:
-    assert "its gradient has shape [], but expected [3, 4]" in " ".join(checked("return grad_y.sum()")[-1].text.split())
+def test_shapes_and_values_are_told_with_the_case(told: Checked) -> None:
+    assert "its gradient has shape [], but expected [3, 4]" in " ".join(told("return grad_y.sum()")[-1].text.split())
     wrong_at_0 = (
         "(y,) = ctx.saved_arrays\nreturn np.where(y < 0, 0, grad_y) * (y != 0) + grad_y * (ctx.at_0 & (y == 0))"
     )
     text = RELU.with_body(wrong_at_0).replace("ctx.save_for", "ctx.at_0 = x == 0\n        ctx.save_for")
-    stage = checked(text=text)[-1]
+    stage = told(text=text)[-1]
     assert not stage.passed
     assert stage.text.startswith("Case: some x are 0\ndL/dx at [0, 0] is ")
     assert "where the library has 0" in stage.text
 
 
-def test_the_autopsy_is_part_of_what_is_said(checked: Checked) -> None:
-    assert "mask-inverted" in checked("(y,) = ctx.saved_arrays\nreturn grad_y * (y <= 0)")[-1].text
+def test_the_autopsy_is_part_of_what_is_said(told: Checked) -> None:
+    assert "mask-inverted" in told("(y,) = ctx.saved_arrays\nreturn grad_y * (y <= 0)")[-1].text
 
 
-def test_an_input_that_asks_for_no_gradient_is_explained(checked: Checked) -> None:
-    stage = checked("a, b = ctx.saved_arrays\nreturn grad_y * b, grad_y * a", MUL)[-1]
+def test_an_input_that_asks_for_no_gradient_is_explained(told: Checked) -> None:
+    stage = told("a, b = ctx.saved_arrays\nreturn grad_y * b, grad_y * a", MUL)[-1]
     assert "requires no gradient" in stage.text
     assert "Something here is None" in stage.text
-    assert "which requires a gradient" in " ".join(checked("return None, None", MUL)[-1].text.split())
+    assert "which requires a gradient" in " ".join(told("return None, None", MUL)[-1].text.split())
 
 
-def test_what_a_given_backward_misses_is_told_to_who_writes_forward(checked: Checked) -> None:
-    text = " ".join(checked("return ((x - target) ** 2).mean()", EXERCISES["mse-forward"])[-1].text.split())
+def test_what_a_given_backward_misses_is_told_to_who_writes_forward(told: Checked) -> None:
+    text = " ".join(told("return ((x - target) ** 2).mean()", EXERCISES["mse-forward"])[-1].text.split())
     assert "(difference,) = ctx.saved_arrays" in text
     assert "forward must save it there" in text
     linear = "ctx.save_for_backward(x, weight)\nreturn x @ weight.T"
-    text = checked(linear, EXERCISES["linear-forward"])[-1].text
+    text = told(linear, EXERCISES["linear-forward"])[-1].text
     assert "'Context' object has no attribute 'shape'" in " ".join(text.split())
     assert "forward must save it there" in " ".join(text.split())
 
@@ -274,7 +333,11 @@ LEAVES_AT_ONCE = (
         ("xavier", "return tensor", "how many of the weight's numbers were never written, with options {} is 2400"),
     ],
 )
-def test_what_beginners_write_is_explained(checked: Checked, name: str, body: str, words: str) -> None:
+def test_what_beginners_write_is_explained(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch, name: str, body: str, words: str
+) -> None:
+    if EXERCISES[name].target.startswith("ops.") and EXERCISES[name].piece.class_name:
+        monkeypatch.setattr(checking, "Child", Here)
     stages = checked(body.strip(), EXERCISES[name])
     assert not stages[-1].passed
     assert words in " ".join(stages[-1].text.split())
@@ -286,8 +349,8 @@ def test_a_walk_that_gives_leaves_their_gradient_on_the_way_is_found(checked: Ch
     assert "a backward that raised half-way (leaves come last): no; expected yes" in " ".join(stages[-1].text.split())
 
 
-def test_matrices_that_do_not_fit_are_told_in_plain_words(checked: Checked) -> None:
-    stage = checked("a, b = ctx.saved_arrays\nreturn grad_y @ b, a.T @ grad_y", EXERCISES["matmul-backward"])[-1]
+def test_matrices_that_do_not_fit_are_told_in_plain_words(told: Checked) -> None:
+    stage = told("a, b = ctx.saved_arrays\nreturn grad_y @ b, a.T @ grad_y", EXERCISES["matmul-backward"])[-1]
     assert "with the same k in both. Here: grad_y (3, 5), a (3, 4), b (4, 5)." in " ".join(stage.text.split())
     assert "gufunc" not in stage.text
 
@@ -303,47 +366,46 @@ def test_an_error_that_the_library_raises_for_what_the_piece_gave_is_told(checke
     assert "no gradient arrived" in " ".join(stage.text.split())
 
 
-def test_a_wrong_forward_is_told_by_its_values_first(checked: Checked) -> None:
+def test_a_wrong_forward_is_told_by_its_values_first(told: Checked) -> None:
     body = "ctx.save_for_backward(x)\nreturn np.minimum(x, 0)"
-    assert "y at [0, 0] is" in checked(body, EXERCISES["relu-forward"])[-1].text
+    assert "y at [0, 0] is" in told(body, EXERCISES["relu-forward"])[-1].text
     body = "y = np.maximum(x, 0).astype(np.float64)\nctx.save_for_backward(y)\nreturn y"
     assert "y has dtype float64, where the library has float32" in " ".join(
-        checked(body, EXERCISES["relu-forward"])[-1].text.split()
+        told(body, EXERCISES["relu-forward"])[-1].text.split()
     )
 
 
-def test_a_forward_that_saves_the_wrong_array_is_told_what_backward_makes_of_it(checked: Checked) -> None:
+def test_a_forward_that_saves_the_wrong_array_is_told_what_backward_makes_of_it(told: Checked) -> None:
     body = "y = np.exp(x - x.max(axis=dim, keepdims=True))\ny = y / y.sum(axis=dim, keepdims=True)\nctx.dim = dim\n"
-    text = checked(body + "ctx.save_for_backward(x)\nreturn y", EXERCISES["softmax-forward"])[-1].text
+    text = told(body + "ctx.save_for_backward(x)\nreturn y", EXERCISES["softmax-forward"])[-1].text
     assert text.startswith("y is right. But backward")
     assert "entries wrong" in text
-    assert checked(body + "ctx.save_for_backward(y)\nreturn y", EXERCISES["softmax-forward"])[-1].passed
+    assert told(body + "ctx.save_for_backward(y)\nreturn y", EXERCISES["softmax-forward"])[-1].passed
 
 
-def test_a_piece_that_only_training_finds_wrong_fails_there(checked: Checked) -> None:
+def test_a_piece_that_only_training_finds_wrong_fails_there(told: Checked) -> None:
     body = "(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) * (2 if y.shape == (25, 16) else 1)"
-    stage = checked(body)[-1]
+    stage = told(body)[-1]
     assert (stage.name, stage.passed) == ("training", False)
-    told = r"First difference: batch 3 has 2\.2590\d, where the library has 2\.2741\d\."
-    assert re.search(told, stage.text)
-    raising = checked("if grad_y.shape == (25, 16):\n    raise ValueError('here')\n" + RIGHT)[-1]
+    words = r"First difference: batch 3 has 2\.2590\d, where the library has 2\.2741\d\."
+    assert re.search(words, stage.text)
+    raising = told("if grad_y.shape == (25, 16):\n    raise ValueError('here')\n" + RIGHT)[-1]
     assert (raising.name, raising.passed) == ("training", False)
     assert "ValueError: here" in raising.text
-    infinite = checked("(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) / (y.shape != (25, 16))")[-1]
+    infinite = told("(y,) = ctx.saved_arrays\nreturn grad_y * (y > 0) / (y.shape != (25, 16))")[-1]
     assert "detect_anomaly" in infinite.text
 
 
-def test_what_stands_around_the_piece_is_run_and_its_errors_are_told(checked: Checked) -> None:
+def test_what_stands_around_the_piece_is_run_and_its_errors_are_told(told: Checked) -> None:
     text = RELU.with_body(RIGHT)
     assert (
-        f"line {len(text.splitlines()) + 2}, in <module>"
-        in checked(text=text.rstrip() + "\n\nprint(nothing)\n")[-1].text
+        f"line {len(text.splitlines()) + 2}, in <module>" in told(text=text.rstrip() + "\n\nprint(nothing)\n")[-1].text
     )
     assert (
         "No module named 'nonsense'"
-        in checked(text=text.replace("import numpy", "import nonsense\nimport numpy"))[-1].text
+        in told(text=text.replace("import numpy", "import nonsense\nimport numpy"))[-1].text
     )
-    assert checked(text=text.replace("(y > 0)", "gate(y)") + "\n\ndef gate(y):\n    return y > 0\n")[-1].passed
+    assert told(text=text.replace("(y > 0)", "gate(y)") + "\n\ndef gate(y):\n    return y > 0\n")[-1].passed
 
 
 def test_a_check_that_is_given_up_ends_its_process(tmp_path: Path) -> None:
@@ -393,12 +455,11 @@ if not os.path.exists({notes!r}):
         if os.fork() == 0:
             if own:
                 os.setsid()
-            note(os.getpid())
             if not own or os.fork() == 0:
                 note(os.getpid())
                 time.sleep(60)
             os._exit(0)
-    while open({notes!r}).read().count("\\n") < 6:
+    while open({notes!r}).read().count("\\n") < 4:
         time.sleep(0.01)
 """
 
@@ -418,8 +479,11 @@ def test_no_process_is_left_behind(checked: Checked, tmp_path: Path, ends: str, 
     assert (stage.name, stage.passed) == (("training", True) if passed else ("gradcheck", False)), stage.text
     assert message in " ".join(stage.text.split())
     pids = notes.read_text().split()
-    assert len(pids) == 6
-    assert [pid for pid in pids if is_running(int(pid))] == []
+    assert len(set(pids)) == 4
+    deadline = time.monotonic() + 20  # a killed process takes a moment to end; these would run for a minute
+    while left := [pid for pid in pids if is_running(int(pid))]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:
@@ -589,10 +653,10 @@ def test_a_curve_is_drawn_between_its_bounds() -> None:
 
 
 def test_the_curves_are_drawn_in_ascii_where_the_output_has_no_more(
-    checked: Checked, monkeypatch: pytest.MonkeyPatch
+    told: Checked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
-    stage = checked(RIGHT)[-1]
+    stage = told(RIGHT)[-1]
     assert stage.name == "training"
     assert stage.text.isascii()
 

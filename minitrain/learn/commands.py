@@ -239,11 +239,15 @@ def check_once(workspace: Workspace, exercise: Exercise, content: bytes, screen:
     if passed:
         told = textwrap.fill(f"Passed. {exercise.notice}", screen.width)
         screen.print(told.replace("Passed.", screen.paint("Passed.", "green"), 1))
-        screen.print(f"  read   the library's {exercise.target}: minitrain learn solution {exercise.name}")
+        read = f"  read   the library's {exercise.target}: minitrain learn solution {exercise.name}"
+        screen.print(textwrap.fill(read, screen.width, subsequent_indent=" " * 9, break_on_hyphens=False))
     else:
         left = len(exercise.hints) - workspace.standing(exercise).hints
         hints = f"{left} hint{'s' if left != 1 else ''} left" if left else "shows all hints again"
-        screen.print(f"{screen.paint('Not yet.', 'red')} minitrain learn hint {exercise.name} ({hints})")
+        told = textwrap.fill(
+            f"Not yet. minitrain learn hint {exercise.name} ({hints})", screen.width, break_on_hyphens=False
+        )
+        screen.print(told.replace("Not yet.", screen.paint("Not yet.", "red"), 1))
     workspace.record(exercise, content, passed)
     return passed
 
@@ -264,7 +268,8 @@ def show_hint(workspace: Workspace, name: str, screen: Screen) -> None:
         text = textwrap.indent("\n".join(textwrap.wrap(hint, screen.width - 2)), "  ")
         screen.print(f"Hint {number} of {count}\n{text}\n")
     if shown < count - 1:
-        screen.print(f"{count - shown - 1} more, one at a time: minitrain learn hint {exercise.name}")
+        more = f"{count - shown - 1} more, one at a time: minitrain learn hint {exercise.name}"
+        screen.print(textwrap.fill(more, screen.width, break_on_hyphens=False))
     elif workspace.standing(exercise).status != "done":
         screen.print(f"That was the last hint. The solution:\n  minitrain learn solution {exercise.name} --spoil")
     else:

@@ -140,9 +140,9 @@ def _indent(line: str) -> int:
 
 
 def fitted(text: str, width: int) -> str:
-    """The text with each line that is longer than the width wrapped; further lines are indented by two more."""
+    """The text with each line that is longer than the width wrapped; indented lines continue two columns further."""
     lines = []
     for line in text.splitlines():
-        further = " " * min(_indent(line) + 2, width // 2)
+        further = " " * min(_indent(line) + 2, width // 2) if _indent(line) else ""
         lines += textwrap.wrap(line, width, subsequent_indent=further) if len(line) > width else [line]
     return "\n".join(lines)
