@@ -143,12 +143,14 @@ def main() -> None:
     for stage in ("", *stages):
         faulthandler.dump_traceback_later(limit, exit=True, file=channel.descriptor)
         try:
-            from minitrain.learn.exercises import EXERCISES  # stage "": the import has a time limit of its own
+            from minitrain.learn.exercises import EXERCISES, packed  # stage "": with a time limit of its own
 
             answer, arrays = EXERCISES[exercise].run(stage) if stage else ({}, b"")
             channel.send({"stage": stage, **answer}, arrays)
         except BaseException as error:  # including SystemExit from the learner's code
-            channel.send({"stage": stage, "error": described(error)})
+            before = getattr(error, "arrays", None)
+            arrays = packed(before) if before else b""
+            channel.send({"stage": stage, "error": described(error)}, arrays)
             break
     faulthandler.cancel_dump_traceback_later()
 

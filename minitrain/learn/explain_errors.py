@@ -38,6 +38,10 @@ QUEUED_TWICE = (
     "No gradient is left for this node, because it was queued twice. A node that is waiting already only gets the new "
     "gradient added to its own; then continue with the next input, without queueing it again."
 )
+NOT_SET = (
+    "No line before this one has set that name. If the line is given, your part has to set it. A typing error, or a "
+    "missing import, looks the same."
+)
 MEMORY = "This needs more memory than a check may use."
 RECURSION = "The function calls itself without end, or more often than Python allows. A loop has no such limit."
 EXIT = "The check cannot continue when its process exits: remove exit() and quit()."
@@ -55,6 +59,8 @@ EXPLANATIONS = (
     ("ValueError", "matmul: Input operand", "", SHAPES),
     ("ValueError", "could not be broadcast together", "", BROADCAST),
     ("KeyError", "", "pending.pop", QUEUED_TWICE),
+    ("NameError", "is not defined", "", NOT_SET),
+    ("UnboundLocalError", "", "", NOT_SET),
     ("MemoryError", "", "", MEMORY),
     ("RecursionError", "", "", RECURSION),
     ("SystemExit", "", "", EXIT),

@@ -104,9 +104,16 @@ class Exercise:
         )
 
     def arrays(self) -> dict[str, Array]:
-        """The results of the probes."""
+        """The results of the probes. An exception has those before it as its `arrays`."""
+        arrays: dict[str, Array] = {}
         with np.errstate(all="ignore"):
-            return {label: array for probe in self.probes for label, array in probe.arrays()}
+            try:
+                for probe in self.probes:
+                    arrays.update(probe.arrays())
+            except Exception as error:
+                error.arrays = arrays  # type: ignore[attr-defined]
+                raise
+        return arrays
 
     @functools.cached_property
     def expected(self) -> dict[str, Array]:
