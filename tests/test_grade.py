@@ -252,7 +252,7 @@ def test_an_assignment_has_its_exercises_and_no_others(tmp_path: Path, monkeypat
     assert "| neg-backward | Your first backward pass | 1 | 5 | 5 |" in (folder / "README.md").read_text()
     assert read_assignment(folder / "assignment.json") == {"neg-backward": 5, "relu-backward": 5}
     listed = minitrain("learn", "list", cwd=folder)
-    assert "0 of 2 done." in listed.stdout
+    assert "0 of 2 done" in listed.stdout
     assert minitrain("learn", "start", cwd=folder).stdout.startswith("0 new exercises")
     assert minitrain("learn", "notebook", cwd=folder).stdout.startswith("wrote  backward_passes.ipynb\n\n")
     assert "relu-forward" not in (folder / "backward_passes.ipynb").read_text().replace("builds on relu-forward", "")
