@@ -757,7 +757,8 @@ def test_a_zero_is_followed_to_the_relu_or_to_the_blank_pixel(browser, blank):
         browser.choose(weight, "g", row * 16 + column)
         return browser.shown()["text"]
 
-    shut, both, dark = said(3, 5), said(3, 6), said(0, 6)
+    alive = int(np.flatnonzero(step["W1"].grad.any(axis=1))[0])
+    dark, shut, both = said(alive, 6), said(3, 5), said(3, 6)
     largest = re.search(r"ReLU set h\[n, 3\] to 0 for all 6 samples, because .* \(the largest is (\S+)\)", shut)[1]
     assert minus(largest) == pytest.approx(step["a"].value[:, 3].max(), rel=1e-3)
     assert "in the data" not in shut
@@ -778,10 +779,7 @@ def test_another_label_shows_the_gradient_that_would_be_sent(browser, blank):
     p = np.exp(step["logp"].value[sample].astype(float))
     browser.choose(z, "g", sample * 4 + label)
     for other in [c for c in range(4) if c != label][::-1]:
-        browser.run(
-            "document.querySelector(`#other-label [title='what if the label were ${arguments[0]}']`).click()",
-            "abcd"[other],
-        )
+        browser.run(f"document.querySelector(`#other-label [title$='were {'abcd'[other]}']`).click()")
         rows = browser.run("""return [...document.querySelectorAll("#other-label tbody tr")]
             .map(tr => [...tr.querySelectorAll("td")].map(td => td.textContent))""")
         shown = np.array([[minus(x) for x in row] for row in rows])
@@ -797,13 +795,10 @@ def test_what_the_update_does_to_the_loss_is_said_and_marked(browser, blank):
     step, path = blank
     browser.open(path)
     text = ask(browser, "update do to the loss")
-    losses = browser.run(
-        """return [...document.querySelectorAll("#effect svg circle")].map(c => +c.getAttribute("cx"))"""
-    )
+    losses = browser.run("return [...document.querySelectorAll('#effect circle')].map(c => +c.getAttribute('cx'))")
     before, after = np.array(losses).reshape(-1, 2).T
-    assert (
-        f"{(after < before).sum()} of its 6 samples got a smaller loss, {(after > before).sum()} a larger one" in text
-    )
+    fell, rose = (after < before).sum(), (after > before).sum()
+    assert f"{fell} of its 6 samples got a smaller loss, {rose} a larger one" in text
     assert browser.run("return document.querySelector('#effect.asked') !== null")
     browser.choose(step.number("W1"), "g", 0)
     assert browser.run("return document.querySelector('#effect.asked') === null")
@@ -815,7 +810,8 @@ def test_the_sample_that_pushes_most_is_marked_and_its_picture_chooses_it(browse
     browser.choose(step.number("W2"), "g", 5)
     shares = step["z"].grad[:, 0] * step["h"].value[:, 5]
     most = int(np.abs(shares).argmax())
-    marked = "return [...document.querySelectorAll('#samples button')].map((b, n) => b.classList.contains('most') && n).filter(n => n !== false)"
+    marked = """return [...document.querySelectorAll("#samples button")]
+        .flatMap((b, n) => b.classList.contains("most") ? [n] : [])"""
     assert browser.run(marked) == [most]
     text = browser.shown()["text"]
     assert f"Sample {most} (label {'abcd'[int(step['t'].value[most])]}" in text
@@ -854,7 +850,7 @@ def test_cards_say_what_operations_and_letters_are_for(browser, blank):
     browser.open(path)
     cards = browser.run("return [...document.querySelectorAll('.op')].map(o => o.innerText)")
     flatten, linear, relu, *_, loss = cards
-    assert "x[n] is sample X[n] with its 1 × 4 × 4 numbers in one row" in flatten
+    assert "x[n] is sample X[n] with its 1 × 4 × 4 numbers in one row" in flatten  # noqa: RUF001
     assert "Backward does not come here" in flatten
     assert "Each output is a weighted sum" in linear
     assert "Indices: n sample, o output, i input" in linear

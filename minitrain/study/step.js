@@ -1364,7 +1364,7 @@ function updateSection(host) {
   s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null));
   const example = T.findIndex(x => x.update?.length), bare = e => !Array.isArray(e) ? e : e[0] === "entry" ? ["entry", e[1], []] : e.map(bare), rule = example < 0 ? null : T[example].update;
   const docstring = el("div", {cls: "fx b" + (rule ? " doc" : ""), style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}\(/g, "   (")));
-  if (rule) s.append(el("p", {cls: "purpose", html: `What this run did to each parameter, written for ${nice(example)}` + (o.plain ? ": a step against the gradient, as long as the learning rate says." : ":")}), el("div", {cls: "fx b", style: "height:auto"}, ...rule.map(line => el("div", {html: formula({formula: line.formula, entry: bare(line.entry), value: bare(line.value)})}))));
+  if (rule) s.append(el("p", {cls: "purpose", html: `What this run did to each parameter, written for ${nice(example)}` + (o.plain ? ": the learning rate times its gradient was subtracted." : ":")}), el("div", {cls: "fx b", style: "height:auto"}, ...rule.map(line => el("div", {html: formula({formula: line.formula, entry: bare(line.entry), value: bare(line.value)})}))));
   s.append(docstring);
   if (o.source) s.append(sourceBox(o.source, `${o.name}.update`, "update"));
   lanes(s, h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "The parameters after it")), h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "Their change")));

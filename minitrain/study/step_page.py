@@ -673,12 +673,12 @@ PAGE = """<!doctype html>
 <main class="score" id="score"><svg class="wire" id="wire" aria-hidden="true"></svg>
 <div class="lanehead lanes"><div><span class="f">↓ Forward</span> <small>values</small></div>
 <div><span class="b">↑ Backward</span> <small>gradients of the loss</small></div></div>
-<div class="lanes primer"><p>Each operation computes its result from the values above it, down to the loss <var>L</var>.
-Click a number to see how it was made.</p>
-<p><span class="rm">d</span><var>L</var><span class="rm">/d</span><var>a</var>, the gradient of a number <var>a</var>, says how
-much <var>L</var> would rise per unit if <var>a</var> rose a little. If it is negative, a larger <var>a</var> lowers <var>L</var>.
-Read this side upwards, from <var>L</var>: each operation turns the gradient of its result into the gradients of its inputs
-(the chain rule).</p></div>
+<div class="lanes primer"><p>Each operation computes its result from the values above it, down to the loss
+<var>L</var>. Click a number to see how it was made.</p>
+<p><span class="rm">d</span><var>L</var><span class="rm">/d</span><var>a</var>, the gradient of a number <var>a</var>,
+says how much <var>L</var> would rise per unit if <var>a</var> rose a little. If it is negative, a larger <var>a</var>
+lowers <var>L</var>. Read this side upwards, from <var>L</var>: each operation turns the gradient of its result into the
+gradients of its inputs (the chain rule).</p></div>
 <div id="flow" tabindex="-1"></div></main>
 <section class="intro" id="intro" aria-label="Questions"></section>
 <aside class="inspector idle" id="inspector" aria-label="How the chosen number was made"></aside>
