@@ -762,7 +762,7 @@ def test_a_zero_is_followed_to_the_relu_or_to_the_blank_pixel(browser, blank):
     largest = re.search(r"ReLU set h\[n, 3\] to 0 for all 6 samples, because .* \(the largest is (\S+)\)", shut)[1]
     assert minus(largest) == pytest.approx(step["a"].value[:, 3].max(), rel=1e-3)
     assert "in the data" not in shut
-    assert "x[n, 6] is 0 in the data for all 6 samples: this pixel is blank" in dark
+    assert "X[n, 0, 1, 2] is 0 in the data for all 6 samples: this pixel is blank" in dark
     assert "ReLU set" not in dark
     assert "Either alone would be enough" in both
     assert "ReLU set h[n, 3]" in both

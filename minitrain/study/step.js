@@ -817,7 +817,7 @@ function whyZero(entries, depth = 0) {
 function whyNothing(entries) { // why values are 0
   const [{t}] = entries, o = OPS[T[t].made_by], many = howMany(entries);
   if (o && moves(o)) { const from = entries.flatMap(r => explain(r).made[0].terms.map(x => ref(x.factors[0]))).filter(Boolean); if (from.length) return whyNothing(from); }
-  if (!o) return [`<b>${patternHtml(entries)} is 0 in the data${many}</b>${T[t].pixels ? ": this pixel is blank" : ""}, so ${entries.length > 1 ? "these samples say" : "this sample says"} nothing about it.`];
+  if (!o) return [`<b>${patternHtml(entries)} is 0 in the data${many}</b>${T[t].pixels ? ": this pixel is blank" : ""}. A weight that is multiplied by it changes nothing.`];
   if (o.name !== "ReLU") return [];
   const x = entries.map(r => R(o.inputs[0].tensor, "v", r.i)), top = x.reduce((p, q) => val(q) > val(p) ? q : p);
   return [`<b>ReLU set ${patternHtml(entries)} to 0${many}</b>, because ${patternHtml(x)} is not above 0 there (the largest is ${fmt(val(top), 4)}).`];
