@@ -794,12 +794,14 @@ def test_another_label_shows_the_gradient_that_would_be_sent(browser, blank):
 def test_what_the_update_does_to_the_loss_is_said_and_marked(browser, blank):
     step, path = blank
     browser.open(path)
+    browser.run("document.getElementById('inspector').scrollTop = 300")
     text = ask(browser, "update do to the loss")
     losses = browser.run("return [...document.querySelectorAll('#effect circle')].map(c => +c.getAttribute('cx'))")
     before, after = np.array(losses).reshape(-1, 2).T
     fell, rose = (after < before).sum(), (after > before).sum()
     assert f"{fell} of its 6 samples got a smaller loss, {rose} a larger one" in text
     assert browser.run("return document.querySelector('#effect.asked') !== null")
+    assert browser.run("return document.getElementById('inspector').scrollTop") == 0
     browser.choose(step.number("W1"), "g", 0)
     assert browser.run("return document.querySelector('#effect.asked') === null")
 
@@ -842,6 +844,8 @@ def test_each_event_of_the_replay_has_a_sentence_and_the_loss_waits_for_its_even
     top = browser.run("return document.getElementById('update').getBoundingClientRect().top")
     assert 0 <= top < 400, "the last event scrolls, too"
     assert "Backward starts with dL/dL = 1" in said[events.count("forward")]
+    browser.run("document.querySelector('#inspector .ask button').click()")
+    assert browser.run("return document.getElementById('event').hidden"), "it covers the lanes' heads"
     browser.assert_quiet()
 
 

@@ -1098,7 +1098,7 @@ function idle(I) {
 }
 function answer(q) {
   if (q.go) {
-    S.said = q; select(null);
+    S.said = q; select(null); $("inspector").scrollTop = 0;
     $(q.go)?.scrollIntoView({block: "center"}); $(q.go)?.focus({preventScroll: true}); $(q.go)?.classList.add("asked");
     return;
   }
@@ -1120,7 +1120,7 @@ function select(r, {keep = false, scroll = false, still = false, view = null} = 
     if (waits(r.t, r.w)) moment(END);
   }
   S.sel = r; S.why = r ? explain(r) : null; S.most = null;
-  if (r) { S.said = null; document.querySelector(".asked")?.classList.remove("asked"); }
+  if (r) { S.said = null; $("event").hidden = true; document.querySelector(".asked")?.classList.remove("asked"); }
   refresh();
   if (r && scroll && !still) scrollTo_(view);
   if (home) home.box.focus({preventScroll: true});
