@@ -785,19 +785,19 @@ function grouped(entries, keyOf) {
   for (const r of entries) { const key = keyOf(r); if (!groups.has(key)) groups.set(key, []); groups.get(key).push(r); }
   return [...groups.values()];
 }
-const FOLLOWED = 600; // entries
+const FOLLOWED = 2000; // entries; of more, nothing is counted
 // Why gradients are 0, cause by cause, up to a number that an operation shut off, or to the data.
 function whyZero(entries, depth = 0) {
-  const said = [], sums = [], next = [], shut = [];
+  const said = [], sums = [], next = [], shut = [], cut = entries.length > FOLLOWED;
   for (const r of entries.slice(0, FOLLOWED)) for (const m of explain(r).made) {
     if (!m.terms) continue;
     if (m.terms.every(t => t.v === 0 && isZero(t.factors[0].e))) shut.push({...r, m}); else sums.push({r, m});
   }
   for (const group of grouped(shut, r => r.m.op)) {
-    const o = OPS[group[0].m.op], a = patternHtml(group), x = group.map(r => R(r.t, "v", r.i)), top = x.reduce((p, q) => val(q) > val(p) ? q : p), many = howMany(group), one = group.length === 1;
+    const o = OPS[group[0].m.op], a = patternHtml(group), x = group.map(r => R(r.t, "v", r.i)), top = x.reduce((p, q) => val(q) > val(p) ? q : p), many = cut ? "" : howMany(group), one = group.length === 1;
     if (o.name === "ReLU") {
       const h = patternHtml(group.map(r => R(o.result, "v", r.i)));
-      said.push(`<b>ReLU set ${h} to 0${many}</b>, because ${one ? `${patternHtml(x)} = ${fmt(val(top), 4)} is` : `${patternHtml(x)} is never`} not above 0${one ? "" : ` (the largest is ${fmt(val(top), 4)})`}.`.replace("is never not", "is never") + ` A small change of ${patternHtml(x)} changes nothing after it, so ${a} is 0${depth ? ", and nothing flows back through it" : ""}.`);
+      said.push(`<b>ReLU set ${h} to 0${many}</b>, because ${one ? `${patternHtml(x)} = ${fmt(val(top), 4)} is not` : `${patternHtml(x)} is ${cut ? "not" : "never"}`} above 0${one || cut ? "" : ` (the largest is ${fmt(val(top), 4)})`}.` + ` A small change of ${patternHtml(x)} changes nothing after it, so ${a} is 0${depth ? ", and nothing flows back through it" : ""}.`);
     } else said.push(`<b>${esc(o.name)} sends no gradient to ${patternHtml(x)}${many}:</b> ${esc(group[0].m.say ?? "a small change of it does not change the result.")}`);
   }
   const first = sums[0];
@@ -1021,7 +1021,7 @@ function otherLabels(r) {
   const choose = c => { S.other = c; drawInspector(); $("inspector").scrollTop = $("other-label").offsetTop - 60; }, name = c => esc(className(c)), loss = c => column(-Math.log(p[c]));
   const head = el("tr", {}, el("th", {scope: "col", cls: "l"}, "class"), el("th", {scope: "col", html: "<var>p</var>"}), ...m ? [el("th", {scope: "col", html: `${heading(r.t, "g")} now`}), el("th", {scope: "col", html: `with label ${name(other)}`})] : [], el("th", {scope: "col", title: "the loss of this sample, if this class were its label"}, "loss if label"));
   const rows = p.slice(0, 12).map((q, c) => el("tr", {cls: c === label && "me"}, el("th", {scope: "row"}, c === label ? className(c) + " ✓" : el("button", {cls: "pick choice", type: "button", title: `what if the label were ${className(c)}`, "aria-pressed": c === other, onclick: () => choose(c)}, className(c))), el("td", {}, column(q)), ...m ? [el("td", {}, column(sent(c, label))), el("td", {cls: c === other && "other"}, column(sent(c, other)))] : [], el("td", {}, column(-Math.log(q)))));
-  return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay. The label's class has <var>p</var> − 1, every other class <var>p</var> − 0; the 1 would move to the other class. With label <b>${name(other)}</b> instead of ${name(label)} this sample's loss −ln <var>p</var> would be ${loss(other)} instead of ${loss(label)}` + (m ? `, and its share of the update would lower score ${name(label)} instead of raising it, and raise score ${name(other)} instead of lowering it.` : ".")),
+  return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay. The label's class has <var>p</var> − 1, every other class <var>p</var> − 0; the 1 would move to the other class. With label <b>${name(other)}</b> instead of ${name(label)} this sample's loss −ln <var>p</var> would be ${loss(other)} instead of ${loss(label)}` + (m && sent(label, label) < 0 && sent(other, label) > 0 ? `, and its share of the update would lower score ${name(label)} instead of raising it, and raise score ${name(other)} instead of lowering it.` : ".")),
     el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...rows)), m ? el("p", {cls: "cap"}, "Click a class to make it the label.") : null);
 }
 function updateOf(r, A, B) { // each number of the update in order, with its terms, the parameter last
@@ -1295,7 +1295,7 @@ function array(host, t, w, what, into = el("div", {cls: "arr"})) {
 }
 function noGradient(x) {
   if (x.whole) return "<b>No gradient.</b> Whole numbers have no slope.";
-  if (!x.requires_grad) return `<b>Backward does not come here.</b> ${x.made_by == null ? x.buffer ? "It is not trained: the forward pass keeps it up to date." : x.detached != null ? "It is detached: the numbers of another value, without how they were made." : `It is ${x.name === "X" || x.name === "t" ? "data" : "given"}, not trained.` : "It was computed from data alone, before any number that is trained."}`;
+  if (!x.requires_grad) return `<b>Backward does not come here.</b> ${x.made_by == null ? x.buffer ? "It is not trained: the forward pass keeps it up to date." : x.detached != null ? "It is detached: the numbers of another value, without how they were made." : `It is ${x.name === "X" || x.name === "t" ? "data" : "given"}, not trained.` : OPS[x.made_by].inputs.some(y => y.tensor != null && T[y.tensor].requires_grad) ? "It was computed without a tape." : "It was computed from data alone, before any number that is trained."}`;
   return "<b>No gradient came here.</b> No path that backward walked leads to it.";
 }
 const drawn = new Set();
@@ -1326,7 +1326,7 @@ function operation(host, o, k) {
   const gradients = o.gradients.map((rule, j) => [rule, j]).filter(([rule, j]) => rule && o.inputs[j].tensor != null && T[o.inputs[j].tensor].grad);
   const none = text => `<span class="none">${text}</span>`, start = o.visited && (M.roots ?? [M.loss]).includes(o.result) ? none(`Backward starts here, with ${heading(o.result, "g")} = 1.`) : "";
   lanes(card, h => h.append(el("div", {cls: "fx f", html: moves(o) ? none(movedText(o)) : o.rule ? formula(o.rule) : `<span class="mono">${esc(formulaText(o, "forward"))}</span>`})),
-    h => h.append(el("div", {cls: "fx b", html: !o.on_tape ? none("Backward does not come here: it was given data only, nothing that is trained.") : !o.visited ? none("Backward did not come here: the loss does not depend on it.") : moves(o) ? none("Backward returns each gradient to the place of its number.") : start + (gradients.length ? gradients.map(([rule]) => `<div>${formula(rule)}</div>`).join("") : `<span class="mono">${esc(formulaText(o, "backward"))}</span>`)})));
+    h => h.append(el("div", {cls: "fx b", html: !o.on_tape ? none(`Backward does not come here: it ${o.inputs.some(x => x.tensor != null && T[x.tensor].requires_grad) ? "ran without a tape." : "was given data only, nothing that is trained."}`) : !o.visited ? none("Backward did not come here: the loss does not depend on it.") : moves(o) ? none("Backward returns each gradient to the place of its number.") : start + (gradients.length ? gradients.map(([rule]) => `<div>${formula(rule)}</div>`).join("") : `<span class="mono">${esc(formulaText(o, "backward"))}</span>`)})));
   const rules = moves(o) ? [] : [o.rule, ...gradients.map(([rule]) => rule)].filter(Boolean), notes = [lettersText(o, rules), rules.some(rule => hasBracket(rule.value)) && BRACKET].filter(Boolean);
   if (notes.length) card.append(el("p", {cls: "cap"}, notes.join(" ")));
   lanes(card, h => { if (o.forward) h.append(sourceBox(o.forward, `${o.name}.forward`, "forward")); }, h => { if (o.backward && o.on_tape) h.append(sourceBox(o.backward, `${o.name}.backward`, "backward")); });
