@@ -798,7 +798,7 @@ function whyZero(entries, depth = 0) {
     if (o.name === "ReLU") {
       const h = patternHtml(group.map(r => R(o.result, "v", r.i)));
       said.push(`<b>ReLU set ${h} to 0${many}</b>, because ${one ? `${patternHtml(x)} = ${fmt(val(top), 4)} is not` : `${patternHtml(x)} is ${cut ? "not" : "never"}`} above 0${one || cut ? "" : ` (the largest is ${fmt(val(top), 4)})`}.` + ` A small change of ${patternHtml(x)} changes nothing after it, so ${a} is 0${depth ? ", and nothing flows back through it" : ""}.`);
-    } else said.push(`<b>${esc(o.name)} sends no gradient to ${patternHtml(x)}${many}:</b> ${esc(group[0].m.say ?? "a small change of it does not change the result.")}`);
+    } else said.push(`<b>${esc(o.name)} sends no gradient to ${patternHtml(x)}${many}:</b> a small change of it does not change what it returns. ${depth ? esc(group[0].m.say ?? "") : ""}`);
   }
   const first = sums[0];
   if (first && sums.every(({m}) => m.terms.every(t => t.v === 0))) {
