@@ -712,3 +712,159 @@ def test_each_gradient_of_a_value_used_twice_shows_its_terms(browser, tmp_path):
     factors = {x.get_attribute("title") for x in browser.find("#inspector .terms .lnk")}
     assert factors == {factor.text for share in shares for term in share.terms for factor in term.factors}
     browser.assert_quiet()
+
+
+def ask(browser, text):
+    """Click the question that contains this text."""
+    browser.press(Keys.ESCAPE)
+    (question,) = [b for b in browser.find("#inspector .ask button") if text in b.text]
+    browser.run("arguments[0].click()", question)
+    return browser.shown()["text"]
+
+
+def minus(text):
+    return float(text.replace("−", "-").replace("·10", "e").translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))  # noqa: RUF001
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory):
+    """A step with a neuron that ReLU shuts for all samples, and a pixel that is blank in all of them."""
+    manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 4))
+    model[1].bias.data[3] = -9
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0.1, 1, (6, 1, 4, 4)).astype(np.float32)
+    images[:, 0, 1, 2] = 0
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with recording(model, optimizer) as step:
+        nn.CrossEntropyLoss()(model(tensor(images)), tensor(rng.integers(0, 4, 6))).backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp("page") / "blank.html"
+    step_page.write_page(step, path, classes=list("abcd"))
+    return step, path
+
+
+def test_a_zero_is_followed_to_the_relu_or_to_the_blank_pixel(browser, blank):
+    step, path = blank
+    browser.open(path)
+    weight = step.number("W1")
+    question = next(b.text for b in browser.find("#inspector .ask button") if "zero" in b.text)
+    row, column = map(int, re.search(r"W1\[(\d+), (\d+)\]", question).groups())
+    assert not step["W1"].grad[row].any()
+    assert step["W1"].grad[:, column].any(), "the question has one cause"
+
+    def said(row, column):
+        browser.choose(weight, "g", row * 16 + column)
+        return browser.shown()["text"]
+
+    alive = int(np.flatnonzero(step["W1"].grad.any(axis=1))[0])
+    dark, shut, both = said(alive, 6), said(3, 5), said(3, 6)
+    largest = re.search(r"ReLU set h\[n, 3\] to 0 for all 6 samples, because .* \(the largest is (\S+)\)", shut)[1]
+    assert minus(largest) == pytest.approx(step["a"].value[:, 3].max(), rel=1e-3)
+    assert "in the data" not in shut
+    assert "X[n, 0, 1, 2] is 0 in the data for all 6 samples: this pixel is blank" in dark
+    assert "ReLU set" not in dark
+    assert "Either alone would be enough" in both
+    assert "ReLU set h[n, 3]" in both
+    assert "this pixel is blank" in both
+    assert len(browser.find("#inspector .terms tbody tr")) == 2, "six zeros are folded"
+    browser.assert_quiet()
+
+
+def test_another_label_shows_the_gradient_that_would_be_sent(browser, blank):
+    step, path = blank
+    browser.open(path)
+    z, sample = step.number("z"), 1
+    label = int(step["t"].value[sample])
+    p = np.exp(step["logp"].value[sample].astype(float))
+    browser.choose(z, "g", sample * 4 + label)
+    for other in [c for c in range(4) if c != label][::-1]:
+        browser.run(f"document.querySelector(`#other-label [title$='were {'abcd'[other]}']`).click()")
+        rows = browser.run("""return [...document.querySelectorAll("#other-label tbody tr")]
+            .map(tr => [...tr.querySelectorAll("td")].map(td => td.textContent))""")
+        shown = np.array([[minus(x) for x in row] for row in rows])
+        hot = np.eye(4)
+        assert shown[:, 1] == pytest.approx((p - hot[label]) / 6, rel=1e-3)
+        assert shown[:, 2] == pytest.approx((p - hot[other]) / 6, rel=1e-3)
+    worked = browser.run("return [...document.querySelectorAll('#inspector .worked mn')].map(e => +e.textContent)")
+    assert worked == pytest.approx([p[label], 1, 1, 6, (1 - p[label]) / 6], rel=1e-3)
+    browser.assert_quiet()
+
+
+def test_what_the_update_does_to_the_loss_is_said_and_marked(browser, blank):
+    step, path = blank
+    browser.open(path)
+    browser.run("document.getElementById('inspector').scrollTop = 300")
+    text = ask(browser, "update do to the loss")
+    losses = browser.run("return [...document.querySelectorAll('#effect circle')].map(c => +c.getAttribute('cx'))")
+    before, after = np.array(losses).reshape(-1, 2).T
+    fell, rose = (after < before).sum(), (after > before).sum()
+    assert f"{fell} of its 6 samples got a smaller loss, {rose} a larger one" in text
+    assert browser.run("return document.querySelector('#effect.asked') !== null")
+    assert browser.run("return document.getElementById('inspector').scrollTop") == 0
+    browser.choose(step.number("W1"), "g", 0)
+    assert browser.run("return document.querySelector('#effect.asked') === null")
+
+
+def test_the_sample_that_pushes_most_is_marked_and_its_picture_chooses_it(browser, blank):
+    step, path = blank
+    browser.open(path)
+    browser.choose(step.number("W2"), "g", 5)
+    shares = step["z"].grad[:, 0] * step["h"].value[:, 5]
+    most = int(np.abs(shares).argmax())
+    marked = """return [...document.querySelectorAll("#samples button")]
+        .flatMap((b, n) => b.classList.contains("most") ? [n] : [])"""
+    assert browser.run(marked) == [most]
+    text = browser.shown()["text"]
+    assert f"Sample {most} (label {'abcd'[int(step['t'].value[most])]}" in text
+    assert "This weight leads from hidden neuron 5 to the score of class a" in text
+    browser.run("document.querySelector('#inspector .terms .pick').click()")
+    assert browser.run(f"return document.querySelectorAll('#samples button')[{most}].ariaChecked") == "true"
+    browser.choose(step.number("W1"), "v", 6)
+    assert "from pixel 6 (row 1, column 2) to hidden neuron 0" in browser.shown()["text"]
+    assert browser.run(marked) == []
+
+
+def test_each_event_of_the_replay_has_a_sentence_and_the_loss_waits_for_its_event(browser, blank):
+    _, path = blank
+    browser.open(path, "at=0")
+    events = browser.run("return JSON.parse(document.getElementById('data').textContent).events.map(e => e.kind)")
+    said = []
+    for kind in events:
+        head = browser.run("return document.getElementById('losses').textContent")
+        assert "after the update" not in head, "before the update"
+        assert ("loss of this batch" in head) == (len(said) >= events.count("forward"))
+        browser.run("document.getElementById('on').click()")
+        said.append(browser.run("return document.getElementById('event').innerText"))
+        assert ("computes" in said[-1], "turns" in said[-1], "changes" in said[-1]).index(True) == (
+            ["forward", "backward", "update"].index(kind)
+        )
+    assert len(set(said)) == len(events)
+    assert "after the update" in browser.run("return document.getElementById('losses').textContent")
+    top = browser.run("return document.getElementById('update').getBoundingClientRect().top")
+    assert 0 <= top < 400, "the last event scrolls, too"
+    assert "Backward starts with dL/dL = 1" in said[events.count("forward")]
+    browser.run("document.querySelector('#inspector .ask button').click()")
+    assert browser.run("return document.getElementById('event').hidden"), "it covers the lanes' heads"
+    browser.assert_quiet()
+
+
+def test_cards_say_what_operations_and_letters_are_for(browser, blank):
+    step, path = blank
+    browser.open(path)
+    cards = browser.run("return [...document.querySelectorAll('.op')].map(o => o.innerText)")
+    flatten, linear, relu, *_, loss = cards
+    assert "x[n] is sample X[n] with its 1 × 4 × 4 numbers in one row" in flatten  # noqa: RUF001
+    assert "Backward does not come here" in flatten
+    assert "Each output is a weighted sum" in linear
+    assert "Indices: n sample, o output, i input" in linear
+    assert "A bracket [ ] is 1 where it is true, else 0" in relu
+    assert "with dL/dL = 1" in loss
+    assert "(the chain rule)" in browser.run("return document.querySelector('.primer').innerText")
+    update = browser.run("return document.getElementById('update').innerText")
+    assert "0.1" in browser.run("return document.querySelector('#update .fx math').textContent")
+    assert "maximize" not in update, "torch's options stand under Show code"
+    browser.run("document.querySelector('#update header .btn').click()")
+    assert "maximize" in browser.run("return document.getElementById('update').innerText")
+    image = browser.run(f"return document.querySelector('#t-{step.number('X')} canvas').getBoundingClientRect().left")
+    assert image < browser.run("return document.querySelector('.lanehead .b').getBoundingClientRect().left")

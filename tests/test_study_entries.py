@@ -20,6 +20,7 @@ from minitrain.study.declarations import DECLARATIONS, ELEMENTWISE, NOT_DECLARED
 from minitrain.study.entries import MOVED, Declaration, Rule, identifier, lines_of, read, rules_of
 from minitrain.study.explanations import formula
 from minitrain.study.notation import Expression, evaluate, terms
+from minitrain.study.purposes import purpose_of
 from minitrain.tensor import apply, wrap
 from tests.strategies import quarters, shapes_that_broadcast
 
@@ -655,9 +656,9 @@ def test_a_gradient_is_a_sum_over_the_batch() -> None:
 
 def test_a_shut_relu_says_so() -> None:
     step = small_step(X)
-    assert step.explain("a", (1, 1), "grad").sentence == "Shut in the forward pass, so no gradient passes."
+    assert step.explain("a", (1, 1), "grad").sentence.startswith("ReLU set this number to 0: a small change")
     assert step.explain("a", (1, 1), "grad").total == 0
-    assert step.explain("a", (0, 0), "grad").sentence.startswith("Open")
+    assert step.explain("a", (0, 0), "grad").sentence.startswith("ReLU passed this number on")
 
 
 def test_softmax_and_the_loss_in_one() -> None:
@@ -666,7 +667,7 @@ def test_softmax_and_the_loss_in_one() -> None:
     assert rule is not None
     assert rule.together is not None
     in_one = dataclasses.replace(rule, value=rule.together)
-    assert formula(step, in_one) == "dL/dz[n, i] = (exp(logp[n, i]) - (i = t[n])) · dL/dL / 2"
+    assert formula(step, in_one) == "dL/dz[n, i] = (exp(logp[n, i]) - [i = t[n]]) · dL/dL / 2"
     hold_with = dataclasses.replace(in_one, together=None)
     z = step["z"].value.astype(float)
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
@@ -810,3 +811,9 @@ def test_an_infinite_option_does_not_stop_the_document() -> None:
     assert hold_rules_against(step) == 2
     json.dumps(step.data()[0], allow_nan=False)
     assert step.explain("L", (1,)).formula == "L[i] = min(max(t0[i], 0), inf)"
+
+
+def test_every_operation_says_what_it_is_for() -> None:
+    for function in (*DECLARATIONS, *NOT_DECLARED):
+        assert purpose_of(function).endswith("."), function
+    assert purpose_of(type("Mine", (Function,), {"__module__": "mine"})) == ""

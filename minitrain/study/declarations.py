@@ -32,8 +32,8 @@ def _clamped(s: Setting) -> Mapping[str, str]:
 
 SHUT = {
     "dx": (
-        ("y <= 0", "Shut in the forward pass, so no gradient passes."),
-        ("", "Open in the forward pass, so the gradient passes unchanged."),
+        ("y <= 0", "ReLU set this number to 0: a small change of it changes nothing, so its gradient is 0."),
+        ("", "ReLU passed this number on unchanged, so its gradient comes back unchanged."),
     ),
     "y": (("x > 0", "Above 0: it passes unchanged."), ("", "Not above 0, so ReLU makes it 0.")),
 }

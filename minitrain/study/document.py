@@ -26,6 +26,7 @@ from minitrain.study.entries import (
     why_undeclared,
 )
 from minitrain.study.explanations import formula
+from minitrain.study.purposes import LETTERS, purpose_of
 from minitrain.study.updates import is_plain, update_lines
 
 if TYPE_CHECKING:
@@ -195,6 +196,8 @@ def _operation(step: Step, operation: Operation, arrays: Arrays) -> dict[str, An
         "on_tape": operation.on_tape,
         "visited": operation.visited,
         "formula": formula_of(operation.function),
+        "purpose": purpose_of(function),
+        "letters": LETTERS.get(function, {}),
         "forward": source_of_pass(operation.function, "forward"),
         "backward": source_of_pass(operation.function, "backward"),
         "undeclared": why_undeclared(function),

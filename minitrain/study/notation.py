@@ -461,7 +461,9 @@ def _written(x: Expression, name: Callable[[Any], str], outer: int) -> str:
             text = _call(x, inside)
         case _:
             text = f"{inside(x[1], 2)} {_SIGNS[head]} {inside(x[2], 2)}"
-    return f"({text})" if own < outer else text
+    if own < outer:
+        return f"[{text}]" if head in _SIGNS else f"({text})"  # 1 where it is true, else 0
+    return text
 
 
 def _call(x: Expression, inside: Callable[..., str]) -> str:

@@ -117,13 +117,14 @@ function fmt(v, digits = 6, keep = false) {
   let size = Math.abs(v), text;
   if (size < 1e-4 || size >= 1e7) {
     const [mantissa, exponent] = size.toExponential(Math.min(digits, 6) - 1).split("e");
-    text = mantissa + "·10" + sup(+exponent);
+    text = (keep ? mantissa : mantissa.replace(/\.?0+$/, "")) + "·10" + sup(+exponent);
   } else {
     text = Number.isInteger(size) && !keep ? String(size) : size.toPrecision(Math.max(digits, size >= 1 ? Math.floor(Math.log10(size)) + 1 : 1));
     if (!keep && text.includes(".")) text = text.replace(/0+$/, "").replace(/\.$/, "");
   }
   return (v < 0 ? "−" : "") + text.replace(/\.$/, "");
 }
+const pair = (a, b, digits = 4) => fmt(a, digits, true) !== fmt(b, digits, true) || a === b || digits > 8 || !Number.isFinite(a - b) ? [fmt(a, digits, true), fmt(b, digits, true)] : pair(a, b, digits + 1); // with as many digits as tell them apart
 const column = v => fmt(v, 4, true), signed = v => (v > 0 ? "+" : "") + column(v);
 function exact(v) { // the shortest decimal that gives this float32
   for (let p = 1; p < 10; p++) if (Math.fround(+v.toPrecision(p)) === v) return v.toPrecision(p);
@@ -462,7 +463,7 @@ function thumb(n, side) {
   c.style.cssText = `width:${Math.round(side * w / Math.max(h, w))}px;height:${Math.round(side * h / Math.max(h, w))}px;image-rendering:${h > side ? "auto" : "pixelated"};flex:none`;
   return c;
 }
-const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : ` (${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))})` : ")"));
+const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : ` (label ${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))})` : ")"));
 function drawSamples() {
   const host = $("samples");
   if (!P.samples) { host?.remove(); return; }
@@ -475,7 +476,7 @@ function drawSamples() {
   markSamples();
 }
 function markSamples() {
-  [...$("samples")?.children ?? []].forEach((b, n) => { b.setAttribute("aria-checked", n === S.n); b.tabIndex = n === S.n ? 0 : -1; });
+  [...$("samples")?.children ?? []].forEach((b, n) => { b.setAttribute("aria-checked", n === S.n); b.classList.toggle("most", n === S.most); b.tabIndex = n === S.n ? 0 : -1; });
   const b = $("samples")?.children[S.n]; // not scrollIntoView: it would scroll the page, too
   if (b && (b.offsetLeft < b.parentNode.scrollLeft || b.offsetLeft + 40 > b.parentNode.scrollLeft + b.parentNode.clientWidth)) b.parentNode.scrollLeft = b.offsetLeft - 100;
 }
@@ -535,7 +536,7 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   if (op === "neg") return wrap(1, mrow(mo("−"), maths(x[0], 1.5)));
   if (op === "mul") return wrap(2, mrow(x.map((a, k) => maths(a, k && k === x.length - 1 && a[0] === "sum" ? 1.5 : 2)).join(mo("·"))));
   if (op === "div") return `<mfrac>${maths(x[0], 0)}${maths(x[1], 0)}</mfrac>`;
-  if (op === "pow") return `<msup>${maths(x[0], 9)}${maths(x[1], 0)}</msup>`;
+  if (op === "pow") return `<msup>${x[0][0] === "entry" && x[0][1].of !== "value" && mathEntry(x[0]).startsWith("<mfrac>") ? mrow(mo("("), maths(x[0], 9), mo(")")) : maths(x[0], 9)}${maths(x[1], 0)}</msup>`;
   if (op === "call") {
     const [f, ...given] = x, inside = given.map(a => maths(a, 0)).join(mo(","));
     if (f === "exp" && given[0][0] === "entry" && given[0][1].tensor != null && given[0][1].of === "value") { // exp log p is p
@@ -549,9 +550,18 @@ function maths(e, level) { // level: how strongly the surroundings bind; 0 nothi
   }
   if (op === "where") return x[2][0] === "number" && x[2][1] === 0 ? wrap(2, mrow(x[1][0] === "number" && x[1][1] === 1 ? "" : maths(x[1], 2) + mo("·"), mo("["), maths(x[0], 0), mo("]"))) :
     mrow(mo("{"), maths(x[1], 0), '<mspace width=".4em"/>', up("if"), '<mspace width=".3em"/>', maths(x[0], 0), mo(";"), up("else"), '<mspace width=".3em"/>', maths(x[2], 0));
-  if (BINARY[op]) return wrap(.5, mrow(maths(x[0], 1), mo(esc(BINARY[op])), maths(x[1], 1)));
+  if (BINARY[op]) { const compared = mrow(maths(x[0], 1), mo(esc(BINARY[op])), maths(x[1], 1)); return level > .5 ? mrow(mo("["), compared, mo("]")) : compared; } // 1 or 0
   return up(esc(op));
 }
+// Whether a formula has a bracket that is 1 where it is true, and the formula with the numbers of this step.
+const isZero = e => e[0] === "number" && e[1] === 0;
+const hasBracket = (e, inside = false) => e[0] === "where" ? isZero(e[3]) || hasBracket(e[2], inside) || hasBracket(e[3], inside) : inside && e[0] in BINARY || e.some(x => Array.isArray(x) && hasBracket(x, e[0] !== "entry"));
+const BRACKET = "A bracket [ ] is 1 where it is true, else 0.";
+function withNumbers(e, env) {
+  if (e[0] === "where") return withNumbers(evaluate(e[1], env) ? e[2] : e[3], env);
+  return ["add", "sub", "mul", "div", "neg"].includes(e[0]) ? [e[0], ...e.slice(1).map(x => withNumbers(x, env))] : ["number", evaluate(e, env)];
+}
+const moves = o => ["entry", "moved"].includes(o.rule?.value[0]); // it changes no number
 const formula = rule => `<math displaystyle="true" aria-label="${esc(rule.formula ?? "")}">${mrow(maths(rule.entry, 0), mo("="), maths(rule.value, 0))}</math>`;
 
 // --- rules: how an entry is made -------------------------------------------------------------------------------------
@@ -720,7 +730,7 @@ function factorTitle(e) { // three and more indices are too wide for a column; t
 }
 function termLabel(term, op) {
   const at = term.at.filter(([, v]) => v != null);
-  if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("span", {cls: "lab"}, thumb(at[0][1], 18), String(at[0][1]));
+  if (at.length === 1 && at[0][0] === "n" && P.samples && at[0][1] < P.samples) return el("button", {cls: "lab pick", type: "button", title: `choose ${sampleName(at[0][1])}`, onclick: () => sample(at[0][1])}, thumb(at[0][1], 18), String(at[0][1]));
   return el("span", {}, at.map(([, v]) => v).join(", "));
 }
 function aloneLabel({factors}) { // a summand of its own, such as the bias
@@ -740,11 +750,11 @@ function termTable(list, total, r) {
     const extra = width > 1 || lead.scale !== 1;
     return el("tr", {}, el("th", {scope: "row"}, term.at.length ? termLabel(term) : aloneLabel(term)), ...cellsOf, extra ? el("td", {}, signed(term.v)) : null, el("td", {}, bar(term.v, end)));
   };
-  const columns = (width > 1 ? 2 * width : 2) , cut = inSum.length > SHOWN + 2 ? SHOWN : inSum.length;
+  const columns = (width > 1 ? 2 * width : 2) , zeros = inSum.filter(t => t.v === 0).length, cut = zeros > 2 ? Math.min(SHOWN, inSum.length - zeros) : inSum.length > SHOWN + 2 ? SHOWN : inSum.length;
   inSum.slice(0, cut).forEach(t => body.append(line(t)));
   if (cut < inSum.length) {
     const rest = inSum.slice(cut), sum = rest.reduce((a, t) => a + t.v, 0), zero = rest.filter(t => t.v === 0).length;
-    const tr = el("tr", {}, el("td", {cls: "l", colspan: columns}, el("button", {cls: "lnk", type: "button", onclick: () => tr.replaceWith(...rest.slice(0, 2000).map(line))}, `the other ${rest.length} terms`), zero ? `, ${zero} of them 0` : ""), el("td", {}, signed(sum)), el("td", {}, bar(sum, end)));
+    const tr = el("tr", {}, el("td", {cls: "l", colspan: columns}, el("button", {cls: "lnk", type: "button", onclick: () => tr.replaceWith(...rest.slice(0, 2000).map(line))}, `${cut ? "the other " : "show the "}${rest.length} terms`), zero === rest.length ? ", all 0" : zero ? `, ${zero} of them 0` : ""), el("td", {}, signed(sum)), el("td", {}, bar(sum, end)));
     if (width === 1 && lead.scale === 1) tr.firstChild.colSpan = 1;
     body.append(tr);
   }
@@ -759,19 +769,86 @@ function bySample(list) { // the sums of the terms of each sample, where a sum r
   for (const t of list) shares[t.at.find(([name]) => name === "n")[1]] += t.v;
   return shares;
 }
+// The name of entries together: an index that is not the same for all is n for samples, else ":".
+function patternHtml(entries) {
+  const [{t, w}] = entries, all = entries.map(r => position(t, r.i));
+  return heading(t, w) + (all[0].length ? `<span class="ix">[${all[0].map((k, axis) => all.every(at => at[axis] === k) ? k : axis === 0 && T[t].batched ? "n" : ":").join(", ")}]</span>` : "");
+}
+function howMany(entries) { // of the batch, if they are of its samples
+  const [{t}] = entries, per = T[t].batched ? product(T[t].shape.slice(1)) : 0, found = new Set(entries.map(r => Math.floor(r.i / per))).size;
+  if (!per || entries.length === 1) return "";
+  return found === P.samples ? ` for all ${found} samples` : ` for ${found} of the ${P.samples} samples`;
+}
+const ref = f => f.e[0] === "entry" && f.e[1].tensor != null ? reads(f.e, f.env)[0] : null;
+function grouped(entries, keyOf) {
+  const groups = new Map();
+  for (const r of entries) { const key = keyOf(r); if (!groups.has(key)) groups.set(key, []); groups.get(key).push(r); }
+  return [...groups.values()];
+}
+const FOLLOWED = 2000; // entries; of more, nothing is counted
+// Why gradients are 0, cause by cause, up to a number that an operation shut off, or to the data.
+function whyZero(entries, depth = 0) {
+  const said = [], sums = [], next = [], shut = [], cut = entries.length > FOLLOWED;
+  for (const r of entries.slice(0, FOLLOWED)) for (const m of explain(r).made) {
+    if (!m.terms) continue;
+    if (m.terms.every(t => t.v === 0 && isZero(t.factors[0].e))) shut.push({...r, m}); else sums.push({r, m});
+  }
+  for (const group of grouped(shut, r => r.m.op)) {
+    const o = OPS[group[0].m.op], a = patternHtml(group), x = group.map(r => R(r.t, "v", r.i)), top = x.reduce((p, q) => val(q) > val(p) ? q : p), many = cut ? "" : howMany(group), one = group.length === 1;
+    if (o.name === "ReLU") {
+      const h = patternHtml(group.map(r => R(o.result, "v", r.i)));
+      said.push(`<b>ReLU set ${h} to 0${many}</b>, because ${one ? `${patternHtml(x)} = ${fmt(val(top), 4)} is not` : `${patternHtml(x)} is ${cut ? "not" : "never"}`} above 0${one || cut ? "" : ` (the largest is ${fmt(val(top), 4)})`}.` + ` A small change of ${patternHtml(x)} changes nothing after it, so ${a} is 0${depth ? ", and nothing flows back through it" : ""}.`);
+    } else said.push(`<b>${esc(o.name)} sends no gradient to ${patternHtml(x)}${many}:</b> a small change of it does not change what it returns. ${depth ? esc(group[0].m.say ?? "") : ""}`);
+  }
+  const first = sums[0];
+  if (first && sums.every(({m}) => m.terms.every(t => t.v === 0))) {
+    const list = sums.flatMap(({m}) => m.terms), slots = first.m.terms[0].factors.map((_, k) => list.filter(t => t.factors[k]?.v === 0 && ref(t.factors[k]))).map((found, k) => ({k, found})).filter(slot => slot.found.length).sort((p, q) => q.found.length - p.found.length);
+    const full = slots.filter(slot => slot.found.length === list.length), used = full.length ? full : slots, parts = used.map(slot => slot.found.map(t => ref(t.factors[slot.k])));
+    const names = parts.map(patternHtml), all = list.length === 1 ? "" : ` in all ${list.length} of them`;
+    if (!depth && parts.length) said.push(`<b>${list.length > 1 ? "Zero, because every term is zero:" : "Zero, because a factor is zero:"}</b> ` + (full.length > 1 ? `${names.join(" and ")} are both 0${all}. Either alone would be enough.` : full.length ? `${names[0]} is 0${all}.` : names.map((name, k) => `${name} is 0 in ${parts[k].length} of the ${list.length}`).join(", ") + "."));
+    for (const part of parts) {
+      const single = [...new Map(part.map(r => [r.i, r])).values()];
+      if (single[0].w === "g") next.push(single); else said.push(...whyNothing(single));
+    }
+  } else if (first) said.push("Its terms are not 0, but they cancel exactly.");
+  if (depth < 8) for (const part of next) said.push(...whyZero(part, depth + 1));
+  return said;
+}
+function whyNothing(entries) { // why values are 0
+  const [{t}] = entries, o = OPS[T[t].made_by], many = howMany(entries);
+  if (o && moves(o)) { const from = entries.flatMap(r => explain(r).made[0].terms.map(x => ref(x.factors[0]))).filter(Boolean); if (from.length) return whyNothing(from); }
+  if (!o) return [`<b>${patternHtml(entries)} is 0 in the data${many}</b>${T[t].pixels ? ": this pixel is blank" : ""}. A weight that is multiplied by it changes nothing.`];
+  if (o.name !== "ReLU") return [];
+  const x = entries.map(r => R(o.inputs[0].tensor, "v", r.i)), top = x.reduce((p, q) => val(q) > val(p) ? q : p);
+  return [`<b>ReLU set ${patternHtml(entries)} to 0${many}</b>, because ${patternHtml(x)} is not above 0 there (the largest is ${fmt(val(top), 4)}).`];
+}
+// What a weight connects, in words.
+function connects(r) {
+  const [op, place] = T[r.t].used_by[0] ?? [], o = OPS[op], at = position(r.t, r.i);
+  if (!T[r.t].parameter || T[r.t].used_by.length !== 1) return null;
+  const result = T[o.result], last = result.used_by.some(([k]) => OPS[k].name.endsWith("Loss"));
+  const to = k => o.result === P.scores && P.labels != null ? `the score of class ${esc(className(k))}` : `${last ? "output" : "hidden neuron"} ${k}, ${nice(o.result)}<span class="ix">[${result.batched ? "n, " : ""}${k}]</span>`;
+  if (o.name === "Linear" && place === 2) return `A bias: it is added to ${to(at[0])}.`;
+  if (o.name === "Linear" && place === 1) {
+    const from = o.inputs[0].tensor, by = OPS[T[from].made_by], [, , columns, size] = T[from].grid;
+    return `This weight leads from ${T[from].pixels && T[from].grid[0] === 1 ? `pixel ${at[1]} (row ${Math.floor(at[1] % size / columns)}, column ${at[1] % columns})` : !by || moves(by) ? `input ${at[1]}` : `hidden neuron ${at[1]}`} to ${to(at[0])}.`;
+  }
+  if (o.name === "Conv2d" && place === 1) return `This weight leads from channel ${at[1]} to channel ${at[0]}, at row ${at[2]} and column ${at[3]} of the kernel.`;
+  return null;
+}
 // The page's own words for what one number teaches.
 function lesson(r, why) {
   const v = val(r), list = why.terms.filter(t => t.at.length), said = [];
   if (why.made?.some(m => OPS[m.op].planted)) return said;
   const strange = why.terms.filter(t => !Number.isFinite(t.v)).length;
   if (!Number.isFinite(v)) said.push(strange && why.terms.length > 1 ? `<b>${fmt(v)}</b>, because ${strange} of the ${why.terms.length} terms ${strange > 1 ? "are" : "is"} nan or infinite.` : why.parts.some(p => p.entries.some(i => !Number.isFinite(val(R(p.t, p.w, i))))) ? `<b>${fmt(v)}</b>, because what it was computed from already is nan or infinite.` : why.parts.length ? `<b>${fmt(v)}</b> begins here: everything it was computed from is finite.` : `<b>${fmt(v)}</b>: not a finite number.`);
-  if (r.w === "g" && v === 0 && list.length > 1 && list.every(t => t.v === 0)) {
-    const blame = list[0].factors.map((f, k) => [list.filter(t => t.factors[k]?.v === 0).length, f]).sort((a, b) => b[0] - a[0])[0];
-    said.push(`<b>Zero, because every term is zero:</b> <math>${maths(blame[1].e, 2)}</math> is 0 in ${blame[0] === list.length ? `all ${list.length}` : `${blame[0]} of ${list.length}`} of them${blame[0] === list.length ? "" : ", and the other factor is 0 in the rest"}.`);
-  } else if (r.w === "g" && v !== 0 && T[r.t].parameter) {
+  S.most = null;
+  if (r.w === "g" && v === 0 && why.made?.length) said.push(...whyZero([r]));
+  else if (r.w === "g" && v !== 0 && T[r.t].parameter) {
     const shares = bySample(list);
     if (shares) {
       const n = shares.reduce((a, share, k) => Math.abs(share) > Math.abs(shares[a]) ? k : a, 0);
+      S.most = n;
       said.push(`<b>${esc(sampleName(n).replace(/^s/, "S"))}</b> pushes it most: ${signed(shares[n])} of ${fmt(v, 4)}.`);
     }
     if (Number.isFinite(v)) said.push(`The gradient is ${v < 0 ? "negative: a larger number would lower the loss, so the update raises it" : "positive: a larger number would raise the loss, so the update lowers it"}${M.optimizer && has(r.t, "a") && Math.sign(numbers(r.t, "a")[r.i] - numbers(r.t, "v")[r.i]) === Math.sign(v) ? " (not in this step: the optimizer's state decided otherwise)" : ""}.`);
@@ -793,7 +870,7 @@ function drawInspector() {
   I.classList.toggle("idle", !r); document.body.classList.toggle("chosen", Boolean(r)); I.replaceChildren();
   if (!r) { idle(I); return; }
   const why = S.why, x = T[r.t], v = val(r), made = why.made?.length ? why.made : [], op = made[0] && OPS[made[0].op];
-  const cols = el("div", {cls: "cols"}), kind = why.update ? "Update" : op ? `${[...new Set(made.map(m => OPS[m.op].name))].join(", ")}, ${made[0].dir}` : x.parameter ? "Parameter" : x.buffer ? "Buffer" : r.w === "g" ? "Gradient" : r.t === P.labels ? "Label" : "Input";
+  const asides = [], cols = el("div", {cls: "cols"}), kind = why.update ? "Update" : op ? `${[...new Set(made.map(m => OPS[m.op].name))].join(", ")}, ${made[0].dir}` : x.parameter ? "Parameter" : x.buffer ? "Buffer" : r.w === "g" ? "Gradient" : r.t === P.labels ? "Label" : "Input";
   I.append(el("div", {cls: "nav"}, el("span", {}, kind), S.past.length ? button("← Back", back) : null, button("×", () => select(null), {"aria-label": "Close"})), cols);
   const A = el("div"), B = el("div"); cols.append(A, B);
   A.append(el("div", {cls: "big"}, el("span", {cls: "n", html: nameHtml(r) + " ="}), el("span", {cls: "v", "data-value": v, title: T[r.t].dtype === "float32" ? `exactly this float32: ${exact(v)}` : String(v)}, fmt(v))));
@@ -801,9 +878,12 @@ function drawInspector() {
     const o = OPS[m.op];
     if (m.rule) A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b"), html: formula(m.rule)}));
     else A.append(el("div", {cls: "fx " + (r.w === "v" ? "f" : "b")}, el("span", {cls: "mono"}, formulaText(o, m.dir))), say(`${esc(o.undeclared ?? "")} Here are its formula and its source.`));
-    if (m.say) A.append(say(esc(m.say)));
-    if (m.rule?.together) A.append(say("Together with the next operation:"), el("div", {cls: "fx b", html: formula({...m.rule, ...m.rule.together})}));
+    const zero = r.w === "g" && v === 0 && o.name === "ReLU"; // the lesson says it, with the numbers
+    if ((m.say || r.w === "v") && !zero) A.append(say(esc(m.say || o.purpose)));
+    if (m.rule?.together) A.append(say("Together with the next operation, with the numbers of this step below:"), el("div", {cls: "fx b"}, el("div", {html: formula({...m.rule, ...m.rule.together})}), el("div", {cls: "worked", html: `<math displaystyle="true">${mrow(maths(withNumbers(m.rule.together.value, m.env), 0), mo("="), maths(["number", v], 0))}</math>`})));
+    if (m.rule && [m.rule.value, m.rule.together?.value].some(e => e && hasBracket(e))) A.append(el("p", {cls: "cap"}, BRACKET));
   }
+  const leads = connects(r); if (leads) A.append(say(leads));
   for (const text of lesson(r, why)) A.append(say(text));
   if (why.start && r.w === "g") A.append(say("<b>Here backward starts:</b> the slope of the loss with respect to itself is 1."));
   const how = FIELD[r.w] && x[FIELD[r.w]]?.how;
@@ -813,6 +893,7 @@ function drawInspector() {
   if (x.shares?.length && r.w === "g") A.append(sharesTable(r));
   for (const m of made) { const lines = sourceLines(m); if (lines) A.append(lines); }
   if (why.update) updateOf(r, A, B);
+  if (r.w === "g" && r.t === P.scores && P.labels != null) B.append(otherLabels(r));
   for (const m of made) { // several where a value was used more than once: each sent a gradient
     const share = r.w === "g" ? x.shares.find(s => s.op === m.op && s.input === m.input) : null, got = share ? blob(share.grad)[r.i] : v;
     if (share) B.append(el("h3", {html: `From ${esc(OPS[m.op].name)}: ${fmt(got)}`}));
@@ -820,15 +901,16 @@ function drawInspector() {
     if (m.terms?.length && (m.terms.length > 1 || m.terms[0].factors.some(f => f.e[0] !== "number"))) {
       const total = m.terms.reduce((a, t) => a + t.v, 0), apart = Math.abs(total - got);
       B.append(termTable(m.terms, total, r));
-      if (apart > 0 && Number.isFinite(apart)) B.append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(got, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(got, 8)}: ${fmt(apart, 2)} away, by rounding.`));
+      if (apart > 0 && Number.isFinite(apart)) (OPS[m.op].planted || apart > 1e-3 * Math.abs(total) + 1e-12 ? B : {append: p => { p.className = "cap"; asides.push(p); }}).append(say(apart > 1e-3 * Math.abs(total) + 1e-5 * m.terms.reduce((a, t) => a + Math.abs(t.v), 0) + 1e-12 ? `<b>${OPS[m.op].planted ? "The planted mistake" : "Not what the operation did"}:</b> this formula gives ${fmt(total, 7)}, but ${m.dir} returned ${fmt(got, 7)}.` : `Computed here in float64. The library's ${esc(x.dtype)} is ${fmt(got, 8)}: ${fmt(apart, 2)} away, by rounding.`));
     }
   }
   if (r.w === "g") { const box = checkBox(r, v); if (box) B.append(box); }
-  if (r.w === "g" && r.t === P.scores && P.labels != null) B.append(otherLabels(r));
+
   if (r.w === "v" && x.parameter && has(r.t, "g")) {
     const g = R(r.t, "g", r.i), a = R(r.t, "a", r.i);
     B.append(el("div", {cls: "box"}, el("h3", {}, "In this step"), el("dl", {}, el("dt", {html: heading(r.t, "g")}), el("dd", {}, link(g, fmt(val(g)))), ...has(r.t, "a") ? [el("dt", {}, "after the update"), el("dd", {}, link(a, fmt(val(a))))] : [])));
   }
+  B.append(...asides);
   const to = el("div", {cls: "links"});
   if (r.w !== "v") to.append(refButton(R(r.t, "v", r.i), r.w === "g" ? "its value" : "its value before"));
   if (r.w !== "g" && has(r.t, "g")) to.append(refButton(R(r.t, "g", r.i), "its gradient"));
@@ -929,12 +1011,18 @@ function checkBox(r, v) {
   if (!d) return el("div", {cls: "box"}, el("h3", {}, "Check by differences"), `${blob(c.plus).length} entries of this array were checked by differences; this one was not.`);
   const name = nameHtml(R(r.t, "v", r.i)), {apart, digits, good} = verdict(d, v, T[r.t].tolerance), nudge = fmt(d.eps, 3);
   const line = d.numeric === 0 && v === 0 ? ["ok", "✓ Both are exactly 0."] : !Number.isFinite(d.numeric) ? ["open", "The loss is nan or infinite here, so there is nothing to compare with."] : d.kink ? ["open", d.kink] : good ? ["ok", `✓ They agree to ${digits} digits (${fmt(apart, 1)} apart).`.replace("0 digits", "within rounding")] : ["bad", `✗ They differ: backward's gradient is wrong by ${fmt(apart, 2)}.`];
-  return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, tenth(d.plus)], [`<var>L</var> with ${name} − ${nudge}`, tenth(d.minus)], [`their difference / ${fmt(2 * d.eps, 3)}`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
+  return el("div", {cls: "box"}, el("h3", {html: `Check by nudging ${name}`}), el("dl", {}, ...[[`<var>L</var> with ${name} + ${nudge}`, tenth(d.plus)], [`<var>L</var> with ${name} − ${nudge}`, tenth(d.minus)], [`their difference / ${fmt(2 * d.eps, 3)} (the central difference)`, fmt(d.numeric, 8)], ["backward's gradient", fmt(v, 8)]].flatMap(([a, b]) => [el("dt", {html: a}), el("dd", {}, b.replace(/^-/, "−"))])), el("p", {cls: line[0], "data-check": line[0]}, line[1]));
 }
-function otherLabels(r) { // only the label's own class has the - 1 in p - one-hot: that is all that another label changes
-  const size = product(T[r.t].shape.slice(1)), n = Math.floor(r.i / size), p = probabilities(row(r.t, n)), label = labelOf(n);
-  return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay as they are. The − 1 of <var>p</var> − one-hot would move to the other class, and this sample's loss −ln <var>p</var> would become:`),
-    el("table", {cls: "terms"}, el("thead", {}, el("tr", {}, el("th"), el("th", {scope: "col", html: "<var>p</var>"}), el("th", {scope: "col", html: "<var>p</var> − 1"}), el("th", {scope: "col"}, "loss"))), el("tbody", {}, ...p.slice(0, 12).map((q, c) => el("tr", {cls: c === label && "me"}, el("th", {scope: "row"}, className(c) + (c === label ? " ✓" : "")), el("td", {}, q.toFixed(4)), el("td", {}, fmt(q - 1, 4)), el("td", {}, fmt(-Math.log(q), 4)))))));
+// What would change with another label: this sample's loss, and, by the formula of this step, the gradient of its scores.
+function otherLabels(r) {
+  const size = product(T[r.t].shape.slice(1)), n = Math.floor(r.i / size), p = probabilities(row(r.t, n)), label = labelOf(n), m = S.why.made.find(m => m.rule?.together);
+  const ranked = p.map((q, c) => c).filter(c => c !== label).sort((a, b) => p[b] - p[a]), other = ranked.includes(S.other) ? S.other : ranked[0];
+  const sent = (c, to) => { pretended = {t: P.labels, i: n, v: to}; const g = evaluate(m.rule.together.value, Object.fromEntries(m.rule.axes.map((name, k) => [name, [n, c][k]]))); pretended = null; return g; };
+  const choose = c => { S.other = c; drawInspector(); $("inspector").scrollTop = $("other-label").offsetTop - 60; }, name = c => esc(className(c)), loss = c => column(-Math.log(p[c]));
+  const head = el("tr", {}, el("th", {scope: "col", cls: "l"}, "class"), el("th", {scope: "col", html: "<var>p</var>"}), ...m ? [el("th", {scope: "col", html: `${heading(r.t, "g")} now`}), el("th", {scope: "col", html: `with label ${name(other)}`})] : [], el("th", {scope: "col", title: "the loss of this sample, if this class were its label"}, "loss if label"));
+  const rows = p.slice(0, 12).map((q, c) => el("tr", {cls: c === label && "me"}, el("th", {scope: "row"}, c === label ? className(c) + " ✓" : el("button", {cls: "pick choice", type: "button", title: `what if the label were ${className(c)}`, "aria-pressed": c === other, onclick: () => choose(c)}, className(c))), el("td", {}, column(q)), ...m ? [el("td", {}, column(sent(c, label))), el("td", {cls: c === other && "other"}, column(sent(c, other)))] : [], el("td", {}, column(-Math.log(q)))));
+  return el("div", {cls: "box", id: "other-label"}, el("h3", {}, "If the label were another"), say(`The scores and <var>p</var> would stay. The label's class has <var>p</var> − 1, every other class <var>p</var> − 0; the 1 would move to the other class. With label <b>${name(other)}</b> instead of ${name(label)} this sample's loss −ln <var>p</var> would be ${loss(other)} instead of ${loss(label)}` + (m && sent(label, label) < 0 && sent(other, label) > 0 ? `, and its share of the update would lower score ${name(label)} instead of raising it, and raise score ${name(other)} instead of lowering it.` : ".")),
+    el("table", {cls: "terms"}, el("thead", {}, head), el("tbody", {}, ...rows)), m ? el("p", {cls: "cap"}, "Click a class to make it the label.") : null);
 }
 function updateOf(r, A, B) { // each number of the update in order, with its terms, the parameter last
   const o = M.optimizer, v = numbers(r.t, "v")[r.i], a = numbers(r.t, "a")[r.i], made = S.why.update;
@@ -985,7 +1073,7 @@ function questions() {
     const z = P.scores, size = product(T[z].shape.slice(1)), n = P.first ?? 0, label = labelOf(n), guess = best(n);
     if (label != null) {
       ask(wrong(n) ? `Why is sample ${n} (label ${className(label)}) taken for ${className(guess)}?` : `Why is sample ${n} taken for ${className(guess)}?`, "The score, term by term", R(z, "v", n * size + (guess ?? label)));
-      if (T[z].grad) ask("Where does the gradient start, and why with this size?", "p − one-hot, one number for each class", R(z, "g", n * size + label));
+      if (T[z].grad) ask("Where does the gradient become different for each class?", "p − 1 at the label, p elsewhere", R(z, "g", n * size + label));
       if (T[z].grad) ask(`What would change if the label of sample ${n} were another?`, "The loss and the gradient for each class", R(z, "g", n * size + label), {show: "other-label"});
     }
   }
@@ -994,9 +1082,9 @@ function questions() {
     const [t, i] = pulled.reduce((a, b) => largest(b[0], "g") > largest(a[0], "g") ? b : a);
     ask(P.samples > 1 ? "Which weight is pulled the hardest, and which sample pushes it most?" : "Which weight is pulled the hardest?", `${T[t].name}${brackets(R(t, "g", i))}: its gradient, term by term`, R(t, "g", i));
   }
-  for (const t of weights) { const i = T[t].quiet; if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Each term of its sum has a factor 0", R(t, "g", i)); break; } }
+  for (const t of weights) { const i = T[t].quiet; if (i != null) { ask(`Why is the gradient of ${T[t].name}${brackets(R(t, "g", i))} zero?`, "Followed to its cause", R(t, "g", i)); break; } }
   if (P.stopped) ask("Where does a ReLU stop a gradient?", `At ${T[P.stopped[0]].name}${brackets(R(P.stopped[0], "g", P.stopped[1]))}: its input was not above 0`, R(P.stopped[0], "g", P.stopped[1]));
-  if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: "Before and after, for each sample", go: "effect"});
+  if (M.optimizer && M.loss_after != null) list.push({text: "What does the update do to the loss?", hint: P.losses ? "Before and after, for each sample" : "Before and after", go: "effect", said: effectText});
   if (params.some(t => has(t, "a"))) { const t = weights[0] ?? params[0], i = T[t].peak; if (i != null) ask(`How does the update change ${T[t].name}${brackets(R(t, "a", i))}?`, M.optimizer?.plain ? "The learning rate times the gradient" : `What ${M.optimizer?.name} makes of its gradient`, has(t, "a") ? R(t, "a", i) : null); }
   if (P.strange) list.unshift({text: `Where does the first ${fmt(val(R(...P.strange)))} come from?`, hint: "Everything before it is finite", r: R(...P.strange)});
   const faulty = T.findIndex((x, t) => x.failed?.length);
@@ -1004,12 +1092,17 @@ function questions() {
   return list.slice(0, 10);
 }
 function idle(I) {
-  I.append(el("h2", {}, "Click any number"), say("It shows the sum or product that made it, with the actual numbers, and where its parts come from. Gradients are compared with a central difference."),
+  I.append(S.said ? el("div", {cls: "box said"}, el("h3", {}, S.said.text), ...S.said.said().map(say)) : "", el("h2", {}, "Click any number"), say("You see the sum or product that made it, with the actual numbers. Underlined numbers lead on: you can walk from the loss to an input. Gradients are checked by nudging: the loss with this number a little larger and a little smaller."),
     el("div", {cls: "ask"}, ...(S.questions ??= questions()).map(q => el("button", {type: "button", onclick: () => answer(q)}, q.text, el("small", {}, q.hint)))),
     el("div", {cls: "keys", html: [["← → ↑ ↓", "neighbouring entry"], ["n p", "next, previous sample"], ["g", "value ↔ its gradient"], ["[ ] space", "one step of the replay, play"], ["⏎", "from an entry to its terms, and on to a factor"], ["c", "show or hide the code"], ["⌫ esc", "go back, close"]].map(([k, text]) => `<span>${k.split(" ").map(x => `<kbd>${x}</kbd>`).join(" ")}</span><span>${text}</span>`).join("")}));
 }
 function answer(q) {
-  if (q.go) { $(q.go)?.scrollIntoView({block: "center"}); $(q.go)?.focus({preventScroll: true}); return; }
+  if (q.go) {
+    S.said = q; select(null); $("inspector").scrollTop = 0;
+    $(q.go)?.scrollIntoView({block: "center"}); $(q.go)?.focus({preventScroll: true}); $(q.go)?.classList.add("asked");
+    return;
+  }
+  S.other = null;
   select(q.r, {scroll: true});
   if (!$("inspector").contains(document.activeElement)) enter();
   if (q.show) { const b = $(q.show); if (b) $("inspector").scrollTop = b.offsetTop - 60; }
@@ -1026,12 +1119,13 @@ function select(r, {keep = false, scroll = false, still = false, view = null} = 
     if (!arrived(r.t, r.w)) return;
     if (waits(r.t, r.w)) moment(END);
   }
-  S.sel = r; S.why = r ? explain(r) : null;
+  S.sel = r; S.why = r ? explain(r) : null; S.most = null;
+  if (r) { S.said = null; $("event").hidden = true; document.querySelector(".asked")?.classList.remove("asked"); }
   refresh();
   if (r && scroll && !still) scrollTo_(view);
   if (home) home.box.focus({preventScroll: true});
 }
-function refresh() { views.forEach(v => v.mark()); marks(); inspector(); wires(); address(); }
+function refresh() { views.forEach(v => v.mark()); marks(); inspector(); markSamples(); wires(); address(); }
 function scrollTo_(view) {
   const v = view?.anchor ? view : views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
   if (!v) return;
@@ -1091,21 +1185,31 @@ function readAddress(hash = location.hash) {
 
 // --- replay ----------------------------------------------------------------------------------------------------------
 let playing = 0;
-function eventText(at) {
-  if (at >= END) return `The whole step, all ${END} events`;
+function eventText(at, follow) {
+  if (at >= END && !follow) return `The whole step, all ${END} events`;
   if (at === 0) return "Before the step";
   const e = EVENTS[at - 1];
   return `${at} of ${END}: ` + (e.kind === "update" ? "update" : `${OPS[e.op].name} ${e.kind}`);
+}
+function listed(names) { return names.length > 4 ? names.slice(0, 3).join(", ") + ` and ${names.length - 3} more` : names.length > 1 ? names.slice(0, -1).join(", ") + " and " + names.at(-1) : names.join(""); }
+// One sentence of what happens in an event.
+function eventHtml(e) {
+  if (e.kind === "update") return `${esc(M.optimizer.name)} changes ${listed(T.map((_, t) => t).filter(t => has(t, "a")).map(nice))}, each number by its gradient.` + (M.loss_after == null ? "" : ` The loss of this batch ${M.loss_after <= M.loss_value ? "falls" : "rises"} from ${pair(M.loss_value, M.loss_after).join(" to ")}.`);
+  const o = OPS[e.op], given = o.inputs.map(x => x.tensor).filter(t => t != null);
+  if (e.kind === "forward") return `${esc(o.name)} computes ${nice(o.result)} from ${listed(given.map(nice))}. ${esc(o.purpose)}`;
+  const sent = given.filter(t => T[t].grad && T[t].requires_grad).map(t => heading(t, "g")), start = (M.roots ?? [M.loss]).includes(o.result);
+  return `${start ? "Backward starts with " + heading(o.result, "g") + " = 1. " : ""}${esc(o.name)} turns ${heading(o.result, "g")} into ${listed(sent) || "nothing"}` + (sent.length && !moves(o) ? `, by the formula${sent.length > 1 ? "s" : ""} on its card.` : ".");
 }
 function moment(at, follow = false) {
   S.at = Math.max(0, Math.min(END, at));
   views.forEach(v => { v.cell.textContent = ""; v.draw(); });
   if (S.sel && waits(S.sel.t, S.sel.w)) { S.sel = null; S.why = null; S.past = []; }
   document.querySelectorAll(".nowop").forEach(o => o.classList.remove("nowop"));
-  const e = S.at > 0 && S.at < END ? EVENTS[S.at - 1] : null, card = e && $(e.kind === "update" ? "update" : `op-${e.op}`);
+  const e = S.at > 0 && (S.at < END || follow) ? EVENTS[S.at - 1] : null, line = $("event"), card = e && $(e.kind === "update" ? "update" : `op-${e.op}`);
   card?.classList.add("nowop");
-  if (follow && card) card.scrollIntoView({block: "center"});
-  $("now").textContent = eventText(S.at);
+  if (follow && card) card.scrollIntoView({block: card.offsetHeight < innerHeight * .7 ? "center" : "start"});
+  line.hidden = !e; line.innerHTML = e ? eventHtml(e) : "";
+  $("now").textContent = eventText(S.at, follow); masthead();
   rail(); showSample(); refresh();
 }
 function play() {
@@ -1185,19 +1289,16 @@ function array(host, t, w, what, into = el("div", {cls: "arr"})) {
     if (w === "g" && x.shape.length) notes.push(`norm ${fmt(norm(t, "g"), 3)}`);
     if (w === "d" && !strangeOf(t, w)) notes.push(`its norm is ${fmt(100 * norm(t, "d") / (norm(t, "v") || 1), 2)} % of the parameter's`);
     if (v.text && x.shape.length) notes.push(unitNote(t, w).slice(2));
-    if (x.shape.length) into.append(el("p", {cls: "cap"}, notes.filter(Boolean).join(", ") || "\u00a0"));
+    if (x.shape.length) into.append(el("p", {cls: "cap", title: "norm: the square root of the sum of all squares"}, notes.filter(Boolean).join(", ") || "\u00a0"));
     into.append(v.box);
   }
 }
 function noGradient(x) {
   if (x.whole) return "<b>No gradient.</b> Whole numbers have no slope.";
-  if (!x.requires_grad) return `<b>No gradient comes here.</b> ${x.made_by == null ? "It does not require one" : "Nothing that it was made from requires one"}, so it is not on the tape, and backward skips the product that would make it.`;
+  if (!x.requires_grad) return `<b>Backward does not come here.</b> ${x.made_by == null ? x.buffer ? "It is not trained: the forward pass keeps it up to date." : x.detached != null ? "It is detached: the numbers of another value, without how they were made." : `It is ${x.name === "X" || x.name === "t" ? "data" : "given"}, not trained.` : OPS[x.made_by].inputs.some(y => y.tensor != null && T[y.tensor].requires_grad) ? "It was computed without a tape." : "It was computed from data alone, before any number that is trained."}`;
   return "<b>No gradient came here.</b> No path that backward walked leads to it.";
 }
 const drawn = new Set();
-// Pictures that backward does not reach stand beside their flattened copy, where no gradient comes.
-const copied = t => P.image?.tensor === t && !T[t].grad && T[t].used_by.length === 1 && !OPS[T[t].used_by[0][0]].on_tape && T[OPS[T[t].used_by[0][0]].result].batched;
-const original = t => T[t].made_by != null && copied(OPS[T[t].made_by].inputs[0].tensor) ? OPS[T[t].made_by].inputs[0].tensor : null;
 function picture(host, t) { // an input of images, one sample at a time, beside what the network makes of it
   const side = el("div", {cls: "picture", id: `t-${t}`}), probs = P.scores != null && el("div", {cls: "probs" + (P.longClasses ? " long" : ""), id: "probs"});
   const v = new View(el("div"), t, "v", "sample", {width: T[t].grid[0] > 1 ? LANE : 180, most: 24});
@@ -1205,26 +1306,29 @@ function picture(host, t) { // an input of images, one sample at a time, beside 
   side.append(v.box, probs || "");
 }
 function tensorRow(host, t) {
-  if (drawn.has(t) || copied(t)) return;
+  if (drawn.has(t)) return;
   drawn.add(t);
-  const x = T[t], by = OPS[x.made_by], section = el("section", {cls: "tensor", id: `t-${t}`}), source = original(t), senders = [...new Set(x.used_by.filter(([k]) => OPS[k].visited).map(([k]) => OPS[k].name))];
+  const x = T[t], by = OPS[x.made_by], section = el("section", {cls: "tensor", id: `t-${t}`}), senders = [...new Set(x.used_by.filter(([k]) => OPS[k].visited).map(([k]) => OPS[k].name))];
   host.append(section);
   lanes(section, h => {
     if (t === P.image?.tensor) picture(h, t);
     else array(h, t, "v", by ? `result of ${by.name}` : x.was != null ? `${T[x.was].name}, written in place` : t === P.labels ? "the labels" : "");
   }, h => {
-    if (source != null) { const a = el("div", {cls: "arr"}); h.append(a); picture(a, source); }
     if (x.grad) array(h, t, "g", senders.length ? `from ${senders.join(", ")}` : "where backward starts");
     else h.append(el("div", {cls: "nograd", html: noGradient(x)}));
   });
 }
 function operation(host, o, k) {
-  const card = el("section", {cls: "op" + (o.ill ? " ill" : "") + (original(o.result) != null ? " thin" : ""), id: `op-${k}`}), code = button("Show code", () => toggleCode(card), {"aria-expanded": "false"});
+  const card = el("section", {cls: "op" + (o.ill ? " ill" : "") + (moves(o) ? " thin" : ""), id: `op-${k}`}), code = button("Show code", () => toggleCode(card), {"aria-expanded": "false"});
   host.append(card);
   card.append(el("header", {}, el("h2", {}, o.name), el("span", {cls: "mono", title: o.place}, o.layer), o.forward || o.backward ? code : null));
+  if (o.purpose && !moves(o)) card.append(el("p", {cls: "purpose"}, o.purpose));
   const gradients = o.gradients.map((rule, j) => [rule, j]).filter(([rule, j]) => rule && o.inputs[j].tensor != null && T[o.inputs[j].tensor].grad);
-  lanes(card, h => h.append(el("div", {cls: "fx f", html: o.rule ? formula(o.rule) : `<span class="mono">${esc(formulaText(o, "forward"))}</span>`})),
-    h => h.append(el("div", {cls: "fx b", html: !o.on_tape ? '<span class="none">Not on the tape: nothing that goes in requires a gradient.</span>' : !o.visited ? '<span class="none">On the tape, but backward did not come here.</span>' : gradients.length ? gradients.map(([rule]) => `<div>${formula(rule)}</div>`).join("") : `<span class="mono">${esc(formulaText(o, "backward"))}</span>`})));
+  const none = text => `<span class="none">${text}</span>`, start = o.visited && (M.roots ?? [M.loss]).includes(o.result) ? none(`Backward starts here, with ${heading(o.result, "g")} = 1.`) : "";
+  lanes(card, h => h.append(el("div", {cls: "fx f", html: moves(o) ? none(movedText(o)) : o.rule ? formula(o.rule) : `<span class="mono">${esc(formulaText(o, "forward"))}</span>`})),
+    h => h.append(el("div", {cls: "fx b", html: !o.on_tape ? none(`Backward does not come here: it ${o.inputs.some(x => x.tensor != null && T[x.tensor].requires_grad) ? "ran without a tape." : "was given data only, nothing that is trained."}`) : !o.visited ? none("Backward did not come here: the loss does not depend on it.") : moves(o) ? none("Backward returns each gradient to the place of its number.") : start + (gradients.length ? gradients.map(([rule]) => `<div>${formula(rule)}</div>`).join("") : `<span class="mono">${esc(formulaText(o, "backward"))}</span>`)})));
+  const rules = moves(o) ? [] : [o.rule, ...gradients.map(([rule]) => rule)].filter(Boolean), notes = [lettersText(o, rules), rules.some(rule => hasBracket(rule.value)) && BRACKET].filter(Boolean);
+  if (notes.length) card.append(el("p", {cls: "cap"}, notes.join(" ")));
   lanes(card, h => { if (o.forward) h.append(sourceBox(o.forward, `${o.name}.forward`, "forward")); }, h => { if (o.backward && o.on_tape) h.append(sourceBox(o.backward, `${o.name}.backward`, "backward")); });
   for (const {tensor: t} of o.inputs) {
     if (t == null || drawn.has(t) || T[t].made_by != null) continue;
@@ -1233,6 +1337,19 @@ function operation(host, o, k) {
     const x = T[t];
     lanes(card, h => { const a = el("div", {cls: "arr", id: `t-${t}`}); array(h, t, "v", x.parameter ?? x.buffer ?? (t === P.labels ? "the label of each sample" : ""), a); }, h => { const a = el("div", {cls: "arr"}); if (x.grad) array(h, t, "g", "", a); else { h.append(a); a.append(el("div", {cls: "nograd", html: noGradient(x)})); } });
   }
+}
+function movedText(o) {
+  const x = o.inputs.find(x => x.tensor != null)?.tensor, y = o.result, one = t => T[t].shape.slice(1).join(" × ");
+  if (x == null) return "Moves numbers; none changes.";
+  if (o.inputs.filter(x => x.tensor != null).length > 1) return `${nice(y)} holds the numbers of ${listed(o.inputs.filter(x => x.tensor != null).map(x => nice(x.tensor)))}: none changes.`;
+  if (T[y].batched && T[y].shape.length === 2 && T[x].shape.length > 2) return `${nice(y)}[n] is sample ${nice(x)}[n] with its ${one(x)} numbers in one row: none changes.`;
+  return T[x].shape.join() === T[y].shape.join() ? `${nice(y)} holds the numbers of ${nice(x)}: none changes.` : `${nice(y)} (${shapeText(y) || "one number"}) holds numbers of ${nice(x)} (${shapeText(x) || "one number"}): they only move, none changes.`;
+}
+function lettersText(o, rules) { // what the indices are
+  const text = JSON.stringify(rules.map(rule => [rule.entry, rule.value])), names = [...new Set([...text.matchAll(/\["index","(\w+)"\]/g)].map(([, name]) => name))], last = o.rule?.axes.length > 1 ? o.rule.axes.at(-1) : null;
+  const image = T[o.result].batched && T[o.result].shape.length === 4 ? {c: "channel", i: "row", j: "column"} : {}, meaning = name => o.letters[name] ?? image[name] ?? (name === "n" && T[o.result].batched ? "sample" : name === last && T[o.result].per_class ? "class" : name === last && T[o.result].batched && o.rule.axes.length === 2 ? "place in the sample" : null);
+  const known = names.map(name => [name, meaning(name)]).filter(([, what]) => what);
+  return known.length ? `Indices: ${known.map(([name, what]) => `${name} ${what}`).join(", ")}.` : "";
 }
 function toggleCode(card) {
   const open = card.classList.toggle("code"), b = card.querySelector("header .btn");
@@ -1244,26 +1361,41 @@ function updateSection(host) {
   if (!o) return;
   const s = el("section", {cls: "upd", id: "update"}), group = o.groups[0] ?? {}, code = button("Show code", () => toggleCode(s), {"aria-expanded": "false"}), options = Object.entries(group).filter(([, v]) => v !== false && v != null && v !== 0).map(([k, v]) => `${k} ${v}`).join(", ");
   host.append(s);
-  s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null), el("div", {cls: "fx b", style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}\(/g, "   ("))));
+  s.append(el("header", {}, el("h2", {}, `Update: ${o.name}`), el("span", {cls: "cap"}, options), o.source ? code : null));
+  const example = T.findIndex(x => x.update?.length), bare = e => !Array.isArray(e) ? e : e[0] === "entry" ? ["entry", e[1], []] : e.map(bare), rule = example < 0 ? null : T[example].update;
+  const docstring = el("div", {cls: "fx b" + (rule ? " doc" : ""), style: "height:auto;margin-top:8px"}, el("span", {cls: "mono"}, o.formula.replace(/ {2,}\(/g, "   (")));
+  if (rule) s.append(el("p", {cls: "purpose", html: `What this run did to each parameter, written for ${nice(example)}` + (o.plain ? ": the learning rate times its gradient was subtracted." : ":")}), el("div", {cls: "fx b", style: "height:auto"}, ...rule.map(line => el("div", {html: formula({formula: line.formula, entry: bare(line.entry), value: bare(line.value)})}))));
+  s.append(docstring);
   if (o.source) s.append(sourceBox(o.source, `${o.name}.update`, "update"));
   lanes(s, h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "The parameters after it")), h => h.append(el("p", {cls: "cap", style: "margin-top:14px"}, "Their change")));
   for (const t of T.map((_, t) => t).filter(t => has(t, "a"))) lanes(s, h => array(h, t, "a", ""), h => array(h, t, "d", ""));
   if (M.loss_after != null) effect(s);
 }
+// What the update did to the loss, in sentences.
+function effectText() {
+  const before = M.loss_value, after = M.loss_after, fall = before - after, promised = Number.isFinite(fall) && M.optimizer.plain && P.promised;
+  const said = [`The loss of the batch ${Number.isFinite(fall) ? fall >= 0 ? "fell" : "rose" : "went"} from <b>${pair(before, after).join("</b> to <b>")}</b>.`];
+  if (P.losses) {
+    const a = blob(P.losses.before), b = blob(P.losses.after), fell = a.filter((v, n) => b[n] < v).length, rose = a.filter((v, n) => b[n] > v).length;
+    said.push(`${fell} of its ${a.length} samples got a smaller loss, ${rose} a larger one${rose && fell ? ": the update serves their mean, not each of them" : ""}.`);
+  }
+  if (promised) said.push(`Each number moved by the learning rate times its gradient. If the loss were a straight line in that direction, it would fall by the learning rate times the sum of all squared gradients: <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: ${Math.abs(fall / promised - 1) < .005 ? "so short a step is almost straight" : "the slope changes on the way"}.`);
+  return said;
+}
 function effect(host) {
-  const before = M.loss_value, after = M.loss_after, fall = before - after, box = el("div", {cls: "effect", id: "effect", tabindex: -1});
+  const box = el("div", {cls: "effect", id: "effect", tabindex: -1});
   host.append(box);
-  const promised = Number.isFinite(fall) && M.optimizer.plain && P.promised, change = Number.isFinite(fall) ? `${fall >= 0 ? "fell" : "rose"} from` : "went from";
-  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), say(`Its loss ${change} <b>${column(before)}</b> to <b>${column(after)}</b>.` + (promised ? ` The slope alone promises a fall of lr · ‖gradient‖² = <b>${fmt(promised, 4)}</b>. It ${fall >= 0 ? "fell" : "rose"} by <b>${fmt(Math.abs(fall), 4)}</b>${fall > 0 ? `, ${Math.round(100 * fall / promised)} % of that` : ""}: the slope changes on the way.` : ""))),
+  lanes(box, h => h.append(el("h3", {}, "The same batch, with the new parameters"), ...effectText().map(say)),
     h => {
       if (!P.losses) return;
       const a = blob(P.losses.before), b = blob(P.losses.after), rows = Array.from(a, (v, n) => [n, v, b[n]]).sort((p, q) => (Number.isNaN(q[1]) ? Infinity : q[1]) - (Number.isNaN(p[1]) ? Infinity : p[1]) || 0).slice(0, 16), end = most(rows.flatMap(r => [r[1], r[2]])), X = v => 92 + v / (end || 1) * 240;
-      h.append(el("h3", {}, `Loss of ${a.length > 16 ? "the 16 worst samples" : "each sample"}: ○ before, ● after`), el("div", {html: `<svg width="352" height="${rows.length * 17 + 22}" role="img" aria-label="${esc(rows.map(([n, p, q]) => `sample ${n}: ${fmt(p, 3)} before, ${fmt(q, 3)} after`).join("; "))}">` + rows.map(([n, p, q], k) => `<text x="0" y="${k * 17 + 18}">${n}${P.classes ? ": " + esc(short(className(labelOf(n)), 8)) : ""}${wrong(n) ? " ✗" : ""}</text><path d="M92 ${k * 17 + 14}H332" stroke="var(--line)"/>${Number.isFinite(p) && Number.isFinite(q) ? `<path d="M${X(p)} ${k * 17 + 14}H${X(q)}" stroke="var(--ink2)" stroke-width="2"/><circle cx="${X(p)}" cy="${k * 17 + 14}" r="4" fill="var(--bg)" stroke="var(--ink2)" stroke-width="1.6"/><circle cx="${X(q)}" cy="${k * 17 + 14}" r="4.2" fill="var(--ink)"/>` : `<text x="96" y="${k * 17 + 18}" style="paint-order:stroke;stroke:var(--bg);stroke-width:4px">${fmt(p, 3)}, then ${fmt(q, 3)}</text>`}`).join("") + `<text x="92" y="${rows.length * 17 + 18}" text-anchor="middle">0</text><text x="332" y="${rows.length * 17 + 18}" text-anchor="middle">${fmt(end, 3)}</text></svg>`}));
+      h.append(el("h3", {}, `Loss of ${a.length > 16 ? "the 16 worst samples" : "each sample"}: ○ before, ● after`), el("p", {cls: "cap"}, P.classes ? "sample: its label" : "sample"), el("div", {html: `<svg width="352" height="${rows.length * 17 + 22}" role="img" aria-label="${esc(rows.map(([n, p, q]) => `sample ${n}: ${fmt(p, 3)} before, ${fmt(q, 3)} after`).join("; "))}">` + rows.map(([n, p, q], k) => `<text x="0" y="${k * 17 + 18}">${n}${P.classes ? ": " + esc(short(className(labelOf(n)), 8)) : ""}${wrong(n) ? " ✗" : ""}</text><path d="M92 ${k * 17 + 14}H332" stroke="var(--line)"/>${Number.isFinite(p) && Number.isFinite(q) ? `<path d="M${X(p)} ${k * 17 + 14}H${X(q)}" stroke="var(--ink2)" stroke-width="2"/><circle cx="${X(p)}" cy="${k * 17 + 14}" r="4" fill="var(--bg)" stroke="var(--ink2)" stroke-width="1.6"/><circle cx="${X(q)}" cy="${k * 17 + 14}" r="4.2" fill="var(--ink)"/>` : `<text x="96" y="${k * 17 + 18}" style="paint-order:stroke;stroke:var(--bg);stroke-width:4px">${fmt(p, 3)}, then ${fmt(q, 3)}</text>`}`).join("") + `<text x="92" y="${rows.length * 17 + 18}" text-anchor="middle">0</text><text x="332" y="${rows.length * 17 + 18}" text-anchor="middle">${fmt(end, 3)}</text></svg>`}));
     });
 }
-function masthead() {
-  const after = M.loss_after, fall = M.loss_value - after, cell = (k, v) => el("div", {}, el("small", {}, k), el("b", {}, v));
-  if (M.loss_value != null) $("losses").append(cell("loss of this batch", column(M.loss_value)), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", column(after)), Number.isFinite(fall) ? el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`) : ""]);
+function masthead() { // what is known by now
+  const after = S.at === END ? M.loss_after : null, fall = M.loss_value - after, [from, to] = after == null ? [column(M.loss_value)] : pair(M.loss_value, after), cell = (k, v) => el("div", {}, el("small", {}, k), el("b", {}, v));
+  const known = M.loss_value != null && (M.loss == null || timeOf(M.loss, "v") <= S.at);
+  $("losses").replaceChildren(...known ? [cell("loss of this batch", from), ...after == null ? [] : [el("span", {cls: "to", "aria-hidden": "true"}, "→"), cell("after the update", to), Number.isFinite(fall) ? el("span", {cls: fall >= 0 ? "fall" : "rise"}, `${fall >= 0 ? "▼" : "▲"} ${fmt(Math.abs(fall), 3)}`) : ""]] : []);
 }
 function build() {
   const flow = $("flow");
@@ -1304,7 +1436,7 @@ async function start() {
   const packed = D.blobs.map((b, k) => b.zip && b.same == null ? k : -1).filter(k => k >= 0), large = chosen ? [] : packed.filter(k => D.blobs[k].n > 100000);
   S.late = large.length > 0;
   await Promise.all(packed.filter(k => !large.includes(k)).map(inflate));
-  masthead(); build(); fit($("flow")); drawScales(); drawSamples();
+  build(); fit($("flow")); drawScales(); drawSamples();
   S.opening = true;
   moment(S.at); idle($("intro"));
   if (chosen) select(chosen, {keep: true, scroll: true});

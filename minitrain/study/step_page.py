@@ -323,7 +323,10 @@ def _find_failures(tensor: dict[str, Any], arrays: list[Array], rounding: float)
 
 
 def _find_examples(tensor: dict[str, Any], grad: Array | None) -> None:
-    """Entries of a weight's gradient to ask about: the largest, and a zero, in a row of zeros if there is one."""
+    """Entries of a weight's gradient to ask about: the largest, and a zero, with one cause if there is such a zero.
+
+    In a row of zeros, the column is one where the other rows have gradients; elsewhere the row has gradients.
+    """
     tensor["peak"] = tensor["quiet"] = None
     if grad is None or not tensor["parameter"] or grad.ndim < 2 or not grad.size:
         return
@@ -332,7 +335,7 @@ def _find_examples(tensor: dict[str, Any], grad: Array | None) -> None:
     rows = grad.reshape(len(grad), -1)
     still, zeros = np.flatnonzero(~rows.any(axis=1)), np.flatnonzero(rows == 0)
     if still.size:
-        tensor["quiet"] = int(still[0]) * rows.shape[1] + rows.shape[1] // 2
+        tensor["quiet"] = int(still[0]) * rows.shape[1] + int(np.count_nonzero(rows, axis=0).argmax())
     elif zeros.size:
         tensor["quiet"] = int(zeros[0])
 
@@ -664,12 +667,18 @@ PAGE = """<!doctype html>
 <span class="now" id="now" role="status"></span></div>
 <div class="samples" id="samples" role="radiogroup" aria-label="Sample of the batch"></div>
 <nav class="hrail" id="hrail" aria-label="Operations, in one line"></nav>
-</div></div>
+</div><p class="event" id="event" role="status" hidden></p></div>
 <div class="wrap layout">
 <nav class="rail" id="rail" aria-label="Operations"></nav>
 <main class="score" id="score"><svg class="wire" id="wire" aria-hidden="true"></svg>
 <div class="lanehead lanes"><div><span class="f">↓ Forward</span> <small>values</small></div>
 <div><span class="b">↑ Backward</span> <small>gradients of the loss</small></div></div>
+<div class="lanes primer"><p>Each operation computes its result from the values above it, down to the loss
+<var>L</var>. Click a number to see how it was made.</p>
+<p><span class="rm">d</span><var>L</var><span class="rm">/d</span><var>a</var>, the gradient of a number <var>a</var>,
+says how much <var>L</var> would rise per unit if <var>a</var> rose a little. If it is negative, a larger <var>a</var>
+lowers <var>L</var>. Read this side upwards, from <var>L</var>: each operation turns the gradient of its result into the
+gradients of its inputs (the chain rule).</p></div>
 <div id="flow" tabindex="-1"></div></main>
 <section class="intro" id="intro" aria-label="Questions"></section>
 <aside class="inspector idle" id="inspector" aria-label="How the chosen number was made"></aside>
