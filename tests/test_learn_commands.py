@@ -123,7 +123,7 @@ def test_the_overview_tells_where_one_is(workspace: Workspace, screen: Screen, s
     pass_(workspace, RELU)
     commands.show_overview(None, EXERCISES, screen)
     assert said.getvalue().startswith(
-        "In minitrain-exercises: 1 of 4 done, about 15 min left.\nNext: relu-backward (level 1, about 5 minutes)\n"
+        "In minitrain-exercises: 1 of 4 done, 15 min left.\nNext: relu-backward (level 1, about 5 minutes)\n"
     )
     assert said.getvalue().index("watch  minitrain learn watch") < said.getvalue().index("4 exercises in 3 tracks")
 
@@ -171,15 +171,15 @@ def test_list_shows_every_state_and_what_is_next(workspace: Workspace, screen: S
         "The exercises in minitrain-exercises\n"
         "\nforward passes   [##########] 1 of 1\n"
         "  done   relu           *    5 min  A title\n"
-        "\nbackward passes  [#####.....] 1 of 2, about 5 min left\n"
+        "\nbackward passes  [#####.....] 1 of 2, 5 min left\n"
         "> tried  relu-backward  *    5 min  A title\n"
         "         1 of 3 hints shown\n"
         "  done   linear-weight  *    5 min  A title\n"
         "         changed since it passed\n"
-        "\noptimizers       [..........] 0 of 1, about 5 min left\n"
+        "\noptimizers       [..........] 0 of 1, 5 min left\n"
         "  new    adam           *    5 min  A title\n"
         "         file missing (minitrain learn start makes it)\n"
-        "\n2 of 4 done, about 10 min left. * is a first step, *** needs thought. > marks\n"
+        "\n2 of 4 done, 10 min left. * is a first step, *** needs thought. > marks\n"
         "the next one; minitrain learn next describes it.\n"
     )
 

@@ -441,10 +441,9 @@ def _test_loop() -> NamedValues:
         raise ContractError(f"test_loop must return two numbers, but it returned {result!r}. {problem}", "test_loop")
     for what, value in zip(("accuracy", "loss"), result, strict=True):
         if not isinstance(value, float | int | np.floating):
-            raise ContractError(
-                f"test_loop returned a {type(value).__name__} for the {what}; expected a number (a Tensor's: .item()).",
-                "test_loop",
-            )
+            kind = "None" if value is None else f"a {type(value).__name__}"
+            remedy = "Is a return missing?" if value is None else "A Tensor's number is .item()."
+            raise ContractError(f"test_loop returned {kind} for the {what}; expected a number. {remedy}", "test_loop")
         yield f"the returned {what}", value
     yield "the accuracy and loss passed to after_test", noted.tests
     yield "whether the model is in evaluation mode", not model.training

@@ -27,6 +27,8 @@ def difference(
         if label not in got:
             return f"{begin}There is no result for {what}."
         array = got[label]
+        if array.dtype.kind not in "fiub":
+            return f"{begin}{what} has dtype {array.dtype}; expected numbers."
         if array.shape != right.shape:
             return f"{begin}{what} has shape {list(array.shape)}, where {theirs} {list(right.shape)}."
         if right.dtype == bool:
