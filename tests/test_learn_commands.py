@@ -179,8 +179,8 @@ def test_list_shows_every_state_and_what_is_next(workspace: Workspace, screen: S
         "\noptimizers       [..........] 0 of 1, 5 min left\n"
         "  new    adam           *    5 min  A title\n"
         "         file missing (minitrain learn start makes it)\n"
-        "\n2 of 4 done, 10 min left. * is a first step, *** needs thought. > marks\n"
-        "the next one; minitrain learn next describes it.\n"
+        "\n2 of 4 done, 10 min left. * is a first step, *** needs thought. > marks the\n"
+        "next one; minitrain learn next describes it.\n"
     )
 
 

@@ -53,11 +53,11 @@ def show_overview(folder: str | None, exercises: Mapping[str, Exercise], screen:
 
 
 def _time_left(exercises: Iterable[Exercise]) -> str:
-    """How long these exercises take: ", about 3 hours left"; "" if there are none."""
+    """How long these exercises take: ", 3 hours left"; "" if there are none."""
     minutes = sum(exercise.minutes for exercise in exercises)
     if not minutes:
         return ""
-    return f", about {minutes} min left" if minutes < 100 else f", about {minutes / 60:.0f} h left"
+    return f", {minutes} min left" if minutes < 100 else f", {minutes / 60:.0f} h left"
 
 
 def begin(folder: str | None, exercises: Mapping[str, Exercise], screen: Screen) -> None:
