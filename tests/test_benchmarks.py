@@ -455,6 +455,7 @@ def test_the_step_suite_runs_and_then_shows_what_changed(
     assert len(list(tmp_path.glob("step-*.json"))) == 2
 
 
+@pytest.mark.slow  # half a minute
 def test_the_gradcheck_suite_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
