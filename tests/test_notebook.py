@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
@@ -265,3 +266,25 @@ def test_a_notebook_runs_in_a_kernel(track: str, solved: bool, tmp_path: Path) -
         exercise.name for exercise in TRACKS[track]
     }
     assert find(str(workspace.folder), EXERCISES).next() is not None
+
+
+def test_a_wrong_gradient_is_shown_beside_the_right_one(run: Callable[..., notebook.Result]) -> None:
+    result = run(EXERCISES["relu-backward"].with_body("(y,) = ctx.saved_arrays\nreturn 2 * grad_y * (y > 0)"))
+    stage = result.stages[-1]
+    yours, right = stage.arrays.values()
+    np.testing.assert_array_equal(yours, 2 * right)
+    page = result._repr_html_()
+    assert list(stage.arrays) == ["your dL/dx", "the library's"]
+    assert page.count("<td") == 2 * right.size
+    assert page.count("outline: 2px") == 2 * np.count_nonzero(right)
+    for number in (*yours.flat, *right.flat):
+        assert f">{number:.3g}</td>" in page
+
+
+def test_arrays_of_any_shape_are_shown_as_tables() -> None:
+    rng = np.random.RandomState(0)
+    for shape, cells in {(): 1, (3,): 3, (2, 0): 0, (2, 3, 4): 12, (30, 40): 144}.items():
+        page = notebook.arrays_as_tables({"yours": np.asarray(rng.randn(*shape)), "<b>": np.full(shape, np.nan)})
+        assert page.count("<td") == 2 * cells
+        assert "<b>" not in page
+    assert notebook.arrays_as_tables({}) == ""

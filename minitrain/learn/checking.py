@@ -39,7 +39,7 @@ class Stage:
 
     name: "file"; then "gradcheck", "updates" or "values", depending on the piece; "torch"; "training".
     rest: how many lines of a longer report the text leaves out. curves: the losses of the training runs, by title; the
-    text begins with drawn(curves).
+    text begins with drawn(curves). arrays: the first result that differs, "yours" and the one it should be, by title.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Stage:
     text: str
     rest: int = 0
     curves: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    arrays: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
 
 def check(
@@ -180,12 +181,23 @@ def _values(exercise: Exercise, child: Child, file: LearnerFile) -> Stage:
     wrong = next((text for text in found if text), None)
     if wrong is not None:
         told = _undiagnosed(wrong) if exercise.bug else wrong
-        return Stage(name, False, wrapped(told) + child.printed())
+        return Stage(name, False, wrapped(told) + child.printed(), arrays=_side_by_side(child.arrays, expected))
     right = [answer["right"]] if answer["right"] else []
     if answer["measured"]:
         right.append(f"{answer['measured']} derivatives equal the measured ones")
     right.append(f"{len(expected)} results equal the library's, to 7 digits (float32: 4)")
     return Stage(name, True, "\n".join(right) + child.printed())
+
+
+def _side_by_side(arrays: Mapping[str, Array], expected: Mapping[str, Array]) -> dict[str, Array]:
+    """The first array of floats that differs in its numbers alone, and the library's."""
+    for label, right in expected.items():
+        array = arrays.get(label)
+        if array is None or array.shape != right.shape or not array.dtype.kind == right.dtype.kind == "f":
+            continue
+        if difference({label: array}, {label: right}, CLOSE, ""):
+            return {f"your {label.rpartition(chr(10))[2]}": array, "the library's": right}
+    return {}
 
 
 def _against_torch(arrays: Mapping[str, Array], expected: Mapping[str, Array] | str) -> Stage:

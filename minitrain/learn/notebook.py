@@ -19,11 +19,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minitrain.learn import checking
 from minitrain.learn.checking import LIMIT, Stage, drawn
 from minitrain.learn.exercises import EXERCISES, PACKAGE, Exercise
 from minitrain.learn.workspace import LearnError, LearnUsageError, Workspace, file_name, find
 from minitrain.learn.write_notebook import introduction_of
+from minitrain.ops import Array
+from minitrain.study.picture import SCALES, mixed, text_on
+from minitrain.study.picture import text as as_css
 
 if TYPE_CHECKING:
     from minitrain.learn.splice import Piece
@@ -223,7 +228,44 @@ class Result:
             f'<div style="margin-top: 6px"><b style="color: {colour}">{mark}</b> {html.escape(stage.name)}</div>'
             f"{curves_as_svg(stage.curves) if stage.curves else ''}"
             f'<pre style="{style}">{html.escape(text)}</pre>'
+            f"{arrays_as_tables(stage.arrays)}"
         )
+
+
+CELLS = 12  # rows and columns of an array that are shown
+
+
+def arrays_as_tables(arrays: Mapping[str, Array]) -> str:
+    """Arrays of one shape beside each other, in the colours of the step page; what differs has a frame.
+
+    Of more than two axes, the last two are shown, at index 0 of the others.
+    """
+    if not arrays or not all(array.size for array in arrays.values()):
+        return ""
+    shown = {title: np.atleast_2d(array[(0,) * (array.ndim - 2)])[:CELLS, :CELLS] for title, array in arrays.items()}
+    first, *others = shown.values()
+    differs = ~np.isclose(first, others[0] if others else first, rtol=1e-5, atol=1e-8, equal_nan=True)
+    largest = max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x in shown.values()) or 1.0
+    tables = [
+        f'<div><div style="color: {GREY}">{html.escape(title)}</div><table style="border-collapse: separate; '
+        f'border-spacing: 1px; margin: 0">{"".join(_row(*row, largest) for row in zip(array, differs, strict=True))}'
+        "</table></div>"
+        for title, array in shown.items()
+    ]
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 20px; margin: 6px 0 4px 1.4em">{"".join(tables)}</div>'
+
+
+def _row(numbers: Array, differs: Array, largest: float) -> str:
+    cells = []
+    for number, other in zip(numbers.tolist(), differs.tolist(), strict=True):
+        place = 0.5 + 0.5 * max(-1.0, min(1.0, number / largest)) if math.isfinite(number) else 0.5
+        colour = mixed(SCALES["light"], place)
+        frame = f"outline: 2px solid {RED}; outline-offset: -2px; " if other else ""
+        cells.append(
+            f'<td style="{frame}background: {as_css(colour)}; color: {text_on(colour)}; padding: 2px 6px; '
+            f'text-align: right; font-size: 12px">{number:.3g}</td>'
+        )
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 560, 190, 56, 10, 42  # of a picture, and its margins, in pixels
