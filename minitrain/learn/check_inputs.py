@@ -410,7 +410,7 @@ def _train_loop() -> NamedValues:
 
 
 def _all_batches_were_used(numbers: list[float], call: str) -> None:
-    """Raise ContractError unless the observer was told of each batch of two passes of three batches."""
+    """Raise ContractError unless the observer saw each batch of two passes of three batches."""
     counts = [numbers.count(batch) for batch in range(3)]
     if counts == [2, 2, 2] or len(numbers) >= 6:
         return

@@ -64,7 +64,7 @@ def _numbers_that_differ(what: str, array: Array, right: Array, wrong: Array, th
 
 
 def _how_they_differ(array: Array, right: Array) -> str:
-    """A relation that holds for all numbers: one factor, one difference, or an overflow; "" if there is none."""
+    """A relation that holds for all numbers: one factor, one difference, or an overflow; otherwise ""."""
     if array.dtype.kind != "f" or not np.isfinite(right).all():
         return ""
     if not np.isfinite(array).all():

@@ -193,7 +193,7 @@ EXERCISES = (
             "First through y = z · w + b: g = dL/dz = dL/dy · w.",
             "If you add the same number to all x, no z changes. So the gradient must add up to 0 over ctx.dim: "
             "subtract the mean of g.",
-            "If you stretch all x away from their mean, no z changes, either (but for eps). So the gradient has no "
+            "If you stretch all x away from their mean, no z changes, either (except for eps). So the gradient has no "
             "part along z: subtract z · mean(g · z).",
             "grad_x = rate * (g - g.mean(axis=ctx.dim, keepdims=True) - z * (g * z).mean(axis=ctx.dim, keepdims=True))",
         ),
