@@ -360,7 +360,7 @@ def _around(exercises: Mapping[str, Exercise]) -> tuple[Path | None, _Foreign | 
 
 
 def _foreign(place: Path, exercises: Mapping[str, Exercise]) -> Path | None:
-    """The first path of a folder of exercises that is another user's; None if there are only the user's, or on Windows."""
+    """The first path of a folder of exercises that is another user's; None if all are one's own, or on Windows."""
     if not hasattr(os, "geteuid"):
         return None
     users = {os.geteuid()}
