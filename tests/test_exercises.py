@@ -768,3 +768,62 @@ def test_the_program_of_a_file_shows_the_bug(exercise: Exercise, tmp_path: Path)
 def test_the_cases_have_no_two_sizes_alike() -> None:
     assert cases.x34.shape == (3, 4)
     assert len(set(cases.x34.flat)) == 12
+
+
+# --- what a beginner's mistakes are told ------------------------------------------------------------------------------
+
+LOOP = """
+    size = len(dataloader.dataset)
+    model.train()
+    for batch, (X, y) in enumerate(dataloader, start=first_batch):
+        FIRST
+        loss = loss_fn(model(X), y)
+        observer.before_update(batch, X, y, loss)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        observer.after_update(batch, loss, batch * dataloader.batch_size + len(X), size)
+        observer.settled(batch)
+        LAST
+"""
+UNWRITTEN = "(y,) = ctx.saved_arrays\ng = np.empty_like(grad_y)\ng[y > 0] = grad_y[y > 0]\nreturn g"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("relu-backward", UNWRITTEN, "9 of 12 numbers of dL/dx were never written."),
+        ("mse-forward", EXERCISES["mse-forward"].wrong("mse-divided-by-the-rows"), "Yours is 4 times that."),
+        ("softmax-forward", EXERCISES["softmax-forward"].wrong("softmax-overflows"), "become too large"),
+        (
+            "linear-forward",
+            "ctx.save_for_backward(x, weight)\nreturn weight @ x.T",
+            "y has shape [5, 3], where the library",
+        ),
+        ("conv-forward", "pass", "No line before this one has set that name."),
+        ("train-loop", LOOP.replace("FIRST", "if len(X) < 3: break"), "The last batch of each pass is dropped"),
+        ("train-loop", LOOP.replace("LAST", "return"), "ends after the first batch of each pass"),
+        ("train-loop", "model.train()", "was never called"),
+    ],
+)
+def test_a_beginners_mistake_is_told_in_plain_words(name: str, body: str, told: str, tmp_path: Path) -> None:
+    exercise = EXERCISES[name]
+    body = textwrap.dedent(body.replace("FIRST", "").replace("LAST", ""))
+    (stages,) = outcomes(tmp_path, [(exercise, body if "def " in body else exercise.with_body(body))])
+    assert failed(stages)
+    assert told in " ".join(stages[-1].text.split())
+
+
+def test_a_report_shows_the_first_wrong_input_and_verbose_all() -> None:
+    exercise = EXERCISES["linear-weight-gradient"]
+    wrong = exercise.with_body("grad_weight = as_rows(x).T @ grad_rows if needs_weight else None")
+    short, full = (
+        list(check(exercise, "mine.py", source=wrong, torch=False, verbose=verbose))[-1] for verbose in (False, True)
+    )
+    assert len(short.text.splitlines()) + short.rest == len(full.text.splitlines())
+    assert short.rest > 0 == full.rest
+    assert "Linear, weight [5, 4]" in short.text
+    assert "entries right" not in short.text
+    assert "Or:" not in short.text
+    assert "Or:" in full.text
+    assert "input 1" not in full.text
