@@ -120,9 +120,7 @@ def _short(stage: Stage) -> Stage:
     for line in stage.text.splitlines():
         if "entries right, largest error" in line and not wrong and not line.startswith(" "):
             continue
-        if wrong and (line.startswith("  Or:") or (likely and not line.startswith("    "))):
-            break
-        if line.startswith(("Also:", "Or:", "Update taken /")):
+        if (likely and not line.startswith("    ")) or line.startswith(("Also:", "Or:", "Update taken /")):
             break
         wrong = wrong or "entries wrong" in line or "expected [" in line or "must be linear" in line
         likely = likely or line.startswith("  Likely:")
