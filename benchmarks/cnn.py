@@ -49,5 +49,5 @@ def measure(options: Options, report: Report) -> None:
         )
     report.notes.append(
         f"The losses of the first {LOSSES} steps are equal within {TOLERANCE:g}. products alone: the step's matrix "
-        "products by np.matmul into preallocated memory, with the windows laid out as rows already."
+        "products by np.matmul into preallocated memory, with the windows laid out as columns already."
     )

@@ -439,6 +439,7 @@ PLAIN = {
             for k in range(size[0] * size[1]):
                 if flat[place][k] > flat[place][largest[place]]:
                     largest[place] = k
+        y = np.take_along_axis(flat, largest[..., np.newaxis], axis=-1)[..., 0]
     """,
     "max-pool-backward": """
         largest, x = ctx.saved_arrays

@@ -319,8 +319,16 @@ def test_of_equal_values_the_first_gets_the_gradient_and_nan_is_the_largest() ->
     assert_torchs(lambda t: t.nn.MaxPool2d(2), np.round(x(2, 2, 6, 6)))
     image = x(1, 1, 4, 4)
     image[0, 0, 1, 0] = np.nan
-    ours, theirs = (t.nn.functional.max_pool2d(t.tensor(image), 2).numpy() for t in (minitrain, torch))
-    np.testing.assert_array_equal(ours, theirs)
+    inputs = {t: t.tensor(image, requires_grad=True) for t in (minitrain, torch)}
+    for t, input in inputs.items():
+        pooled = t.nn.functional.max_pool2d(input, 2)
+        assert pooled.detach()[0, 0, 0, 0].isnan()
+        pooled.sum().backward()
+    np.testing.assert_array_equal(inputs[minitrain].grad.numpy(), inputs[torch].grad.numpy())
+
+
+def test_a_batch_of_no_images() -> None:
+    assert_torchs(lambda t: t.nn.Conv2d(2, 4, 3, groups=2), x(0, 2, 5, 5))
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ class Products:
         self.work = linear_products(batch_size, SIZES, "float32")
         random = np.random.RandomState(0)
         for i, (channels, out, kernel, side) in enumerate(CONVOLUTIONS):
-            rows, terms = batch_size * side * side, channels * kernel * kernel
-            shapes = [(rows, terms, out), (out, rows, terms)] + ([(rows, out, terms)] if i else [])
+            columns, terms = batch_size * side * side, channels * kernel * kernel
+            shapes = [(out, terms, columns), (out, columns, terms)] + ([(terms, out, columns)] if i else [])
             for n, k, m in shapes:
                 a, b, y = (random.standard_normal(shape).astype(np.float32) for shape in ((n, k), (k, m), (n, m)))
                 self.work.append((a, b, y))

@@ -277,15 +277,13 @@ conv-bias-averaged: mean-twice
 conv-weight-of-the-last-sample: sum-missing
   dL/dW = Σ dL/dy · window over the windows of the last image.
   A loop over the batch with = where += is needed keeps the last image's gradient. With a batch of one it is right.
-- (grad_rows.transpose(0, 2, 1) @ ctx.rows)
-+ (grad_rows[:, -H * W :].transpose(0, 2, 1) @ ctx.rows[:, -H * W :])
+- (grad_columns @ ctx.columns.transpose(0, 2, 1))
++ (grad_columns[..., -H * W :] @ ctx.columns[..., -H * W :].transpose(0, 2, 1))
 conv-windows-overwrite: path-forgotten
   dL/dwindow = Σ_o dL/dy · W, the last one where windows overlap.
   A pixel lies in several windows, and each sends it a gradient. With = they replace each other; they must add up.
-- grad_x = unpadded(
--         add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation), ctx.padding
--     )
-+ grad_x, grads = np.zeros(shape), grads.reshape(ctx.window_shape)
+- grad_x = unpadded(add_windows(grads, shape, ctx.stride, ctx.dilation), ctx.padding)
++ grad_x = np.zeros(shape)
 +     for i, j in np.ndindex(H, W):
 +         grad_x[:, :, i : i + kH, j : j + kW] = grads[:, :, i, j]
 conv-bias-over-the-channels: sum-wrong-axis
@@ -300,7 +298,7 @@ conv-weight-averaged: mean-twice
 conv-weight-without-the-chain-rule: grad-output-missing
   dL/dW = Σ window.
   This is what y changes by, whatever the loss makes of it: dL/dy is missing. All kernels get the same gradient.
-- (grad_rows.transpose(0, 2, 1) @ ctx.rows)  =>  (np.ones_like(grad_rows).transpose(0, 2, 1) @ ctx.rows)
+- (grad_columns @ ctx.columns  =>  (np.ones_like(grad_columns) @ ctx.columns
 conv-weight-turned: wrong-place
   dL/dW turned by 180°.
   The layer slides its kernel as it is. Books that turn the kernel in forward turn its gradient back, too: here only the
@@ -309,15 +307,13 @@ conv-weight-turned: wrong-place
 conv-input-sign: sign
   dL/dx = -(the windows' gradients, added up).
   The layer sends back its gradient with the wrong sign. Its own kernels learn, but the layers before it go uphill.
-- grads = grad_rows @  =>  grads = -grad_rows @
+- grads = weight.reshape  =>  grads = -weight.reshape
 conv-input-border-from-one-side: values
   dL/dx = the first H rows and W columns of the padded image's gradient.
   The border lies on both sides, so the image begins after padding rows. Cut off at the end alone, every gradient
   arrives a few pixels away from where it belongs. Without padding it does not show.
-- grad_x = unpadded(
--         add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation), ctx.padding
--     )
-+ grad_x = add_windows(grads.reshape(ctx.window_shape), shape, ctx.stride, ctx.dilation)
+- grad_x = unpadded(add_windows(grads, shape, ctx.stride, ctx.dilation), ctx.padding)
++ grad_x = add_windows(grads, shape, ctx.stride, ctx.dilation)
 +     grad_x = grad_x[:, :, : ctx.x_shape[2], : ctx.x_shape[3]]
 conv-input-stride-forgotten: values
   dL/dwindow added up as if the windows were one pixel apart.
@@ -330,20 +326,21 @@ conv-forward-kernel-turned: values
   y[i, j] = Σ_pq W[-p, -q] · window[i, j, p, q].
   This is the convolution of mathematics, which turns the kernel by 180°. The layers of torch (and of everyone else) do
   not turn it, and nor does backward here. With symmetric kernels nobody notices.
-- rows @ weight.reshape  =>  rows @ weight[..., ::-1, ::-1].reshape
+- y = weight.reshape  =>  y = weight[..., ::-1, ::-1].reshape
 conv-forward-averages: values
   y = the mean of W · window.
   A convolution is a weighted sum. Divided by the number of weights, the signal becomes weaker with every layer.
-- y = rows @ weight  =>  y = rows / rows.shape[2] @ weight
-conv-forward-channels-last: values
-  y (N, H', W', O), read as if it were (N, O, H', W').
-  reshape never moves a number. The rows come image by image and place by place, with the channels last, and a
-  transpose has to bring the channels to the front. Here each channel gets numbers of all the others.
-- y.reshape(groups, N, H, W, out // groups).transpose(1, 0, 4, 2, 3).reshape(N, out, H, W)  =>  y.reshape(N, out, H, W)
+- @ columns  =>  @ columns / columns.shape[1]
+conv-forward-channels-first: values
+  y (O, N, H', W'), read as if it were (N, O, H', W').
+  reshape never moves a number. The product's rows are the channels, and in each of them come the images, place by
+  place. A transpose has to bring the images to the front. Here each channel gets numbers of all the others.
+- y.reshape(out, N, H, W).transpose(1, 0, 2, 3)  =>  y.reshape(N, out, H, W)
 conv-forward-first-channel-only: values
   y = Σ_pq W[o, 0, p, q] · window[0, p, q].
   The sum runs over all channels of the input. Here only the first one counts, as in a grayscale image.
-- y = rows @ weight.reshape  =>  y = rows[:, :, : kH * kW] @ weight[:, 0].reshape
+- weight.reshape(groups, out // groups, -1) @ columns
++ weight[:, 0].reshape(groups, out // groups, -1) @ columns[:, : kH * kW]
 conv-forward-padding-forgotten: values
   y without the windows that reach over the edge.
   The image has to get its border of zeros before the windows are taken, or y has too few rows and columns.
@@ -408,32 +405,32 @@ ops.MaxPool2d.backward
 max-pool-to-all: mask-missing
   dL/dx = dL/dy for all numbers of the window.
   Only the largest number of a window is y. The others do not change it and must get 0.
-- np.where(largest[..., np.newaxis] == places, grad_y[..., np.newaxis], 0).reshape(ctx.window_shape)
-+ np.broadcast_to(grad_y[..., np.newaxis, np.newaxis], ctx.window_shape)
+- np.put_along_axis(grads, largest[..., np.newaxis], grad_y[..., np.newaxis], axis=-1)
++ grads += grad_y[..., np.newaxis]
 max-pool-overwrites: path-forgotten
   dL/dx = dL/dy of the last window at the place it came from.
   The same pixel can be the largest of several windows, and each sends it a gradient. They must add up. As long as the
   windows do not overlap, it does not show.
-- grad = add_windows(grads, ctx.whole_shape, ctx.stride, ctx.dilation)
+- grad = add_windows(grads.reshape(ctx.window_shape), ctx.whole_shape, ctx.stride, ctx.dilation)
 + grad = np.zeros(ctx.whole_shape, grad_y.dtype)
 + for i, j, p, q in np.ndindex(*ctx.window_shape[2:]):
 +     row, column = i * ctx.stride[0] + p * ctx.dilation[0], j * ctx.stride[1] + q * ctx.dilation[1]
 +     here = largest[:, :, i, j] == p * ctx.window_shape[5] + q
-+     grad[:, :, row, column] = np.where(here, grads[:, :, i, j, p, q], grad[:, :, row, column])
++     grad[:, :, row, column] = np.where(here, grad_y[:, :, i, j], grad[:, :, row, column])
 max-pool-shared-by-the-window: sum-wrong-axis
   dL/dx = dL/dy / n for all n numbers of the window.
   This is the gradient of average pooling. The largest number alone is y, so it gets all of dL/dy.
-- np.where(largest[..., np.newaxis] == places, grad_y[..., np.newaxis], 0).reshape(ctx.window_shape)
-+ np.broadcast_to(grad_y[..., np.newaxis, np.newaxis] / places.size, ctx.window_shape)
+- np.put_along_axis(grads, largest[..., np.newaxis], grad_y[..., np.newaxis], axis=-1)
++ grads += grad_y[..., np.newaxis] / grads.shape[-1]
 max-pool-without-the-chain-rule: grad-output-missing
   dL/dx = 1 at the place that y came from.
   This is dy/dx, the mask alone. It has to be multiplied by dL/dy, or what comes after the pooling has no influence.
-- grad_y[..., np.newaxis], 0)  =>  np.ones_like(grad_y)[..., np.newaxis], 0)
+- grad_y[..., np.newaxis], axis=-1)  =>  1, axis=-1)
 max-pool-place-by-columns: wrong-place
   dL/dx = dL/dy at the place [q, p] of the window, for the largest at [p, q].
   forward counts the places of a window row by row, p · kW + q, and here they are counted column by column.
-- np.arange(ctx.window_shape[4] * ctx.window_shape[5])
-+ np.arange(ctx.window_shape[4] * ctx.window_shape[5]).reshape(ctx.window_shape[:3:-1]).T.ravel()
+- grads.reshape(ctx.window_shape)
++ grads.reshape(*grad_y.shape, *ctx.window_shape[:3:-1]).swapaxes(4, 5)
 max-pool-border-from-one-side: values
   dL/dx = the first H rows and W columns of the padded image's gradient.
   The border lies on both sides, so the image begins after padding rows. Cut off at the end alone, every gradient
@@ -450,16 +447,17 @@ max-pool-pads-with-zeros: values
 max-pool-by-absolute-value: values
   y = the value of each window that is farthest from 0.
   -3 is smaller than 1, however far from 0 it is. This lets strong negative numbers through.
-- flat.argmax(axis=-1)  =>  np.abs(flat).argmax(axis=-1)
+- y = flat.max(axis=0)
++ y = np.take_along_axis(flat, np.abs(flat).argmax(axis=0)[np.newaxis], axis=0)[0]
 max-pool-takes-the-last-of-equal-ones: values
   y = the largest value of each window;  dL/dx = dL/dy at the last of equal ones.
   y is right, and any of the equal ones may get the gradient. But torch takes the first one, and flat images have many
   equal pixels: from here on the two networks differ.
-- flat.argmax(axis=-1)  =>  flat.shape[-1] - 1 - flat[..., ::-1].argmax(axis=-1)
+- first((flat == y) | np.isnan(flat))  =>  len(flat) - 1 - first(flat[::-1] == y)
 max-pool-counts-places-by-columns: values
   y = the largest value of each window, its place counted as q · kH + p.
   y is right. But backward reads the place as p · kW + q, so most gradients go to another pixel of the window.
-- flat = seen.reshape  =>  flat = seen.swapaxes(4, 5).reshape
+- seen[..., p, q] for p, q in np.ndindex(*size)  =>  seen[..., p, q] for q, p in np.ndindex(*size[::-1])
 max-pool-stride-forgotten: values
   y = the largest value of every window, one pixel apart.
   The stride is how far two windows are apart. Without it the image stays as large as before.

@@ -9,7 +9,7 @@ from minitrain.learn import training_runs as programs
 from minitrain.learn.exercises.exercise import Exercise
 
 ANY_FORM = "A loop is as right as one matrix product, only slower."
-ROWS = "The check uses groups = 1, so you may leave groups out. (Each group of channels is a convolution of its own.)"
+GROUPS = "The check uses groups = 1, so you may leave groups out. (Each group of channels is a convolution of its own.)"
 
 exercise = functools.partial(Exercise, track="Convolution", program=programs.convolved)
 
@@ -49,7 +49,7 @@ EXERCISES = (
         name="conv-forward",
         title="One kernel for every place of the image",
         target="ops.Conv2d.forward",
-        gap=("y = rows @", "y = y.reshape(groups"),
+        gap=("y = weight.reshape", "y = y.reshape(out"),
         level=2,
         minutes=15,
         builds_on=("conv-windows", "linear-forward"),
@@ -57,22 +57,22 @@ EXERCISES = (
         "a cat on the left and a cat on the right look the same to it.",
         task="Set y (N, O, H', W'), without the bias, which is added in the return: y[n, o, i, j] is the sum of kernel "
         "o, weight[o] (C, kH, kW), times the window at (i, j), seen[n, :, i, j] (C, kH, kW), over all C · kH · kW "
-        "numbers. rows holds the same windows, one in each row: rows[0] is (N · H' · W', C · kH · kW). "
-        f"{ROWS} {ANY_FORM}",
+        "numbers. columns holds the same windows, one in each column: columns[0] is (C · kH · kW, N · H' · W'). "
+        f"{GROUPS} {ANY_FORM}",
         hints=(
             "Each output is one number for a window and a kernel. Both have C · kH · kW numbers. What do you do with "
             "two lists of numbers to get one?",
             "np.einsum says it nearly as the formula does: which letters do seen and weight share, and which remain?",
             'y = np.einsum("ncijpq,ocpq->noij", seen, weight) is right. One matrix product is faster.',
-            "rows[0] @ weight.reshape(out, -1).T is (N · H' · W', O). Before the channels can come second, the "
-            "axes have to be apart: reshape(N, H, W, out), then transpose(0, 3, 1, 2).",
+            "weight.reshape(out, -1) @ columns[0] is (O, N · H' · W'). Before the images can come first, the axes "
+            "have to be apart: reshape(out, N, H, W), then transpose(1, 0, 2, 3).",
         ),
         notice="The loss falls as for linear layers, with far fewer weights: the first layer has 4 kernels of 9 "
         "numbers.",
         faults=(
             "conv-forward-kernel-turned",
             "conv-forward-averages",
-            "conv-forward-channels-last",
+            "conv-forward-channels-first",
             "conv-forward-first-channel-only",
             "conv-forward-padding-forgotten",
             "conv-forward-bias-along-the-columns",
@@ -105,19 +105,19 @@ EXERCISES = (
         name="conv-weight-gradient",
         title="What a kernel learns from all places at once",
         target="ops.Conv2d.backward",
-        gap=("grad_weight = (grad_rows", "grad_weight = (grad_rows"),
+        gap=("grad_weight = (grad_columns", "grad_weight = (grad_columns"),
         given=("forward",),
         level=2,
         minutes=15,
         builds_on=("conv-forward", "linear-weight-gradient"),
         why="A kernel is used at every place, so it learns from every place: each window counts as a sample.",
         task="Set grad_weight, dL/dW, in the weight's shape (O, C, kH, kW): Σ dL/dy[n, o, i, j] · window[n, c, i, j, "
-        "p, q] over all n, i, j. ctx.rows[0] holds the windows, one in each row (N · H' · W', C · kH · kW), and "
-        f"grad_rows[0] is dL/dy with a row for each window (N · H' · W', O). {ROWS} {ANY_FORM}",
+        "p, q] over all n, i, j. ctx.columns[0] holds the windows, one in each column (C · kH · kW, N · H' · W'), and "
+        f"grad_columns[0] is dL/dy with a column for each window (O, N · H' · W'). {GROUPS} {ANY_FORM}",
         hints=(
-            "Take each row as a sample: this is a linear layer with rows as its x. What is dL/dW there?",
-            "The sum over n, i and j is the sum over the rows. In a matrix product, it is the axis that disappears.",
-            "grad_rows[0].T @ ctx.rows[0] is (O, C · kH · kW).",
+            "Take each window as a sample: this is a linear layer whose samples lie in columns. What is dL/dW there?",
+            "The sum over n, i and j is the sum over the columns. In a matrix product, it is the axis that disappears.",
+            "grad_columns[0] @ ctx.columns[0].T is (O, C · kH · kW).",
             "Give it the shape of the weight with reshape(weight.shape).",
         ),
         notice="Nothing here knows of stride or padding: forward has already picked the windows.",
@@ -164,7 +164,7 @@ EXERCISES = (
         name="conv-input-gradient",
         title="Back through every window",
         target="ops.Conv2d.backward",
-        gap=("grads = grad_rows @", "grad_x = unpadded("),
+        gap=("grads = weight", "grad_x = unpadded("),
         given=("forward",),
         level=3,
         minutes=25,
@@ -174,15 +174,16 @@ EXERCISES = (
         task="Set grad_x, dL/dx, in x's shape, ctx.x_shape (N, C, H, W). Each window gets Σ dL/dy[n, o, i, j] · W[o] "
         "over the channels o. These are added up where windows overlap, and the border that forward added "
         "(ctx.padding) is cut off. add_windows(grads, shape, stride, dilation) adds up an array (N, C, H', W', kH, kW) "
-        "of windows' gradients, and unpadded(grad, padding) cuts the border off. grad_rows[0] is dL/dy with a row for "
-        f"each window (N · H' · W', O). H and W are H' and W' here. {ROWS} {ANY_FORM}",
+        "of windows' gradients, and unpadded(grad, padding) cuts the border off. grad_columns[0] is dL/dy with a "
+        f"column for each window (O, N · H' · W'). H and W are H' and W' here. {GROUPS} {ANY_FORM}",
         hints=(
             "First the gradient of each window: as for a linear layer, dL/dy times the weight. Then add them up.",
-            "(grad_rows[0] @ weight.reshape(out, -1)) has a row for each window, (N · H' · W', C · kH · kW). "
-            "reshape(N, H, W, C, kH, kW) takes it apart; add_windows wants the channels second.",
+            "weight.reshape(out, -1).T @ grad_columns[0] has a column for each window, (C · kH · kW, N · H' · W'). "
+            "reshape(C, kH, kW, N, H, W) takes it apart; add_windows wants (N, C, H, W, kH, kW).",
             "add_windows needs the shape that x had with its border: ctx.x_shape[2] + 2 · ctx.padding[0] rows, and "
             "ctx.x_shape[3] + 2 · ctx.padding[1] columns.",
-            "grads = (grad_rows[0] @ weight.reshape(out, -1)).reshape(N, H, W, C, kH, kW).transpose(0, 3, 1, 2, 4, 5); "
+            "grads = (weight.reshape(out, -1).T @ grad_columns[0]).reshape(C, kH, kW, N, H, W); "
+            "grads = grads.transpose(3, 0, 4, 5, 1, 2); "
             "grad_x = unpadded(add_windows(grads, shape, ctx.stride, ctx.dilation), ctx.padding)",
         ),
         notice="The border gets a gradient, too, but it is thrown away: nobody can change a zero that is only padding.",

@@ -93,14 +93,14 @@ EXERCISES = (
         why="A maximum asks whether a feature is somewhere in the window, no matter where. backward has to know which "
         "number it was, so forward finds the place, not only the value.",
         task="Set whole, x with a border of padding[0] rows and padding[1] columns on both sides, which must never be "
-        "the largest; seen = windows(whole, size, stride, dilation), (N, C, H', W', kH, kW); flat "
-        "(N, C, H', W', kH · kW), the numbers of each window in one row; and largest (N, C, H', W'), the index in flat "
-        "of the largest number, the first one of equal ones. (The check uses floats and no ceil.)",
+        "the largest; seen = windows(whole, size, stride, dilation), (N, C, H', W', kH, kW); y (N, C, H', W'), the "
+        "largest number of each window; and largest (N, C, H', W'), its index p · kW + q in the window, the first one "
+        "of equal ones. (The check uses floats and no ceil.)",
         hints=(
             "With zeros as a border, what is the largest number of a window in which all x are negative?",
             "np.pad(x, ((0, 0), (0, 0), (h, h), (w, w)), constant_values=-np.inf), with h, w = padding, has a border "
             "that is smaller than every number.",
-            "seen.reshape(*seen.shape[:4], -1) has one row for each window.",
+            "flat = seen.reshape(*seen.shape[:4], -1) has one row for each window: y = flat.max(axis=-1).",
             "argmax gives the index of the largest number, and the first one of equal ones: flat.argmax(axis=-1).",
         ),
         notice="backward needs only one small number for each window: the place of its largest.",
@@ -131,10 +131,12 @@ EXERCISES = (
         hints=(
             "Make an array of windows' gradients that is 0 everywhere but at the largest number, and add the windows "
             "up.",
-            "places = np.arange(kH * kW): largest[..., np.newaxis] == places is True at one place of each window, "
-            "(N, C, H', W', kH · kW).",
-            "np.where(mask, grad_y[..., np.newaxis], 0).reshape(ctx.window_shape) are the windows' gradients.",
-            "grad = add_windows(grads, ctx.whole_shape, ctx.stride, ctx.dilation), and with h, w = ctx.padding: "
+            "grads = np.zeros((*largest.shape, kH * kW)) has one row for each window. (kH and kW are the last two of "
+            "ctx.window_shape.)",
+            "np.put_along_axis(grads, largest[..., np.newaxis], grad_y[..., np.newaxis], axis=-1) sets one number of "
+            "each row.",
+            "grad = add_windows(grads.reshape(ctx.window_shape), ctx.whole_shape, ctx.stride, ctx.dilation), and "
+            "with h, w = ctx.padding: "
             "return grad[:, :, h : h + ctx.x_shape[2], w : w + ctx.x_shape[3]]",
         ),
         notice="Of nine numbers in a window, eight get no gradient from it.",
