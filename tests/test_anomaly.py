@@ -687,7 +687,6 @@ def a(*shape: int) -> Tensor:
 
 
 @every_operation
-@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_finite_numbers_go_through_and_come_out_the_same(operation: type[ops.Function], data: st.DataObject) -> None:
     """Of every operation, wherever it is called with numbers whose result and gradients are finite."""

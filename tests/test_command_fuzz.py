@@ -57,6 +57,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Training, "run", lambda self, observer, position: None)
     monkeypatch.setattr("minitrain.learn.watch.watch", lambda workspace, name, screen, check: None)
     monkeypatch.setattr("minitrain.learn.checking.check", lambda *args, **kwargs: iter(()))
+    monkeypatch.setattr("minitrain.mistakes.table.table", lambda: iter(()))  # of the whole zoo: five seconds
     monkeypatch.delenv("MINITRAIN_DATA", raising=False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
@@ -137,7 +138,7 @@ def ended(line: list[str], folder: Path) -> tuple[int, str, str]:
 
 # How many lines are drawn, unless they are drawn thoroughly: fewer where one takes long.
 SLOWER = {("train",): 30, ("gradcheck",): 10, ("compare",): 10}
-SLOWER |= {("learn", "start"): 8, ("learn", "notebook"): 4, ("learn", "zoo"): 4}
+SLOWER |= {("learn", "start"): 8, ("learn", "notebook"): 4, ("learn", "zoo"): 8}
 FUZZED = [command for command in COMMANDS if command and command != ("doctor",)]
 
 
