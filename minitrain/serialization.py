@@ -25,11 +25,11 @@ from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.nn.whole_module import built_from, parts_of
 from minitrain.ops import Array
-from minitrain.shared_memory import stored_once, view_of
 from minitrain.tensor import Tensor, wrap
 from minitrain.torch_file import load_torch_file
 from minitrain.torchlike.arguments import as_dtype
 from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.shared_memory import stored_once, view_of
 
 ZIP = b"PK\x03\x04"  # how a zip archive begins, as torch.save writes it
 _METADATA = "__metadata__"  # the header's entry that is not a tensor

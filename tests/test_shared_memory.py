@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minitrain
-from minitrain.shared_memory import view_of
+from minitrain.torchlike.shared_memory import view_of
 from tests.fault_table import record
 
 LIBRARIES: tuple[Any, Any] = (torch, minitrain)
