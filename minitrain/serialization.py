@@ -1,8 +1,8 @@
 """save and load, like torch.save and torch.load, in a file format that cannot contain code.
 
 The format is safetensors (https://github.com/huggingface/safetensors), which other programs read, too. A state_dict's
-Tensors are stored under their names. The outline of nested objects, such as an optimizer's state, is JSON in the file's
-metadata, with a checksum of everything.
+Tensors are stored under their names; of those that share memory, such as tied weights, the one that fills it. The
+outline of nested objects, such as an optimizer's state, is JSON in the file's metadata, with a checksum of everything.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import numpy as np
 
 from minitrain.files import open_file, parse_json, shown, write_atomically
 from minitrain.nn.module import Module
+from minitrain.nn.parameter import Parameter
 from minitrain.nn.whole_module import built_from, parts_of
 from minitrain.ops import Array
-from minitrain.tensor import wrap
+from minitrain.tensor import Tensor, wrap
 from minitrain.torch_file import load_torch_file
 from minitrain.torchlike.arguments import as_dtype
 from minitrain.torchlike.device import device as Device
+from minitrain.torchlike.shared_memory import stored_once, view_of
 
 ZIP = b"PK\x03\x04"  # how a zip archive begins, as torch.save writes it
 _METADATA = "__metadata__"  # the header's entry that is not a tensor
@@ -58,8 +60,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """
     import safetensors.numpy  # here, so that importing minitrain costs little more than importing NumPy
 
-    arrays: dict[str, Array] = {}
-    outline = _outline_of(obj, "", arrays)
+    outline, arrays = _Outline().of(obj)
     data = safetensors.numpy.save(arrays, {_OURS: json.dumps([_OURS, _checksum(outline, arrays), outline])})
     if (length := int.from_bytes(data[:8], "little")) > _LONGEST_HEADER:
         raise ValueError(
@@ -233,70 +234,155 @@ def _arranged(content: Any, arrays: dict[str, Array], weights_only: bool) -> Any
     _, checksum, outline = content
     if _checksum(outline, arrays) != checksum:
         raise ValueError("its checksum does not match: it was damaged")
-    thing = _from_outline(outline, arrays, weights_only)
+    builder = _Builder(arrays, weights_only)
+    thing = builder.build(outline)
     if arrays:
         raise ValueError(f"its outline lacks {shown(next(iter(arrays)))}")
     return thing
 
 
-def _from_outline(outline: Any, arrays: dict[str, Array], weights_only: bool) -> Any:
-    if not isinstance(outline, dict) or len(outline) != 1:
-        raise ValueError("a part of its outline is not a dict of one kind")
-    ((kind, content),) = outline.items()
-    if kind == "tensor" and isinstance(content, str):
-        if content not in arrays:
-            raise ValueError(f"its outline has {shown(content)} twice, or there is no such tensor")
-        return wrap(arrays.pop(content))
-    if kind in ("dict", "plain dict") and isinstance(content, list):
-        if not all(isinstance(pair, list) and len(pair) == 2 and _is_plain(pair[0]) for pair in content):
-            raise ValueError("a dict in its outline is not a list of pairs")
-        pairs = [(key, _from_outline(part, arrays, weights_only)) for key, part in content]
-        return OrderedDict(pairs) if kind == "dict" else dict(pairs)
-    if kind in ("list", "tuple") and isinstance(content, list):
-        return (list if kind == "list" else tuple)(_from_outline(part, arrays, weights_only) for part in content)
-    if kind == "module" and isinstance(content, list) and len(content) == 3:
-        module, name, parts = content
+class _Builder:
+    """Builds the saved object from its outline; takes each array that it needs out of arrays."""
+
+    def __init__(self, arrays: dict[str, Array], weights_only: bool) -> None:
+        self._arrays, self._weights_only = arrays, weights_only
+        self._memories: dict[str, tuple[Any, Array]] = {}  # what views are taken of: the order of the axes, the memory
+        self._made: list[Any] = []  # Tensors and Modules, in the order in which _Outline numbers them
+
+    def build(self, outline: Any) -> Any:
+        """The object. Raises ValueError for an impossible outline."""
+        if not isinstance(outline, dict) or len(outline) != 1:
+            raise ValueError("a part of its outline is not a dict of one kind")
+        ((kind, content),) = outline.items()
+        if kind in ("tensor", "view", "requires_grad", "parameter"):
+            self._made.append(self._tensor(kind, content))
+            return self._made[-1]
+        if kind == "same" and type(content) is int and 0 <= content < len(self._made):
+            return self._made[content]
+        if kind in ("dict", "plain dict") and isinstance(content, list):
+            if not all(isinstance(pair, list) and len(pair) == 2 and _is_plain(pair[0]) for pair in content):
+                raise ValueError("a dict in its outline is not a list of pairs")
+            pairs = [(key, self.build(part)) for key, part in content]
+            return OrderedDict(pairs) if kind == "dict" else dict(pairs)
+        if kind in ("list", "tuple") and isinstance(content, list):
+            return (list if kind == "list" else tuple)(self.build(part) for part in content)
+        if kind == "module" and isinstance(content, list) and len(content) == 3:
+            self._made.append(self._module(*content))
+            return self._made[-1]
+        if kind == "value" and _is_plain(content):
+            return content
+        raise ValueError(f"its outline has {shown(kind)} with impossible content")
+
+    def _tensor(self, kind: str, content: Any) -> Tensor:
+        if kind == "tensor" and isinstance(content, str):
+            return wrap(self._taken(content))
+        if kind == "view" and isinstance(content, list) and len(content) == 5 and isinstance(content[0], str):
+            return wrap(self._view(*content))
+        pair = [content, True] if kind == "requires_grad" else content
+        if kind in ("requires_grad", "parameter") and isinstance(pair, list) and len(pair) == 2:
+            inner, requires_grad = pair
+            if isinstance(inner, dict) and len(inner) == 1 and next(iter(inner)) in ("tensor", "view"):
+                tensor = self._tensor(*next(iter(inner.items())))
+                if type(requires_grad) is bool and (tensor.is_floating_point() or not requires_grad):
+                    return (Parameter if kind == "parameter" else Tensor.requires_grad_)(tensor, requires_grad)
+        raise ValueError(f"its outline has {shown(kind)} with impossible content")
+
+    def _taken(self, name: str) -> Array:
+        if name not in self._arrays:
+            raise ValueError(f"its outline has {shown(name)} twice, or there is no such tensor")
+        return self._arrays.pop(name)
+
+    def _view(self, name: str, order: Any, offset: Any, shape: Any, strides: Any) -> Array:
+        numbers = (order, [offset], shape, strides)
+        if not all(isinstance(part, list) and all(type(n) is int for n in part) for part in numbers):
+            raise ValueError(f"its outline has a view of {shown(name)} without numbers")
+        if name not in self._memories:
+            array = self._taken(name)
+            if sorted(order) != list(range(array.ndim)):
+                raise ValueError(f"its outline has {shown(name)} in the impossible order {shown(order)}")
+            self._memories[name] = order, np.ascontiguousarray(array.transpose(order)).reshape(-1)
+        known, memory = self._memories[name]
+        if order != known:
+            raise ValueError(f"its outline has {shown(name)} in two orders")
+        return view_of(memory, offset, shape, strides)
+
+    def _module(self, module: Any, name: Any, parts: Any) -> Module:
         if not isinstance(module, str) or not isinstance(name, str):
             raise ValueError("a Module in its outline has no class")
-        if weights_only:
+        if self._weights_only:
             import pickle  # here, as above
 
             raise pickle.UnpicklingError(
                 f"Weights only load failed: the file holds a whole model of the class {name}. Pass weights_only=False "
                 "to load it, or save model.state_dict() instead."
             )
-        return built_from(module, name, _from_outline(parts, arrays, weights_only))
-    if kind == "value" and _is_plain(content):
-        return content
-    raise ValueError(f"its outline has {shown(kind)} with impossible content")
+        return built_from(module, name, self.build(parts))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _outline_of(obj: Any, path: str, arrays: dict[str, Array]) -> Any:
-    """The outline of obj as JSON values; its arrays are added to arrays, by their paths."""
-    if isinstance(obj, np.generic):
-        obj = obj.item()
-    if isinstance(obj, Module):
-        kind = type(obj)
-        return {"module": [kind.__module__, kind.__qualname__, _outline_of(parts_of(obj), path, arrays)]}
-    if hasattr(obj, "__array__"):
-        name = path or "tensor"
-        while name in arrays or name == _METADATA:
-            name += "'"
-        array = np.asarray(obj.detach() if hasattr(obj, "detach") else obj)
+class _Outline:
+    """An object as JSON values and arrays by name. What occurs twice is written once, and so is shared memory."""
+
+    def __init__(self) -> None:
+        self._arrays: list[tuple[dict[str, Any], str, Array, bool]] = []  # entry, path, array, whether its order counts
+        self._numbers: dict[int, int] = {}  # of Tensors and Modules, by id
+        self._alive: list[Any] = []  # an id is an object's only as long as the object is there
+
+    def of(self, obj: Any) -> tuple[Any, dict[str, Array]]:
+        """The outline of obj and all its arrays, by their paths."""
+        outline = self._part(obj, "")
+        arrays: dict[str, Array] = {}
+        names: dict[int, str] = {}
+        stored, views = stored_once([array for _, _, array, _ in self._arrays], [kept for *_, kept in self._arrays])
+        for i, (entry, path, array, _) in enumerate(self._arrays):
+            if i in stored:
+                name = path or "tensor"
+                if stored[i].shape != array.shape:
+                    name += " (memory)"
+                while name in arrays or name == _METADATA:
+                    name += "'"
+                # Contiguous: the library writes a transposed array's values in the wrong order.
+                arrays[name] = np.ascontiguousarray(stored[i]).reshape(stored[i].shape)
+                names[i] = entry["tensor"] = name
+        for i, view in views.items():
+            entry = self._arrays[i][0]
+            entry.clear()
+            entry["view"] = [names[view.stored], *view[1:]]
+        return outline, arrays
+
+    def _part(self, obj: Any, path: str) -> Any:
+        if isinstance(obj, np.generic):
+            obj = obj.item()
+        if isinstance(obj, Module) or hasattr(obj, "__array__"):
+            if id(obj) in self._numbers:
+                return {"same": self._numbers[id(obj)]}
+            outline = self._module(obj, path) if isinstance(obj, Module) else self._tensor(obj, path)
+            self._numbers[id(obj)] = len(self._numbers)
+            self._alive.append(obj)
+            return outline
+        if isinstance(obj, Mapping):
+            pairs = [[_plain(key), self._part(obj[key], f"{path}.{key}" if path else str(key))] for key in obj]
+            return {"plain dict" if type(obj) is dict else "dict": pairs}
+        if isinstance(obj, list | tuple):
+            parts = [self._part(part, f"{path}.{i}" if path else str(i)) for i, part in enumerate(obj)]
+            return {type(obj).__name__ if type(obj) is list else "tuple": parts}
+        return {"value": _plain(obj)}
+
+    def _module(self, module: Module, path: str) -> Any:
+        kind = type(module)
+        return {"module": [kind.__module__, kind.__qualname__, self._part(parts_of(module), path)]}
+
+    def _tensor(self, tensor: Any, path: str) -> Any:
+        array = np.asarray(tensor.detach() if hasattr(tensor, "detach") else tensor)
         as_dtype(array.dtype)
-        # Contiguous: the library writes a transposed array's values in the wrong order.
-        arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
-        return {"tensor": name}
-    if isinstance(obj, Mapping):
-        pairs = [[_plain(key), _outline_of(obj[key], f"{path}.{key}" if path else str(key), arrays)] for key in obj]
-        return {"plain dict" if type(obj) is dict else "dict": pairs}
-    if isinstance(obj, list | tuple):
-        parts = [_outline_of(part, f"{path}.{i}" if path else str(i), arrays) for i, part in enumerate(obj)]
-        return {type(obj).__name__ if type(obj) is list else "tuple": parts}
-    return {"value": _plain(obj)}
+        entry: dict[str, Any] = {"tensor": None}
+        # The order in memory is part of a weight's state: the same bits come out only in the same order.
+        self._arrays.append((entry, path, array, isinstance(tensor, Parameter)))
+        if isinstance(tensor, Parameter):
+            return {"parameter": [entry, tensor.requires_grad]}
+        return {"requires_grad": entry} if getattr(tensor, "requires_grad", False) else entry
 
 
 def _plain(value: Any) -> Any:

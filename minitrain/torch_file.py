@@ -46,6 +46,7 @@ class _Storage:
 
     def __init__(self, array: Array) -> None:
         self.array = array
+        self.views: list[Array] = []  # of the Tensors that lie in it
 
 
 def load_torch_file(file: IO[bytes]) -> Any:
@@ -79,7 +80,10 @@ class _Reader:
     def load(self) -> Any:
         """Run the pickle."""
         unpickler = _Unpickler(io.BytesIO(self._read("data.pkl")), self._storage)
-        return _finished(unpickler.load())
+        value = unpickler.load()
+        return _finished(
+            value, {id(storage.views[0]) for storage in self._storages.values() if len(storage.views) == 1}
+        )
 
     def _read(self, name: str, missing: bytes | None = None) -> bytes:
         info = self._members.get(f"{self._folder}/{name}")
@@ -103,7 +107,7 @@ class _Reader:
             dtype = np.dtype(_STORAGES[kind.name])
             if len(data) != count * dtype.itemsize:
                 raise ValueError(f"data/{key} has {len(data)} bytes, expected {count} elements of {kind.name}")
-            array = np.frombuffer(data, dtype)
+            array = np.frombuffer(bytearray(data), dtype)  # which can be written
             if kind.name == "BFloat16Storage":  # the upper half of a float32
                 array = (array.astype("<u4") << 16).view("<f4")
             self._storages[key] = _Storage(array)
@@ -143,7 +147,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, *ignored: Any) -> Tensor:
-    """torch._utils._rebuild_tensor_v2: a Tensor with memory of its own, in the order of its indices."""
+    """torch._utils._rebuild_tensor_v2: a Tensor on a storage, which others may share."""
     numbers = (offset, *size, *stride)
     if (
         not isinstance(storage, _Storage)
@@ -156,8 +160,9 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: An
     if end > storage.array.size or count > storage.array.size or len(size) > 32:
         raise ValueError(f"a Tensor of size {size!r:.60} is larger than its memory of {storage.array.size} elements")
     strides = [step * storage.array.itemsize for step in stride]
-    view = np.lib.stride_tricks.as_strided(storage.array[offset:], tuple(size), strides, writeable=False)
-    return wrap(np.array(view, order="C")).requires_grad_(bool(requires_grad) and view.dtype.kind == "f")
+    tensor = wrap(np.lib.stride_tricks.as_strided(storage.array[offset:], tuple(size), strides))
+    storage.views.append(tensor.array)
+    return tensor.requires_grad_(bool(requires_grad) and tensor.is_floating_point())
 
 
 def _parameter(data: Any, requires_grad: Any, *ignored: Any) -> Parameter:
@@ -180,14 +185,20 @@ class _Ordered(collections.OrderedDict[Any, Any]):
     def __setstate__(self, state: Any) -> None: ...
 
 
-def _finished(value: Any) -> Any:
-    """The value with the plain OrderedDict for our own."""
+def _finished(value: Any, alone: set[int]) -> Any:
+    """The value with the plain OrderedDict for our own.
+
+    alone: the ids of arrays that share their storage with no other. They get memory of their own, in the order of their
+    indices, and the rest of the storage is dropped.
+    """
+    if isinstance(value, Tensor) and id(value.array) in alone:
+        value.array = np.array(value.array, order="C")
     if isinstance(value, _Ordered):
-        return collections.OrderedDict((key, _finished(item)) for key, item in value.items())
+        return collections.OrderedDict((key, _finished(item, alone)) for key, item in value.items())
     if isinstance(value, dict):
-        return {key: _finished(item) for key, item in value.items()}
+        return {key: _finished(item, alone) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_finished(item) for item in value)
+        return type(value)(_finished(item, alone) for item in value)
     return value
 
 

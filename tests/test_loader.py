@@ -1,14 +1,16 @@
 """DataLoader gives torch's batches in torch's order, and leaves the random stream where torch leaves it."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.utils.data as torch_data
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import minitrain.data as our_data
@@ -157,10 +159,61 @@ def test_random_split_is_torchs(data: st.DataObject, length: int, seed: int, own
             try:
                 subsets = split(range(length), lengths, generator=generator)  # type: ignore[operator]
                 outcomes.append(([list(each) for each in subsets], len(caught)))
-            except ValueError:  # fractions whose rounded sum is above 1
+            except ValueError:  # torch, on fractions whose rounded sum is above 1
                 outcomes.append("refused")
-    assert outcomes[0] == outcomes[1]
-    assert libraries.at_the_same_place()
+    if outcomes[1] != "refused":
+        assert outcomes[0] == outcomes[1]
+        assert libraries.at_the_same_place()
+    else:
+        assert [len(part) for part in outcomes[0][0]] == rounded_down(lengths, length)
+
+
+def rounded_down(fractions: list[Any], size: int) -> list[int]:
+    counts = [math.floor(size * fraction) for fraction in fractions]
+    rest = size - sum(counts)
+    return [count + (i < rest) for i, count in enumerate(counts)]
+
+
+@given(
+    parts=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    exact=st.booleans(),
+    size=st.integers(100, 200),
+    start=st.integers(0, 11),
+)
+@settings(max_examples=200)
+def test_fractions_that_add_up_to_1_are_taken_in_every_order(
+    parts: list[int], exact: bool, size: int, start: int
+) -> None:
+    parts = parts[start:] + parts[:start]
+    fractions: list[Any] = [Fraction(part, sum(parts)) if exact else part / sum(parts) for part in parts]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        subsets = random_split(range(size), fractions)  # type: ignore[arg-type]
+    assert [len(subset) for subset in subsets] == rounded_down(fractions, size)
+    assert sorted(index for subset in subsets for index in subset) == [*range(size)]
+
+
+@pytest.mark.parametrize(
+    "fractions",
+    [
+        [0.7, 0.2, 0.1],
+        [0.1, 0.2, 0.7],
+        [1 / 3] * 3,
+        [0.1] * 10,
+        [0.1, 0.7, 0.2],
+        [Fraction(1, 3)] * 3,
+        [0.6, 0.3, 0.1],
+        [0.56, 0.34, 0.1],
+    ],
+)
+def test_usual_fractions_are_taken(fractions: list[Any]) -> None:
+    assert [len(subset) for subset in random_split(range(99), fractions)] == rounded_down(fractions, 99)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fractions", [[0.5, 0.51], [0.5, 0.49], [0.1] * 9, [0.1] * 11, [Fraction(1, 3)] * 2])
+def test_fractions_that_do_not_add_up_to_1_are_refused(fractions: list[Any]) -> None:
+    with pytest.raises(ValueError, match="fractions must add up to 1"):
+        random_split(range(99), fractions)  # type: ignore[arg-type]
 
 
 def test_random_split_says_what_does_not_add_up() -> None:

@@ -166,6 +166,35 @@ def test_a_scheduler_resumes_from_a_saved_state_of_either(name: str, source: str
         assert [[g["lr"], g["momentum"]] for g in ours[0]] == [[g["lr"], g["momentum"]] for g in ours[1]]
 
 
+@pytest.mark.parametrize("source", ["minitrain", "torch"])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_state_is_loaded_by_its_own_class_only(name: str, source: str) -> None:
+    twins = Twins(SCHEDULERS[name])
+    saved = twins.schedulers[["minitrain", "torch"].index(source)]
+    state = copy.deepcopy(saved.state_dict())
+    for make in SCHEDULERS.values():
+        scheduler = Twins(make).schedulers[0]
+        kinds = {type(saved).__name__, type(scheduler).__name__}
+        if len(kinds) == 1 or kinds == {"LambdaLR", "MultiplicativeLR"}:
+            continue  # combined ones are checked, too, by what they combine
+        before = repr(scheduler.state_dict())
+        with pytest.raises(ValueError, match=rf"{type(saved).__name__}.*'s, not {type(scheduler).__name__}'s: it "):
+            scheduler.load_state_dict(state)
+        assert repr(scheduler.state_dict()) == before
+
+
+def test_a_combination_of_other_schedulers_is_refused_and_nothing_is_changed() -> None:
+    first, second = (
+        lr_scheduler.ChainedScheduler([lr_scheduler.ConstantLR(opt, 0.5), make(opt)])
+        for make in (lambda opt: lr_scheduler.StepLR(opt, 3), lambda opt: lr_scheduler.ExponentialLR(opt, 0.9))
+        for opt in [SGD([wrap(np.ones(1, np.float32))], lr=1.0)]
+    )
+    before = repr(second.state_dict())
+    with pytest.raises(ValueError, match="StepLR's, not ExponentialLR's: it has step_size"):
+        second.load_state_dict(first.state_dict())
+    assert repr(second.state_dict()) == before
+
+
 RULES: dict[str, st.SearchStrategy[Make]] = {
     "StepLR": st.builds(lambda n, gamma: lambda o, opt: o.StepLR(opt, n, gamma), st.integers(1, 20), st.floats(0, 2)),
     "MultiStepLR": st.builds(

@@ -16,8 +16,10 @@ import minitrain
 from minitrain import optim
 from minitrain.ops import Array
 from minitrain.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
+from minitrain.optim.kinds import OPTIMIZERS
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import is_grad_enabled, no_grad
+from tests.fault_table import record
 
 RULES: list[type[Any]] = [SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, NAdam, RAdam]
 DTYPES = ["float32", "float64"]
@@ -905,3 +907,55 @@ def test_a_rule_that_remembers_nothing_leaves_no_state() -> None:
         optimizer.step()
         assert len(optimizer.state) == 0
         assert optimizer.state_dict()["state"] == {}
+
+
+KINDS = [*sorted(OPTIMIZERS), "AdamW"]
+
+
+def stepped(library: Any, kind: str, steps: int) -> Any:
+    param = library.ones(2, requires_grad=True)
+    optimizer = getattr(library.optim, kind)([param], lr=0.1)
+    for _ in range(steps):
+        loss = param.square().sum()
+        loss.backward(retain_graph=True)
+        optimizer.step(lambda loss=loss: loss)
+    return optimizer
+
+
+def test_the_known_options_are_those_of_the_classes() -> None:
+    for kind, options in OPTIMIZERS.items():
+        for library in (torch, minitrain):
+            if library is torch or hasattr(minitrain.optim, kind):
+                assert stepped(library, kind, 0).defaults.keys() - {*SWITCHES} == options
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("saved_by", [torch, minitrain], ids=["torch", "minitrain"])
+def test_a_state_is_loaded_by_its_own_class_only(saved_by: Any, steps: int) -> None:
+    for saved in KINDS if saved_by is torch else [kind for kind in KINDS if hasattr(minitrain.optim, kind)]:
+        state = stepped(saved_by, saved, min(steps, 1)).state_dict()
+        for kind in KINDS:
+            if not hasattr(minitrain.optim, kind):
+                continue
+            optimizer = stepped(minitrain, kind, 2)
+            before = repr(optimizer.state_dict())
+            if {saved, kind} == {"Adam", "AdamW"} or saved == kind:
+                optimizer.load_state_dict(state)
+                continue
+            with pytest.raises(
+                ValueError, match=rf"loaded state dict is {saved.removesuffix('W')}'s, not {kind}'s: it "
+            ):
+                optimizer.load_state_dict(state)
+            assert repr(optimizer.state_dict()) == before
+            record("states of another class loaded", 1, 0)
+
+
+def test_a_state_of_another_class_is_refused_with_the_remedy_and_options_of_ones_own_are_not() -> None:
+    with pytest.raises(ValueError, match=r"has dampening, momentum, nesterov and lacks amsgrad, .*begin Adam without"):
+        stepped(minitrain, "Adam", 0).load_state_dict(stepped(minitrain, "SGD", 1).state_dict())
+    options = {"lr": 1.0, "name": "body", "rho": 3}  # two of the program's own
+    saved, new = (minitrain.optim.Adam([{"params": [minitrain.ones(1)], **options}]) for _ in range(2))
+    new.load_state_dict(saved.state_dict())
+    other = minitrain.optim.SGD([minitrain.ones(2)], lr=0.1, momentum=0.9, nesterov=True)
+    other.load_state_dict(stepped(torch, "SGD", 1).state_dict())
+    assert other.param_groups[0]["momentum"] == 0  # the saved options count, as in torch

@@ -127,7 +127,8 @@ def random_split(
         TypeError: lengths that are not whole and do not add up to 1.
     """
     size = len(dataset)  # type: ignore[arg-type]
-    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
+    # sum() rounds, and not on every Python in the same way: fractions that add up to 1 may then be just above it.
+    if any(math.isclose(total, 1) and total <= 1 for total in (sum(lengths), math.fsum(lengths))):
         for i, fraction in enumerate(lengths):
             if not 0 <= fraction <= 1:
                 raise ValueError(f"Fraction at index {i} is not between 0 and 1: got {fraction}")

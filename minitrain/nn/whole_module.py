@@ -12,8 +12,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from minitrain.nn.module import Module
 from minitrain.nn.module_tree import ModuleTree
 from minitrain.nn.parameter import Parameter
@@ -23,22 +21,12 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 def parts_of(module: Module) -> dict[str, Any]:
-    """The attributes of a Module, each Parameter as [Tensor, requires_grad, whether its memory is transposed].
-
-    Raises TypeError for what a file cannot hold: hooks, and Parameters that two Modules share.
-    """
-    parameters = [param for _, param in module.named_parameters(remove_duplicate=False)]
-    if len({id(param) for param in parameters}) < len(parameters):
-        raise TypeError("cannot save a whole model whose Modules share Parameters; save its state_dict().")
+    """The attributes of a Module. Raises TypeError for what a file cannot hold: hooks."""
     parts = dict(vars(module))
     if any(parts.pop(name) for name in HOOKS):
         raise TypeError(
             "cannot save a whole model that has hooks: they are code. Remove them, or save its state_dict()."
         )
-    parts["_parameters"] = {
-        name: None if p is None else [p.detach(), p.requires_grad, p.ndim == 2 and not p.array.flags.c_contiguous]
-        for name, p in parts["_parameters"].items()
-    }
     parts["_not_saved"] = sorted(parts["_not_saved"])
     return parts
 
@@ -51,7 +39,7 @@ def built_from(module: str, name: str, parts: Any) -> Module:
     cls = _found(module, name)
     made: Module = cls.__new__(cls)
     ModuleTree.__init__(made)
-    kinds = {"_parameters": list | None, "_buffers": Tensor | None, "_modules": Module | None}
+    kinds = {"_parameters": Parameter | None, "_buffers": Tensor | None, "_modules": Module | None}
     if not isinstance(parts, dict) or not {*kinds, "_not_saved"} <= parts.keys() or parts.keys() & {*HOOKS}:
         raise ValueError(f"it has a {name} without its attributes")
     for kind, values in kinds.items():
@@ -59,8 +47,7 @@ def built_from(module: str, name: str, parts: Any) -> Module:
             raise ValueError(f"it has a {name} with impossible {kind}")
     if not isinstance(parts["_not_saved"], list) or not all(isinstance(key, str) for key in parts["_not_saved"]):
         raise ValueError(f"it has a {name} with impossible names of buffers")
-    parameters = {key: None if saved is None else _parameter(saved) for key, saved in parts["_parameters"].items()}
-    vars(made).update(parts | {"_parameters": parameters, "_not_saved": set(parts["_not_saved"])})
+    vars(made).update(parts | {"_not_saved": set(parts["_not_saved"])})
     return made
 
 
@@ -79,12 +66,3 @@ def _found(module: str, name: str) -> type[Module]:
             "or save a state_dict"
         )
     return cls
-
-
-def _parameter(saved: list[Any]) -> Parameter:
-    if len(saved) != 3 or not isinstance(saved[0], Tensor) or not saved[0].is_floating_point():
-        raise ValueError("it has a Parameter without values")
-    values, requires_grad, transposed = saved
-    if transposed and values.ndim == 2:  # the memory order is part of a weight's state
-        values.array = np.ascontiguousarray(values.array.T).T
-    return Parameter(values, requires_grad=bool(requires_grad))

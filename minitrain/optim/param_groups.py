@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
+from minitrain.optim.kinds import OPTIMIZERS, check_kind
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 from minitrain.torchlike.hooks import RemovableHandle
@@ -118,8 +119,9 @@ class ParamGroups:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue where another optimizer stopped, this class's or torch's, with parameters of the same shapes.
 
-        Values are copied, each into the memory order and dtype of its parameter. Raises ValueError for other numbers
-        of groups or parameters, or other shapes, and NotImplementedError for a switch of torch's that is on.
+        Values are copied, each into the memory order and dtype of its parameter. Raises ValueError for the state of
+        another class (AdamW's is Adam's), other numbers of groups or parameters, or other shapes, and
+        NotImplementedError for a switch of torch's that is on.
         """
         saved_groups = state_dict["param_groups"]
         if len(saved_groups) != len(self.param_groups):
@@ -135,6 +137,8 @@ class ParamGroups:
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
                     f"{len(saved['params'])} parameters in group {i}, where the optimizer has {len(group['params'])}."
                 )
+            added = group.keys() - self.defaults.keys()
+            check_kind(self, self.defaults.keys(), saved.keys() - added, OPTIMIZERS)
             params.update(zip(saved["params"], group["params"], strict=True))
             groups.append(_offered({**group, **copy.deepcopy(saved), "params": group["params"]}))
         state: defaultdict[Tensor, State] = defaultdict(dict)

@@ -41,11 +41,15 @@ class _Combined(LRScheduler):
         """As LRScheduler's, with the state of each scheduler."""
         return {**super().state_dict(), "_schedulers": [scheduler.state_dict() for scheduler in self._schedulers]}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As LRScheduler's, for each scheduler, too."""
-        super().load_state_dict({name: value for name, value in state_dict.items() if name != "_schedulers"})
+    def _check_state(self, state_dict: dict[str, Any]) -> None:
+        super()._check_state(state_dict)
         for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
-            scheduler.load_state_dict(state)
+            scheduler._check_state(state)
+
+    def _load_state(self, state_dict: dict[str, Any]) -> None:
+        super()._load_state({name: value for name, value in state_dict.items() if name != "_schedulers"})
+        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
+            scheduler._load_state(state)
 
 
 class SequentialLR(_Combined):

@@ -220,8 +220,8 @@ class CyclicLR(_Cycles):
         saved = None if function is None or isinstance(function, types.FunctionType) else vars(function).copy()
         return {**super().state_dict(), "_scale_fn_custom": saved}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As LRScheduler's; a scale_fn stays, and gets its attributes back."""
-        super().load_state_dict({name: value for name, value in state_dict.items() if name != "_scale_fn_custom"})
+    def _load_state(self, state_dict: dict[str, Any]) -> None:
+        """A scale_fn stays, and gets its attributes back."""
+        super()._load_state({name: value for name, value in state_dict.items() if name != "_scale_fn_custom"})
         if state_dict["_scale_fn_custom"] is not None:
             vars(self._scale_fn_custom).update(state_dict["_scale_fn_custom"])

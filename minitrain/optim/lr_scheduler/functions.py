@@ -35,9 +35,9 @@ class _OfFunctions(LRScheduler):
         ]
         return {**super().state_dict(), "lr_lambdas": states}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As LRScheduler's; the functions stay, and get their attributes back."""
-        super().load_state_dict({name: value for name, value in state_dict.items() if name != "lr_lambdas"})
+    def _load_state(self, state_dict: dict[str, Any]) -> None:
+        """The functions stay, and get their attributes back."""
+        super()._load_state({name: value for name, value in state_dict.items() if name != "lr_lambdas"})
         for function, state in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
             if state is not None:
                 vars(function).update(state)

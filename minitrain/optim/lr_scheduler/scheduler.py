@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from minitrain.optim.kinds import SCHEDULERS, check_kind
 from minitrain.optim.optimizer import Optimizer
 from minitrain.torchlike.not_offered import ChecksKeywords
 
@@ -110,7 +111,17 @@ class LRScheduler(ChecksKeywords):
         return {name: value for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another scheduler of this kind was, minitrain's or torch's; load the optimizer's, too."""
+        """Go on where another scheduler of this class was, minitrain's or torch's; load the optimizer's, too.
+
+        Raises ValueError for the state of another class.
+        """
+        self._check_state(state_dict)
+        self._load_state(state_dict)
+
+    def _check_state(self, state_dict: dict[str, Any]) -> None:
+        check_kind(self, vars(self).keys(), state_dict.keys(), SCHEDULERS)
+
+    def _load_state(self, state_dict: dict[str, Any]) -> None:
         vars(self).update(state_dict)
 
 
