@@ -16,7 +16,7 @@ from minitrain.runs.directory import KEPT
 from minitrain.runs.line_file import Place
 from minitrain.runs.messages import are, counted
 from minitrain.runs.resume_command import resume_command
-from minitrain.runs.run_files import CHECKPOINTS, CONFIG, LINES, WEIGHTS, RunError
+from minitrain.runs.run_files import CHECKPOINTS, COLUMNS, CONFIG, LINES, WEIGHTS, RunError
 from minitrain.runs.same_bits import not_finite, other_weights
 from minitrain.runs.settings_changes import unexplained
 from minitrain.serialization import load
@@ -33,8 +33,8 @@ class Finding(NamedTuple):
     text: str
 
 
-def check_record(run: Path, begin: Checkpoint | None, end: Checkpoint) -> list[Finding]:
-    """Compare all that later commands read with the last checkpoint. begin: the one before it.
+def check_record(run: Path, older: Checkpoint | None, end: Checkpoint) -> list[Finding]:
+    """Compare all that later commands read with the last checkpoint. older: the one before it.
 
     Raises RunError for a file that cannot be compared: a configuration that is damaged, a table or a log that is not as
     the run wrote it up to the checkpoint.
@@ -46,7 +46,7 @@ def check_record(run: Path, begin: Checkpoint | None, end: Checkpoint) -> list[F
     found = [_weights(run, end)] if complete or finished else []
     found.append(_settings(config, sessions, end))
     found += [_lines(name, *content, complete) for name, content in contents.items()]
-    found += [] if begin is None else _older(begin, end, sessions)
+    found += [] if older is None else _older(older, end, sessions)
     names = [path.name for path in checkpoints(run)[:-KEPT]]
     if complete and names:
         found.append(Finding(CHECKPOINTS, False, f"{', '.join(names)}: a complete run has only the newest {KEPT}"))
@@ -86,21 +86,35 @@ def _settings(config: Config, sessions: Sequence[Mapping[str, Any]], end: Checkp
     return Finding(CONFIG, True, "the settings are the same")
 
 
-def _older(begin: Checkpoint, end: Checkpoint, sessions: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """A finding if the older checkpoint has settings that no session has changed on the way to the last one."""
-    if sessions[0]["updates"] > begin.state["position"]["updates"]:
-        return []  # config.json was damaged and written again: the record of earlier changes is gone
-    later = [
-        session.get("changes", {}) for session in sessions if session["updates"] >= begin.state["position"]["updates"]
-    ]
-    then, now = vars(begin.config), vars(end.config)
-    other = [name for name in then if then[name] != now[name] and not any(name in changes for changes in later)]
-    text = ", ".join(f"{name} is {shown(then[name])}, but {shown(now[name])} in the last checkpoint" for name in other)
-    return [Finding(_name(begin), False, f"{text}, and no session of the run changed that")] if other else []
+def _older(older: Checkpoint, end: Checkpoint, sessions: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """What is wrong with the checkpoint before the last one, to which a run can return."""
+    faults = []
+    then, now, updates = vars(older.config), vars(end.config), older.state["position"]["updates"]
+    if sessions[0]["updates"] <= updates:  # or config.json was damaged and written again: earlier changes are unknown
+        changed = {name for session in sessions if session["updates"] >= updates for name in session.get("changes", {})}
+        faults += [
+            f"{name} is {shown(then[name])}, but {shown(now[name])} in the last checkpoint, and no session changed that"
+            for name in then
+            if then[name] != now[name] and name not in changed
+        ]
+    return [Finding(f"{CHECKPOINTS}/{older.path.name}", False, fault) for fault in faults]
 
 
-def _name(checkpoint: Checkpoint) -> str:
-    return f"{CHECKPOINTS}/{checkpoint.path.name}"
+def check_places(older: Checkpoint, contents: Mapping[str, bytes], after: Mapping[str, int]) -> list[Finding]:
+    """A finding for each table, and the log, of which the older checkpoint has another beginning than the run wrote.
+
+    contents: up to the last checkpoint. after: how many of their lines come after the older one.
+    """
+    faults = []
+    for name, count in after.items():
+        place, content = older.places[name], contents[name]
+        before, since = content[: place.length], content[place.length :]
+        if Place(len(before), zlib.crc32(before)) == place:
+            fits = before[-1:] in (b"", b"\n") and since.count(b"\n") == count
+        else:  # it was damaged, and started again at this checkpoint
+            fits = content.count(b"\n") - (name in COLUMNS) == count
+        faults += [] if fits else [f"it does not fit {name}"]
+    return [Finding(f"{CHECKPOINTS}/{older.path.name}", False, fault) for fault in faults]
 
 
 # --- tables and log ---

@@ -70,12 +70,10 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
         written, damaged = last.config, True  # resume() reports it
     else:
         other = unexplained(written, last, sessions) if last is not None else {}
-    refused = {
-        name: pair for name, pair in other.items() if name in OVERRIDABLE
-    }  # check_fits sees what defines the run
-    if refused and last is not None and checkpoint is None:
+    wrong = {name: pair for name, pair in other.items() if name in OVERRIDABLE}  # check_fits sees others
+    if wrong and last is not None and checkpoint is None:
         raise RunError(
-            f"{path / CONFIG} has {_shown(refused)} as in the last checkpoint, but no session of the run changed that; "
+            f"{path / CONFIG} has {_shown(wrong)} as in the last checkpoint, but no session of the run changed that; "
             f"to use the checkpoint's settings: {resume_command(last.path)}"
         )
     held = vars(written)

@@ -37,7 +37,7 @@ def other_weights(weights: object, checkpoint: Checkpoint) -> str:
     if not other:
         return ""
     names = ", ".join(other[:3]) + ", ..." * (len(other) > 3)
-    return f"{len(other)} of {counted(len(model), 'array')} {are(len(other))} other than in {checkpoint.path}: {names}"
+    return f"{len(other)} of {counted(len(model), 'array')} differ from those in {checkpoint.path}: {names}"
 
 
 def not_finite(weights: Mapping[str, Tensor]) -> str:

@@ -27,11 +27,7 @@ def expected_settings(checkpoint: Checkpoint, sessions: Sequence[Mapping[str, An
 
 
 def settings_before(checkpoint: Checkpoint, sessions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The settings that later sessions changed, as they were before.
-
-    They trained the checkpoint, but are not always those in it: a session that stops at a nan in its first batch saves
-    the checkpoint again, with its own settings.
-    """
+    """The settings that sessions after a checkpoint changed, as they were before."""
     before: dict[str, Any] = {}
     for changes in _changes_since(checkpoint, sessions):
         before = {**{name: was for name, (was, _) in changes.items()}, **before}

@@ -9,7 +9,7 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from minitrain.files import shown
 from minitrain.loops import Observer
@@ -23,7 +23,7 @@ from minitrain.runs.layer_table import LayerTable
 from minitrain.runs.line_file import Place
 from minitrain.runs.messages import are, counted
 from minitrain.runs.recipe import BEGINNING, Training
-from minitrain.runs.record_check import Finding, check_record, read_lines
+from minitrain.runs.record_check import Finding, check_places, check_record, read_lines
 from minitrain.runs.recorder import Silent
 from minitrain.runs.resume import check_fits, training_from
 from minitrain.runs.run_files import CHECKPOINTS, CONFIG, LINES, WEIGHTS, RunError, check_run
@@ -82,7 +82,8 @@ class Verification:
             lines.append("The same bits.")
         elif self.repeated:
             wrong = [finding.name for finding in self.record if not finding.same]
-            lines.append(f"The repeated steps gave the same bits, but the run did not leave this: {', '.join(wrong)}.")
+            names = ", ".join(wrong)
+            lines.append(f"The repeated steps gave the same bits, but the run did not leave {names} like this.")
         else:
             lines.append("Not the same bits.")
         if self.environment:
@@ -96,15 +97,19 @@ class Verification:
 class Stretch:
     """A part of a run that can be repeated: its ends, and what was recorded of it.
 
-    begin: None for the start of the run. config: what it was trained with. record: the rest of the directory.
+    begin: None for the start of the run. older: the last checkpoint but one; None if there is only one.
+    config: what the stretch was trained with. record: the rest of the directory.
     lines: the rows of each table, without seconds, and the lines of the log.
+    contents: those files, up to the end of the stretch.
     """
 
     run: Path
     begin: Checkpoint | None
+    older: Checkpoint | None
     end: Checkpoint
     config: Config
     lines: dict[str, list[str]]
+    contents: dict[str, bytes]
     record: list[Finding]
     environment: Mapping[str, Any]
 
@@ -142,29 +147,34 @@ def _find_stretch(path: Path, from_start: bool) -> Stretch:
     if not kept:
         raise RunError(f"{path} has no checkpoint yet: there is nothing to verify")
     end = read_checkpoint(kept[-1])
-    begin = None if from_start or len(kept) == 1 else read_checkpoint(kept[-2])
-    for checkpoint in (end,) if begin is None else (begin, end):
+    older = None if len(kept) == 1 else read_checkpoint(kept[-2])
+    begin = None if from_start else older
+    for checkpoint in (end,) if older is None else (older, end):
         if (updates := _position(checkpoint)["updates"]) != updates_of(checkpoint.path):
             raise RunError(f"{checkpoint.path} is not what its name says: it has made {updates} updates")
     sessions = read_sessions(path)
-    record = check_record(path, begin, end)
+    record = check_record(path, older, end)
     if begin is None and any(session.get("changes", {}).keys() & _COUNTING for session in sessions):
         raise ConfigError(f"the settings of {path} changed during the run; leave out --from-start")
     updates, epochs = (end.state["position"][name] - _position(begin)[name] for name in ("updates", "epoch"))
     if updates == 0:
         raise RunError(f"{path} has no update yet: there is nothing to verify")
     ran = [session for session in sessions if session["updates"] <= _position(begin)["updates"]] or sessions
-    steps = _last_rows(path / "steps.csv", end.places["steps.csv"], updates)
-    tests = _last_rows(path / "epochs.csv", end.places["epochs.csv"], epochs)
-    log = _log_between(path / "log.txt", begin, end)
+    contents = {name: read_lines(path / name, end.places[name])[0] for name in LINES}
+    steps = _last_rows(path / "steps.csv", contents, updates)
+    tests = _last_rows(path / "epochs.csv", contents, epochs)
+    log = _log_between(path / "log.txt", contents, begin)
     lines = {"steps.csv": steps, "epochs.csv": [row.rpartition(",")[0] for row in tests], "log.txt": log}
     before = end.config if begin is None else begin.config
     changed = begin is None and any("layers_every" in session.get("changes", {}) for session in sessions)
     if end.config.layers_every and before.layers_every == end.config.layers_every and not changed:
-        written = _rows_between(path / "layers.csv", begin, end)
+        written = _rows_between(path / "layers.csv", contents, begin, end)
         lines |= {"layers.csv": written} if written else {}  # a backend that cannot watch has written none
-    config = config_of({**vars(end.config), **settings_before(end, sessions)}, path)
-    return Stretch(path, begin, end, config, lines, record, ran[-1]["environment"])
+    # A session that stops at a nan in its first batch saves the checkpoint again, with its own settings.
+    trained = settings_before(end, sessions) if _is_given_again(end.state) else {}
+    config = config_of({**vars(end.config), **trained}, path)
+    lines = {name: lines[name] for name in LINES if name in lines}
+    return Stretch(path, begin, older, end, config, lines, contents, record, ran[-1]["environment"])
 
 
 def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None) -> Verification:
@@ -178,21 +188,31 @@ def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None) -> V
     begins = stretch.begin
     training = Training(config, backend) if begins is None else training_from(begins, config, backend)
     begin, end = _position(stretch.begin), stretch.end.state["position"]
-    watcher = _Watcher(begin, stretch.end.state, training.state, training.layer_table(begin["updates"]))
+    passed = [] if stretch.older is None or begin["updates"] >= updates_of(stretch.older.path) else [stretch.older]
+    watcher = _Watcher(begin, [*passed, stretch.end], training.state, training.layer_table(begin["updates"]))
     with contextlib.suppress(_Reached):
         training.run(watcher, begin)
-    if not watcher.state:
+    if len(watcher.reached) <= len(passed):
         raise RunError(f"{stretch.end.path} is not a state of this run: its position is {shown(dict(end))}")
     lines: dict[str, tuple[int, tuple[str, str] | None]] = {}
     for name, rows in stretch.lines.items():
         pairs = itertools.zip_longest(rows, watcher.lines[name], fillvalue="(none)")
         lines[name] = len(rows), next(((then, now) for then, now in pairs if then != now), None)
+    record = [*stretch.record, watcher.reached[-1].rest]
+    for state in watcher.reached[:-1]:
+        other = sum(other for other, _ in state.parts.values())
+        text = f"{counted(other, 'array')} {are(other)} not the same"
+        record.append(state.rest if not other else Finding(state.rest.name, False, text))
+    if stretch.older is not None:
+        before = watcher.reached[0].lines if passed else dict.fromkeys(LINES, 0)
+        after = {name: len(watcher.lines[name]) - before[name] for name in stretch.lines}
+        record += check_places(stretch.older, stretch.contents, after)
     return Verification(
         stretch=f"Repeated from {_words(begin)} to {_words(end)}",
         updates=end["updates"] - begin["updates"],
         lines=lines,
-        parts={name: _compared(stretch.end.state[name], watcher.state[name]) for name in _PARTS},
-        record=[*stretch.record, _rest_of_state(stretch.end, watcher.state)],
+        parts=watcher.reached[-1].parts,
+        record=record,
         environment=differences(stretch.environment, describe(backend.versions())),
     )
 
@@ -201,22 +221,37 @@ class _Reached(Exception):  # noqa: N818 (it is not an error)
     """The end of the stretch."""
 
 
+class _Compared(NamedTuple):
+    """How a saved state compares: its parts, the rest of it; and how many lines the repeated run had written there."""
+
+    parts: dict[str, tuple[int, int]]
+    rest: Finding
+    lines: dict[str, int]
+
+
 class _Watcher(Silent):
-    """Collects what a run would write, and the state at the end of the stretch."""
+    """Collects what a run would write, and compares the states that were saved; stops at the last of them.
+
+    reached: how each of them compares.
+    """
 
     def __init__(
         self,
         begin: Mapping[str, Any],
-        end: Mapping[str, Any],
+        ends: list[Checkpoint],
         state: Callable[..., dict[str, Any]],
         layers: LayerTable,
     ) -> None:
         super().__init__(Interrupts(), begin["epoch"], "stop")
         self.lines: dict[str, list[str]] = {name: [] for name in LINES}
-        self.state: dict[str, Any] = {}
+        self.reached: list[_Compared] = []
         self._position = {**begin, "losses": [*begin["losses"]]}
-        self._end, self._again, self._state = end["position"], _is_given_again(end), state
-        self._layers = layers
+        self._ends, self._state, self._layers = ends, state, layers
+        self._await_next()
+
+    def _await_next(self) -> None:
+        self._next = self._ends[len(self.reached)]
+        self._end, self._again = self._next.state["position"], _is_given_again(self._next.state)
 
     def line(self, text: str) -> None:
         """Collect the lines of log.txt."""
@@ -230,9 +265,9 @@ class _Watcher(Silent):
             self._position |= {"epoch": epoch, "batch": 0, "under_way": True}
 
     def before_update(self, batch: int, X: Any, y: Any, loss: Any) -> None:
-        """Stop if the stretch ends with a batch that is given again, since its loss was nan."""
+        """Compare a state before a batch that is given again, since its loss was nan."""
         if self._again:
-            self._stop_at(self._end["updates"])
+            self._compare_if_reached()
 
     def after_update(self, batch: int, loss: Any, current: int, size: int) -> None:
         """Collect the rows of steps.csv and layers.csv."""
@@ -245,13 +280,13 @@ class _Watcher(Silent):
         self.lines["layers.csv"] += self._layers.rows(self.epoch, batch)
 
     def settles_after(self, batch: int) -> bool:
-        """True at the end of the stretch."""
+        """True where a state was saved."""
         return (self.epoch, batch + 1) == (self._end["epoch"], self._end["batch"])
 
     def settled(self, batch: int) -> None:
-        """Stop if the stretch ends within an epoch."""
+        """Compare a state within an epoch."""
         if self._end["batch"] > 0 and not self._again:
-            self._stop_at(self._end["updates"])
+            self._compare_if_reached()
 
     def after_test(self, accuracy: float, loss: float) -> None:
         """Collect a row of epochs.csv."""
@@ -259,14 +294,20 @@ class _Watcher(Silent):
         self.lines["epochs.csv"].append(f"{self.epoch},{accuracy},{loss}")
 
     def end_epoch(self) -> None:
-        """Stop if the stretch ends after an epoch."""
+        """Compare a state after an epoch."""
         self._position |= {"epoch": self.epoch + 1, "batch": 0, "under_way": False}
-        self._stop_at(self._end["updates"])
+        self._compare_if_reached()
 
-    def _stop_at(self, updates: int) -> None:
-        if self._position["updates"] == updates:
-            self.state = {**self._state(again=self._again), "position": self._position}
+    def _compare_if_reached(self) -> None:
+        if self._position["updates"] != self._end["updates"]:
+            return
+        now = {**self._state(again=self._again), "position": self._position}
+        parts = {name: _compared(self._next.state[name], now[name]) for name in _PARTS}
+        lines = {name: len(rows) for name, rows in self.lines.items()}
+        self.reached.append(_Compared(parts, _rest_of_state(self._next, now), lines))
+        if len(self.reached) == len(self._ends):
             raise _Reached
+        self._await_next()
 
 
 def _position(checkpoint: Checkpoint | None) -> Mapping[str, Any]:
@@ -287,19 +328,19 @@ def _words(position: Mapping[str, Any]) -> str:
     return f"batch {position['batch'] - 1} of epoch {position['epoch']}"
 
 
-def _last_rows(path: Path, place: Place, count: int) -> list[str]:
-    """The last count rows of a table. Raises RunError if the table is not as the run wrote it, or has fewer."""
-    rows = read_lines(path, place)[0].decode(errors="replace").splitlines()[1:]
+def _last_rows(path: Path, contents: Mapping[str, bytes], count: int) -> list[str]:
+    """The last count rows of a table. Raises RunError if it has fewer."""
+    rows = contents[path.name].decode(errors="replace").splitlines()[1:]
     if not 0 <= count <= len(rows):
         raise _restarted(path)
     return rows[len(rows) - count :]
 
 
-def _rows_between(path: Path, begin: Checkpoint | None, end: Checkpoint) -> list[str]:
+def _rows_between(path: Path, contents: Mapping[str, bytes], begin: Checkpoint | None, end: Checkpoint) -> list[str]:
     """The rows of layers.csv between two checkpoints. Raises RunError as _last_rows does."""
     first, last = _position(begin), end.state["position"]
     since = first["epoch"], first["batch"]
-    rows = read_lines(path, end.places[path.name])[0].decode(errors="replace").splitlines()[1:]
+    rows = contents[path.name].decode(errors="replace").splitlines()[1:]
     places = [tuple(map(int, row.split(",", 2)[:2])) for row in rows]
     rows = [row for row, place in zip(rows, places, strict=True) if place >= since]
     every, updates = end.config.layers_every, last["updates"] - first["updates"]
@@ -309,9 +350,9 @@ def _rows_between(path: Path, begin: Checkpoint | None, end: Checkpoint) -> list
     return rows
 
 
-def _log_between(path: Path, begin: Checkpoint | None, end: Checkpoint) -> list[str]:
-    """The lines of the log between two checkpoints. Raises RunError as _last_rows does."""
-    log = read_lines(path, end.places[path.name])[0]
+def _log_between(path: Path, contents: Mapping[str, bytes], begin: Checkpoint | None) -> list[str]:
+    """The lines of the log after a checkpoint. Raises RunError as _last_rows does."""
+    log = contents[path.name]
     if begin is None and not log.startswith(b"Epoch 1\n"):
         raise _restarted(path)
     if begin is not None:
