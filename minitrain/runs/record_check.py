@@ -67,7 +67,7 @@ def _weights(run: Path, end: Checkpoint) -> Finding:
     except ValueError as error:
         return Finding(WEIGHTS, False, f"is damaged: {error}{remedy}")
     if fault := other_weights(weights, end):
-        nan = not_finite(weights) if isinstance(weights, Mapping) else ""
+        nan = not_finite(weights)
         return Finding(WEIGHTS, False, f"{fault}{f'; {nan}' if nan else ''}{remedy}")
     return Finding(WEIGHTS, True, f"{counted(len(weights), 'array')} {are(len(weights))} the same")
 

@@ -40,7 +40,8 @@ def other_weights(weights: object, checkpoint: Checkpoint) -> str:
     return f"{len(other)} of {counted(len(model), 'array')} differ from those in {checkpoint.path}: {names}"
 
 
-def not_finite(weights: Mapping[str, Tensor]) -> str:
+def not_finite(weights: object) -> str:
     """How many weights are nan or infinite, in words; "" if none is."""
-    count = sum(int(np.count_nonzero(~np.isfinite(tensor.array))) for tensor in weights.values())
+    tensors = [each for each in weights.values() if isinstance(each, Tensor)] if isinstance(weights, Mapping) else []
+    count = sum(int(np.count_nonzero(~np.isfinite(tensor.array))) for tensor in tensors)
     return f"{counted(count, 'weight')} {are(count)} nan or infinite" if count else ""
