@@ -20,6 +20,7 @@ from minitrain.cli import main
 from minitrain.runs.checkpoints import checkpoints
 from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.config_file import config_json
+from minitrain.runs.directory import RunDirectory
 from minitrain.runs.interrupts import Interrupted
 from minitrain.runs.recorder import NonFiniteLossError, Recorder
 from minitrain.runs.resume import plan_resumption
@@ -28,6 +29,7 @@ from minitrain.runs.run_files import RunError
 from minitrain.runs.trained import load_trained
 from minitrain.runs.verify import Verification, find_stretch, verify
 from minitrain.study.run_record import read_run
+from minitrain.torchlike.random import default_generator
 from minitrain.with_torch.choose_backend import choose_backend
 from tests.fault_table import record
 
@@ -390,6 +392,29 @@ def test_lines_after_the_last_checkpoint_of_an_unfinished_run_are_counted_and_no
     assert found.ok
     assert "25 lines are as the run wrote them; 7 after the last checkpoint are not verified" in str(found)
     assert verified(path, from_start=True).ok
+
+
+def test_a_run_that_is_being_trained_is_verified_at_any_moment(tmp_path: Path) -> None:
+    found = []
+
+    def look(self: Any, *given: Any, **named: Any) -> None:
+        original(self, *given, **named)
+        if self._updates in (9, 13, 24):
+            state = default_generator.get_state()
+            found.append(verified(self._directory.path).ok)
+            default_generator.set_state(state)
+
+    def about_to_end(self: Any, weights: Any) -> None:
+        found.append(verified(self.path).ok)
+        save_weights(self, weights)
+
+    original, save_weights = Recorder.after_update, RunDirectory.save_weights
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "after_update", look)
+        patch.setattr(RunDirectory, "save_weights", about_to_end)
+        train(Config(**SHORT, checkpoint_every=4), tmp_path / "run")
+    assert found == [True] * 4
+    assert verified(tmp_path / "run").ok
 
 
 def test_a_run_stopped_by_a_nan_under_new_settings_is_verified_with_those_that_trained_it(tmp_path: Path) -> None:

@@ -187,6 +187,9 @@ def test_a_run_whose_settings_were_changed_is_verified_from_there_on_only(tmp_pa
     assert verified(path).ok
     with pytest.raises(ConfigError, match="changed during the run; leave out --from-start"):
         find_stretch(path, from_start=True)
+    checkpoints(path)[0].unlink()
+    with pytest.raises(ConfigError, match="changed during the run; there is no older checkpoint to repeat it from"):
+        find_stretch(path)
 
 
 def test_what_has_no_two_states_cannot_be_verified(tmp_path: Path) -> None:

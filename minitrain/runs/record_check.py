@@ -12,7 +12,7 @@ from minitrain.files import read_beginning, shown
 from minitrain.runs.checkpoints import Checkpoint, checkpoints
 from minitrain.runs.config import Config
 from minitrain.runs.config_file import read_description
-from minitrain.runs.directory import KEPT
+from minitrain.runs.directory import KEPT, open_run
 from minitrain.runs.line_file import Place
 from minitrain.runs.messages import are, counted
 from minitrain.runs.resume_command import resume_command
@@ -43,7 +43,7 @@ def check_record(run: Path, older: Checkpoint | None, end: Checkpoint) -> list[F
     complete = os.path.lexists(run / WEIGHTS)
     contents = {name: read_lines(run / name, end.places[name]) for name in LINES}
     finished = end.state["position"]["epoch"] > config.epochs and contents["log.txt"][1] == LAST_LINE
-    found = [_weights(run, end)] if complete or finished else []
+    found = [_weights(run, end)] if complete or (finished and not _is_in_use(run)) else []
     found.append(_settings(config, sessions, end))
     found += [_lines(name, *content, complete) for name, content in contents.items()]
     found += [] if older is None else _older(older, end, sessions)
@@ -54,6 +54,15 @@ def check_record(run: Path, older: Checkpoint | None, end: Checkpoint) -> list[F
 
 
 # --- weights ---
+
+
+def _is_in_use(run: Path) -> bool:
+    """Whether another process trains the run: it may be about to write the weights."""
+    try:
+        open_run(run).close()
+    except RunError:
+        return True
+    return False
 
 
 def _weights(run: Path, end: Checkpoint) -> Finding:

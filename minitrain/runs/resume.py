@@ -60,26 +60,7 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
     directory, checkpoint = split_checkpoint(run)
     path = check_run(directory)
     last, _ = _read(path, checkpoint)
-    other: dict[str, tuple[Any, Any]] = {}
-    damaged = False
-    try:
-        written, sessions = read_description(path)
-    except DamagedError:
-        if last is None:
-            raise
-        written, damaged = last.config, True  # resume() reports it
-    else:
-        other = unexplained(written, last, sessions) if last is not None else {}
-    wrong = {name: pair for name, pair in other.items() if name in OVERRIDABLE}  # check_fits sees others
-    if wrong and last is not None and checkpoint is None:
-        raise RunError(
-            f"{path / CONFIG} has {_shown(wrong)} as in the last checkpoint, but no session of the run changed that; "
-            f"to use the checkpoint's settings: {resume_command(last.path)}"
-        )
-    held = vars(written)
-    if last is not None and checkpoint is not None:
-        kept = _free(last.config) - other.keys()  # where and how it is computed, and how long, as config.json has it
-        held = {**vars(last.config), **{name: held[name] for name in kept}}
+    written, held, again = _settings(path, last, returns=checkpoint is not None)
     asked = {name: [held[name], new] for name, new in given.items() if held[name] != new}
     refused = {name: change for name, change in asked.items() if name not in _free(written)}
     if refused and not (override and refused.keys() <= OVERRIDABLE):
@@ -90,7 +71,6 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
     epoch = last.state["position"]["epoch"] if last is not None else 1
     if epoch > config.epochs and "epochs" in asked:
         raise ConfigError(f"{path} has trained {epoch - 1} epochs; --epochs counts them, so {config.epochs} adds none")
-    again = damaged or bool(other)
     if epoch > config.epochs and not again and _has_weights(path, last):
         if config.scheduled_epochs:
             raise ConfigError(
@@ -106,6 +86,32 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
         if name not in given
     ]
     return Resumption(path, config, changes, checkpoint, notes, again)
+
+
+def _settings(path: Path, last: Checkpoint | None, *, returns: bool) -> tuple[Config, dict[str, Any], bool]:
+    """The configuration in config.json; the settings to resume with; and whether config.json is not as the run left it.
+
+    returns: the checkpoint was named, and its own settings hold, except where and how to compute, and how long.
+    """
+    try:
+        written, sessions = read_description(path)
+    except DamagedError:
+        if last is None:
+            raise
+        return last.config, vars(last.config), True  # resume() reports it
+    if last is None:
+        return written, vars(written), False
+    other = unexplained(written, last, sessions)
+    if returns:
+        free = _free(last.config) - other.keys()
+        return written, {**vars(last.config), **{name: getattr(written, name) for name in free}}, bool(other)
+    refused = {name: pair for name, pair in other.items() if name in OVERRIDABLE}  # check_fits sees the data and model
+    if refused:
+        raise RunError(
+            f"{path / CONFIG} has {_shown(refused)} as in the last checkpoint, but no session of the run changed that; "
+            f"to use the checkpoint's settings: {resume_command(last.path)}"
+        )
+    return written, vars(written), bool(other)
 
 
 def _free(config: Config) -> set[str]:

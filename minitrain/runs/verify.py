@@ -155,7 +155,8 @@ def _find_stretch(path: Path, from_start: bool) -> Stretch:
     sessions = read_sessions(path)
     record = check_record(path, older, end)
     if begin is None and any(session.get("changes", {}).keys() & _COUNTING for session in sessions):
-        raise ConfigError(f"the settings of {path} changed during the run; leave out --from-start")
+        remedy = "there is no older checkpoint to repeat it from" if older is None else "leave out --from-start"
+        raise ConfigError(f"the settings of {path} changed during the run; {remedy}")
     updates, epochs = (end.state["position"][name] - _position(begin)[name] for name in ("updates", "epoch"))
     if updates == 0:
         raise RunError(f"{path} has no update yet: there is nothing to verify")
@@ -341,7 +342,10 @@ def _rows_between(path: Path, contents: Mapping[str, bytes], begin: Checkpoint |
     first, last = _position(begin), end.state["position"]
     since = first["epoch"], first["batch"]
     rows = contents[path.name].decode(errors="replace").splitlines()[1:]
-    places = [tuple(map(int, row.split(",", 2)[:2])) for row in rows]
+    try:
+        places = [tuple(map(int, row.split(",", 2)[:2])) for row in rows]
+    except ValueError:
+        raise RunError(f"{path} has rows that the run did not write: it cannot be verified") from None
     rows = [row for row, place in zip(rows, places, strict=True) if place >= since]
     every, updates = end.config.layers_every, last["updates"] - first["updates"]
     due = len(range(-first["updates"] % every, updates, every))
