@@ -77,6 +77,7 @@ def test_the_whole_run_gives_the_same_bits(tmp_path: Path) -> None:
         "steps.csv": 48,
         "epochs.csv": 2,
         "layers.csv": 9,
+        "log.txt": 12,
     }
     assert found.parts == {"model": (0, 4), "optimizer": (0, 4), "generator": (0, 1)}
 
@@ -155,7 +156,7 @@ def test_a_run_whose_table_was_damaged_and_began_anew_is_verified_from_there_on_
     resumption = plan_resumption(path, {"epochs": 2})
     resume(resumption)
     found = verified(path)
-    lines = {"steps.csv": (24, None), "epochs.csv": (1, None), "layers.csv": (3, None)}
+    lines = {"steps.csv": (24, None), "epochs.csv": (1, None), "layers.csv": (3, None), "log.txt": (6, None)}
     assert (found.ok, found.updates, found.lines) == (True, 24, lines)
     with pytest.raises(RunError, match=r"steps\.csv was damaged and started again .*; leave out --from-start"):
         find_stretch(path, from_start=True)
@@ -186,6 +187,9 @@ def test_a_run_whose_settings_were_changed_is_verified_from_there_on_only(tmp_pa
     assert verified(path).ok
     with pytest.raises(ConfigError, match="changed during the run; leave out --from-start"):
         find_stretch(path, from_start=True)
+    checkpoints(path)[0].unlink()
+    with pytest.raises(ConfigError, match="changed during the run; there is no older checkpoint to repeat it from"):
+        find_stretch(path)
 
 
 def test_what_has_no_two_states_cannot_be_verified(tmp_path: Path) -> None:

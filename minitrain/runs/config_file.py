@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,18 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from minitrain.files import parse_json, read_file, shown
 from minitrain.runs.config import SCHEDULER_SETTINGS, Config, ConfigError
+from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run_files import CONFIG, FORMAT, RunError, UnreadableError, check_run
 
+# What config.json holds besides the settings.
+_DESCRIPTION = {"format", "environment", "sessions"}
 # Settings that old runs lack, and their values there.
 _ABSENT = {**{name: getattr(Config, name) for name in SCHEDULER_SETTINGS}, "layers_every": 0}
 LARGEST = 2**22  # bytes; a real one has 2 kB, and 1 kB for each session
+
+
+class DamagedError(RunError):
+    """A run's config.json is missing or damaged: a resumed run writes it again from the last checkpoint."""
 
 
 def config_json(description: Mapping[str, Any]) -> bytes:
@@ -30,48 +38,64 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def read_config(run: str | os.PathLike[str]) -> Config:
-    """The configuration in a run's config.json. Raises RunError that names the fault."""
-    return config_of(_read(check_run(run)), run)
+    """The configuration in a run's config.json. Raises RunError that names the fault; DamagedError for damage."""
+    return read_description(run)[0]
 
 
 def read_sessions(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The sessions in a run's config.json, each with its environment. Raises RunError, as read_config does."""
-    sessions: list[dict[str, Any]] = _read(check_run(run))["sessions"]
-    return sessions
+    """The sessions in a run's config.json, each with its environment. Raises as read_config does."""
+    return read_description(run)[1]
 
 
-def _read(run: Path) -> dict[str, Any]:
-    path = run / CONFIG
+def read_description(run: str | os.PathLike[str]) -> tuple[Config, list[dict[str, Any]]]:
+    """The configuration and the sessions, at the same moment. Raises as read_config does."""
+    path = check_run(run) / CONFIG
+    content = _read(path)
+    try:
+        if content.get("format") != FORMAT:
+            raise RunError(f"its format is {shown(content.get('format'))}, but this minitrain reads {FORMAT}")
+        sessions = content.get("sessions")
+        if not isinstance(sessions, list) or not sessions or not all(map(_is_session, sessions)):
+            raise RunError(f"its sessions are not what minitrain writes: {shown(sessions)}")
+        settings = {name: value for name, value in content.items() if name not in _DESCRIPTION}
+        return config_of(settings, run), sessions
+    except RunError as error:
+        # Not damage, but changed by a person or a program that knows the checksum: never replaced unasked.
+        remedy = f"rename {path}, and {resume_command(Path(run))} writes it again from the last checkpoint"
+        raise RunError(f"cannot read {path} as a run's configuration: {error}. To repair it, {remedy}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content, whose checksum matches."""
     try:
         content = parse_json(read_file(path, LARGEST))
         if not isinstance(content, dict):
             raise ValueError("it is not a JSON object")
-        if content.get("format") != FORMAT:
-            raise ValueError(f"its format is {shown(content.get('format'))}, but this minitrain reads {FORMAT}")
         if content.pop("checksum", None) != _checksum(content):
             raise ValueError("its checksum does not match: it was damaged, or edited by hand")
-        sessions = content.get("sessions")
-        if not isinstance(sessions, list) or not sessions or not all(map(_is_session, sessions)):
-            raise ValueError(f"its sessions are not what minitrain writes: {shown(sessions)}")
     except FileNotFoundError:
-        raise RunError(f"there is no {path}") from None
+        raise DamagedError(f"there is no {path}") from None
     except OSError as error:
         raise UnreadableError(f"cannot read {path} ({error.strerror})") from None
     except ValueError as error:
-        raise RunError(f"cannot read {path} as a run's configuration: {error}") from None
+        raise DamagedError(f"cannot read {path} as a run's configuration: {error}") from None
     return content
 
 
 def _is_session(session: Any) -> bool:
     if not isinstance(session, dict) or not isinstance(session.get("environment"), dict):
         return False
-    return type(session.get("updates")) is int and isinstance(session.get("changes", {}), dict)
+    changes = session.get("changes", {})
+    pairs = changes.values() if isinstance(changes, dict) else [None]
+    return type(session.get("updates")) is int and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
 
 
 def config_of(content: Mapping[str, Any], where: object) -> Config:
     """The Config with these values, which come from a file. Raises RunError for values that are not a Config's."""
-    values = {}
-    for name, kind in get_type_hints(Config).items():
+    values, kinds = {}, get_type_hints(Config)
+    if unknown := content.keys() - kinds.keys():
+        raise RunError(f"the configuration of {where} has {shown(min(unknown))}, which is not a setting")
+    for name, kind in kinds.items():
         if name not in content and name in _ABSENT:
             values[name] = _ABSENT[name]
             continue
@@ -84,7 +108,8 @@ def config_of(content: Mapping[str, Any], where: object) -> Config:
         else:
             fits = value in get_args(kind) or type(value) in (get_args(kind) or (kind,))
         if not fits:
-            raise RunError(f"the configuration of {where} has {shown(value)} for {name}")
+            wanted = re.sub(r"<class '(\w+)'>|typing\.", r"\1", str(kind))
+            raise RunError(f"the configuration of {where} has {shown(value)} for {name}, which must be {wanted}")
         values[name] = value
     try:
         return Config(**values)

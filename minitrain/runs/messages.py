@@ -25,6 +25,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
+def are(count: int) -> str:
+    """The verb after a number of things."""
+    return "is" if count == 1 else "are"
+
+
 def _wrapped(line: str, width: int) -> str:
     if line.startswith(" "):
         return line

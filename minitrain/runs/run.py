@@ -16,7 +16,7 @@ from typing import Any
 from minitrain.runs.backend import Backend
 from minitrain.runs.checkpoints import Checkpoint
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.config_file import read_sessions
+from minitrain.runs.config_file import DamagedError, read_sessions
 from minitrain.runs.directory import RunDirectory, make_run_dir, open_run
 from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupted, Interrupts
@@ -25,7 +25,7 @@ from minitrain.runs.recipe import BEGINNING, Training
 from minitrain.runs.recorder import Recorder, Silent
 from minitrain.runs.resume import Resumption, training_from
 from minitrain.runs.resume_command import launch
-from minitrain.runs.run_files import CONFIG, WEIGHTS, RunError, check_out
+from minitrain.runs.run_files import CONFIG, WEIGHTS, check_out
 
 
 def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Backend | None = None) -> Path | None:
@@ -121,7 +121,7 @@ def _begin(
             changes = differences(sessions[-1]["environment"], environment)
             messages += [f"changed since the last session: {change}" for change in changes]
             directory.description = {"sessions": sessions}
-        except RunError as error:
+        except DamagedError as error:
             kept = directory.set_aside(CONFIG)
             source = "" if last is None else f" from {last.path}"
             messages.append(
@@ -130,7 +130,7 @@ def _begin(
         where = "from its beginning"
         if last is not None:
             where = f"in epoch {position['epoch']}, batch {position['batch']}"
-        messages.append(f"resuming {directory.path} {where}")
+        messages += [f"resuming {directory.path} {where}", *resumption.notes]
         if resumption.checkpoint is not None:
             directory.forget_after(resumption.checkpoint)
     directory.describe(training.config, environment, session)

@@ -16,6 +16,7 @@ from minitrain.runs.config_file import read_config
 from minitrain.runs.model import configured_model
 from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run_files import WEIGHTS, RunError, check_run
+from minitrain.runs.same_bits import not_finite, other_weights
 from minitrain.serialization import load
 from minitrain.tensor import Tensor
 from minitrain.torchlike.random import default_generator
@@ -63,23 +64,50 @@ def load_trained(run: str | os.PathLike[str]) -> Trained:
 
 
 def _weights(run: Path) -> tuple[Path, Mapping[str, Tensor]]:
-    """The run's weights by name, and their file: model.safetensors, or the newest intact checkpoint."""
-    path = run / WEIGHTS
-    if not path.exists():
-        checkpoint, faults = read_last_good(run)
-        if checkpoint is None:
-            raise RunError(f"{run} has no {WEIGHTS} and no checkpoint; to train it again: {resume_command(run)}")
-        for fault in faults:
-            print(f"minitrain: {fault}", file=sys.stderr)
-        print(f"minitrain: the run is not complete; using the weights in {checkpoint.path}", file=sys.stderr)
-        path, state = checkpoint.path, checkpoint.state.get("model")
-    else:
-        try:
-            state = load(path)
-        except OSError as error:
-            raise RunError(f"cannot read {path} ({error.strerror})") from None
-        except ValueError as error:
-            raise RunError(f"{error}; to write it again from the last checkpoint: {resume_command(run)}") from None
+    """The run's weights by name, and their file: model.safetensors, or the newest intact checkpoint.
+
+    Weights that differ from the last checkpoint's, or are nan or infinite, are reported on stderr.
+    """
+    path, state = _complete(run) or _unfinished(run)
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise RunError(f"{path} does not hold a model's weights by name")
+    for text in (_other_than_trained(run, state) if path.name == WEIGHTS else "", not_finite(state)):
+        if text:
+            print(f"minitrain: warning: {path}: {text}", file=sys.stderr)
     return path, state
+
+
+def _complete(run: Path) -> tuple[Path, Any] | None:
+    path = run / WEIGHTS
+    if not path.exists():
+        return None
+    try:
+        return path, load(path)
+    except OSError as error:
+        raise RunError(f"cannot read {path} ({error.strerror})") from None
+    except ValueError as error:
+        raise RunError(f"{error}; to write it again from the last checkpoint: {resume_command(run)}") from None
+
+
+def _unfinished(run: Path) -> tuple[Path, Any]:
+    checkpoint, faults = read_last_good(run)
+    if checkpoint is None:
+        raise RunError(f"{run} has no {WEIGHTS} and no checkpoint; to train it again: {resume_command(run)}")
+    for fault in faults:
+        print(f"minitrain: {fault}", file=sys.stderr)
+    print(f"minitrain: the run is not complete; using the weights in {checkpoint.path}", file=sys.stderr)
+    return checkpoint.path, checkpoint.state.get("model")
+
+
+def _other_than_trained(run: Path, weights: Mapping[str, Tensor]) -> str:
+    """How the weights differ from the last checkpoint's, in words; "" if not at all, or if there is no checkpoint."""
+    try:
+        last, faults = read_last_good(run)
+    except RunError as error:
+        return f"cannot be compared with the last checkpoint: {error}"
+    if faults:
+        return f"cannot be compared with the last checkpoint: {faults[0]}"
+    if last is None or not (run / WEIGHTS).exists():  # a session has begun meanwhile that trains the run further
+        return ""
+    fault = other_weights(weights, last)
+    return f"not what the run has trained: {fault}" if fault else ""
