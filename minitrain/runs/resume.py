@@ -14,6 +14,7 @@ from minitrain.runs.backend import Backend
 from minitrain.runs.checkpoints import Checkpoint, read_checkpoint, read_last_good, split_checkpoint
 from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.config_file import read_config
+from minitrain.runs.memory import check_memory
 from minitrain.runs.recipe import Training
 from minitrain.runs.run_files import WEIGHTS, RunError, UnreadableError, check_run
 from minitrain.serialization import load
@@ -28,29 +29,36 @@ OVERRIDABLE = {"lr", "momentum", "weight_decay", "precision"}
 class Resumption:
     """How to resume a run: its directory, the new configuration, and the settings that change.
 
-    checkpoint: None for the newest intact one.
+    checkpoint: None for the newest intact one. large: whether the run may take any amount of memory.
     """
 
     run: Path
     config: Config
     changes: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
     checkpoint: Path | None = None
+    large: bool = False
 
     def read(self) -> tuple[Checkpoint | None, list[str]]:
         """The checkpoint to resume from, as read_last_good returns it.
 
-        Raises RunError if another process has completed the run since this was planned.
+        Raises RunError if another process has completed the run since this was planned, for a checkpoint that does not
+        fit, and for a run that needs memory out of proportion to its files.
         """
         last, faults = _read(self.run, self.checkpoint)
         if last is not None and last.state["position"]["epoch"] > self.config.epochs and _has_weights(self.run):
             raise RunError(f"{self.run} is complete: another process has finished it")
+        if last is not None:
+            check_fits(last, self.config)
+        check_memory(self.config, known=last is not None, large=self.large)
         return last, faults
 
 
-def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, override: bool = False) -> Resumption:
+def plan_resumption(
+    run: str | os.PathLike[str], given: Mapping[str, Any], *, override: bool = False, large: bool = False
+) -> Resumption:
     """How to resume a run with the given settings. Writes nothing.
 
-    run: its directory, or one of its checkpoints to return to.
+    run: its directory, or one of its checkpoints to return to. large: allow it any amount of memory.
     Raises ConfigError if there is no run, if it is complete, or for settings other than the run's, unless overridden;
     RunError if it cannot be read.
     """
@@ -80,7 +88,7 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
         raise ConfigError(
             f"{path} is complete with {epoch - 1} epochs; to train more, add --epochs {epoch + 9} (which counts them)"
         )
-    return Resumption(path, config, changes, checkpoint)
+    return Resumption(path, config, changes, checkpoint, large)
 
 
 def _read(run: Path, checkpoint: Path | None) -> tuple[Checkpoint | None, list[str]]:
