@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_plot(arguments.plot)
     if arguments.plot is None:
         check_writable(arguments.output or "report.html", "-o")
-    records = [read_run(directory, arguments.data_dir, large=arguments.large) for directory in arguments.directories]
+    records = [read_run(directory, arguments.data_dir, arguments.large) for directory in arguments.directories]
     check_comparable(records)
     if arguments.plot is not None:
         from minitrain.study.run_plots import plot

@@ -128,7 +128,7 @@ class RunRecord:
 
 
 def read_run(
-    run: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, *, large: bool = False
+    run: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, large: bool = False
 ) -> RunRecord:
     """Read a run, which may still be training, and test its weights. Writes nothing.
 
