@@ -81,7 +81,12 @@ def open_run(run: str | os.PathLike[str]) -> RunDirectory:
     """Lock the directory of an existing run. Raises ConfigError if it does not exist, RunError if it is in use."""
     path = check_run(run)
     try:
-        return RunDirectory(path)
+        directory = RunDirectory(path)
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(directory)
+            check_run(path)  # locking makes a directory that has vanished meanwhile
+            undo.pop_all()
+        return directory
     except OSError as error:
         raise RunError(f"cannot write in {path} ({error.strerror}); make it writable to resume the run") from None
 
@@ -216,8 +221,9 @@ class RunDirectory:
                 messages.append(
                     f"{path} {fault}; it starts again" + (f", and {kept} keeps the old one" if kept else "")
                 )
-            with self._writing():
-                self.lines[name] = LineFile(path, content)
+            self.check_in_place()
+            self.lines[name] = LineFile(path, content)
+            self.check_in_place()
         return messages
 
     def flush(self, *, sync: bool = True) -> dict[str, Place]:

@@ -26,9 +26,12 @@ class LineFile:
         write_atomically(path, content)
         self._waiting = bytearray()
         self._file = path.open("r+b", buffering=0)
-        if not os.path.samestat(self.stat(), path.lstat()):
+        try:
+            if not os.path.samestat(self.stat(), path.lstat()):
+                raise OSError(errno.ELOOP, "It was replaced by a link", str(path))
+        except OSError:
             self._file.close()
-            raise OSError(errno.ELOOP, "It was replaced by a link", str(path))
+            raise
         self.place = Place(len(content), zlib.crc32(content))
 
     def append(self, line: str) -> None:
