@@ -5,6 +5,7 @@ then says, its state is where it says, and resuming from there gives the bits an
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -50,13 +51,17 @@ def touching(fault: Fault) -> Iterator[list[int]]:
     """Inside it, the fault is called with the number of each call that touches the disk, and its path, before that."""
     calls, busy = [0], [False]
 
-    def telling(usual: Any) -> Any:
+    def telling(owner: Any, usual: Any) -> Any:
         def touch(*args: Any, **kwargs: Any) -> Any:
             if not busy[0]:  # the fault touches the disk, too
                 busy[0] = True
                 calls[0] += 1
                 try:
                     fault(calls[0] - 1, args[0])
+                except OSError:
+                    if owner is not os.path:
+                        raise
+                    return False
                 finally:
                     busy[0] = False
             return usual(*args, **kwargs)
@@ -66,7 +71,7 @@ def touching(fault: Fault) -> Iterator[list[int]]:
     with pytest.MonkeyPatch.context() as patch:
         for owner, names in TOUCHING.items():
             for name in names:
-                patch.setattr(owner, name, telling(getattr(owner, name)))
+                patch.setattr(owner, name, telling(owner, getattr(owner, name)))
         yield calls
 
 
@@ -177,6 +182,7 @@ def attempt(
         temporary = folder / "temporary"
         temporary.mkdir()
         patch.setattr("tempfile.tempdir", str(temporary))
+        capsys.readouterr()
         try:
             with touching(fault):
                 assert main([*command]) == 0
@@ -194,13 +200,11 @@ def attempt(
                 assert outcome(Path(saved)) == straight.outcome
         assert "could not be saved" not in said
         if not said and os.path.isdir("run") and not os.path.islink("run") and os.listdir("run"):
-            restarted = {
-                name for name in straight.outcome if f"{name} is not as the run left it; it starts again" in err
-            }
-            left = {name: content for name, content in _left(Path("run")).items() if name not in restarted}
+            begun = {name for name in straight.outcome if f"{name} is not as the run left it; it starts" in err}
+            left = {name: content for name, content in _left(Path("run")).items() if name not in begun}
             assert left.items() <= straight.outcome.items()
         if said.startswith("cannot"):  # and can again now
-            assert main([*command]) == 0 if not there("run") else resumed("run") == straight.outcome
+            assert not there("run/config.json") or resumed("run") == straight.outcome
         if os.path.isdir("moved/checkpoints") and os.listdir("moved/checkpoints"):
             assert resumed("moved") == straight.outcome
 

@@ -63,7 +63,7 @@ def check_run(run: str | os.PathLike[str]) -> Path:
     if not str(run) or not os.path.isdir(path):
         raise ConfigError(f"there is no run in {str(run)!r}: no such directory; name the directory of a run")
     for folder in (path, path / CHECKPOINTS):
-        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
             raise UnreadableError(f"cannot read {folder}: no permission")
     if not any(os.path.lexists(path / name) for name in (CONFIG, CHECKPOINTS)):
         raise ConfigError(f"there is no run in {path}: it has no {CONFIG}; name the directory of a run")
@@ -78,18 +78,18 @@ def check_links(run: Path) -> None:
     for path in itertools.chain(files, folder.glob("*.safetensors") if is_own_folder(folder) else ()):
         if is_link(path):
             raise RunError(f"{path} is a link, but a run has its own files; replace the link by what it points to")
-    if os.path.lexists(folder) and not folder.is_dir():
+    if os.path.lexists(folder) and not os.path.isdir(folder):
         raise RunError(f"{folder} is not a directory; remove it, or put the run's checkpoints into a directory there")
 
 
 def is_own_folder(path: Path) -> bool:
     """Whether there is a directory, and not a link to one."""
-    return path.is_dir() and not is_link(path)
+    return os.path.isdir(path) and not is_link(path)
 
 
 def is_link(path: Path) -> bool:
     """Whether there is a link, also one of Windows to a directory, or one to nothing."""
-    return path.is_symlink() or getattr(os.path, "isjunction", lambda _: False)(path)
+    return os.path.islink(path) or getattr(os.path, "isjunction", lambda _: False)(path)
 
 
 def check_not_of_a_run(path: str | os.PathLike[str]) -> None:
