@@ -324,7 +324,7 @@ settings = st.fixed_dictionaries(
         "data_dir": texts,
         "optimizer": st.sampled_from(["adam", "sgd", "adadelta"]) | texts,
         "scheduler": st.sampled_from(["step", "cosine", "onecycle", "plateau"]) | texts,
-        "backend": st.just("torch") | texts,
+        "backend": texts,
         **dict.fromkeys(("batch_size", "step_size", "patience", "layers_every", "checkpoint_every", "seed"), numbers),
         "lr": st.floats() | st.just(1e308),
         "sessions": st.lists(anything, max_size=2)
