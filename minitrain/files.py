@@ -24,7 +24,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     try:
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)  # it could be a link to another file
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

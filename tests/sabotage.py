@@ -127,7 +127,7 @@ def sabotage(rules: Rules) -> None:
     usual = pathlib.Path.open
 
     def open_halved(path: pathlib.Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        if mode in ("wb", "r+b"):
+        if mode in ("xb", "r+b"):
             return Halved(path, mode, rules)
         return usual(path, mode, *args, **kwargs)
 

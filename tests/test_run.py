@@ -25,6 +25,7 @@ from minitrain.runs import checkpoints as reading
 from minitrain.runs.backend import Backend, make_optimizer
 from minitrain.runs.checkpoints import checkpoints, read_last_good
 from minitrain.runs.config import DIGITS, Config, ConfigError, default_config
+from minitrain.runs.config_file import read_sessions
 from minitrain.runs.directory import RunDirectory, make_run_dir
 from minitrain.runs.model import build_model
 from minitrain.runs.nonfinite_loss import Explainer
@@ -391,6 +392,7 @@ def go_on(run: Path, **options: Any) -> None:
 def test_a_run_that_torch_has_compiled_goes_on_on_numpy(tmp_path: Path) -> None:
     train(Config(**SHORT), tmp_path / "run")
     with RunDirectory(tmp_path / "run") as directory:
+        directory.description = {"sessions": read_sessions(tmp_path / "run")}
         directory.describe(Config(**SHORT, backend="torch", compile=True), {}, {"updates": 0})
     more = ["train", "--resume", str(tmp_path / "run"), "--epochs", "3", "--backend", "numpy"]
     assert main(more) == 2
@@ -479,6 +481,7 @@ def test_a_configuration_that_calls_for_a_larger_model_than_there_is_gets_no_mem
 ) -> None:
     train(Config(**SHORT), tmp_path / "run")
     with RunDirectory(tmp_path / "run") as directory:
+        directory.description = {"sessions": read_sessions(tmp_path / "run")}
         directory.describe(dataclasses.replace(Config(**SHORT), hidden=hidden), {}, {"updates": 0})
     for path in checkpoints(tmp_path / "run"):
         state = minitrain.load(path)

@@ -34,6 +34,7 @@ HELP = {
     "compile": ("", "compile the model with torch.compile (default: no)"),
     "precision": ("", "the precision of torch's matrix products (default: float32)"),
 }
+LARGE = "allow a run to take any amount of memory (default: in proportion to its files)"
 
 
 def add_options(command: argparse.ArgumentParser, *settings: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
 from minitrain.cli.runs import DATA_DIR
 from minitrain.runs.config import ConfigError
@@ -25,6 +26,7 @@ def add(commands: Commands) -> None:
     report.add_argument("-o", "--output", metavar="FILE", help="the page (default: report.html)")
     report.add_argument("--open", action="store_true", help="open the page in the browser")
     report.add_argument("--data-dir", metavar="DIR", help=DATA_DIR)
+    report.add_argument("--large", action="store_true", help=LARGE)
     report.add_argument("--plot", metavar="FILE.png", help="draw a single picture instead of the page")
     report.add_argument("--figure", choices=FIGURES, help="with --plot: the picture (default: loss)")
 
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_plot(arguments.plot)
     if arguments.plot is None:
         check_writable(arguments.output or "report.html", "-o")
-    records = [read_run(directory, arguments.data_dir) for directory in arguments.directories]
+    records = [read_run(directory, arguments.data_dir, arguments.large) for directory in arguments.directories]
     check_comparable(records)
     if arguments.plot is not None:
         from minitrain.study.run_plots import plot

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.messages import say
 
@@ -37,6 +38,7 @@ def add(commands: Commands) -> None:
 
     evaluate = on_run("evaluate", run_evaluate, "test a trained model, class by class", EVALUATE)
     evaluate.add_argument("--data-dir", metavar="DIR", help=DATA_DIR)
+    evaluate.add_argument("--large", action="store_true", help=LARGE)
     evaluate.add_argument("--json", metavar="FILE", help="write all the figures to this file")
 
     status = "0 if all pictures could be read, 1 if not"
@@ -56,6 +58,7 @@ def add(commands: Commands) -> None:
         "--from-start", action="store_true", help="repeat the whole run (default: between the last two checkpoints)"
     )
     verify.add_argument("--data-dir", metavar="DIR", help=DATA_DIR)
+    verify.add_argument("--large", action="store_true", help=LARGE)
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
@@ -64,7 +67,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from minitrain.runs.output_file import check_writable, write_json
 
     check_writable(arguments.json, "--json")
-    evaluation = evaluate(arguments.directory, arguments.data_dir)
+    evaluation = evaluate(arguments.directory, arguments.data_dir, large=arguments.large)
     print(evaluation)
     write_json(arguments.json, {"run": arguments.directory, **evaluation.as_dict()})
     return 0
@@ -105,6 +108,6 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
     stretch = find_stretch(arguments.directory, from_start=arguments.from_start)
     with choose_backend(stretch.config) as backend:
-        verified = verify(stretch, backend, arguments.data_dir)
+        verified = verify(stretch, backend, arguments.data_dir, large=arguments.large)
     print(verified)
     return 0 if verified.ok else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import ConfigError
 
@@ -29,6 +30,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--inject", metavar="NAME", help="plant a mistake of minitrain gradcheck --list-faults")
     command.add_argument("--open", action="store_true", help="open the page in the browser")
     command.add_argument("-o", "--output", metavar="FILE", default="step.html", help="the page (default: step.html)")
+    command.add_argument("--large", action="store_true", help=LARGE)
     command.add_argument(
         "--data-dir", metavar="DIR", help="the folder that holds FashionMNIST/raw (default: where the run had it)"
     )
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         epoch=arguments.epoch,
         batch=arguments.batch,
         data_dir=arguments.data_dir,
+        large=arguments.large,
         plant=None if fault is None else fault.plant,
     )
     samples = replayed.step.tensors[0].value.shape[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from minitrain.cli.options import HELP, add_options, configuration, given_settings
+from minitrain.cli.options import HELP, LARGE, add_options, configuration, given_settings
 from minitrain.cli.parser import Commands, add_command
 from minitrain.runs.config import ConfigError
 from minitrain.runs.messages import say
@@ -26,6 +26,8 @@ def add(commands: Commands) -> None:
     train.add_argument(
         "--override", action="store_true", help="with --resume: change --lr, --momentum, --weight-decay or --precision"
     )
+
+    train.add_argument("--large", action="store_true", help=f"with --resume: {LARGE}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         with choose_backend(config) as backend:
             directory = train(config, arguments.out, backend)
     else:
-        resumption = plan_resumption(resumed, given, override=arguments.override)
+        large = arguments.large or arguments.resume is None  # torchrun restarts what its user started
+        resumption = plan_resumption(resumed, given, override=arguments.override, large=large)
         with choose_backend(resumption.config) as backend:
             directory = resume(resumption, backend)
     if directory is not None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from minitrain.files import shown
 from minitrain.runs.config import Config, ConfigError
-from minitrain.runs.config_file import config_of
+from minitrain.runs.config_file import config_of, read_sessions
 from minitrain.runs.line_file import Place
-from minitrain.runs.run_files import CHECKPOINTS, FORMAT, LINES, RunError
+from minitrain.runs.run_files import CHECKPOINTS, CONFIG, FORMAT, LINES, RunError, UnreadableError
 from minitrain.serialization import load
+
+LOSSES = 5  # that a state remembers: the first and the last four
 
 
 class Checkpoint(NamedTuple):
@@ -27,13 +31,21 @@ class Checkpoint(NamedTuple):
     state: dict[str, Any]
     places: dict[str, Place]
 
+    @property
+    def session(self) -> str | None:
+        """The id of the session that wrote it; None if an old minitrain did."""
+        session: str | None = self.state.get("session")
+        return session
+
 
 def checkpoints(run: Path) -> list[Path]:
-    """The run's checkpoints, oldest first; [] if the directory does not exist."""
+    """The run's checkpoints, oldest first; [] if the directory does not exist. Raises UnreadableError."""
     try:
         names = [name for name in os.listdir(run / CHECKPOINTS) if re.fullmatch(r"\d{9,}\.safetensors", name)]
-    except OSError:
+    except FileNotFoundError:
         names = []
+    except OSError as error:  # not [], since a run without checkpoints begins again
+        raise UnreadableError(f"cannot read {run / CHECKPOINTS} ({error.strerror})") from None
     return sorted((run / CHECKPOINTS / name for name in names), key=updates_of)
 
 
@@ -60,8 +72,43 @@ def split_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, Path | None]:
     return run, checkpoint
 
 
+class OtherRunError(RunError):
+    """A checkpoint was copied from another run."""
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises RunError that names the fault."""
+    """Read a checkpoint. Raises RunError that names the fault; OtherRunError for one of another run."""
+    checkpoint = _read(path)
+    ids = _known_sessions(path.parents[1])
+    if ids is not None and checkpoint.session not in ids:
+        raise OtherRunError(
+            f"{path} is a checkpoint of another run: {CONFIG} does not have its session, {shown(checkpoint.session)}; "
+            "move it out of this run"
+        )
+    return checkpoint
+
+
+def _known_sessions(run: Path) -> list[str | None] | None:
+    """The ids of the run's sessions, and of those that they continued. None if config.json is damaged or missing."""
+    try:
+        sessions = read_sessions(run)
+    except UnreadableError:
+        raise
+    except (RunError, ConfigError):
+        return None
+    return [id for session in sessions for id in (session.get("id"), *session.get("continues", []))]
+
+
+def sessions_of(found: Sequence[Path]) -> list[str | None]:
+    """The ids of the sessions that wrote these checkpoints, without damaged ones."""
+    ids = []
+    for path in found:
+        with contextlib.suppress(RunError):
+            ids.append(read_checkpoint(path).session)
+    return ids
+
+
+def _read(path: Path) -> Checkpoint:
     try:
         state = load(path)
         found = state.get("format") if isinstance(state, dict) else None
@@ -72,6 +119,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if any(type(number) is not int or number < 0 for place in places.values() for number in place):
             raise ValueError(f"its table lengths are not numbers of bytes: {shown(state['lines'])}")
         _check_position(state["position"])
+        if not isinstance(state.get("session"), str | None):
+            raise ValueError(f"its session is {shown(state['session'])}, not an id")
         return Checkpoint(path, config_of(state["config"], path), state, places)
     except OSError as error:
         raise RunError(f"cannot read {path} ({error.strerror})") from None
@@ -82,7 +131,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _check_position(position: dict[str, Any]) -> None:
     kinds = {"epoch": int, "batch": int, "updates": int, "losses": list, "under_way": bool, "seconds": float}
     fits = all(type(position[name]) is kind for name, kind in kinds.items())
-    fits = fits and all(type(loss) is float for loss in position["losses"]) and math.isfinite(position["seconds"])
+    fits = fits and len(position["losses"]) <= LOSSES and all(type(loss) is float for loss in position["losses"])
+    fits = fits and math.isfinite(position["seconds"])
     if not fits or min(position["epoch"] - 1, position["batch"], position["updates"]) < 0:
         raise ValueError(f"its position is impossible: {shown(dict(position))}")
 
@@ -97,6 +147,8 @@ def read_last_good(run: Path) -> tuple[Checkpoint | None, list[str]]:
     for path in reversed(found):
         try:
             return read_checkpoint(path), faults
+        except OtherRunError:  # an older one would remove it
+            raise
         except RunError as error:
             faults.append(str(error))
     if checkpoints(run) != found:  # the process that trains the run has replaced them meanwhile

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import os
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from minitrain.data.datasets import DIGITS as DIGITS_FILE
 from minitrain.data.datasets import FILES, Digits, FashionMNIST
+from minitrain.files import shown
 
 DATASETS = {"fashion-mnist": FashionMNIST, "digits": Digits}
 SHAPES = {"fashion-mnist": FILES[0][0].shape[1:], "digits": DIGITS_FILE.shape[1:]}  # (H, W) of an image
+SAMPLES = {"fashion-mnist": (60_000, 10_000), "digits": (1_500, 297)}  # for training, for testing
+MOST_LAYERS = 1000
 _CLASSES = ("SGD", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam")  # in both frameworks
 OPTIMIZERS = {name.lower(): name for name in _CLASSES}
 WITH_MOMENTUM = ("sgd", "rmsprop")
@@ -79,6 +83,10 @@ class Config:
                 raise ConfigError(f"{name} must be at least 1, but got {' '.join(map(str, numbers))}")
             if any(number >= 2**63 for number in numbers):
                 raise ConfigError(f"{name} must be below 2**63, but got {' '.join(map(str, numbers))}")
+        if len(self.hidden) > MOST_LAYERS:
+            raise ConfigError(f"hidden can have {MOST_LAYERS:,} layers, but got {len(self.hidden):,}")
+        if self.data_dir is not None and not _is_path(self.data_dir):
+            raise ConfigError(f"data_dir must be a path, but got {shown(self.data_dir)}")
         for name in ("checkpoint_every", "layers_every"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be at least 0, but got {getattr(self, name)}")
@@ -126,6 +134,14 @@ class Config:
     def parameters(self) -> int:
         """The number of weights and biases of the model."""
         return sum((before + 1) * after for before, after in itertools.pairwise(self.sizes))
+
+
+def _is_path(text: str) -> bool:
+    """Whether the system can represent this text as a path."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 # The smaller images of digits need other settings; these reach over 95 % in a few seconds.

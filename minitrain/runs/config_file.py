@@ -85,9 +85,17 @@ def _read(path: Path) -> dict[str, Any]:
 def _is_session(session: Any) -> bool:
     if not isinstance(session, dict) or not isinstance(session.get("environment"), dict):
         return False
-    changes = session.get("changes", {})
-    pairs = changes.values() if isinstance(changes, dict) else [None]
-    return type(session.get("updates")) is int and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    ids = session.get("continues", [])
+    if not isinstance(ids, list) or not all(isinstance(id, str | None) for id in (session.get("id"), *ids)):
+        return False
+    return type(session.get("updates")) is int and _are_changes(session.get("changes", {}))
+
+
+def _are_changes(changes: Any) -> bool:
+    """Whether this is a dict from settings to [was, is]."""
+    settings = get_type_hints(Config)
+    fits = isinstance(changes, dict) and changes.keys() <= settings.keys()
+    return fits and all(isinstance(change, list) and len(change) == 2 for change in changes.values())
 
 
 def config_of(content: Mapping[str, Any], where: object) -> Config:

@@ -8,6 +8,7 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -29,8 +30,10 @@ from minitrain.runs.run_files import (
     LOCK,
     WEIGHTS,
     RunError,
+    UnreadableError,
     check_out,
     check_run,
+    is_link,
 )
 from minitrain.serialization import save
 
@@ -78,7 +81,12 @@ def open_run(run: str | os.PathLike[str]) -> RunDirectory:
     """Lock the directory of an existing run. Raises ConfigError if it does not exist, RunError if it is in use."""
     path = check_run(run)
     try:
-        return RunDirectory(path)
+        directory = RunDirectory(path)
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(directory)
+            check_run(path)  # locking makes a directory that has vanished meanwhile
+            undo.pop_all()
+        return directory
     except OSError as error:
         raise RunError(f"cannot write in {path} ({error.strerror}); make it writable to resume the run") from None
 
@@ -94,7 +102,7 @@ class RunDirectory:
         self.lines: dict[str, LineFile] = {}
         self.description: dict[str, Any] = {}
         self._lock = _lock(path)
-        self._held: dict[str, os.stat_result | None] = {LOCK: (path / LOCK).stat()}
+        self._held: dict[str, os.stat_result | None] = {LOCK: (path / LOCK).lstat()}
 
     def __enter__(self) -> Self:
         return self
@@ -111,11 +119,14 @@ class RunDirectory:
     # --- a directory that vanishes ---
 
     def check_in_place(self) -> None:
-        """Raise VanishedError if the directory is no longer the one that was locked, or lacks a file."""
-        for name, known in {**self._held, **{name: lines.stat() for name, lines in self.lines.items()}}.items():
-            if not _is_in_place(self.path / name, known):
-                what = self.path / name if os.path.lexists(self.path / CONFIG) else self.path
-                raise VanishedError(f"{what} was removed, moved or replaced during the run")
+        """Raise VanishedError if the directory is no longer the one that was locked, or lacks a file or has a link."""
+        folder = self.path / CHECKPOINTS
+        wrong = [folder] if is_link(folder) else []
+        known = {**self._held, **{name: lines.stat() for name, lines in self.lines.items()}}
+        wrong += [self.path / name for name, file in known.items() if not _is_in_place(self.path / name, file)]
+        if wrong:
+            what = wrong[0] if os.path.lexists(self.path / CONFIG) else self.path
+            raise VanishedError(f"{what} was removed, moved or replaced during the run")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -129,9 +140,11 @@ class RunDirectory:
     def rescue(self, state: dict[str, Any], updates: int, weights: Any = None) -> Path:
         """Save a state, all lines so far, and the weights of a complete run as a new run, since this one has vanished.
 
-        Returns its directory: <run>-rescued-<n> beside this one, or in the folder for temporary files. Raises OSError.
+        Returns its directory: <run>-rescued-<n> beside this one, or in the folder for temporary files.
+        Raises OSError or RunError.
         """
-        for temporary in (False, True):
+        reason: Exception = OSError()
+        for temporary in (False, True) * 2:  # twice: what has removed the directory may remove the new one, too
             try:
                 folder = Path(tempfile.gettempdir()) if temporary else self.path.parent
                 rescued = RunDirectory(_make_numbered(folder, f"{self.path.name}-rescued"))
@@ -148,7 +161,7 @@ class RunDirectory:
                     raise
                 rescued.close()
                 return rescued.path
-            except OSError as error:
+            except (OSError, RunError) as error:
                 reason = error
         raise reason
 
@@ -161,14 +174,22 @@ class RunDirectory:
         self.description = {**dataclasses.asdict(config), "environment": dict(environment), "sessions": sessions}
         self.write_description()
 
+    @property
+    def session(self) -> str | None:
+        """The id of the present session; None in a run that an old minitrain described."""
+        sessions = self.description.get("sessions", [])
+        return sessions[-1].get("id") if sessions else None
+
     def write_description(self) -> None:
         """Write config.json."""
-        write_atomically(self.path / CONFIG, config_json(self.description))
+        with self._writing():
+            write_atomically(self.path / CONFIG, config_json(self.description))
         self._held[CONFIG] = None
 
     def set_aside(self, name: str) -> Path | None:
         """Rename a damaged file, for example to steps.damaged-1.csv. Returns the new path; None if there is no file."""
         path = self.path / name
+        self.check_in_place()
         if not os.path.lexists(path):
             return None
         names = (path.with_name(f"{path.stem}.damaged-{n}{path.suffix}") for n in itertools.count(1))
@@ -200,7 +221,9 @@ class RunDirectory:
                 messages.append(
                     f"{path} {fault}; it starts again" + (f", and {kept} keeps the old one" if kept else "")
                 )
+            self.check_in_place()
             self.lines[name] = LineFile(path, content)
+            self.check_in_place()
         return messages
 
     def flush(self, *, sync: bool = True) -> dict[str, Place]:
@@ -222,17 +245,19 @@ class RunDirectory:
         path = self.path / CHECKPOINTS / f"{updates:09d}.safetensors"
         with self._writing():
             path.parent.mkdir(exist_ok=True)
-            save({"format": FORMAT, **state, "lines": places}, path)
-        found = checkpoints(self.path)  # later ones are damaged: an earlier session wrote them
-        kept = [other for other in found if updates_of(other) <= updates][-KEPT:]
-        for other in found:
-            if other not in kept:
-                with contextlib.suppress(OSError):
-                    other.unlink()
+            save({"format": FORMAT, "session": self.session, **state, "lines": places}, path)
+            self.check_in_place()
+            with contextlib.suppress(OSError, UnreadableError):
+                found = checkpoints(self.path)  # later ones are damaged: an earlier session wrote them
+                kept = [other for other in found if updates_of(other) <= updates][-KEPT:]
+                for other in found:
+                    if other not in kept:
+                        other.unlink()
         return path
 
     def forget_after(self, checkpoint: Path) -> None:
         """Remove the checkpoints after this one."""
+        self.check_in_place()
         for later in checkpoints(self.path):
             if updates_of(later) > updates_of(checkpoint):
                 later.unlink()
@@ -241,6 +266,11 @@ class RunDirectory:
         """Write the trained weights."""
         with self._writing():
             save(weights, self.path / WEIGHTS)
+
+    def remove_weights(self) -> None:
+        """Remove the weights of a complete run that trains further."""
+        with self._writing():
+            (self.path / WEIGHTS).unlink(missing_ok=True)
 
     # --- room ---
 
@@ -265,8 +295,11 @@ class RunDirectory:
                 part.unlink()
 
     def discard(self) -> None:
-        """Remove a run that could not begin, but none of the user's own files."""
+        """Remove a run that could not begin, but none of the user's own files, nor a run that has replaced it."""
+        own = _is_in_place(self.path / LOCK, self._held[LOCK])
         self.close()
+        if not own:
+            return
         for path in (*checkpoints(self.path), *(self.path / name for name in (CONFIG, *LINES, LOCK))):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -278,6 +311,8 @@ class RunDirectory:
 def _lock(path: Path) -> Any:
     import filelock  # here, so that importing minitrain costs little more than importing NumPy
 
+    if os.path.lexists(path / LOCK) and not stat.S_ISREG((path / LOCK).lstat().st_mode):
+        raise RunError(f"{path / LOCK} is a link, or not a file; remove it")  # locking might empty what it points to
     lock = filelock.FileLock(path / LOCK, thread_local=False)
     try:
         lock.acquire(blocking=False)
@@ -287,11 +322,11 @@ def _lock(path: Path) -> Any:
 
 
 def _is_in_place(path: Path, known: os.stat_result | None) -> bool:
-    """Whether there is a file at path, the known one unless None; True if permissions hide it."""
+    """Whether there is a file at path, the known one unless None, and no link; True if permissions hide it."""
     try:
-        found = path.stat()
+        found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:
-        return True
-    return known is None or os.path.samestat(found, known)
+    except OSError as error:
+        return error.errno != errno.ELOOP
+    return stat.S_ISREG(found.st_mode) and (known is None or os.path.samestat(found, known))

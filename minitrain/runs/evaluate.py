@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from minitrain import nn
 from minitrain.data.loader import DataLoader
-from minitrain.data.transforms import ToTensor
 from minitrain.loops import PRINT, Observer, test_loop
-from minitrain.runs.config import DATASETS
+from minitrain.runs.memory import check_memory
+from minitrain.runs.model import load_run_data
 from minitrain.runs.trained import load_trained
 from minitrain.tensor import Tensor
 from minitrain.torchlike.grad_mode import no_grad
@@ -86,17 +86,20 @@ def _percent(share: float | None) -> str:
 
 
 def evaluate(
-    run: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, observer: Observer = PRINT
+    run: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    observer: Observer = PRINT,
+    *,
+    large: bool = False,
 ) -> Evaluation:
     """Test a run's model in the run's own batches; test_loop prints what it printed during the run.
 
-    data_dir: where the images are; None for where they were during the run.
+    data_dir: where the images are; None for where they were during the run. large: allow any amount of memory.
     Raises ConfigError and RunError as load_trained does, DataError if there are no images.
     """
     config, model, classes = load_trained(run)
-    data: Any = DATASETS[config.dataset](
-        root=config.data_dir if data_dir is None else data_dir, train=False, transform=ToTensor()
-    )
+    check_memory(config, testing=True, large=large)
+    data = load_run_data(config, data_dir, train=False)
     loss_fn, confusion = nn.CrossEntropyLoss(), np.zeros((len(classes), len(classes)), np.int64)
 
     def counting_loss(pred: Tensor, y: Tensor) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import zlib
 from pathlib import Path
@@ -25,6 +26,12 @@ class LineFile:
         write_atomically(path, content)
         self._waiting = bytearray()
         self._file = path.open("r+b", buffering=0)
+        try:
+            if not os.path.samestat(self.stat(), path.lstat()):
+                raise OSError(errno.ELOOP, "It was replaced by a link", str(path))
+        except OSError:
+            self._file.close()
+            raise
         self.place = Place(len(content), zlib.crc32(content))
 
     def append(self, line: str) -> None:

@@ -5,6 +5,8 @@ import os
 import sys
 import textwrap
 
+LONGEST = 10_000  # over two paths of the longest kind
+
 
 def say(text: str) -> None:
     """Print on stderr if it can be written. On a terminal, wrap all lines but indented ones, which are commands."""
@@ -16,8 +18,12 @@ def say(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """The lines of a message joined into one; spaces within a line are kept, as a file's name may have them."""
-    return " ".join(filter(None, map(str.strip, text.splitlines())))
+    """The lines of a message joined into one, at most LONGEST characters: it may quote a stranger's file.
+
+    Spaces within a line are kept, as a file's name may have them.
+    """
+    line = " ".join(filter(None, map(str.strip, text.splitlines())))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 def counted(number: int, what: str) -> str:

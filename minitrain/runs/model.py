@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from minitrain import nn as minitrain_nn
+from minitrain.data.datasets import DataError, data_root, status
 from minitrain.data.loader import DataLoader
 from minitrain.data.transforms import ToTensor
+from minitrain.files import shown
 from minitrain.runs.backend import make_optimizer
 from minitrain.runs.config import DATASETS, Config
 from minitrain.tensor import Tensor
@@ -46,9 +49,30 @@ def configured_model(config: Config, nn: Any) -> Any:
 
 
 def load_data(config: Config, *, train: bool = True) -> Any:
-    """The configured data set, downloaded if missing. Raises DataError without it."""
+    """The data set of a configuration that the user gave, downloaded if missing. Raises DataError without it."""
     dataset: Any = DATASETS[config.dataset]
     return dataset(root=config.data_dir, train=train, download=True, transform=ToTensor())
+
+
+def load_run_data(config: Config, data_dir: str | os.PathLike[str] | None = None, *, train: bool = True) -> Any:
+    """The data set of an existing run, whose configuration may be a stranger's: nothing is made or downloaded.
+
+    data_dir: where the data set is; None for where the run had it.
+    Raises DataError that says where the data set was expected.
+    """
+    dataset: Any = DATASETS[config.dataset]
+    root = data_root(config.data_dir if data_dir is None else data_dir)
+    try:
+        return dataset(root=root, train=train, transform=ToTensor())
+    except DataError:
+        faults = [] if dataset.collection is None else status(root, dataset.collection)
+        found = next((f"{each.file.name}: {each.fault}" for each in faults if each.fault is not None), None)
+        if found is None:
+            raise
+        raise DataError(
+            f"the run's data set, {config.dataset}, is not in its folder, {shown(root)} ({found}). Name the folder "
+            "that has it with --data-dir, or download it with `minitrain data fetch --data-dir DIR`"
+        ) from None
 
 
 def numpy_side(config: Config, data: Any, dtype: str) -> tuple[tuple[Any, Any, Any], Iterator[tuple[Tensor, Tensor]]]:

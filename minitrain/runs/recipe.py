@@ -9,7 +9,7 @@ from typing import Any
 from minitrain.runs.backend import Backend
 from minitrain.runs.config import Config
 from minitrain.runs.layer_table import LayerTable
-from minitrain.runs.model import configured_model, load_data
+from minitrain.runs.model import configured_model, load_data, load_run_data
 from minitrain.runs.recorder import Stoppable
 from minitrain.runs.schedule import Schedule
 from minitrain.tensor import wrap
@@ -17,12 +17,16 @@ from minitrain.torchlike.random import default_generator, manual_seed
 
 
 class Training:
-    """Data, model, loss and optimizer on a backend. Raises DataError if there is no data."""
+    """Data, model, loss and optimizer on a backend. Raises DataError if there is no data.
 
-    def __init__(self, config: Config, backend: Backend) -> None:
+    download: whether to download missing data; only for a configuration that the user gave.
+    """
+
+    def __init__(self, config: Config, backend: Backend, *, download: bool = False) -> None:
         self.config, self.backend = config, backend
+        load = load_data if download else load_run_data
         with backend.loading():
-            training_data, test_data = load_data(config), load_data(config, train=False)
+            training_data, test_data = load(config), load(config, train=False)
         self.samples = len(training_data)
         manual_seed(config.seed)
         self.model = backend.model(self.build)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from minitrain.loops import Observer
-from minitrain.runs.checkpoints import checkpoints
+from minitrain.runs.checkpoints import LOSSES, checkpoints
 from minitrain.runs.directory import RunDirectory, VanishedError
 from minitrain.runs.interrupts import Interrupted, Interrupts, discard_output
 from minitrain.runs.layer_table import LayerTable
 from minitrain.runs.nonfinite_loss import Explainer
 from minitrain.runs.resume_command import resume_command
-from minitrain.runs.run_files import RunError
+from minitrain.runs.run_files import RunError, UnreadableError
 
 PAUSES = (1, 2, 4, 8)  # seconds between attempts to save a state that must not be lost
 SIGPIPE = getattr(signal, "SIGPIPE", 13)
@@ -181,7 +181,7 @@ class Recorder(Stoppable):
         self._updates += 1
         self._done = batch + 1
         self._losses.append(value)
-        if len(self._losses) > 5:
+        if len(self._losses) > LOSSES:
             del self._losses[1]
         self._directory.lines["steps.csv"].append(f"{self.epoch},{batch},{current},{value}")
         for row in self._layers.rows(self.epoch, batch):
@@ -202,6 +202,7 @@ class Recorder(Stoppable):
     def settled(self, batch: int) -> None:
         """Save the state if that is due; stop if a signal has arrived."""
         if self.settles_after(batch):
+            self._vanished = False  # unless saving finds it again
             self._save_and_stop_if_asked(batch + 1)
 
     def after_test(self, accuracy: float, loss: float) -> None:
@@ -230,7 +231,10 @@ class Recorder(Stoppable):
     def loss_error(self, batch: int, loss: float) -> NonFiniteLossError:
         """The exception that ends the run at a nan or infinite loss, with the commands that resume it."""
         path = self._directory.path
-        *earlier, last = checkpoints(path) or [path]
+        try:
+            *earlier, last = checkpoints(path) or [path]
+        except UnreadableError:
+            earlier, last = [], path
         stopped = NonFiniteLossError(
             f"the loss of epoch {self.epoch}, batch {batch} is {loss}. The run stopped before the update and saved its "
             f"state in {last}; resuming it gives this loss again."
@@ -272,7 +276,7 @@ class Recorder(Stoppable):
         except VanishedError as error:
             try:
                 where = self._directory.rescue(state(), self._updates, weights)
-            except OSError as failure:
+            except (OSError, RunError) as failure:
                 raise VanishedError(f"{error}. Its state could not be saved elsewhere ({failure})") from None
             if weights is not None:
                 raise VanishedError(f"{error}. The complete run is saved in {where}") from None

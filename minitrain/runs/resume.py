@@ -14,6 +14,7 @@ from minitrain.runs.backend import Backend
 from minitrain.runs.checkpoints import Checkpoint, read_checkpoint, read_last_good, split_checkpoint
 from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.config_file import DamagedError, read_description
+from minitrain.runs.memory import check_memory
 from minitrain.runs.recipe import Training
 from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run_files import CONFIG, WEIGHTS, RunError, check_run
@@ -28,6 +29,7 @@ class Resumption:
 
     checkpoint: None for the newest intact one. notes: messages on settings that return to the checkpoint's.
     again: also finish a complete run once more, since its config.json or its weights are not as it left them.
+    large: whether the run may take any amount of memory.
     """
 
     run: Path
@@ -36,23 +38,30 @@ class Resumption:
     checkpoint: Path | None = None
     notes: Sequence[str] = ()
     again: bool = False
+    large: bool = False
 
     def read(self) -> tuple[Checkpoint | None, list[str]]:
         """The checkpoint to resume from, as read_last_good returns it.
 
-        Raises RunError if another process has completed the run since this was planned.
+        Raises RunError if another process has completed the run since this was planned, for a checkpoint that does not
+        fit, and for a run that needs memory out of proportion to its files.
         """
         last, faults = _read(self.run, self.checkpoint)
         ended = last is not None and last.state["position"]["epoch"] > self.config.epochs
         if ended and not self.again and _has_weights(self.run, last):
             raise RunError(f"{self.run} is complete: another process has finished it")
+        if last is not None:
+            check_fits(last, self.config)
+        check_memory(self.config, known=last is not None, large=self.large)
         return last, faults
 
 
-def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, override: bool = False) -> Resumption:
+def plan_resumption(
+    run: str | os.PathLike[str], given: Mapping[str, Any], *, override: bool = False, large: bool = False
+) -> Resumption:
     """How to resume a run with the given settings. Writes nothing.
 
-    run: its directory, or one of its checkpoints to return to.
+    run: its directory, or one of its checkpoints to return to. large: allow it any amount of memory.
     A checkpoint that is named gives its own settings, except those that are free to change.
     Raises ConfigError if there is no run, if it is complete, or for settings other than the run's, unless overridden;
     RunError if it cannot be read, or if config.json has other settings than the run.
@@ -85,7 +94,7 @@ def plan_resumption(run: str | os.PathLike[str], given: Mapping[str, Any], *, ov
         for name, (was, new) in changes.items()
         if name not in given
     ]
-    return Resumption(path, config, changes, checkpoint, notes, again)
+    return Resumption(path, config, changes, checkpoint, notes, again, large)
 
 
 def _settings(path: Path, last: Checkpoint | None, *, returns: bool) -> tuple[Config, dict[str, Any], bool]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minitrain.runs.backend import Backend
-from minitrain.runs.checkpoints import Checkpoint
+from minitrain.runs.checkpoints import Checkpoint, checkpoints, sessions_of
 from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.config_file import DamagedError, read_sessions
 from minitrain.runs.directory import RunDirectory, make_run_dir, open_run
@@ -25,7 +26,7 @@ from minitrain.runs.recipe import BEGINNING, Training
 from minitrain.runs.recorder import Recorder, Silent
 from minitrain.runs.resume import Resumption, training_from
 from minitrain.runs.resume_command import launch
-from minitrain.runs.run_files import CONFIG, WEIGHTS, check_out
+from minitrain.runs.run_files import CONFIG, check_out
 
 
 def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Backend | None = None) -> Path | None:
@@ -43,7 +44,7 @@ def train(config: Config, out: str | os.PathLike[str] | None = None, backend: Ba
     backend = backend or Backend()
     if backend.writes:
         check_out(out)  # before a long download
-    training = Training(config, backend)
+    training = Training(config, backend, download=True)
     with make_run_dir(out, config.dataset) if backend.writes else contextlib.nullcontext() as directory:
         return _session(training, directory)
 
@@ -56,6 +57,8 @@ def resume(resumption: Resumption, backend: Backend | None = None) -> Path | Non
     backend = backend or Backend()
     with open_run(resumption.run) if backend.writes else contextlib.nullcontext() as directory:
         last, faults = resumption.read()
+        if directory is not None:
+            directory.check_in_place()  # without it, the run would begin again
         config = resumption.config
         training = Training(config, backend) if last is None else training_from(last, config, backend)
         return _session(training, directory, resumption, last, faults)
@@ -109,13 +112,14 @@ def _begin(
     """
     environment = describe(training.backend.versions())
     messages: list[str] = []
-    session: dict[str, Any] = {"began": datetime.now(UTC).isoformat(timespec="seconds")}
+    session: dict[str, Any] = {"id": secrets.token_hex(8), "began": datetime.now(UTC).isoformat(timespec="seconds")}
     session |= {name: position[name] for name in ("epoch", "batch", "updates")}
     if (started_by := launch()) is not None:
         session["launch"] = started_by
     directory.clean()
     if resumption is not None:
         session["changes"] = resumption.changes
+        session["continues"] = [] if last is None else [last.session]
         try:
             sessions = read_sessions(directory.path)
             changes = differences(sessions[-1]["environment"], environment)
@@ -127,6 +131,7 @@ def _begin(
             messages.append(
                 f"{error}; it is written again{source}" + (f", and {kept} keeps the old one" if kept else "")
             )
+            session["continues"] = sessions_of(checkpoints(directory.path))
         where = "from its beginning"
         if last is not None:
             where = f"in epoch {position['epoch']}, batch {position['batch']}"
@@ -135,7 +140,7 @@ def _begin(
             directory.forget_after(resumption.checkpoint)
     directory.describe(training.config, environment, session)
     # A complete run that trains further is no longer complete. The last checkpoint has these weights, too.
-    (directory.path / WEIGHTS).unlink(missing_ok=True)
+    directory.remove_weights()
     messages += [f"{fault}; using the checkpoint before it" for fault in faults]
     return messages + directory.begin_lines(None if last is None else last.places)
 
@@ -145,8 +150,10 @@ def _beginning(directory: RunDirectory, *, discard: bool) -> Iterator[None]:
     """Turn an error of the first writes into ConfigError; discard: also remove what they left."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ConfigError) as error:
         directory.check_in_place()
+        if isinstance(error, ConfigError):
+            raise
         room = directory.room()
         if discard:
             directory.discard()

@@ -8,10 +8,13 @@ log.txt              the printed log
 checkpoints/         the two newest states to resume from, named after their number of updates
 model.safetensors    the trained weights, once the run is complete
 .lock                locked while a process trains the run; the system unlocks it however that process ends
+
+A link to the directory is fine. None of the files may be a link: it could belong to another run, or be any other file.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -60,11 +63,33 @@ def check_run(run: str | os.PathLike[str]) -> Path:
     if not str(run) or not os.path.isdir(path):
         raise ConfigError(f"there is no run in {str(run)!r}: no such directory; name the directory of a run")
     for folder in (path, path / CHECKPOINTS):
-        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
             raise UnreadableError(f"cannot read {folder}: no permission")
     if not any(os.path.lexists(path / name) for name in (CONFIG, CHECKPOINTS)):
         raise ConfigError(f"there is no run in {path}: it has no {CONFIG}; name the directory of a run")
+    check_links(path)
     return path
+
+
+def check_links(run: Path) -> None:
+    """Raise RunError if a file of the run is a link, or checkpoints/ is not a directory."""
+    folder = run / CHECKPOINTS
+    files = [run / name for name in (CONFIG, WEIGHTS, CHECKPOINTS, LOCK, *LINES)]
+    for path in itertools.chain(files, folder.glob("*.safetensors") if is_own_folder(folder) else ()):
+        if is_link(path):
+            raise RunError(f"{path} is a link, but a run has its own files; replace the link by what it points to")
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise RunError(f"{folder} is not a directory; remove it, or put the run's checkpoints into a directory there")
+
+
+def is_own_folder(path: Path) -> bool:
+    """Whether there is a directory, and not a link to one."""
+    return os.path.isdir(path) and not is_link(path)
+
+
+def is_link(path: Path) -> bool:
+    """Whether there is a link, also one of Windows to a directory, or one to nothing."""
+    return os.path.islink(path) or getattr(os.path, "isjunction", lambda _: False)(path)
 
 
 def check_not_of_a_run(path: str | os.PathLike[str]) -> None:

@@ -21,6 +21,7 @@ from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupts
 from minitrain.runs.layer_table import LayerTable
 from minitrain.runs.line_file import Place
+from minitrain.runs.memory import check_memory
 from minitrain.runs.messages import are, counted
 from minitrain.runs.recipe import BEGINNING, Training
 from minitrain.runs.record_check import Finding, check_places, check_record, read_lines
@@ -178,14 +179,16 @@ def _find_stretch(path: Path, from_start: bool) -> Stretch:
     return Stretch(path, begin, older, end, config, lines, contents, record, ran[-1]["environment"])
 
 
-def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None) -> Verification:
+def verify(stretch: Stretch, backend: Backend, data_dir: str | None = None, *, large: bool = False) -> Verification:
     """Repeat a stretch and compare every loss, every test, and every bit of the final state.
 
     backend: that of stretch.config. data_dir: where the data is; None for where it was during the run.
+    large: allow any amount of memory.
     Raises DataError if there is no data, RunError for a checkpoint that does not fit.
     """
     config = stretch.config if data_dir is None else dataclasses.replace(stretch.config, data_dir=data_dir)
     check_fits(stretch.end, config)
+    check_memory(config, large=large)
     begins = stretch.begin
     training = Training(config, backend) if begins is None else training_from(begins, config, backend)
     begin, end = _position(stretch.begin), stretch.end.state["position"]

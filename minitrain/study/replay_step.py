@@ -15,8 +15,9 @@ from minitrain.runs.checkpoints import Checkpoint, checkpoints, read_checkpoint
 from minitrain.runs.config import DATASETS, Config, ConfigError
 from minitrain.runs.config_file import read_config, read_sessions
 from minitrain.runs.interrupts import Interrupts
+from minitrain.runs.memory import check_memory
 from minitrain.runs.messages import counted
-from minitrain.runs.model import load_data
+from minitrain.runs.model import load_run_data
 from minitrain.runs.recipe import BEGINNING, Training
 from minitrain.runs.recorder import Silent
 from minitrain.runs.resume import check_fits, training_from
@@ -77,6 +78,7 @@ def replay_step(
     batch: int | None = None,
     data_dir: str | None = None,
     plant: Plant | None = None,
+    large: bool = False,
 ) -> Replayed:
     """Record one step of a run. Writes nothing.
 
@@ -104,6 +106,8 @@ def replay_step(
     }  # the step after a complete run begins another epoch
     numpy: dict[str, Any] = {"backend": "numpy", "device": "auto", "compile": False, "precision": "float32"}
     config = dataclasses.replace(config, **ending, **numpy)
+    check_fits(checkpoint or read_checkpoint(states[last]), config)
+    check_memory(config, large=large)
     recorded = _record(config, checkpoint, place, plant)
     return Replayed(recorded, place, config, exact, _unmask(recorded))
 
@@ -121,7 +125,7 @@ def _unmask(step: Step) -> tuple[int, ...]:
 
 def _place(config: Config, last: int, step: int | None, epoch: int | None, batch: int | None) -> Place:
     """Which step is meant. Raises ConfigError if the run has none with this number."""
-    batches = -(-len(load_data(config)) // config.batch_size)
+    batches = -(-len(load_run_data(config)) // config.batch_size)
     if step is not None and (epoch is not None or batch is not None):
         raise ConfigError("give either --step, or --epoch and --batch")
     if batch is not None and not 0 <= batch < batches:

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from minitrain import nn
 from minitrain.data.datasets import DataError
 from minitrain.data.loader import DataLoader
-from minitrain.data.transforms import ToTensor
 from minitrain.files import read_beginning
 from minitrain.loops import Observer, test_loop
-from minitrain.runs.config import DATASETS, Config, ConfigError
+from minitrain.runs.config import SAMPLES, Config, ConfigError
 from minitrain.runs.config_file import read_config, read_sessions
 from minitrain.runs.evaluate import Evaluation
-from minitrain.runs.model import configured_model
+from minitrain.runs.memory import check_memory
+from minitrain.runs.model import configured_model, load_run_data
 from minitrain.runs.run_files import COLUMNS, WEIGHTS, RunError, check_run
 from minitrain.runs.trained import load_trained
 from minitrain.tensor import Tensor
@@ -29,7 +29,6 @@ from minitrain.torchlike.random import Generator, default_generator, manual_seed
 
 Floats = npt.NDArray[np.float64]
 LARGEST = 2**30  # bytes of a table
-SAMPLES = {"fashion-mnist": 60_000, "digits": 1_500}  # for training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,16 +127,19 @@ class RunRecord:
         return self.steps[:, 3]
 
 
-def read_run(run: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None) -> RunRecord:
+def read_run(
+    run: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, large: bool = False
+) -> RunRecord:
     """Read a run, which may still be training, and test its weights. Writes nothing.
 
-    data_dir: where the test images are; None for where they were during the run.
+    data_dir: where the test images are; None for where they were during the run. large: allow any amount of memory.
     Raises ConfigError if there is no run, RunError if it is damaged or has no checkpoint yet.
     """
     path = check_run(run)
     config, sessions = read_config(path), read_sessions(path)
     trained = load_trained(path)
-    batches = -(-SAMPLES[config.dataset] // config.batch_size)
+    check_memory(config, testing=True, large=large)
+    batches = -(-SAMPLES[config.dataset][0] // config.batch_size)
     steps, epochs = (_numbers(path, name) for name in ("steps.csv", "epochs.csv"))
     tested, why_not = None, ""
     try:
@@ -251,9 +253,7 @@ class _Silent(Observer):
 
 def test(model: Any, config: Config, classes: Sequence[str], data_dir: str | os.PathLike[str] | None) -> Tested:
     """Test the model in the run's own batches. Raises DataError if the images are missing."""
-    data: Any = DATASETS[config.dataset](
-        root=config.data_dir if data_dir is None else data_dir, train=False, transform=ToTensor()
-    )
+    data = load_run_data(config, data_dir, train=False)
     loss_fn, logits, labels = nn.CrossEntropyLoss(), [], []
     silent: dict[str, Any] = {}
 
