@@ -40,9 +40,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise OSError(errno.EIO, "other bytes are read back than were written", str(part))
         part.replace(path)
         _sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 
@@ -51,12 +53,12 @@ def write_output(path: str | os.PathLike[str], data: bytes) -> None:
 
     Raises OSError that says which file could not be written, and why.
     """
-    target = Path(os.path.realpath(path))
+    file = Path(path)
     try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(data)
+        if file.exists() and not file.is_file():
+            file.write_bytes(data)
         else:
-            write_atomically(target, data)
+            write_atomically(Path(os.path.realpath(file)), data)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise OSError(f"cannot write {os.fspath(path)} ({reason}); choose another place") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ EXAMPLES = {
     "run a PyTorch program on NumPy, unmodified": "run program.py",
     "write backpropagation yourself": "learn",
 }
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        say(f"minitrain: error: {one_line(str(error)) or type(error).__name__}")
+        text = one_line(str(error)) or type(error).__name__
+        if isinstance(error, OSError) and error.filename is None and error.errno in FULL:  # all files give their name
+            text = f"cannot write the output ({error.strerror})"
+        say(f"minitrain: error: {text}")
         for note in getattr(error, "__notes__", ()):  # how to continue
             say(note)
         return 2 if isinstance(error, ConfigError) else failure
@@ -89,14 +94,8 @@ def _printable_output() -> Iterator[None]:
     try:
         yield
     finally:
-        try:
+        with contextlib.suppress(ValueError, AttributeError):  # a program has closed or replaced it
             sys.stdout.flush()  # raises here what the interpreter's end could only complain about
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise RunError(f"cannot write the output ({error.strerror})") from None
-        except (ValueError, AttributeError):  # a program has closed or replaced it
-            pass
 
 
 def _check_surroundings() -> None:

@@ -16,11 +16,11 @@ def check_writable(path: str | None, option: str) -> None:
     """Raise ConfigError if no file can be written at path, the value of this option; None if it is not given."""
     if path is None:
         return
-    file = Path(os.path.realpath(path))
+    file = Path(path)
     if not path or file.is_dir():
         raise ConfigError(f"{option} must name a file, but got {path!r}")
     check_not_of_a_run(file)
-    folder = file.parent
+    folder = Path(os.path.realpath(file)).parent  # of a link's target
     if not folder.is_dir():
         raise ConfigError(f"there is no directory {folder} for {option} {path}; create it first")
     if not os.access(file if file.exists() else folder, os.W_OK):
