@@ -40,11 +40,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise OSError(errno.EIO, "other bytes are read back than were written", str(part))
         part.replace(path)
         _sync_folder(path.parent)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 

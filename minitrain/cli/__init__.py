@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         text = one_line(str(error)) or type(error).__name__
-        if isinstance(error, OSError) and error.filename is None and error.errno in FULL:  # all files give their name
-            text = f"cannot write the output ({error.strerror})"
+        if isinstance(error, OSError) and error.filename is None and error.errno in FULL:
+            text = f"cannot write the output or a file ({error.strerror})"
         say(f"minitrain: error: {text}")
         for note in getattr(error, "__notes__", ()):  # how to continue
             say(note)

@@ -114,9 +114,9 @@ class Explainer:
             return f"{text}, also gives a loss of {loss}, but no operation produced it: look at the data."
         if math.isfinite(loss):
             text += f", gives a loss of {loss:.6g}: the run's does not repeat.{self._other()} After it"
-        # In a run the calling line is minitrain's own. The step has the number that `minitrain step` gives it.
+        # In a run the calling line is minitrain's own.
         entry = dataclasses.replace(anomaly.entry, place="") if anomaly.entry is not None else None
-        anomaly = dataclasses.replace(anomaly, step=updates, place="", entry=entry)
+        anomaly = dataclasses.replace(anomaly, step=updates + 1, place="", entry=entry)
         return f"{text}, under anomaly detection:\n\n{anomaly}"
 
     def _other(self) -> str:
