@@ -6,6 +6,9 @@
 The way in is to read ops/, tape.py, tensor.py, nn/, optim/ and loops.py; README.md has a table of the files in order.
 """
 
+from minitrain import command_start  # noqa: F401, before anything that takes time
+
+# isort: split
 import builtins
 import sys
 from math import inf, nan, pi

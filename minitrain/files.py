@@ -8,8 +8,16 @@ import json
 import os
 import reprlib
 import stat
+import sys
 from pathlib import Path
 from typing import IO, Any
+
+# "", or what to say where an operation's formula, the first line of its docstring, is missing.
+NO_FORMULAS = (
+    "python -OO has removed the docstrings, and with them the formulas; run it without -OO"
+    if sys.flags.optimize > 1
+    else ""
+)
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
@@ -37,6 +45,22 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def write_output(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file that the user has named: through a link to its target, and into a device or a pipe, as programs do.
+
+    Raises OSError that says which file could not be written, and why.
+    """
+    file = Path(path)
+    try:
+        if file.exists() and not file.is_file():
+            file.write_bytes(data)
+        else:
+            write_atomically(Path(os.path.realpath(file)), data)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OSError(f"cannot write {os.fspath(path)} ({reason}); choose another place") from None
 
 
 def _sync_folder(folder: Path) -> None:

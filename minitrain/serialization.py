@@ -75,7 +75,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
         raise IsADirectoryError(f"cannot save to {path}: it is a directory; name a file in it")
     if path.exists() and not path.is_file():  # a file would replace it, for example /dev/null
         raise OSError(errno.EINVAL, "It is a pipe, a socket or a device: open it and pass the opened file", str(path))
-    write_atomically(path, data)
+    write_atomically(Path(os.path.realpath(path)), data)  # through a link, as torch does
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:

@@ -1,7 +1,11 @@
 """Pictures are converted to match the training images, or the reason why not is given in one line."""
 
 import io
+import json
 import os
+import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,12 +15,13 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from minitrain.data.datasets import Digits
 from minitrain.runs import pictures
 from minitrain.runs.config import ConfigError
-from minitrain.runs.pictures import FORMATS, MAX_PIXELS, PictureError, read_picture, require_pillow
+from minitrain.runs.pictures import FORMATS, MAX_PIXELS, MAX_SCANS, PictureError, read_picture, require_pillow
+from tests.fault_table import record
 
 SHAPE = (28, 28)
 WHITE = 255
@@ -140,6 +145,34 @@ def test_a_pixel_is_the_mean_of_the_area_that_it_covers(tmp_path: Path) -> None:
     assert np.abs(pixels - means).max() < 1  # rounded twice, along rows and along columns
 
 
+@given(
+    st.binary(min_size=4, max_size=4 * 40 * 40),
+    st.integers(1, 40),
+    st.sampled_from(["L", "RGB", "RGBA", "LA", "P", "1"]),
+    st.integers(0, 9),
+    st.booleans(),
+    st.sampled_from([1, 30, 10**6]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bands_give_the_pixels_that_the_whole_picture_gives(
+    tmp_path: Path, content: bytes, width: int, mode: str, orientation: int, invert: bool, band: int
+) -> None:
+    height = max(1, len(content) // (4 * width))
+    colours = np.resize(np.frombuffer(content, np.uint8), (height, width, 4))
+    path = written(Image.fromarray(colours, "RGBA").convert(mode), tmp_path, exif=turned(orientation))
+    with Image.open(path) as image, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "BAND", band)
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            upright = upright.convert("RGBA")
+            background = Image.new("RGBA", upright.size, (*[255 * invert] * 3, 255))
+            whole = Image.composite(upright.convert("L"), background.convert("L"), upright.getchannel("A"))
+        else:
+            whole = upright.convert("L")
+        expected = ImageOps.invert(whole) if invert else whole
+        assert np.asarray(pictures._upright_gray(image, invert)).tolist() == np.asarray(expected).tolist()
+
+
 # --- doubts -----------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +261,131 @@ def test_what_cannot_be_read_is_told(content: bytes, reason: str, tmp_path: Path
 def test_the_largest_picture_is_read(tmp_path: Path) -> None:
     assert MAX_PIXELS == 5000 * 5000
     assert read_picture(written(Image.new("1", (5000, 5000), 1), tmp_path), SHAPE).pixels.min() == WHITE
+
+
+# --- memory and time --------------------------------------------------------------------------------------------------
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def png_with(*chunks: bytes) -> bytes:
+    """A small PNG with further chunks after its header."""
+    content = encoded(GRAY, "PNG")
+    return content[:33] + b"".join(chunks) + content[33:]
+
+
+def exif_that_repeats(tags: int, length: int) -> bytes:
+    """EXIF data whose tags all name the same bytes: read one by one, they are tags times as many."""
+    entries = b"".join(struct.pack("<HHII", 1000 + tag, 7, length, 8) for tag in range(tags))
+    return (b"II*\0\x08\0\0\0" + struct.pack("<H", tags) + entries).ljust(length + 8, b"\0")
+
+
+def jpeg_with_scans(scans: int, side: int = 2000) -> bytes:
+    content = encoded(Image.new("L", (side, side), 128), "JPEG", progressive=True)
+    last = content.rfind(b"\xff\xda")
+    return content[:-2] + content[last:-2] * scans + b"\xff\xd9"
+
+
+def jpeg_with(marker: bytes, content: bytes) -> bytes:
+    """A small JPEG with this segment, as often as its content needs it."""
+    picture, signature = encoded(GRAY, "JPEG"), content[: content.index(b"\0") + 1]
+    parts = [content[i : i + 65_000] for i in range(len(signature), len(content), 65_000)]
+    segments = [marker + (len(signature + part) + 2).to_bytes(2, "big") + signature + part for part in parts]
+    return picture[:2] + b"".join(segments) + picture[2:]
+
+
+def bmp_of_runs(width: int, height: int, runs: bytes) -> bytes:
+    """A BMP that is compressed by run lengths, 8 bits a pixel."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 1078 + len(runs), 0, 0, 1078) + header + bytes(1024) + runs
+
+
+def bombs() -> dict[str, tuple[bytes, str]]:
+    """Files that once took memory or time out of proportion, and the reason that is given now; "" if it is read."""
+    text, emoji = zlib.compress(bytes(1_000_000)), zlib.compress("\U0001f600".encode() * 250_000)
+    wide, exif = Image.new("RGB", (16_000, 1_500)), exif_that_repeats(60_000, 800_000)
+    return {
+        "tall": (encoded(Image.new("L", (1, 24_999_999)), "PNG"), "a side is longer than 20,000"),
+        "wide": (encoded(Image.new("L", (24_999_999, 1)), "PNG"), "a side is longer than 20,000"),
+        "WEBP": (encoded(wide, "WEBP", lossless=True), "more than 6,000,000, the most for a WEBP file"),
+        "scans": (jpeg_with_scans(3_000), "its 3,006 scans are more than 64"),
+        "JPEG that is held": (encoded(Image.new("RGB", (5_000, 5_000)), "JPEG", progressive=True, subsampling=0), "MB"),
+        "runs": (bmp_of_runs(5_000, 5_000, b"\xff\0" * 99_000), "more than 1,000,000, the most for a compressed BMP"),
+        "lines": (bmp_of_runs(900, 900, bytes(5_000_000)), "more than 4,000,000, the most for a compressed BMP file"),
+        "frames": (encoded(GRAY, "GIF", save_all=True, append_images=[GRAY.rotate(i) for i in range(300)]), ""),
+        "zTXt": (png_with(*[chunk(b"zTXt", b"k%d\0\0" % i + text) for i in range(64)]), "text"),
+        "iTXt": (png_with(*[chunk(b"iTXt", b"k%d\0\1\0\0\0" % i + emoji) for i in range(64)]), "text"),
+        "iCCP": (png_with(chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(10**8)))), "too large"),
+        "eXIf": (png_with(chunk(b"eXIf", exif)), ""),
+        "EXIF": (jpeg_with(b"\xff\xe1", b"Exif\0\0" + exif), ""),
+        "MPF": (jpeg_with(b"\xff\xe2", b"MPF\0" + exif_that_repeats(5_000, 60_100)), ""),
+        "12 megapixels": (encoded(Image.new("RGB", (4_000, 3_000)), "JPEG", progressive=True, subsampling=0), ""),
+        "12 million in PNG": (encoded(Image.new("RGBA", (4_000, 3_000)), "PNG", compress_level=1), ""),
+    }
+
+
+READ_EACH = """
+import json, resource, sys, time
+from pathlib import Path
+from minitrain.runs.pictures import PictureError, read_picture
+from PIL import Image, PngImagePlugin
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+read_picture(sys.argv[1], (28, 28))
+limit, before = resource.getrlimit(resource.RLIMIT_DATA), peak()
+for path in sys.argv[2:]:
+    began, reason = time.process_time(), ""
+    try:
+        read_picture(path, (28, 28))
+    except PictureError as error:
+        reason = str(error)
+    print(json.dumps([Path(path).name, peak() - before, time.process_time() - began, reason]))
+assert limit == resource.getrlimit(resource.RLIMIT_DATA)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
+def test_no_picture_takes_memory_or_time_out_of_proportion(tmp_path: Path) -> None:
+    expected = bombs()
+    (tmp_path / "small").write_bytes(encoded(GRAY, "PNG"))
+    for name, (content, _) in expected.items():
+        (tmp_path / name).write_bytes(content)
+    line = [sys.executable, "-c", READ_EACH, *(str(tmp_path / name) for name in ("small", *expected))]
+    printed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    for name, memory, seconds, reason in map(json.loads, printed.splitlines()):
+        why = expected.pop(name)[1]
+        assert (why in reason) if why else not reason, (name, reason)
+        assert memory < 130e6, (name, memory)
+        assert seconds < 4, (name, seconds)  # 2 on a machine that has nothing else to do
+    assert not expected
+    record("pictures out of proportion", len(printed.splitlines()), 0)
+
+
+@pytest.mark.parametrize("scans", [1, MAX_SCANS - 6, MAX_SCANS - 5])
+def test_scans_are_counted_as_libjpeg_goes_over_them(scans: int, tmp_path: Path) -> None:
+    content = jpeg_with_scans(scans, side=16)
+    assert pictures._count_scans(content) == 6 + scans
+    thumbnail = content[:2] + b"\xff\xe1\x01\x02" + b"\xff\xda" * 128 + content[2:]  # within a segment
+    assert pictures._count_scans(thumbnail + b"\xff\xda" * 100) == 6 + scans  # and after the end, as of a film
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(thumbnail)
+    if scans + 6 > MAX_SCANS:
+        with pytest.raises(PictureError, match="its 65 scans are more than 64"):
+            read_picture(path, SHAPE)
+    else:
+        assert read_picture(path, SHAPE).pixels.max() == 128
+
+
+def test_a_large_picture_is_halved_and_hardly_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shades = np.random.RandomState(0).randint(0, 256, (8, 12, 3)).astype(np.uint8)
+    photograph = Image.fromarray(shades).resize((1200, 800), Image.Resampling.BICUBIC)
+    for name, options in {"p.jpg": {}, "progressive.jpg": {"progressive": True}, "p.png": {}}.items():
+        path = written(photograph, tmp_path, name, exif=turned(6), **options)
+        monkeypatch.setattr(pictures, "MEMORY", 100_000_000)
+        exact = read_picture(path, SHAPE).pixels.astype(int)
+        monkeypatch.setattr(pictures, "MEMORY", 4_000_000)
+        assert 0 < np.abs(read_picture(path, SHAPE).pixels - exact).max() <= 2, name
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from minitrain import ops
 from minitrain.autograd.on_tensors import on_tensors, once_differentiable
+from minitrain.files import NO_FORMULAS
 from minitrain.nn import Module
 from minitrain.tape import AccumulateGrad, Node
 from minitrain.tensor import Tensor, apply
@@ -123,6 +124,8 @@ def print_tape(loss: Tensor, model: Module | None = None, file: TextIO | None = 
                 print(f"      input {i}: requires no gradient", file=out)
             else:
                 print(f"      input {i}: {list(edge.result_shape)} sends its gradient to {labels[edge]}", file=out)
+    if NO_FORMULAS:
+        print(f"({NO_FORMULAS})", file=out)
     for leaf in leaves:
         shape = list(leaf.result_shape)
         print(f"{labels[leaf]}  AccumulateGrad  {shape}: .grad += the gradients sent here", file=out)

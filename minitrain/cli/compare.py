@@ -25,6 +25,7 @@ def add(commands: Commands) -> None:
         "train on NumPy and on torch in lock step and compare every number",
         EXAMPLES,
         "0 if they agree, 1 if they differ",
+        failure=3,
     )
     add_options(compare, "dataset", "data_dir", "batch_size", "lr", "optimizer", "momentum", "weight_decay")
     add_options(compare, "hidden", "seed", "shuffle")

@@ -56,21 +56,23 @@ def _suggestion(given: str, known: Iterable[str]) -> str:
 
 
 def add_command(
-    commands: Commands, name: str, run: Run, help: str, examples: Mapping[str, str], status: str = ""
+    commands: Commands, name: str, run: Run, help: str, examples: Mapping[str, str], status: str = "", failure: int = 1
 ) -> argparse.ArgumentParser:
     """Add a command that calls run, which returns the exit status.
 
     help: what it does, a phrase that begins with a verb. examples: two or three, a comment and the command's arguments.
     status: what exit status 0 and 1 mean, if not success and failure.
+    failure: the exit status of a failure, if 1 has another meaning.
     """
     command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
     command.epilog = show_examples(command.prog, examples)
     if status:
-        command.epilog += f"\nexit status:\n  {status}, 2 for bad usage"
+        failed = f", {failure} if the command fails" if failure != 1 else ""
+        command.epilog += f"\nexit status:\n  {status}, 2 for bad usage{failed}"
     command.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, failure=failure)
     return command
 
 

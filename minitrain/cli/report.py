@@ -9,7 +9,6 @@ from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
 from minitrain.cli.runs import DATA_DIR
 from minitrain.runs.config import ConfigError
-from minitrain.runs.run_files import RunError
 
 EXAMPLES = {
     "loss, layers, mistakes and first weights, in the browser": "runs/digits-0 --open",
@@ -33,7 +32,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page or the picture, and print its place."""
-    from minitrain.files import write_atomically
+    from minitrain.files import write_output
     from minitrain.runs.output_file import check_plot, check_writable
     from minitrain.study.report_page import report_page
     from minitrain.study.run_record import check_comparable, read_run
@@ -55,10 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"The picture is in {arguments.plot}")
         return 0
     path = Path(arguments.output or "report.html")
-    try:
-        write_atomically(path, report_page(records).encode())
-    except OSError as error:
-        raise RunError(f"cannot write {path} ({error.strerror}); choose another place with -o FILE") from None
+    write_output(path, report_page(records).encode())
     print(f"The report is in {path}")
     if arguments.open:
         import webbrowser

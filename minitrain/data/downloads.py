@@ -161,8 +161,12 @@ def fetch(
         timeout: how many seconds to wait for a silent mirror.
 
     Raises:
-        DataError: no mirror sent the original file, or the folder cannot be written.
+        DataError: no mirror sent the original file, or the folder cannot be written. It may be missing, but not the
+            folder above it: a mistyped path makes nothing.
     """
+    above = os.path.dirname(os.path.abspath(data_root(root)))
+    if not os.path.isdir(above):
+        raise DataError(f"there is no folder {above}: create it, or correct the path {data_root(root)} (--data-dir)")
     faults = [(forms[0], _examine(*_locate(of, root, forms), of).fault) for forms in of.files]
     missing = [(file, fault) for file, fault in faults if fault is not None]
     if of.archive is None:

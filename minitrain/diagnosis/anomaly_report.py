@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from minitrain.diagnosis.nonfinite_causes import Value, count_not_finite, describe
+from minitrain.files import NO_FORMULAS
 from minitrain.ops import Array, Function
 
 Index = tuple[int, ...]
@@ -87,6 +88,7 @@ class Anomaly:
             self.remark,
             f"The {came_in} came in {self.entry}" if self.entry is not None else "",
             f"Cause: {self.cause}" if self.cause else "",
+            NO_FORMULAS and f"({NO_FORMULAS})",
         ]
         return "\n".join([_wrapped(self.headline), *lines, *[_wrapped(text) for text in texts if text]])
 

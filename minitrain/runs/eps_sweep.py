@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from minitrain.runs.gradient_table import wrap
-from minitrain.runs.output_file import check_plot
+from minitrain.runs.output_file import check_plot, write_plot
 
 WRONG_FROM = 1e-5  # if no step brings the relative error below this, the gradient is wrong
 BEST = float(np.finfo(np.float64).eps) ** (1 / 3)  # near the best step of central differences
@@ -103,4 +103,4 @@ def plot_sweep(sweep: Sweep, path: str) -> None:
     axes.grid(True, which="major", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path)
+    write_plot(path, figure)

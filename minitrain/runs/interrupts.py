@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from minitrain.command_start import INTERRUPTED
+
 # The signals that ask a run to stop. SIGPIPE stands for an output that nobody reads any more; it is never really sent.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name))
 
@@ -31,6 +33,20 @@ def stop_at_once() -> None:
     _handle(_raise)
 
 
+def stop_always() -> None:
+    """End the process where Python would print and ignore an Interrupted, such as one raised in a callback."""
+    sys.unraisablehook = _end_or_print
+
+
+def _end_or_print(unraisable: Any) -> None:
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    with contextlib.suppress(OSError):
+        os.write(2, INTERRUPTED)
+    os._exit(128 + getattr(unraisable.exc_value, "signal", signal.SIGINT))
+
+
 def ignore() -> None:
     """Ignore these signals from now on, while the exit is being reported."""
     _handle(lambda number, frame: None)
@@ -39,6 +55,8 @@ def ignore() -> None:
 def end_at_once() -> None:
     """Let these signals end the process from now on, as the system does by default, without an exception."""
     _handle(signal.SIG_DFL)
+    if sys.unraisablehook is _end_or_print:
+        sys.unraisablehook = sys.__unraisablehook__
 
 
 def discard_output() -> None:

@@ -1,11 +1,13 @@
 """The files that options such as --json and --plot name: checked before a long computation, written after it."""
 
+import io
 import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from minitrain.files import write_output
 from minitrain.runs.config import ConfigError
 from minitrain.runs.run_files import check_not_of_a_run
 
@@ -18,7 +20,7 @@ def check_writable(path: str | None, option: str) -> None:
     if not path or file.is_dir():
         raise ConfigError(f"{option} must name a file, but got {path!r}")
     check_not_of_a_run(file)
-    folder = file.absolute().parent
+    folder = Path(os.path.realpath(file)).parent  # of a link's target
     if not folder.is_dir():
         raise ConfigError(f"there is no directory {folder} for {option} {path}; create it first")
     if not os.access(file if file.exists() else folder, os.W_OK):
@@ -37,4 +39,11 @@ def check_plot(path: str) -> None:
 def write_json(path: str | None, figures: dict[str, Any]) -> None:
     """Write the figures as indented JSON, if a path is given."""
     if path is not None:
-        Path(path).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_output(path, (json.dumps(figures, indent=1) + "\n").encode())
+
+
+def write_plot(path: str, figure: Any, **options: Any) -> None:
+    """Write matplotlib's figure as PNG. options: of savefig."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", **options)
+    write_output(path, content.getvalue())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.runs.config import SHAPES, ConfigError
-from minitrain.runs.output_file import check_plot
+from minitrain.runs.output_file import check_plot, write_plot
 from minitrain.study.line_chart import running_median
 from minitrain.study.report_page import labels_of, symbols
 from minitrain.study.run_record import RunRecord
@@ -42,7 +42,7 @@ def plot(runs: Sequence[RunRecord], figure: str, path: str) -> None:
         axes.grid(True, color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
         (_draw_curves if figure in ("loss", "accuracy") else _draw_layers)(axes, runs, figure)
-    canvas.savefig(path)
+    write_plot(path, canvas)
 
 
 def _draw_curves(axes: Any, runs: Sequence[RunRecord], figure: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minitrain.files import write_output
 from minitrain.ops import Array
 from minitrain.study.differences import loss_after
 from minitrain.study.recording import Backward
@@ -62,7 +63,7 @@ class Fault:
 
 def write_page(step: Step, path: Path, **description: Any) -> None:
     """Write the page of a step. description: see page_of."""
-    path.write_text(page_of(step, **description), encoding="utf-8")
+    write_output(path, page_of(step, **description).encode())
 
 
 def notebook_html(step: Step) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.files import write_atomically
+from minitrain.files import write_output
 from minitrain.nn import Module
 from minitrain.study.layered_layout import Arrow, Box, Point, layout
 from minitrain.study.svg_text import escaped, shortened, text_width, wrapped
@@ -93,7 +93,7 @@ class TapePicture:
         """
         if Path(path).suffix.lower() != ".svg":
             raise ValueError(f"The picture of a tape is saved as SVG: the file's name must end in .svg, not {path}.")
-        write_atomically(Path(path), self.svg.encode())
+        write_output(path, self.svg.encode())
 
     def _repr_svg_(self) -> str:
         return self.svg

@@ -15,7 +15,7 @@ from minitrain.ops import Array
 from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.messages import counted
 from minitrain.runs.model import load_data, numpy_side
-from minitrain.runs.output_file import check_plot
+from minitrain.runs.output_file import check_plot, write_plot
 from minitrain.tensor import Tensor
 from minitrain.with_torch.compare_recipe import describe, torch_twin
 from minitrain.with_torch.comparison import milestones, plain
@@ -205,4 +205,4 @@ def plot_drift(drift: Drift, path: str) -> None:
     panels[1].minorticks_off()
     notes = ["A difference of exactly 0 is not drawn.", *(f"{reason}." for reason in drift.absent)]
     figure.text(0.02, -0.01, "  ".join(notes), fontsize=8, color="0.4", va="top")
-    figure.savefig(path, bbox_inches="tight")
+    write_plot(path, figure, bbox_inches="tight")
