@@ -312,7 +312,7 @@ def test_a_learning_rate_that_is_too_high_is_explained_once(tmp_path: Path, caps
     assert "the learning rate, 1e+25, is too high. Try --lr 0.1." in " ".join(report.split())
     assert "The same batch with the same weights, on NumPy, under anomaly detection:" in report
     assert "Function 'Linear' produced" in report
-    assert "phase      forward, step 2" in report
+    assert "phase      forward, step 1" in report
     assert "layer      linear_relu_stack.2 (Linear) of NeuralNetwork" in report
     assert "Cause: overflow:" in report
     assert "called at" not in report  # the caller is the command

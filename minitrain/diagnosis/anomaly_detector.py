@@ -123,7 +123,7 @@ class Detector:
             Anomaly(
                 headline=headline,
                 phase=phase,
-                step=self.journal.updates + 1,
+                step=self.journal.updates,
                 kind=kind_of(array[index]),
                 operation=call.function.__name__,
                 formula=formula_of(call.function),
@@ -340,7 +340,7 @@ class Detector:
         return Anomaly(
             headline=f"The update by {rule} {did} {count_words(new)} in {what}. The step was undone.",
             phase="update",
-            step=self.journal.updates + 1,
+            step=self.journal.updates,
             kind=kind_of(new[index]),
             produced=produced,
             operation=rule,

@@ -38,7 +38,7 @@ class Anomaly:
     """The first nan or infinity, and what is known about its origin. str() gives the report.
 
     headline: what happened, in one sentence.
-    phase: what was running. step: the number of the update in progress, counted from 1.
+    phase: what was running. step: the number of updates before it, as in `minitrain step`.
     kind: the value at `index` of the result. produced: whether the operation produced it, or only passed it on.
     operation: the operation's name, such as "Log"; in the update, the optimizer's class. formula: from its docstring.
     result: name and description of the result. index: the first bad element of the result.

@@ -116,7 +116,7 @@ class Explainer:
             text += f", gives a loss of {loss:.6g}: the run's does not repeat.{self._other()} After it"
         # In a run the calling line is minitrain's own.
         entry = dataclasses.replace(anomaly.entry, place="") if anomaly.entry is not None else None
-        anomaly = dataclasses.replace(anomaly, step=updates + 1, place="", entry=entry)
+        anomaly = dataclasses.replace(anomaly, step=updates, place="", entry=entry)
         return f"{text}, under anomaly detection:\n\n{anomaly}"
 
     def _other(self) -> str:
