@@ -628,7 +628,8 @@ def check_edits(edits: list[Edit], from_start: bool, runs: Path, usual: Uses, sc
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(runs / "run", run)
     for edit in edits:
-        with contextlib.suppress(OSError, ValueError):  # a file that is gone, or that an earlier edit has damaged
+        # A file that is gone, or that an earlier edit has damaged.
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             edit.make(run, runs / "other")
     record("any edit of a run's folder", 1, 0)
     try:
