@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minitrain.files import read_beginning, shown
-from minitrain.runs.checkpoints import Checkpoint, checkpoints
+from minitrain.runs.checkpoints import Checkpoint, checkpoints, updates_of
 from minitrain.runs.config import Config
 from minitrain.runs.config_file import read_description
 from minitrain.runs.directory import KEPT, open_run
@@ -42,7 +42,8 @@ def check_record(run: Path, older: Checkpoint | None, end: Checkpoint) -> list[F
     config, sessions = read_description(run)
     complete = os.path.lexists(run / WEIGHTS)
     contents = {name: read_lines(run / name, end.places[name]) for name in LINES}
-    finished = end.state["position"]["epoch"] > config.epochs and contents["log.txt"][1] == LAST_LINE
+    # The log says so, and no session has begun since to train the run further.
+    finished = contents["log.txt"][1].endswith(LAST_LINE) and sessions[-1]["updates"] < updates_of(end.path)
     found = [_weights(run, end)] if complete or (finished and not _is_in_use(run)) else []
     found.append(_settings(config, sessions, end))
     found += [_lines(name, *content, complete) for name, content in contents.items()]
