@@ -200,13 +200,18 @@ def attempt(
                 assert outcome(Path(saved)) == straight.outcome
         assert "could not be saved" not in said
         if not said and os.path.isdir("run") and not os.path.islink("run") and os.listdir("run"):
-            begun = {name for name in straight.outcome if f"{name} is not as the run left it; it starts" in err}
-            left = {name: content for name, content in _left(Path("run")).items() if name not in begun}
-            assert left.items() <= straight.outcome.items()
-        if said.startswith("cannot"):  # and can again now
-            assert not there("run/config.json") or resumed("run") == straight.outcome
+            assert_same(_left(Path("run")), straight, err)
+        if said.startswith("cannot") and there("run/config.json"):  # and can again now
+            left = resumed("run")
+            assert_same(left, straight, capsys.readouterr().err)
         if os.path.isdir("moved/checkpoints") and os.listdir("moved/checkpoints"):
             assert resumed("moved") == straight.outcome
+
+
+def assert_same(left: dict[str, str], straight: Straight, err: str) -> None:
+    """What is left is as in the undisturbed run, but for a file that was gone before a session: it says so of that."""
+    begun = {name for name in left if f"{name} is not as the run left it; it starts again" in err}
+    assert {name: content for name, content in left.items() if name not in begun}.items() <= straight.outcome.items()
 
 
 def resumed(run: str) -> dict[str, str]:
