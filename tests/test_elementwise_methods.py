@@ -1,5 +1,6 @@
 """Methods and functions on each element, and their in-place forms: dtypes, values and errors are torch's."""
 
+import itertools
 import math
 from typing import Any
 
@@ -94,6 +95,14 @@ def test_functions_of_three(name: str, data: st.DataObject) -> None:
         operands[2] = data.draw(own.quarters)
     options = {} if name == "lerp" else {"value": data.draw(numbers)}
     called(data.draw(form_of(name)), operands, as_function=False, **options)
+
+
+@pytest.mark.parametrize("name", ["addcmul", "addcdiv"])
+@pytest.mark.parametrize("value", [True, 0.0, 2])
+def test_functions_of_three_have_one_dtype_for_all_three(name: str, value: Any) -> None:
+    kinds = [np.array(3, np.float64), np.array([2], np.uint8), np.ones((2, 1), np.float32), np.array(1, np.float32)]
+    for operands in itertools.permutations(kinds, 3):
+        called(name, [*operands], as_function=False, value=value)
 
 
 OPERATORS = ["x % y", "x // y", "x + y", "x * y", "x - y", "x / y", "x & y", "x | y", "x ^ y", "~x", "+x"]

@@ -160,17 +160,30 @@ class BinaryMethods(FunctionMethods):
 
     def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
         """self + value · tensor1 · tensor2."""
-        return self + (tensor1 if type(value) is int and value == 1 else tensor1 * value) * tensor2
+        start, tensor1, tensor2 = _alike(self, tensor1, tensor2)
+        return start + (tensor1 if type(value) is int and value == 1 else tensor1 * _number(value, start)) * tensor2
 
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
         """self + value · tensor1 / tensor2, of floats."""
         if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
             raise RuntimeError("Integer division with addcdiv is no longer supported; convert with .float() first.")
-        return self + (tensor1 if type(value) is int and value == 1 else tensor1 * value) / tensor2
+        start, tensor1, tensor2 = _alike(self, tensor1, tensor2)
+        return start + (tensor1 if type(value) is int and value == 1 else tensor1 * _number(value, start)) / tensor2
 
     true_divide = FunctionMethods.div
     divide, arctan2, clip = div, atan2, FunctionMethods.clamp
     multiply, subtract = FunctionMethods.mul, FunctionMethods.sub
+
+
+def _alike(*tensors: Any) -> list[Tensor]:
+    """Tensors in the dtype of an operation on all of them."""
+    dtype = result_type(*tensors)
+    return [x if x.dtype == dtype else x.to(dtype) for x in tensors]
+
+
+def _number(value: Scalar, like: Tensor) -> Scalar:
+    """A number as the Tensor's elements are: whole among whole ones."""
+    return value if like.is_floating_point() else int(value)
 
 
 def _heaviside(a: Array, b: Array) -> Array:
