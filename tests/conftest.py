@@ -1,11 +1,15 @@
-"""Two hypothesis profiles, one thread pool setting for every test, and the table of faults at the end.
+"""Two hypothesis profiles, one thread pool setting for every test, a fixture, and the table of faults at the end.
 
 `pytest` runs the derandomized profile: the same examples every time, and 30 of them, which catch all but a few of the
 planted faults; what needs more says so. The thorough profile draws new examples: HYPOTHESIS_PROFILE=thorough pytest.
 """
 
+import ast
 import gc
 import os
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,3 +40,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("faults")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="module")
+def parsing_one_at_a_time() -> Iterator[None]:
+    """CPython 3.11's ast.parse fails now and then where several threads are at it."""
+    lock, parse = threading.Lock(), ast.parse
+
+    def parse_alone(*arguments: Any, **options: Any) -> Any:
+        with lock:
+            return parse(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ast, "parse", parse_alone)
+        yield

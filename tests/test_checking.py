@@ -229,6 +229,7 @@ def test_an_error_is_explained_with_its_line(told: Checked, body: str, line: str
     assert f"mine.py, line {line_of(line, RELU, body)}" in text
 
 
+@pytest.mark.usefixtures("parsing_one_at_a_time")
 def test_a_loop_without_end_is_ended_and_its_line_named(checked: Checked) -> None:
     began = time.monotonic()
     checked("pass")

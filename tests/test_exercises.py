@@ -2,13 +2,11 @@
 themselves.
 """
 
-import ast
 import re
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +29,7 @@ from minitrain.mistakes.specimen import VALUES, Specimen
 from tests.exercise_words import NAMED
 from tests.planted import planted
 
+pytestmark = pytest.mark.usefixtures("parsing_one_at_a_time")
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 
 
@@ -47,20 +46,6 @@ def outcomes(folder: Path, files: Iterable[tuple[Exercise, str]]) -> list[list[S
         exercise.expected, exercise.expected_losses  # noqa: B018  computed here, once, not by both threads
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(stages, range(len(files)), *zip(*files, strict=True)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def parsing_one_at_a_time() -> Iterator[None]:
-    """CPython 3.11's ast.parse fails now and then where several threads are at it."""
-    lock, parse = threading.Lock(), ast.parse
-
-    def parse_alone(*arguments: Any, **options: Any) -> Any:
-        with lock:
-            return parse(*arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ast, "parse", parse_alone)
-        yield
 
 
 def failed(stages: list[Stage]) -> bool:

@@ -494,7 +494,7 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_reason(
     opened = Path.open
 
     def read_only(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        if "w" in mode:
+        if {"w", "x"} & {*mode}:
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, mode, *arguments, **options)
 
