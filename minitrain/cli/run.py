@@ -11,8 +11,7 @@ from minitrain.cli.parser import Commands, add_command
 EXAMPLES = {
     "run a PyTorch program on NumPy": "program.py --epochs 3",
     "which names it uses that minitrain does not offer": "--check program.py",
-    "on torch and on minitrain: the first line that differs, times, memory": "--compare program.py",
-    "the same, and then both timed five times": "--compare --repeat 5 program.py",
+    "compare its output on torch and on minitrain, then time both in five rounds": "--compare --repeat 5 program.py",
 }
 
 
