@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from minitrain.programs import check
-from minitrain.programs.compare import THREADS, difference
+from minitrain.programs.compare import difference
+from minitrain.runs.environment import THREADS
 from tests.program_runner import STOPPED, imports_changed
 
 PROGRAMS = Path(__file__).with_name("programs")

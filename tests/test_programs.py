@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
-from minitrain.programs import ProgramError, check
+from minitrain.cli import main
+from minitrain.programs import Comparison, Outcome, ProgramError, Runner, Timing, check, repeat
 from minitrain.programs.compare import difference
+from minitrain.programs.repeat import Round, torch_imports
 
 COMMAND = [sys.executable, "-m", "minitrain", "run"]
 
@@ -335,3 +340,243 @@ def test_a_module_runs_as_with_python_m(tmp_path: Path) -> None:
         done = subprocess.run([*COMMAND, "-m", name], **options)  # type: ignore[call-overload]
         assert done.returncode == 2
         assert text in done.stderr
+
+
+# --- compare, repeated ------------------------------------------------------------------------------------------------
+
+
+def rounds_of(*pairs: tuple[float, float], start: float = 0.1, **other: Outcome) -> list[Round]:
+    """Rounds whose programs take these seconds on torch and on minitrain; other: the last round's, by side."""
+    runs = [{"torch": outcome(theirs), "minitrain": outcome(ours)} for theirs, ours in pairs]
+    runs[-1] |= other
+    return [Round(program, dict.fromkeys(program, outcome(start))) for program in runs]
+
+
+def outcome(seconds: float = 1.0, output: str = "loss 1\n", status: int = 0) -> Outcome:
+    return Outcome(output, "ValueError: boom\n" * (status != 0), status, seconds, 100_000_000)
+
+
+ALIKE = Comparison(outcome(), outcome(), None, 0.0)
+
+
+def test_each_ratio_is_that_of_one_round_and_has_quartiles() -> None:
+    # The medians 3 and 2 have the ratio 1.5, but the middle one of 2, 3 and 1.25 is 2.
+    lines = str(Timing(ALIKE, rounds_of((2, 1), (3, 1), (5, 4)))).splitlines()
+    assert lines[0].split() == ["median", "[quartiles]", "of", "3", "rounds"]
+    assert lines[1:6] == [
+        "whole program, s",
+        "  torch              3.00 [2.50 to 4.00]",
+        "  minitrain          1.00 [1.00 to 2.50]",
+        "  torch / minitrain  2.00 [1.62 to 2.50]",
+        "  minitrain is 2.00 times as fast",
+    ]
+    assert "Quartiles of fewer than 5 rounds are rough." in lines
+    reversed_ratio = str(Timing(ALIKE, rounds_of((1, 2), (1, 3), (4, 5))))
+    assert "torch is 2.00 times as fast" in reversed_ratio
+
+
+def test_a_spread_on_both_sides_of_1_names_no_winner() -> None:
+    text = str(Timing(ALIKE, rounds_of((2, 1), (1, 2), (1.1, 1), (1, 1.1))))
+    assert text.count("no difference beyond the spread") == 2  # with start-up and without
+    assert "times as fast" not in text
+    once = str(Timing(ALIKE, rounds_of((2, 1))))
+    assert "torch / minitrain  2.00\n  one round: the spread is unknown\n" in once
+    assert "rough" not in once
+
+
+def test_the_start_up_is_subtracted_within_each_round_unless_nothing_is_left() -> None:
+    text = str(Timing(ALIKE, rounds_of((1.5, 0.75), start=0.5)))
+    assert (
+        "without start-up, s\n  torch              1.00\n  minitrain          0.250\n  torch / minitrain  4.00\n"
+        in text
+    )
+    assert "\n  too short to be compared\n" in str(Timing(ALIKE, rounds_of((1.5, 0.5), start=0.5)))
+
+
+def test_a_failed_run_of_a_round_is_reported_and_its_time_left_out() -> None:
+    timing = Timing(ALIKE, rounds_of((2, 1), (2, 1), (90, 1), torch=outcome(90, status=1)))
+    assert not timing.same
+    assert timing.remarks(timing.rounds[-1]) == ["torch ended with status 1, its time is left out: ValueError: boom"]
+    assert "\n  torch              2.00 [2.00 to 2.00] (2 runs)\n" in str(timing)
+    assert "torch / minitrain  2.00 [2.00 to 2.00]" in str(timing)
+    assert timing.figures()["torch"]["seconds"] == [2, 2, None]
+
+
+def test_an_output_that_differs_from_run_to_run_gives_no_ratio() -> None:
+    timing = Timing(ALIKE, rounds_of((2, 1), (2, 1), minitrain=outcome(output="loss 2\n")))
+    assert not timing.same
+    assert timing.remarks(timing.rounds[-1]) == ["minitrain printed other output than in its first run"]
+    assert "No ratio: the output on minitrain differs from run to run.\nSet a seed, and do not print times." in str(
+        timing
+    )
+    assert "torch / minitrain" not in str(timing)
+    rounded = Timing(ALIKE, rounds_of((2, 1), (2, 1), minitrain=outcome(output="loss 1.00001\n")))
+    assert rounded.same
+
+
+@pytest.fixture
+def small_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for programs, whose torch is a few lines and imported at once; minitrain's side is as always."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    write(
+        folder,
+        """
+        from types import SimpleNamespace as Space
+        operators = []
+        library = Space(define=lambda name, schema: operators.append(name))
+        backends = Space(
+            mkl=Space(is_available=lambda: True), cpu=Space(get_cpu_capability=lambda: "SMALL")
+        )
+        """,
+        "torch.py",
+    )
+    write(
+        folder,
+        """
+        from torch import operators
+        if "torchvision::nms" not in operators:
+            raise RuntimeError("operator torchvision::nms does not exist")
+        """,
+        "torchvision.py",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    return tmp_path
+
+
+def repeated(program: Path, *arguments: str, rounds: int = 1) -> tuple[Timing, list[str]]:
+    said: list[str] = []
+    return repeat(program, arguments, Runner(3), rounds=rounds, report=said.append), said
+
+
+def test_rounds_alternate_with_equal_threads_and_a_side_that_sleeps_is_slower(small_torch: Path) -> None:
+    log = small_torch / "log"
+    program = write(
+        small_torch,
+        f"""
+        import os, time, torch
+        with open({str(log)!r}, "a") as file:
+            print(torch.__name__, os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"], file=file)
+        if torch.__name__ == "minitrain":
+            time.sleep(2)
+        """,
+    )
+    timing, said = repeated(program, rounds=2)
+    theirs, ours = "torch 3 3", "minitrain 3 3"
+    assert log.read_text().splitlines() == [theirs, ours, theirs, ours, ours, theirs]
+    assert said[0] == "same output"
+    assert [re.sub(r"[\d.]+ s", "T", line) for line in said[1:]] == [
+        f"round {n} of 2: torch T, minitrain T" for n in (1, 2)
+    ]
+    assert timing.same
+    assert all(ended.whole("minitrain") >= 2 for ended in timing.rounds)
+    assert re.search(r"\n  torch is [\d.]+ times as fast\n", str(timing))
+
+
+def test_outputs_that_differ_are_shown_and_give_times_but_no_ratio(small_torch: Path) -> None:
+    program = write(small_torch, "import torch\nprint(1.0 + (torch.__name__ == 'torch'))\n")
+    timing, said = repeated(program)
+    assert said[0].startswith("Line 1 differs:\n  torch      2.0\n  minitrain  1.0")
+    assert not timing.same
+    assert "No ratio: the outputs differ, so the two may not do the same work." in str(timing)
+    assert "torch / minitrain" not in str(timing)
+    assert timing.figures()["torch"]["seconds"][0] > 0
+
+
+def test_a_program_that_fails_on_one_side_is_not_timed(small_torch: Path) -> None:
+    program = write(small_torch, "import torch\nassert torch.__name__ == 'torch', 'here'\n")
+    timing, said = repeated(program)
+    assert said == ["minitrain ended with: AssertionError: here"]
+    assert (timing.same, timing.rounds) == (False, [])
+    assert str(timing) == "Not timed: the program must end with status 0 on both."
+
+
+def test_a_torchvision_that_torch_does_not_know_is_helped(small_torch: Path) -> None:
+    program = write(small_torch, "import sys, torchvision\nprint(__name__, sys.argv[1:], __file__, sys.path[0])\n")
+    timing, said = repeated(program, "a", "b")
+    assert said[0] == "same output"
+    assert timing.comparison.torch.output == f"__main__ ['a', 'b'] {program} {small_torch}\n"
+    assert timing.rounds[0].start("torch") > 0
+
+
+def test_the_start_up_has_only_the_programs_imports_of_torch() -> None:
+    program = b"""
+from __future__ import annotations
+import torch.nn as nn, os
+import torchvision.transforms as T
+from torch.utils.data import DataLoader
+from .torch import this
+import numpy
+print("not this")
+"""
+    assert torch_imports(program).splitlines() == [
+        "import torch",
+        "import torchvision.transforms as T",
+        "from torch.utils.data import DataLoader",
+    ]
+
+
+def test_the_command_repeats_and_writes_json(small_torch: Path) -> None:
+    program = write(small_torch, "import sys, torch\nprint(sys.argv[1:])\n")
+    options = ("--compare", "--repeat", "1", "--threads", "1", "--json", str(small_torch / "times.json"))
+    done = ran(program, "--epochs", "3", options=options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^same output\nround 1 of 1: torch [\d.]+ s, minitrain [\d.]+ s\n", done.stdout)
+    assert re.search(
+        r", 1 thread for each\nminitrain .*, NumPy .*\ntorch .*: MKL, CPU capability SMALL\n$", done.stdout
+    )
+    assert max(map(len, done.stdout.splitlines()[:-3])) <= 60
+    written = json.loads((small_torch / "times.json").read_text())
+    assert written["program"] == [str(program), "--epochs", "3"]
+    assert [*written["minitrain"]] == ["seconds", "start_up_seconds", "peak_memory_mb"]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("--repeat 3 x.py", "--repeat needs --compare"),
+        ("--threads 3 x.py", "--threads needs --compare"),
+        ("--compare --json x.json x.py", "--json needs --repeat"),
+        ("--compare --repeat 0 x.py", "--repeat must be at least 1, but got 0"),
+        ("--compare --threads -1 x.py", "--threads must be at least 1, but got -1"),
+        ("--compare --repeat 2 x.py", "cannot read x.py: No such file or directory"),
+    ],
+)
+def test_a_wrong_use_of_repeat_is_refused(
+    line: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", *line.split()]) == 2
+    assert capsys.readouterr().err == f"minitrain: error: {error}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_rounds_at_once_and_the_program_with_them(small_torch: Path, number: signal.Signals) -> None:
+    program = write(
+        small_torch,
+        """
+        import os, time, torch
+        names = open("names", "a")
+        print(os.getpid(), file=names, flush=True)
+        if sum(1 for _ in open("names")) == 4:  # in the first round
+            print("last", file=names, flush=True)
+            time.sleep(100)
+        """,
+    )
+    command = [*COMMAND, "--compare", "--repeat", "3", str(program)]
+    names = small_torch / "names"
+    with subprocess.Popen(
+        command, cwd=small_torch, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            while not (names.exists() and "last" in names.read_text()):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, err) == (128 + number, "minitrain: interrupted\n")
+    assert out == "same output\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(names.read_text().split()[-2]), 0)

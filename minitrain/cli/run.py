@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
 from minitrain.cli.parser import Commands, add_command
@@ -10,7 +11,7 @@ from minitrain.cli.parser import Commands, add_command
 EXAMPLES = {
     "run a PyTorch program on NumPy": "program.py --epochs 3",
     "which names it uses that minitrain does not offer": "--check program.py",
-    "on torch and on minitrain: the first line that differs, times, memory": "--compare program.py",
+    "compare its output on torch and on minitrain, then time both in five rounds": "--compare --repeat 5 program.py",
 }
 
 
@@ -29,7 +30,14 @@ def add(commands: Commands) -> None:
     how.add_argument("--compare", action="store_true", help="run it on torch and on minitrain, and compare the output")
     how.add_argument("--on", choices=["minitrain", "torch"], default="minitrain", help="run it on torch itself instead")
     command.add_argument("-m", dest="module", action="store_true", help="the program is a module, as with python -m")
-    command.add_argument("--threads", type=int, help="with --compare: the threads of each side (default: all CPUs)")
+    command.add_argument("--threads", type=int, metavar="N", help="with --compare: threads of each (default: all CPUs)")
+    command.add_argument(
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="with --compare: then time both in N rounds; shows the ratio only if the outputs are the same",
+    )
+    command.add_argument("--json", metavar="FILE", help="with --repeat: also write the times of all rounds as JSON")
     command.add_argument("program", type=Path, help="the program's file; with -m the module's name")
     command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
 
@@ -40,6 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.module and (arguments.check or arguments.compare):
         raise programs.ProgramError("--check and --compare take a program's file; leave out -m and name it")
+    for option, needed in (("threads", "compare"), ("repeat", "compare"), ("json", "repeat")):
+        given = getattr(arguments, option)
+        if given is not None and not getattr(arguments, needed):
+            raise programs.ProgramError(f"--{option} needs --{needed}")
+        if isinstance(given, int) and given < 1:
+            raise programs.ProgramError(f"--{option} must be at least 1, but got {given}")
     if arguments.check:
         missing = programs.check(arguments.program)
         for found in missing:
@@ -48,11 +62,32 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{arguments.program}: every name of torch that it uses is offered")
         return int(bool(missing))
     if arguments.compare:
-        from minitrain.with_torch.installed import require_installed_torch
+        return _compare(arguments)
+    return programs.run(arguments.program, arguments.arguments, on=arguments.on, module=arguments.module)
 
-        # Not imported here: a process's peak memory includes what its parent held when it was started.
-        require_installed_torch("minitrain run --compare")
-        comparison = programs.compare(arguments.program, arguments.arguments, threads=arguments.threads)
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from minitrain import programs
+    from minitrain.runs.output_file import check_writable, write_json
+    from minitrain.with_torch.installed import require_installed_torch
+
+    # Not imported here: a process's peak memory includes what its parent held when it was started.
+    require_installed_torch("minitrain run --compare")
+    check_writable(arguments.json, "--json")
+    runner = programs.Runner(arguments.threads)
+    if arguments.repeat is None:
+        comparison = programs.compare(arguments.program, arguments.arguments, runner)
         print(comparison)
         return int(not comparison.same)
-    return programs.run(arguments.program, arguments.arguments, on=arguments.on, module=arguments.module)
+    timing = programs.repeat(
+        arguments.program,
+        arguments.arguments,
+        runner,
+        rounds=arguments.repeat,
+        report=functools.partial(print, flush=True),
+    )
+    machine = programs.machine(runner.threads) if timing.rounds else ""
+    print(timing, *machine.splitlines(), sep="\n")
+    program = [str(arguments.program), *arguments.arguments]
+    write_json(arguments.json, {"program": program, "machine": machine.splitlines(), **timing.figures()})
+    return int(not timing.same)

@@ -14,7 +14,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from minitrain.programs.run import read_source
+from minitrain.runs.environment import THREADS, cpus
+
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|\b(?:nan|inf)\b")
 ROUNDING = 1e-3  # numbers that differ by less than this part of the larger are equal but for rounding
 SMALLEST = 1e-2  # or of this, where both are smaller
@@ -26,6 +28,19 @@ LEFT_OUT = (
 )
 
 
+# Beside some builds of torch, torchvision can only be imported with help. The rest of minitrain stays out of it.
+TORCHVISION_FAILS = "operator torchvision::nms does not exist"
+IMPORT_TORCHVISION = Path(__file__).parents[1] / "with_torch" / "import_torchvision.py"
+WITH_HELP = """
+import os, runpy, sys
+_, helper, program = sys.argv[:3]
+runpy.run_path(helper)["import_torchvision"]()
+del sys.argv[:2]
+sys.path[0] = os.path.dirname(os.path.realpath(program))
+runpy.run_path(program, run_name="__main__")
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """One run: its output, exit status, wall time in seconds, and peak memory in bytes."""
@@ -35,6 +50,11 @@ class Outcome:
     status: int
     seconds: float
     peak: int
+
+    @property
+    def last_error(self) -> str:
+        """The last line of its stderr."""
+        return (self.errors.strip().splitlines() or [""])[-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +75,14 @@ class Comparison:
         return self.first is None and self.torch.status == self.minitrain.status
 
     def __str__(self) -> str:
-        rows = [("torch", self.torch), ("minitrain", self.minitrain)]
         lines = [f"{'':10}{'time':>9}{'memory':>12}  exit status"]
-        lines += [f"{name:10}{run.seconds:>8.2f}s{run.peak / 1e6:>9.0f} MB  {run.status}" for name, run in rows]
+        for name, run in (("torch", self.torch), ("minitrain", self.minitrain)):
+            lines.append(f"{name:10}{run.seconds:>8.2f}s{run.peak / 1e6:>9.0f} MB  {run.status}")
+        return "\n".join([*lines, self.verdict()])
+
+    def verdict(self) -> str:
+        """What differs, or that nothing does, and how a failed program ended."""
+        lines = []
         if self.first is not None:
             number, theirs, ours = self.first
             lines += [f"Line {number} differs:", f"  torch      {theirs}", f"  minitrain  {ours}"]
@@ -67,42 +92,60 @@ class Comparison:
             lines.append("same output, up to rounding")
         if self.worst > 0:
             lines.append(f"The worst difference of two printed numbers is {self.worst:.2g} (relative).")
-        for name, run in rows:
-            if run.status and run.errors.strip():
-                lines.append(f"{name} ended with: {run.errors.strip().splitlines()[-1]}")
+        for name, run in (("torch", self.torch), ("minitrain", self.minitrain)):
+            if run.status and run.last_error:
+                lines.append(f"{name} ended with: {run.last_error}")
         return "\n".join(lines)
 
 
-def compare(path: Path, arguments: Sequence[str], *, threads: int | None = None) -> Comparison:
-    """Run the program on both, each in a process of its own, in the same folder and with equal threads.
+class Runner:
+    """Runs programs on torch or on minitrain, each in a process of its own, and measures them.
 
-    threads: for each; as many as there are CPUs if None.
+    threads: for each process, in the variables that BLAS libraries read; as many as there are CPUs if None.
     """
-    count = str(threads or os.cpu_count() or 1)
-    torch, minitrain = (_run(path, arguments, on, count) for on in ("torch", "minitrain"))
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or cpus()
+        self._torch: list[str] = []  # what stands before the program
+
+    def run(self, on: str, path: Path, arguments: Sequence[str] = ()) -> Outcome:
+        """Run `minitrain run program.py`, or on "torch" `python program.py`, so that minitrain's import costs nothing.
+
+        The program's stdin is empty. Ctrl-C ends the process.
+        """
+        before = self._torch if on == "torch" else ["-m", "minitrain", "run"]
+        outcome = self._measure([sys.executable, *before, str(path), *arguments])
+        if on == "torch" and not before and TORCHVISION_FAILS in outcome.errors:
+            self._torch = ["-c", WITH_HELP, str(IMPORT_TORCHVISION)]
+            return self.run(on, path, arguments)
+        return outcome
+
+    def _measure(self, command: list[str]) -> Outcome:
+        environment = os.environ | dict.fromkeys(THREADS, str(self.threads))
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            began = time.perf_counter()
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except KeyboardInterrupt:
+                process.kill()
+                process.wait()
+                raise
+            seconds = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            errors.seek(0)
+            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            printed, told = (file.read().decode(errors="replace") for file in (output, errors))
+            return Outcome(printed, told, process.returncode, seconds, peak)
+
+
+def compare(path: Path, arguments: Sequence[str], runner: Runner) -> Comparison:
+    """Run the program on both, one after the other in the same folder. Raises ProgramError if it cannot be read."""
+    read_source(path)
+    torch, minitrain = (runner.run(on, path, arguments) for on in ("torch", "minitrain"))
     first, worst = difference(torch.output, minitrain.output)
     return Comparison(torch, minitrain, first, worst)
-
-
-def _run(path: Path, arguments: Sequence[str], on: str, threads: str) -> Outcome:
-    environment = os.environ | dict.fromkeys(THREADS, threads)
-    command = [sys.executable, "-m", "minitrain", "run", "--on", on, str(path), *arguments]
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        began = time.perf_counter()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except KeyboardInterrupt:
-            process.kill()
-            process.wait()
-            raise
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        errors.seek(0)
-        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        printed, told = (file.read().decode(errors="replace") for file in (output, errors))
-        return Outcome(printed, told, process.returncode, seconds, peak)
 
 
 def difference(theirs: str, ours: str) -> tuple[tuple[int, str, str] | None, float]:

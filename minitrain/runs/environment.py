@@ -46,6 +46,11 @@ def numpy_blas() -> Blas:
     )
 
 
+def cpus() -> int:
+    """The number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe(backend_versions: Mapping[str, str | int]) -> dict[str, str | int]:
     """All that a run's bits depend on in this process, by readable names; environment variables only if they are set.
 

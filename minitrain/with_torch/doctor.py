@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitrain.data import datasets
-from minitrain.runs.environment import THREADS, numpy_blas
+from minitrain.runs.environment import THREADS, cpus, numpy_blas
 from minitrain.runs.messages import counted
 from minitrain.with_torch.import_torchvision import import_torchvision
 from minitrain.with_torch.installed import find_compiler
@@ -43,8 +43,7 @@ def examine(data_dir: str | None = None) -> Iterator[Finding]:
     data_dir: the folder that holds FashionMNIST/raw; None for MINITRAIN_DATA, else ./data.
     """
     yield Finding("minitrain", f"{metadata.version('minitrain')}, in {os.path.dirname(os.path.dirname(__file__))}")
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    machine = f"{platform.system()} {platform.machine()}, {counted(cpus or 1, 'CPU')}"
+    machine = f"{platform.system()} {platform.machine()}, {counted(cpus(), 'CPU')}"
     yield Finding("Python", f"{platform.python_version()} on {machine}")
     yield _numpy()
     yield _threads()
@@ -79,6 +78,14 @@ def _threads() -> Finding:
     return Finding("threads", ", ".join(f"{name}={value}" for name, value in given.items()), remedy)
 
 
+def torch_blas() -> tuple[str, str]:
+    """torch's library for matrix products, and the CPU's instructions that its own loops use; imports torch."""
+    import torch
+
+    mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return "MKL" if mkl else "its own or OpenBLAS", torch.backends.cpu.get_cpu_capability()
+
+
 def _torch() -> Iterator[Finding]:
     try:
         import torch
@@ -86,9 +93,7 @@ def _torch() -> Iterator[Finding]:
         says = f"{metadata.version('torch')} is installed, but its import fails: {error}"
         yield Finding("torch", says, REINSTALL, fault=True)
         return
-    mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    blas = "MKL" if mkl else "its own or OpenBLAS"
-    capability = torch.backends.cpu.get_cpu_capability()
+    blas, capability = torch_blas()
     says = (
         f"{torch.__version__}; BLAS {blas}, {counted(torch.get_num_threads(), 'thread')}; CPU capability {capability}"
     )
