@@ -15,7 +15,20 @@ from hypothesis import strategies as st
 import minitrain
 from minitrain import optim
 from minitrain.ops import Array
-from minitrain.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
+from minitrain.optim import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    blocks,
+    param_groups,
+)
 from minitrain.optim.kinds import OPTIMIZERS
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import is_grad_enabled, no_grad
@@ -247,6 +260,65 @@ def test_every_combination_of_options_steps_as_torch(rule: type[Any], dtype: str
         options = dict(zip(OPTIONS[rule], choice, strict=True))
         if not contradictory(options):
             follow(simple_run(options), dtype, rule)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every parameter of 64 elements and more is updated in blocks of 17."""
+    monkeypatch.setattr(blocks, "BLOCK", 17)
+    for module in (blocks, param_groups):
+        monkeypatch.setattr(module, "LARGE", 64)
+    monkeypatch.setattr(param_groups, "are_faster", lambda: True)
+
+
+def bits_after_steps(rule: type[Any], options: dict[str, Any], dtype: str) -> list[bytes]:
+    """The bits of parameters and states after five steps, the last two after a load: one in each order of memory."""
+    rng = np.random.RandomState(0)
+    arrays = [rng.standard_normal((9, 13)), rng.standard_normal((13, 9)).T, rng.standard_normal((9, 26))[:, ::2]]
+    params = [wrap(array.astype(dtype, order="K", copy=False)).requires_grad_() for array in arrays]
+    optimizer = rule(params, **options)
+    for i in range(5):
+        if i == 3:
+            saved = optimizer.state_dict()
+            optimizer = rule(params, **options)
+            optimizer.load_state_dict(saved)
+        for param in params:
+            param.grad = wrap(np.empty_like(param.array))
+            param.grad.array[...] = rng.standard_normal(param.shape)
+        optimizer.step()
+    states = [tensor for param in params for _, tensor in sorted(optimizer.state[param].items())]
+    return [tensor.detach().numpy().tobytes() for tensor in [*params, *states]]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_parameter_updated_in_blocks_has_the_same_bits(rule: type[Any], request: pytest.FixtureRequest) -> None:
+    choices = [dict(zip(OPTIONS[rule], choice, strict=True)) for choice in itertools.product(*OPTIONS[rule].values())]
+    tried = [(options, dtype) for options in choices if not contradictory(options) for dtype in DTYPES]
+    whole = [bits_after_steps(rule, *each) for each in tried]
+    request.getfixturevalue("small_blocks")
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        update = rule.update
+        patch.setattr(rule, "update", lambda self, param, *rest: (seen.append(param.size), update(self, param, *rest)))
+        rule.update.__module__ = update.__module__
+        assert [bits_after_steps(rule, *each) for each in tried] == whole
+    assert set(seen) == {17, 117 % 17, 117}  # 117 elements, whole where they have gaps between them
+
+
+def test_a_rule_from_elsewhere_gets_whole_parameters(small_blocks: None) -> None:
+    class Normalized(Optimizer):
+        def update(self, param: Any, grad: Any, state: Any, options: Any) -> None:
+            param -= grad / np.linalg.norm(grad)
+
+    param = wrap(np.zeros(100)).requires_grad_()
+    param.grad = wrap(np.ones(100))
+    Normalized([param], {}).step()
+    assert np.allclose(param.array, -0.1)
+
+
+def test_which_is_faster_is_measured_once() -> None:
+    assert blocks.are_faster() is blocks.are_faster()
+    assert blocks.are_faster.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
+from minitrain.optim.blocks import in_blocks
 from minitrain.optim.param_groups import ParamGroups, State
 
 
@@ -46,12 +47,13 @@ class Optimizer(ParamGroups):
         closure: computes the loss again and calls backward. It runs first, and step returns its result.
         """
         loss = self._before_step(closure)
+        update = in_blocks(self.update) if self._in_blocks else self.update
         for group in self.param_groups:
             # As Python numbers, which leave float32 arrays float32; a NumPy number would not.
             options = {name: value.item() if hasattr(value, "item") else value for name, value in group.items()}
             for param, grad in [(p, grad) for p in group["params"] if (grad := p.grad) is not None]:
                 state = self.state.get(param, {})
-                self.update(param.array, grad.array, state, options)
+                update(param.array, grad.array, state, options)
                 if state:
                     self.state[param] = state
                 param._version.number += 1  # it was written: a backward that still needs the old values raises

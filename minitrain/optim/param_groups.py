@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minitrain.ops import Array
+from minitrain.optim.blocks import LARGE, are_faster
 from minitrain.optim.kinds import OPTIMIZERS, check_kind
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
@@ -44,6 +45,7 @@ class ParamGroups:
     """Groups of parameters with their options, and a state for each parameter."""
 
     _opt_called: bool  # whether step() was called since a scheduler was made, which sets this
+    _in_blocks = False  # whether large parameters are updated in blocks
 
     def __init__(self, params: Params, defaults: dict[str, Any], **switches: bool | None) -> None:
         self.defaults = _offered({**defaults, **switches})
@@ -100,6 +102,7 @@ class ParamGroups:
             if ("param_names" in group) != ("param_names" in other):
                 raise ValueError("all optimizer param groups should be with/without names.")
         self.param_groups.append(_offered(group))
+        self._in_blocks = self._in_blocks or (any(param.array.size >= LARGE for param in params) and are_faster())
 
     def state_dict(self) -> dict[str, Any]:
         """All that a run needs to go on: {"state": {0: {name: Tensor}}, "param_groups": [{..., "params": [0]}]}.
