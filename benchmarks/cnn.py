@@ -3,7 +3,7 @@
 from statistics import median
 from typing import Any
 
-from benchmarks.measuring import Options, alternating, ratios, require_equal, started
+from benchmarks.measuring import Options, alternating, ratios, require_equal, started, watched_rounds
 from benchmarks.programs.cnn_steps import CONVOLUTIONS, SIZES
 from benchmarks.report import Report
 
@@ -12,6 +12,7 @@ LOSSES = 5
 TOLERANCE = 2e-5
 TURNS = 3
 TRAINED = ("torch", "minitrain")
+PARTS = [(("whole step", "products alone"), ("whole step", "minitrain"))]  # both by NumPy's BLAS
 CONTENDERS = {who: ("cnn_steps", who) for who in TRAINED} | {"products alone": ("cnn_steps", "products")}
 
 
@@ -28,7 +29,7 @@ def settings(options: Options) -> dict[str, Any]:
 def measure(options: Options, report: Report) -> None:
     """Compare the first losses, then time the step, with contenders alternating."""
     times: dict[str, list[float]] = {who: [] for who in CONTENDERS}
-    for number in range(options.rounds):
+    for number in watched_rounds(options, report):
         with started(CONTENDERS, options.threads) as workers:
             workers["products alone"].ask("begin", batch_size=BATCH_SIZE)
             begun = {who: workers[who].ask("begin", batch_size=BATCH_SIZE, losses=LOSSES) for who in TRAINED}

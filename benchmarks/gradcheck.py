@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.measuring import Options, UnequalError, Worker, alternating, ratios, started
+from benchmarks.measuring import Options, UnequalError, Worker, alternating, ratios, started, watched_rounds
 from benchmarks.programs.gradchecks import BATCH_SIZE, CASES, LARGE, MODEL, ON_ARRAYS
 from benchmarks.report import Report
 
@@ -63,7 +63,7 @@ def measure(options: Options, report: Report) -> None:
         ARRAYS: (*CONTENDERS["minitrain"], '{"arrays": true}'),
         ROWS: (*CONTENDERS["minitrain"], '{"independent_rows": true}'),
     }
-    for number in range(options.rounds):
+    for number in watched_rounds(options, report):
         with started(everyone, options.threads) as workers:
             for case in [*CASES, LARGE]:
                 there = {who: worker for who, worker in workers.items() if case in ONLY.get(who, (case,))}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.epoch import with_data
-from benchmarks.measuring import Options, UnequalError, alternating, ratios, started
+from benchmarks.measuring import Options, UnequalError, alternating, ratios, started, watched_rounds
 from benchmarks.report import Report
 
 CONTENDERS = {
@@ -35,7 +35,7 @@ def measure(options: Options, report: Report) -> None:
     with tempfile.TemporaryDirectory() as name:
         root = str(with_data(Path(name)) / "data")
         contenders = {who: ("loading", framework, root, workers) for who, (framework, workers) in CONTENDERS.items()}
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             with started(contenders, options.threads) as workers:
                 for order, shuffle in ORDERS.items():
                     if number == 0:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Options, Worker, alternating, ratios, require_close, started
+from benchmarks.measuring import Options, Worker, alternating, ratios, require_close, started, watched_rounds
 from benchmarks.report import Report
 from benchmarks.step import LOSSES, SIZES, TOLERANCE, TURNS, add_caches, begin, cache_slowdown, write_case
 
@@ -30,6 +30,7 @@ CONTENDERS = {
 }
 NOT_OFFERED = {("torch fused", "RMSprop")}
 WHATS = ("step alone", "whole training step")
+PARTS = [((WHATS[0], who), (WHATS[1], who)) for who in CONTENDERS]
 
 
 def settings(options: Options) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def measure(options: Options, report: Report) -> None:
     slowdowns: list[float | None] = []
     with tempfile.TemporaryDirectory() as folder:
         case = write_case(Path(folder, "case.npz"), BATCH_SIZE, "float32")
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             slowdowns.append(cache_slowdown())
             with started(CONTENDERS, options.threads) as workers:
                 for rule in RULES:

@@ -19,6 +19,7 @@ from benchmarks.measuring import (
     ratios,
     require_equal,
     started,
+    watched_rounds,
 )
 from benchmarks.programs.gemms import floating_point_operations
 from benchmarks.report import Report
@@ -33,6 +34,10 @@ PHASES = ("forward", "loss", "backward", "optimizer")
 
 CONTENDERS: dict[str, tuple[str, ...]] = {"torch": ("steps", "torch"), "minitrain": ("steps", "minitrain")}
 FLOOR: dict[str, tuple[str, ...]] = {"products alone": ("gemms",)}
+PARTS = [
+    *(((phase, who), ("whole step", who)) for phase in PHASES for who in CONTENDERS),
+    (("whole step", "products alone"), ("whole step", "minitrain")),  # both by NumPy's BLAS
+]
 PEERS = {"JAX": "jax", "tinygrad": "tinygrad", "HIPS autograd": "autograd"}
 
 
@@ -102,7 +107,7 @@ def measure(options: Options, report: Report) -> None:
             (dtype, batch_size): write_case(Path(folder, f"{dtype}-{batch_size}.npz"), batch_size, dtype)
             for dtype, batch_size in cases
         }
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             slowdowns.append(cache_slowdown())
             with started({**trained, **FLOOR}, options.threads) as workers:
                 for dtype, batch_size in cases:
@@ -137,7 +142,7 @@ def add_caches(report: Report, slowdowns: Sequence[float | None]) -> None:
     known = [slowdown for slowdown in slowdowns if slowdown is not None]
     if len(known) < len(slowdowns):
         return
-    figure = report.add("caches", "writing memory that another core has read / other memory", "", "times", known)
+    figure = report.add("caches", "writing memory that another core has read / other memory", "", "", known)
     if max(figure.values) > APART:
         report.notes.append(
             f"caches above {APART}: two of this machine's cores do not share a cache (on a virtual machine, perhaps "

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Options, Worker, run_command
+from benchmarks.measuring import Options, Worker, run_command, watched_rounds
 from benchmarks.programs.studying import CONFIGS
 from benchmarks.report import Report
 
@@ -27,7 +27,7 @@ def measure(options: Options, report: Report) -> None:
     reports, sizes = [], {}
     with tempfile.TemporaryDirectory() as name:
         run_command(RUN, threads=options.threads, folder=Path(name))
-        for turn in range(options.rounds):
+        for turn in watched_rounds(options, report):
             with Worker("studying", name, threads=options.threads) as worker:
                 for case in CONFIGS:
                     found = worker.measure("layers", case=case, seconds=max(1.0, options.turn))
