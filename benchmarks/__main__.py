@@ -33,7 +33,14 @@ SUITES: dict[str, Any] = {
     "ddp": ddp,
 }
 LEAST_LIMIT = 256  # MB
-QUICK: dict[str, Any] = {"rounds": 1, "epochs": 1, "turn": 0.05, "batch_sizes": (8, 64), "dtypes": ("float32",)}
+QUICK: dict[str, Any] = {
+    "rounds": 1,
+    "epochs": 1,
+    "turn": 0.05,
+    "turns": 1,
+    "batch_sizes": (8, 64),
+    "dtypes": ("float32",),
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -10,7 +10,6 @@ from benchmarks.report import Report
 BATCH_SIZE = 64
 LOSSES = 5
 TOLERANCE = 2e-5
-TURNS = 3
 TRAINED = ("torch", "minitrain")
 PARTS = [(("whole step", "products alone"), ("whole step", "minitrain"))]  # both by NumPy's BLAS
 CONTENDERS = {who: ("cnn_steps", who) for who in TRAINED} | {"products alone": ("cnn_steps", "products")}
@@ -35,7 +34,7 @@ def measure(options: Options, report: Report) -> None:
             begun = {who: workers[who].ask("begin", batch_size=BATCH_SIZE, losses=LOSSES) for who in TRAINED}
             require_equal(f"LeNet, batch {BATCH_SIZE}", begun, TOLERANCE)
             turns: dict[str, list[float]] = {who: [] for who in CONTENDERS}
-            for i in range(TURNS):
+            for i in range(options.turns):
                 for who in alternating(list(CONTENDERS), number + i):
                     turns[who].append(workers[who].measure("whole", seconds=options.turn)["seconds"])
             for who, values in turns.items():

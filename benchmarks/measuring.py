@@ -66,6 +66,7 @@ class Options:
     rounds: how often everything is started and measured.
     threads: threads for each contender.
     turn: seconds for which a contender runs before the next one does.
+    turns: how often each contender is timed in a round, by the suites of steps.
     epochs: epochs of whole programs.
     batch_sizes, dtypes: for the step suite.
     processes: for the ddp suite.
@@ -77,6 +78,7 @@ class Options:
     rounds: int = 5
     threads: int = field(default_factory=cpus)
     turn: float = 0.3
+    turns: int = 3
     epochs: int = 2
     batch_sizes: tuple[int, ...] = (1, 8, 64, 512)
     dtypes: tuple[str, ...] = ("float32", "float64")

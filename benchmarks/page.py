@@ -16,6 +16,7 @@ section { margin-top: 32px }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 14px 24px }
 .plots svg { max-width: 420px }
 .plots text { font-family: inherit; fill: currentColor }
+.conditions { margin-top: 16px }
 .case { margin-top: 18px; break-inside: avoid }
 .list { width: auto }
 .list th, .list td { padding-right: 22px }
@@ -73,12 +74,12 @@ def _head(reports: Sequence[Report], arguments: Sequence[str]) -> str:
 
 
 def _suite(report: Report, about: str) -> str:
+    cases = "".join(_case(report, case) for case in report.cases())
+    conditions = escape(" · ".join(report.conditions()))
     notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-    conditions = " · ".join(report.conditions())
     return (
-        f'<section class="suite" id="{report.suite}"><h2>{escape(report.suite)}</h2><p class="note">{escape(about)}</p>{_plots(report)}'
-        f"{''.join(_case(report, case) for case in report.cases())}"
-        f'<p class="note" style="margin-top:16px">{escape(conditions)}</p><ul class="note">{notes}</ul></section>'
+        f'<section class="suite" id="{report.suite}"><h2>{report.suite}</h2><p class="note">{escape(about)}</p>'
+        f'{_plots(report)}{cases}<p class="note conditions">{conditions}</p><ul class="note">{notes}</ul></section>'
     )
 
 

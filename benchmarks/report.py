@@ -202,7 +202,7 @@ def brief(blas: str) -> str:
     """A BLAS by name, version, kernels and threads, without vendors and the options it was built with."""
     name, *rest = blas.split("; ")
     name = re.sub(r"^(OpenBLAS \S+).*", r"\1", name)
-    name = re.sub(r"Intel\(R\) oneAPI Math Kernel Library Version (\S+?)(-Product)?\b", r"MKL \1", name)
+    name = re.sub(r"Intel\(R\) oneAPI Math Kernel Library Version (\d[\d.]*)(-Product)?", r"MKL \1", name)
     return ", ".join([name, *rest])
 
 

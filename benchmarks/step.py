@@ -28,7 +28,6 @@ SIZES = (784, 512, 512, 10)
 LOSSES = 10  # steps whose losses are compared before anything is timed
 LR = 0.01  # large enough that a wrong rate changes the losses
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
-TURNS = 3  # how often each contender is timed in a round
 APART = 2.5  # cores whose writes slow down by more do not share a cache
 PHASES = ("forward", "loss", "backward", "optimizer")
 
@@ -116,7 +115,7 @@ def measure(options: Options, report: Report) -> None:
                     begin(compared, f"batch {batch_size}, {dtype}", case, TOLERANCE[dtype])
                     for who in FLOOR:
                         workers[who].ask("begin", batch_size=batch_size, sizes=SIZES, dtype=dtype)
-                    for (who, what), seconds in _one_round(workers, options.turn, number).items():
+                    for (who, what), seconds in _one_round(workers, options, number).items():
                         times.setdefault((dtype, batch_size, who, what), []).append(seconds)
     add_caches(report, slowdowns)
     for dtype, batch_size in cases:
@@ -150,17 +149,17 @@ def add_caches(report: Report, slowdowns: Sequence[float | None]) -> None:
         )
 
 
-def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tuple[str, str], float]:
+def _one_round(workers: dict[str, Worker], options: Options, number: int) -> dict[tuple[str, str], float]:
     """The median seconds of the whole step, with contenders alternating, and of each phase."""
     wholes: dict[str, list[float]] = {who: [] for who in workers}
     for worker in workers.values():
-        worker.ask("whole", seconds=turn / 3)  # a warm-up
-    for i in range(TURNS):
+        worker.ask("whole", seconds=options.turn / 3)  # a warm-up
+    for i in range(options.turns):
         for who in alternating(list(workers), number + i):
-            wholes[who].append(workers[who].measure("whole", seconds=turn)["seconds"])
+            wholes[who].append(workers[who].measure("whole", seconds=options.turn)["seconds"])
     times = {(who, "whole step"): median(values) for who, values in wholes.items()}
     for who in alternating([who for who in workers if who in CONTENDERS], number):
-        for phase, seconds in workers[who].measure("phases", seconds=turn).items():
+        for phase, seconds in workers[who].measure("phases", seconds=options.turn).items():
             times[who, phase] = seconds
     return times
 
