@@ -532,9 +532,7 @@ def test_no_text_of_a_plot_overlaps_another_or_leaves_it(tmp_path: Path, drawn: 
         assert apart, f"{words!r} overlaps {others!r}"
 
 
-def test_report_plot_and_page_name_processor_kernels_and_threads(
-    tmp_path: Path, drawn: dict[Any, tuple[str, Any]]
-) -> None:
+def test_report_plot_and_page_name_the_processor(tmp_path: Path, drawn: dict[Any, tuple[str, Any]]) -> None:
     report = a_large_report()
     draw(report, tmp_path / "plot.png")
     plotted = " ".join(words for words, _ in drawn.values())
