@@ -40,6 +40,7 @@ QUICK: dict[str, Any] = {
     "turns": 1,
     "batch_sizes": (8, 64),
     "dtypes": ("float32",),
+    "limit": LEAST_LIMIT,
 }
 
 
@@ -117,9 +118,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     Without a GPU the gpu suite says so. This is a failure only if no other suite was requested.
     """
     suites, options, given, old = _parsed(argv)
-    out = given.out
     if not find_spec("torch"):
         return _failed('torch is not installed: pip install -e ".[torch]"')
+    reports: list[Report] = []
+    status = _run(suites, options, given.out, old, reports)
+    if given.html is not None and reports:  # also those of a call that was interrupted
+        about = {name: SUITES[name].__doc__.splitlines()[0] for name in suites}
+        text = page(reports, sys.argv[1:] if argv is None else argv, about)
+        try:
+            given.html.write_text(text, encoding="utf-8")
+        except OSError as error:
+            return _failed(str(error))
+        print(f"\nAll figures of this call are on one page: {given.html}")
+    return status
+
+
+def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None, reports: list[Report]) -> int:
+    """Measure, print and save each suite, and add its report to the reports. Returns the exit status."""
     try:
         machine = json.loads(
             run_command(["-m", "benchmarks.programs.machine"], threads=options.threads, folder=Path())[0]
@@ -134,10 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         if not os.access(out, os.W_OK):
             return _failed(f"--out {out} is not writable; choose another folder")
-        reports: list[Report] = []
-        about = {name: SUITES[name].__doc__.splitlines()[0] for name in suites}
         for name in suites:
-            print(f"\n{name}: {about[name]}", flush=True)
+            print(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}", flush=True)
             try:
                 report = _measured(name, machine, options)
             except NoGpuError as error:
@@ -148,12 +161,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(report.text())
             _keep(report, out)
             reports.append(report)
-            if given.html is not None:  # after each suite, so that an interrupted call leaves a page, too
-                given.html.write_text(page(reports, sys.argv[1:] if argv is None else argv, about), encoding="utf-8")
             if old is not None and old.suite == name:
                 print(f"\n{changes(old, report)}")
-        if given.html is not None and reports:
-            print(f"\nThe page of this call is {given.html}")
     except (DataError, ImportError, MeasuringError, OSError) as error:
         return _failed(str(error))
     except KeyboardInterrupt:

@@ -472,6 +472,14 @@ def test_how_busy_the_machine_is_is_measured_around_each_round(monkeypatch: pyte
     assert "fixed work between them took 2.00 [1.50 to 3.00] times its best time" in report.text()
 
 
+def test_quick_measures_less_and_says_what_it_leaves_out() -> None:
+    quick, full = Options(quick=True), Options()
+    assert set(epoch.settings(full)["contenders"]) - set(epoch.settings(quick)["contenders"]) <= {epoch.COMPILED}
+    assert epoch.COMPILED not in epoch.settings(quick)["contenders"]
+    for suite in (gradcheck, loader):
+        assert suite.settings(quick) != suite.settings(full)  # so that --compare does not mix them up
+
+
 def test_every_part_is_a_quantity_of_its_suite() -> None:
     assert {suite for suite, module in SUITES.items() if hasattr(module, "PARTS")} == {
         *("step", "cnn", "epoch", "optimizers", "import")
