@@ -26,6 +26,7 @@ def measure(options: Options, report: Report) -> None:
     slower: dict[str, list[float]] = {case: [] for case in CONFIGS}
     pages: dict[str, list[float]] = {case: [] for case in CONFIGS}
     reports, sizes = [], {}
+    enough = options.turn if options.quick else max(1.0, options.turn)
     with tempfile.TemporaryDirectory() as name:
         run_command(RUN, threads=options.threads, folder=Path(name))
         for turn in watched_rounds(options, report):
