@@ -32,9 +32,7 @@ def measure(options: Options, report: Report) -> None:
         for turn in watched_rounds(options, report):
             with Worker("studying", name, threads=options.threads) as worker:
                 for case in CONFIGS:
-                    found = worker.measure(
-                        "layers", case=case, seconds=options.turn if options.quick else max(1.0, options.turn)
-                    )
+                    found = worker.measure("layers", case=case, seconds=enough)
                     share = (found["watched"] - found["step"]) / found["step"] / found["every"]
                     shares[case].append(100 * share)
                     page = worker.measure("step", case=case)
