@@ -13,8 +13,8 @@ CSS = """
 main { max-width: 1080px }
 section { margin-top: 32px }
 .suite { border-top: 1px solid var(--line2); padding-top: 20px }
-.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 14px 24px }
-.plots svg { max-width: 420px }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 14px 24px }
+.plots svg { max-width: 520px }
 .plots text { font-family: inherit; fill: currentColor }
 .conditions { margin-top: 16px }
 .case { margin-top: 18px; break-inside: avoid }

@@ -103,15 +103,19 @@ def _embedded(svg: str, title: str) -> str:
 
 
 def panels(report: Report) -> list[Panel]:
-    """Title and figures of each panel: one for each quantity of a case, or for a series, whose figures have an x."""
-    drawn = DRAWN.get(report.suite, ())
+    """Title and figures of each panel: one for each quantity of a case, or for a series, whose figures have an x.
+
+    The title says so if the case has no comparison.
+    """
+    drawn, refused = DRAWN.get(report.suite, ()), {lost.case for lost in report.refused}
     found: dict[tuple[str, str], list[Figure]] = {}
     for figure in report.figures:
         if figure.who and (not drawn or figure.what in drawn):
             found.setdefault((figure.case, "" if figure.x is not None else figure.what), []).append(figure)
     return [
-        ("\n".join(part for text in (case, what) for part in textwrap.wrap(text, LETTERS)), figures)
+        ("\n".join(part for text in texts for part in textwrap.wrap(text, LETTERS)), figures)
         for (case, what), figures in found.items()
+        for texts in [(case, what, "(not comparable: see the report)" if case in refused else "")]
     ]
 
 

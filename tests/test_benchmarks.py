@@ -33,7 +33,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.page import page
 from benchmarks.plausibility import implausible, without
-from benchmarks.plot import COLOURS, colours_of, draw, drawings
+from benchmarks.plot import COLOURS, colours_of, draw, drawings, panels
 from benchmarks.programs import tutorial
 from benchmarks.programs.caches import slowdown
 from benchmarks.programs.gemms import floating_point_operations, products
@@ -387,6 +387,7 @@ def test_a_part_that_took_longer_than_the_whole_leaves_its_case_without_a_ratio(
     assert why == [f"batch 8: {reason}minitrain, whole step: 2.00 [2.00 to 2.00] ms"]
     assert f"whole step: torch / minitrain: no figure: {reason}" in report.text()
     assert "1.50" not in report.text()
+    assert [title for title, _ in panels(report)] == ["batch 8\nwhole step\n(not comparable: see the report)"]
     assert "Comparisons without a figure: 1." in report.notes[-1]
 
 
