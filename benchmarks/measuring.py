@@ -203,11 +203,11 @@ def watched_rounds(options: Options, report: Report) -> Iterator[int]:
     report's slowdowns are the times of the work divided by the best one.
     """
     done = []
-    for number in range(options.rounds):
+    for number in range(options.rounds + 1):
+        time.sleep(PAUSE)
         done.append(fixed_work(options.threads))
-        yield number
-    time.sleep(PAUSE)
-    done.append(fixed_work(options.threads))
+        if number < options.rounds:
+            yield number
     best = min(cpu for _, cpu in done)
     report.slowdowns = [seconds / best for seconds, _ in done]
 
