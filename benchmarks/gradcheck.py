@@ -80,7 +80,7 @@ def measure(options: Options, report: Report) -> None:
         with Worker(*CONTENDERS["minitrain"], threads=options.threads) as worker:
             checked = worker.ask("operations")
             times.setdefault((OPERATIONS, "minitrain"), []).append(checked["seconds"])
-            diagnosed = worker.ask("diagnose", seconds=options.turn)
+            diagnosed = worker.ask("diagnose", seconds=options.turn, least=1 if options.quick else 5)
             for figure in ("seconds", "longest"):
                 times.setdefault((DIAGNOSIS, figure), []).append(diagnosed[figure])
     for case, count in entries.items():
