@@ -13,8 +13,10 @@ from typing import Any, NoReturn
 
 from benchmarks import cnn, ddp, epoch, gpu, gradcheck, imports, loader, optimizers, scale, step, study
 from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
+from benchmarks.page import page
+from benchmarks.plausibility import implausible, without
 from benchmarks.plot import draw
-from benchmarks.report import Report, changes, differences
+from benchmarks.report import Report, changes, differences, processor
 from minitrain.data import DataError, datasets
 
 SUITES: dict[str, Any] = {
@@ -31,8 +33,15 @@ SUITES: dict[str, Any] = {
     "ddp": ddp,
 }
 LEAST_LIMIT = 256  # MB
-DRAWN = {"step": ("whole step",)}  # the quantities in a suite's plot, if not all
-QUICK: dict[str, Any] = {"rounds": 1, "epochs": 1, "turn": 0.05, "batch_sizes": (8, 64), "dtypes": ("float32",)}
+QUICK: dict[str, Any] = {
+    "rounds": 1,
+    "epochs": 1,
+    "turn": 0.05,
+    "turns": 1,
+    "batch_sizes": (8, 64),
+    "dtypes": ("float32",),
+    "limit": LEAST_LIMIT,
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,7 +71,8 @@ def _parser() -> _Parser:
         help="the folder for JSON and plots (runs/benchmarks)",
     )
     add("--compare", type=Path, metavar="OLD.json", help="show what has changed since this report of the suite")
-    add("--quick", action="store_true", help="one small round: each suite in under two minutes")
+    add("--html", type=Path, metavar="FILE", help="also write one page with all tables and plots of this call")
+    add("--quick", action="store_true", help="one small round: all suites in two minutes, if the machine is idle")
     add("--peers", action="store_true", help="step: also JAX, tinygrad and HIPS autograd, if installed")
     add("--batch-sizes", type=_positive, nargs="+", metavar="N", help="step: batch sizes (1 8 64 512)")
     add("--dtypes", nargs="+", choices=["float32", "float64"], help="step: dtypes (both)")
@@ -72,8 +82,8 @@ def _parser() -> _Parser:
     return parser
 
 
-def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Report | None]:
-    """The suites, the options, the folder, and the report to compare with. Exits with status 2 for bad arguments."""
+def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, argparse.Namespace, Report | None]:
+    """The suites, the options, all arguments, and the report to compare with. Exits with status 2 for bad arguments."""
     parser = _parser()
     given = parser.parse_args(argv)
     for suite in given.suites:
@@ -87,6 +97,8 @@ def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Repor
         parser.error(f"--limit must be at least {LEAST_LIMIT}, the memory that training needs, but got {given.limit}")
     if given.out.exists() and not given.out.is_dir():
         parser.error(f"--out {given.out} is not a directory")
+    if given.html is not None and (given.html.is_dir() or not given.html.parent.is_dir()):
+        parser.error(f"--html {given.html}: expected a file in a folder that exists")
     old = None
     if given.compare is not None:
         try:
@@ -97,7 +109,7 @@ def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, Path, Repor
             parser.error(
                 f"--compare {given.compare} is a report of the suite {old.suite}, which is not among the suites to run"
             )
-    return suites, Options(**{**(QUICK if given.quick else {}), **chosen}), given.out, old
+    return suites, Options(**{**(QUICK if given.quick else {}), **chosen}), given, old
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,9 +117,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Without a GPU the gpu suite says so. This is a failure only if no other suite was requested.
     """
-    suites, options, out, old = _parsed(argv)
+    suites, options, given, old = _parsed(argv)
     if not find_spec("torch"):
         return _failed('torch is not installed: pip install -e ".[torch]"')
+    reports: list[Report] = []
+    status = _run(suites, options, given.out, old, reports)
+    if given.html is not None and reports:  # also those of a call that was interrupted
+        about = {name: SUITES[name].__doc__.splitlines()[0] for name in suites}
+        text = page(reports, sys.argv[1:] if argv is None else argv, about)
+        try:
+            given.html.write_text(text, encoding="utf-8")
+        except OSError as error:
+            return _failed(str(error))
+        print(f"\nAll figures of this call are on one page: {given.html}")
+    return status
+
+
+def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None, reports: list[Report]) -> int:
+    """Measure, print and save each suite, and add its report to the reports. Returns the exit status."""
     try:
         machine = json.loads(
             run_command(["-m", "benchmarks.programs.machine"], threads=options.threads, folder=Path())[0]
@@ -123,10 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not os.access(out, os.W_OK):
             return _failed(f"--out {out} is not writable; choose another folder")
         for name in suites:
-            report = Report(name, machine, SUITES[name].settings(options), options.rounds)
             print(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}", flush=True)
             try:
-                SUITES[name].measure(options, report)
+                report = _measured(name, machine, options)
             except NoGpuError as error:
                 if suites == ["gpu"]:
                     raise
@@ -134,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 continue
             print(report.text())
             _keep(report, out)
+            reports.append(report)
             if old is not None and old.suite == name:
                 print(f"\n{changes(old, report)}")
     except (DataError, ImportError, MeasuringError, OSError) as error:
@@ -144,6 +171,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _measured(name: str, machine: dict[str, Any], options: Options) -> Report:
+    """The report of a suite, measured again if comparisons are implausible. What stays implausible has no figure."""
+    suite = SUITES[name]
+    for last in (False, True):
+        report = Report(name, machine, suite.settings(options), options.rounds)
+        suite.measure(options, report)
+        refused = implausible(report, getattr(suite, "PARTS", ()))
+        if last or not refused:
+            break
+        print(f"Measuring again, because in {refused[0].case} {refused[0].why}", flush=True)
+    return without(report, refused)
+
+
 def _failed(message: str) -> int:
     print(f"benchmarks: error: {message}", file=sys.stderr)
     return 1
@@ -151,7 +191,7 @@ def _failed(message: str) -> int:
 
 def _print_machine(machine: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    print(f"{machine['cpu']}, {machine['cpus']} CPUs; threads for each contender: {machine['threads']}")
+    print(processor(machine)[0])
     print(f"{machine['platform']}; Python {machine['python']}, {versions}")
     print(f"BLAS of NumPy: {machine['blas']['numpy']}\nBLAS of torch: {machine['blas']['torch']}")
     print(f"GPU: {machine['gpu'] or 'none'}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
@@ -167,7 +207,7 @@ def _keep(report: Report, out: Path) -> None:
     path = report.save(out)
     print(f"\nThe figures are in {path}")
     try:
-        print(f"and their plot in {draw(report, path.with_suffix('.png'), DRAWN.get(report.suite, ()))}")
+        print(f"and their plot in {draw(report, path.with_suffix('.png'))}")
     except ImportError:
         print('For a plot: pip install -e ".[plot]"')
 

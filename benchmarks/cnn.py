@@ -3,15 +3,15 @@
 from statistics import median
 from typing import Any
 
-from benchmarks.measuring import Options, alternating, ratios, require_equal, started
+from benchmarks.measuring import Options, alternating, ratios, require_equal, started, watched_rounds
 from benchmarks.programs.cnn_steps import CONVOLUTIONS, SIZES
 from benchmarks.report import Report
 
 BATCH_SIZE = 64
 LOSSES = 5
 TOLERANCE = 2e-5
-TURNS = 3
 TRAINED = ("torch", "minitrain")
+PARTS = [(("whole step", "products alone"), ("whole step", "minitrain"))]  # both by NumPy's BLAS
 CONTENDERS = {who: ("cnn_steps", who) for who in TRAINED} | {"products alone": ("cnn_steps", "products")}
 
 
@@ -28,13 +28,13 @@ def settings(options: Options) -> dict[str, Any]:
 def measure(options: Options, report: Report) -> None:
     """Compare the first losses, then time the step, with contenders alternating."""
     times: dict[str, list[float]] = {who: [] for who in CONTENDERS}
-    for number in range(options.rounds):
+    for number in watched_rounds(options, report):
         with started(CONTENDERS, options.threads) as workers:
             workers["products alone"].ask("begin", batch_size=BATCH_SIZE)
             begun = {who: workers[who].ask("begin", batch_size=BATCH_SIZE, losses=LOSSES) for who in TRAINED}
             require_equal(f"LeNet, batch {BATCH_SIZE}", begun, TOLERANCE)
             turns: dict[str, list[float]] = {who: [] for who in CONTENDERS}
-            for i in range(TURNS):
+            for i in range(options.turns):
                 for who in alternating(list(CONTENDERS), number + i):
                     turns[who].append(workers[who].measure("whole", seconds=options.turn)["seconds"])
             for who, values in turns.items():

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.epoch import TOLERANCE, Run, run_backend, with_data
-from benchmarks.measuring import Options, alternating, ratios, require_close, run_command
+from benchmarks.measuring import Options, alternating, ratios, require_close, run_command, watched_rounds
 from benchmarks.report import Report
 from benchmarks.step import SIZES
 
@@ -64,7 +64,7 @@ def measure(options: Options, report: Report) -> None:
     reduces: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = with_data(Path(name))
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             for processes in alternating(list(runs), number):
                 run = run_backend(
                     options, folder, "--device", "cpu", launcher=launcher(processes), threads=threads(options)

@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import PEAK_MEMORY, Options, alternating, ratios, require_close, run_command, run_python
+from benchmarks.measuring import (
+    PEAK_MEMORY,
+    Options,
+    alternating,
+    ratios,
+    require_close,
+    run_command,
+    run_python,
+    watched_rounds,
+)
 from benchmarks.programs import tutorial
 from benchmarks.report import Report
 from minitrain.data import datasets
@@ -54,6 +63,7 @@ PROGRAMS: dict[str, tuple[str, Mapping[str, str]]] = {
     "minitrain": ("minitrain", {}),
 }
 BACKEND = "minitrain --backend torch"  # minitrain's own command
+PARTS = [(("loading alone", who), ("first epoch", who)) for who in PROGRAMS]
 
 
 @dataclass
@@ -70,12 +80,13 @@ class Run:
 
 def settings(options: Options) -> dict[str, Any]:
     """What reports must have in common to be compared."""
-    return {"epochs": options.epochs, "contenders": _contenders()}
+    return {"epochs": options.epochs, "contenders": _contenders(options.quick)}
 
 
-def _contenders() -> list[str]:
-    """The contenders that can run here; torch.compile needs a C++ compiler."""
-    return [who for who in (*PROGRAMS, BACKEND) if who != COMPILED or find_compiler() is not None]
+def _contenders(quick: bool) -> list[str]:
+    """The contenders that can run here; torch.compile needs a C++ compiler, and takes too long for --quick."""
+    compiles = not quick and find_compiler() is not None
+    return [who for who in (*PROGRAMS, BACKEND) if who != COMPILED or compiles]
 
 
 def with_data(folder: Path) -> Path:
@@ -125,12 +136,13 @@ def run_backend(
 
 def measure(options: Options, report: Report) -> None:
     """Run all alternately, compare their losses, then add times and memory."""
-    runs: dict[str, list[Run]] = {who: [] for who in _contenders()}
+    runs: dict[str, list[Run]] = {who: [] for who in _contenders(options.quick)}
     if COMPILED not in runs:
-        report.notes.append(f"{COMPILED}: left out, because no C++ compiler was found (g++, or CXX).")
+        why = "to be quick" if options.quick else "because no C++ compiler was found (g++, or CXX)"
+        report.notes.append(f"{COMPILED}: left out, {why}.")
     with tempfile.TemporaryDirectory() as name:
         folder = with_data(Path(name))
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             for who in alternating(list(runs), number):
                 run = (
                     run_tutorial(*PROGRAMS[who], options, folder)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.epoch import ROUNDING, TOLERANCE, run_backend, run_tutorial, with_data
-from benchmarks.measuring import NoGpuError, Options, alternating, ratios, require_close, run_command
+from benchmarks.measuring import NoGpuError, Options, alternating, ratios, require_close, run_command, watched_rounds
 from benchmarks.report import Report
 
 CASE = "the tutorial's program on the GPU"
@@ -44,7 +44,7 @@ def measure(options: Options, report: Report) -> None:
     seconds: dict[str, list[float]] = {who: [] for who in (SEED, BACKEND, FLOOR)}
     with tempfile.TemporaryDirectory() as name:
         folder = with_data(Path(name))
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             losses: dict[str, list[float]] = {}
             for who in alternating(list(seconds), number):
                 if who == FLOOR:

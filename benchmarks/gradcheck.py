@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.measuring import Options, UnequalError, Worker, alternating, ratios, started
+from benchmarks.measuring import Options, UnequalError, Worker, alternating, ratios, started, watched_rounds
 from benchmarks.programs.gradchecks import BATCH_SIZE, CASES, LARGE, MODEL, ON_ARRAYS
 from benchmarks.report import Report
 
@@ -18,7 +18,12 @@ DIAGNOSIS = "one operation with a planted mistake, with its diagnosis"
 
 def settings(options: Options) -> dict[str, Any]:
     """What reports must have in common to be compared."""
-    return {"cases": [*CASES, LARGE], "model": MODEL, "batch size": BATCH_SIZE, "seconds a turn": options.turn}
+    return {"cases": [*cases(options), LARGE], "model": MODEL, "batch size": BATCH_SIZE, "seconds a turn": options.turn}
+
+
+def cases(options: Options) -> list[str]:
+    """The cases whose inputs are checked entry by entry; every other one with --quick."""
+    return [*CASES][:: 2 if options.quick else 1]
 
 
 def require_same_verdicts(case: str, answers: Mapping[str, Mapping[str, Any]]) -> None:
@@ -63,9 +68,9 @@ def measure(options: Options, report: Report) -> None:
         ARRAYS: (*CONTENDERS["minitrain"], '{"arrays": true}'),
         ROWS: (*CONTENDERS["minitrain"], '{"independent_rows": true}'),
     }
-    for number in range(options.rounds):
+    for number in watched_rounds(options, report):
         with started(everyone, options.threads) as workers:
-            for case in [*CASES, LARGE]:
+            for case in [*cases(options), LARGE]:
                 there = {who: worker for who, worker in workers.items() if case in ONLY.get(who, (case,))}
                 _compare(there, case, entries)
                 for who in alternating(list(there), number):
@@ -75,7 +80,7 @@ def measure(options: Options, report: Report) -> None:
         with Worker(*CONTENDERS["minitrain"], threads=options.threads) as worker:
             checked = worker.ask("operations")
             times.setdefault((OPERATIONS, "minitrain"), []).append(checked["seconds"])
-            diagnosed = worker.ask("diagnose", seconds=options.turn)
+            diagnosed = worker.ask("diagnose", seconds=options.turn, least=1 if options.quick else 5)
             for figure in ("seconds", "longest"):
                 times.setdefault((DIAGNOSIS, figure), []).append(diagnosed[figure])
     for case, count in entries.items():

@@ -4,10 +4,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import PEAK_MEMORY, Options, alternating, run_python
+from benchmarks.measuring import PEAK_MEMORY, Options, alternating, run_python, watched_rounds
 from benchmarks.report import Report
 
 STATEMENTS = ("pass", "import numpy", "import minitrain", "import torch")
+PARTS = [(("time", part), ("time", "import minitrain")) for part in ("pass", "import numpy")]
 _PROGRAM = """
 import time
 begin = time.perf_counter()
@@ -21,18 +22,25 @@ def settings(options: Options) -> dict[str, Any]:
     return {"statements": STATEMENTS}
 
 
+def _timed(statement: str, options: Options, folder: Path) -> tuple[float, float]:
+    """The seconds that a statement takes in a new process, and its peak memory in MB."""
+    program = PEAK_MEMORY + _PROGRAM.format(statement=statement)
+    seconds, peak = map(float, run_python(program, threads=options.threads, folder=folder)[0].split())
+    return seconds, peak
+
+
 def measure(options: Options, report: Report) -> None:
     """Run all alternately, after a warm-up round that does not count."""
     seconds: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
     peaks: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(-1, options.rounds):
+        for statement in STATEMENTS:  # a warm-up
+            _timed(statement, options, Path(folder))
+        for number in watched_rounds(options, report):
             for statement in alternating(STATEMENTS, number):
-                program = PEAK_MEMORY + _PROGRAM.format(statement=statement)
-                took, peak = map(float, run_python(program, threads=options.threads, folder=Path(folder))[0].split())
-                if number >= 0:
-                    seconds[statement].append(took)
-                    peaks[statement].append(peak)
+                took, peak = _timed(statement, options, Path(folder))
+                seconds[statement].append(took)
+                peaks[statement].append(peak)
     for statement in STATEMENTS:
         report.add("import", "time", statement, "ms", [1e3 * t for t in seconds[statement]])
         report.add("import", "peak memory", statement, "MB", peaks[statement])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.epoch import with_data
-from benchmarks.measuring import Options, UnequalError, alternating, ratios, started
+from benchmarks.measuring import Options, UnequalError, alternating, ratios, started, watched_rounds
 from benchmarks.report import Report
 
 CONTENDERS = {
@@ -19,7 +19,12 @@ ORDERS = {"sequential": False, "shuffled": True}
 
 def settings(options: Options) -> dict[str, Any]:
     """What reports must have in common to be compared."""
-    return {"batch size": 64, "images": 60_000}
+    return {"batch size": 64, "images": 60_000, **({"orders": [*orders(options)]} if options.quick else {})}
+
+
+def orders(options: Options) -> dict[str, bool]:
+    """Whether to shuffle, by name; only that with --quick."""
+    return {"shuffled": True} if options.quick else ORDERS
 
 
 def require_same_checksum(order: str, checksums: Mapping[str, str]) -> None:
@@ -35,9 +40,9 @@ def measure(options: Options, report: Report) -> None:
     with tempfile.TemporaryDirectory() as name:
         root = str(with_data(Path(name)) / "data")
         contenders = {who: ("loading", framework, root, workers) for who, (framework, workers) in CONTENDERS.items()}
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             with started(contenders, options.threads) as workers:
-                for order, shuffle in ORDERS.items():
+                for order, shuffle in orders(options).items():
                     if number == 0:
                         answers = {who: worker.ask("checksum", shuffle=shuffle) for who, worker in workers.items()}
                         require_same_checksum(order, {who: answer["checksum"] for who, answer in answers.items()})
@@ -45,7 +50,7 @@ def measure(options: Options, report: Report) -> None:
                         workers[who].ask("begin", shuffle=shuffle)
                         seconds = workers[who].measure("whole")["seconds"]
                         times.setdefault((order, who), []).append(seconds)
-    for order in ORDERS:
+    for order in orders(options):
         for who in CONTENDERS:
             report.add(order, "one pass", who, "s", times[order, who])
         for who in CONTENDERS:

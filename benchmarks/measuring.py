@@ -1,6 +1,7 @@
 """How contenders are measured: each in its own process, alternating, with equal threads, after their losses agree."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -9,11 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.report import Report
 
 ROOT = Path(__file__).parent.parent
 # Each numeric library reads a different variable; NPROC is JAX's, NUM_CPU_THREADS tinygrad's.
@@ -23,6 +27,8 @@ THREAD_VARIABLES = (
 )
 
 PAUSE = 0.1  # seconds: after a product, BLAS threads keep a CPU busy for a while, waiting for the next one
+
+BLOCK, BLOCKS = bytes(2**20), 32  # the fixed work: to hash these bytes, which takes some 30 ms
 
 # Source text that lets a measured process print its peak memory in MB. Linux's ru_maxrss includes the parent's.
 PEAK_MEMORY = """
@@ -60,6 +66,7 @@ class Options:
     rounds: how often everything is started and measured.
     threads: threads for each contender.
     turn: seconds for which a contender runs before the next one does.
+    turns: how often each contender is timed in a round, by the suites of steps.
     epochs: epochs of whole programs.
     batch_sizes, dtypes: for the step suite.
     processes: for the ddp suite.
@@ -71,6 +78,7 @@ class Options:
     rounds: int = 5
     threads: int = field(default_factory=cpus)
     turn: float = 0.3
+    turns: int = 3
     epochs: int = 2
     batch_sizes: tuple[int, ...] = (1, 8, 64, 512)
     dtypes: tuple[str, ...] = ("float32", "float64")
@@ -171,6 +179,37 @@ def started(contenders: Contenders, threads: int) -> Iterator[dict[str, Worker]]
 def alternating(names: Sequence[str], number: int) -> list[str]:
     """The order in a round: forward, then backward, so that no contender is always first."""
     return list(names) if number % 2 == 0 else list(reversed(names))
+
+
+def fixed_work(threads: int) -> tuple[float, float]:
+    """Do the same work on each of these threads at once. Returns the seconds of the slowest, and the least CPU time."""
+
+    def work(_: int) -> tuple[float, float]:
+        began, began_cpu = time.perf_counter(), time.thread_time()
+        digest = hashlib.blake2b()
+        for _ in range(BLOCKS):
+            digest.update(BLOCK)  # other threads run meanwhile
+        return time.perf_counter() - began, time.thread_time() - began_cpu
+
+    with ThreadPoolExecutor(threads) as pool:
+        seconds, cpu = zip(*pool.map(work, range(threads)), strict=True)
+    return max(seconds), min(cpu)
+
+
+def watched_rounds(options: Options, report: Report) -> Iterator[int]:
+    """The numbers of the rounds. Before each and after the last, fixed work shows how busy the machine is.
+
+    The work's best time is the least CPU time that it took: it does not grow while other processes use the CPU. The
+    report's slowdowns are the times of the work divided by the best one.
+    """
+    done = []
+    for number in range(options.rounds + 1):
+        time.sleep(PAUSE)
+        done.append(fixed_work(options.threads))
+        if number < options.rounds:
+            yield number
+    best = min(cpu for _, cpu in done)
+    report.slowdowns = [seconds / best for seconds, _ in done]
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Options, Worker, alternating, ratios, require_close, started
+from benchmarks.measuring import Options, Worker, alternating, ratios, require_close, started, watched_rounds
 from benchmarks.report import Report
-from benchmarks.step import LOSSES, SIZES, TOLERANCE, TURNS, add_caches, begin, cache_slowdown, write_case
+from benchmarks.step import LOSSES, SIZES, TOLERANCE, add_caches, begin, cache_slowdown, write_case
 
 BATCH_SIZE = 64
 UPDATES = 10  # with given gradients, before the parameters are compared
@@ -30,6 +30,7 @@ CONTENDERS = {
 }
 NOT_OFFERED = {("torch fused", "RMSprop")}
 WHATS = ("step alone", "whole training step")
+PARTS = [((WHATS[0], who), (WHATS[1], who)) for who in CONTENDERS]
 
 
 def settings(options: Options) -> dict[str, Any]:
@@ -43,13 +44,13 @@ def measure(options: Options, report: Report) -> None:
     slowdowns: list[float | None] = []
     with tempfile.TemporaryDirectory() as folder:
         case = write_case(Path(folder, "case.npz"), BATCH_SIZE, "float32")
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             slowdowns.append(cache_slowdown())
             with started(CONTENDERS, options.threads) as workers:
                 for rule in RULES:
                     there = {who: worker for who, worker in workers.items() if (who, rule) not in NOT_OFFERED}
                     _compare(there, rule, case, Path(folder))
-                    for (who, what), seconds in _one_round(there, options.turn, number).items():
+                    for (who, what), seconds in _one_round(there, options, number).items():
                         times.setdefault((rule, who, what), []).append(seconds)
     add_caches(report, slowdowns)
     for rule in RULES:
@@ -87,15 +88,15 @@ def _compare(workers: dict[str, Worker], rule: str, case: Path, folder: Path) ->
     begin(workers, rule, case, TOLERANCE["float32"], optimizer, **options)
 
 
-def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tuple[str, str], float]:
+def _one_round(workers: dict[str, Worker], options: Options, number: int) -> dict[tuple[str, str], float]:
     """The median seconds of the whole step and of the update alone, with contenders alternating."""
     times: dict[tuple[str, str], float] = {}
     for what, request in ((WHATS[1], "whole"), (WHATS[0], "update")):
         turns: dict[str, list[float]] = {who: [] for who in workers}
         for worker in workers.values():
-            worker.ask(request, seconds=turn / 3)  # a warm-up
-        for i in range(TURNS):
+            worker.ask(request, seconds=options.turn / 3)  # a warm-up
+        for i in range(options.turns):
             for who in alternating(list(workers), number + i):
-                turns[who].append(workers[who].measure(request, seconds=turn)["seconds"])
+                turns[who].append(workers[who].measure(request, seconds=options.turn)["seconds"])
         times.update({(who, what): median(values) for who, values in turns.items()})
     return times

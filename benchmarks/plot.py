@@ -1,93 +1,171 @@
-"""Plots of a report: bars with quartiles for contenders, lines for a series."""
+"""Plots of a report: bars with quartiles for contenders, lines for a series; the same colour for the same contender."""
 
-import math
+import io
+import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Figure, Report, short
 
-# Colours that colour-blind readers can distinguish (most are Okabe and Ito's): torch is blue, minitrain orange.
+# Blue for torch, orange for minitrain: most are Okabe and Ito's, which colour-blind readers can distinguish. All have
+# enough contrast with a light page and with a dark one.
 COLOURS = {
-    "torch": ("#0072B2", "#56B4E9", "#004466"),
-    "minitrain": ("#E69F00", "#D55E00"),
-    "": ("#777777", "#009E73", "#CC79A7", "#BBBBBB"),
+    "torch": "#0072B2",
+    "torch default": "#0072B2",
+    "import torch": "#0072B2",
+    "torch, .to(device)": "#0072B2",
+    "torch from memory": "#56A4DE",
+    "torch foreach": "#56A4DE",
+    "torch, num_workers=2": "#56A4DE",
+    "torch compiled, from memory": "#5B6FC4",
+    "torch fused": "#5B6FC4",
+    "minitrain": "#E08A00",
+    "import minitrain": "#E08A00",
+    "minitrain --backend torch": "#C8501E",
+    "minitrain, on arrays": "#C8501E",
+    "minitrain, independent_rows": "#B98A4B",
+    "products alone": "#808080",
+    "import numpy": "#009E73",
+    "NumPy by hand": "#009E73",
+    "JAX": "#CC79A7",
+    "tinygrad": "#8F7A1F",
+    "HIPS autograd": "#8A4F9E",
 }
+OTHERS = ("#5C8A8A", "#A0616A", "#708238", "#7F6BA8", "#9A9A9A")  # for contenders without a colour of their own
+DRAWN = {"step": ("whole step",)}  # the quantities in a suite's plots, if not all
+WIDTH = 4.4  # of a panel, in inches
+LETTERS = 50  # of a title in that width
+INK = "#010203"  # stands for the page's own text colour in an SVG
+
+Panel = tuple[str, list[Figure]]  # title, figures
 
 
-def draw(report: Report, path: Path, drawn: Sequence[str] = ()) -> Path:
-    """Plot the report as a PNG and return the path. Raises ImportError without matplotlib.
-
-    drawn: the quantities to plot; all if empty.
-    """
+def draw(report: Report, path: Path) -> Path:
+    """Plot the report as a PNG and return the path. Raises ImportError without matplotlib."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    panels = _panels(report, drawn)
-    columns = min(len(panels), 4 if len(panels) > 6 else 3)
-    rows = math.ceil(len(panels) / columns)
-    lines = any(figure.x is not None for figure in report.figures)
-    bars = max(map(len, panels.values()))
-    height = 3.4 if lines else 1.3 + 0.36 * bars
-    width = max(4.3 * columns, 6)
-    canvas = Canvas(figsize=(width, height * rows + 0.8), layout="constrained")
+    shown, colours = panels(report), colours_of(report)
+    columns = max(1, min(len(shown), 4 if len(shown) > 6 else 3))
+    lines = [shown[start : start + columns] for start in range(0, len(shown), columns)]
+    heights = [max(_height(panel) for panel in line) for line in lines] or [1.0]
+    width = max(WIDTH * columns, 2 * WIDTH)
+    title = [
+        f"python -m benchmarks {report.suite}, {report.date[:10]}",
+        *(part for line in report.conditions() for part in textwrap.wrap(line, int(14 * width))),
+    ]
+    top = 0.16 * len(title) + 0.1
+    canvas = Canvas(figsize=(width, sum(heights) + top), layout="constrained")
     FigureCanvasAgg(canvas)
-    colours = _colours(dict.fromkeys(figure.who for figure in report.figures if figure.who))
-    axes = canvas.subplots(rows, columns, squeeze=False).ravel()
-    for ax, ((case, what), figures) in zip(axes, panels.items(), strict=False):
-        if figures[0].x is None:
-            _bars(ax, figures, colours)
-            ax.set_title(f"{case}\n{what}", fontsize=10, loc="left")
-        else:
-            _lines(ax, figures, colours)
-            ax.set_title(case, fontsize=10, loc="left")
-        ax.spines[["top", "right"]].set_visible(False)
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
-    machine = report.machine
-    title = (
-        f"python -m benchmarks {report.suite}: {machine['cpu']}, threads for each contender: {machine['threads']}, "
-        f"rounds: {report.rounds}"
-    )
-    canvas.suptitle("\n".join(textwrap.wrap(title, int(14 * width))), fontsize=9, x=0.01, ha="left")
+    head, body = canvas.subfigures(2, 1, height_ratios=[top, sum(heights)])
+    head.text(0.1 / width, 1 - 0.1 / top, "\n".join(title), fontsize=9, va="top")
+    places = body.subfigures(len(heights), columns, squeeze=False, height_ratios=heights)
+    for line, row in zip(lines, places, strict=False):
+        for panel, place in zip(line, row, strict=False):
+            _draw(panel, place, colours)
     canvas.savefig(path, dpi=120)
     return path
 
 
-def _panels(report: Report, drawn: Sequence[str]) -> dict[tuple[str, str], list[Figure]]:
-    """(case, quantity) -> figures. A series, whose figures have an x, is one panel."""
-    panels: dict[tuple[str, str], list[Figure]] = {}
+def drawings(report: Report) -> list[str]:
+    """Each panel as an SVG element, whose text has the colour and the font of the page that contains it.
+
+    Raises ImportError without matplotlib.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    colours, elements = colours_of(report), []
+    inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    for number, panel in enumerate(panels(report)):
+        page = {"svg.fonttype": "none", "svg.hashsalt": f"{report.suite} {number}"}
+        with matplotlib.rc_context({**page, **dict.fromkeys(inks, INK)}):
+            canvas = Canvas(figsize=(WIDTH, _height(panel)), layout="constrained")
+            FigureCanvasSVG(canvas)
+            _draw(panel, canvas, colours, INK)
+            file = io.StringIO()
+            canvas.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        elements.append(_embedded(file.getvalue(), panel[0].replace("\n", ", ")))
+    return elements
+
+
+def _embedded(svg: str, title: str) -> str:
+    """An SVG file as an element of a page: without its preamble, metadata, names, fonts and text colour."""
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="(?:figure|axes|patch|text|matplotlib|xtick|ytick|line2d|Line|legend|Fill)\w*"', "", svg)
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
+    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{title.replace(chr(34), "")}"', 1).strip()
+
+
+def panels(report: Report) -> list[Panel]:
+    """Title and figures of each panel: one for each quantity of a case, or for a series, whose figures have an x.
+
+    The title says so if the case has no comparison.
+    """
+    drawn, refused = DRAWN.get(report.suite, ()), {lost.case for lost in report.refused}
+    found: dict[tuple[str, str], list[Figure]] = {}
     for figure in report.figures:
         if figure.who and (not drawn or figure.what in drawn):
-            panels.setdefault((figure.case, "" if figure.x is not None else figure.what), []).append(figure)
-    return panels
+            found.setdefault((figure.case, "" if figure.x is not None else figure.what), []).append(figure)
+    return [
+        ("\n".join(part for text in texts for part in textwrap.wrap(text, LETTERS)), figures)
+        for (case, what), figures in found.items()
+        for texts in [(case, what, "(not comparable: see the report)" if case in refused else "")]
+    ]
 
 
-def _colours(whos: Iterable[str]) -> dict[str, str]:
-    """A colour for each contender, from its family's colours."""
-    left = {family: list(colours) for family, colours in COLOURS.items()}
-    chosen = {}
-    for who in whos:
-        family = next(family for family in COLOURS if who.startswith(family))
-        chosen[who] = left[family].pop(0)
-        left[family].append(chosen[who])
-    return chosen
+def colours_of(report: Report) -> dict[str, str]:
+    """A colour for each contender: its own, or the next one that nobody has."""
+    whos = dict.fromkeys(figure.who for figure in report.figures if figure.who)
+    unknown = [who for who in whos if who not in COLOURS]
+    return {who: COLOURS.get(who) or OTHERS[unknown.index(who) % len(OTHERS)] for who in whos}
 
 
-def _bars(ax: Any, figures: Sequence[Figure], colours: dict[str, str]) -> None:
+def _height(panel: Panel) -> float:
+    """Of a panel with its title, in inches."""
+    title, figures = panel
+    return 0.17 * title.count("\n") + (3.4 if figures[0].x is not None else 0.8 + 0.3 * len(figures))
+
+
+def _draw(panel: Panel, place: Any, colours: dict[str, str], ink: str = "black") -> None:
+    """Draw a panel into a figure or a part of one."""
+    title, figures = panel
+    place.suptitle(title, fontsize=10, x=0.02, ha="left", linespacing=1.1)
+    ax = place.subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    if figures[0].x is None:
+        _bars(ax, figures, colours, ink)
+    else:
+        _lines(ax, figures, colours)
+
+
+def _bars(ax: Any, figures: Sequence[Figure], colours: dict[str, str], ink: str) -> None:
     """A bar for each contender, the first at the top, with whiskers from quartile to quartile."""
     for place, figure in enumerate(figures):
         low, middle, high = figure.quartiles
         ax.barh(place, middle, color=colours[figure.who], height=0.7)
         if high > low:
-            ax.errorbar(middle, place, xerr=[[middle - low], [high - middle]], color="black", capsize=2, linewidth=1)
-        ax.annotate(short(middle), (high, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+            ax.errorbar(middle, place, xerr=[[middle - low], [high - middle]], color=ink, capsize=2, linewidth=1)
+        right = max(high, 0)
+        ax.annotate(short(middle), (right, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
     ax.set_yticks(range(len(figures)), [figure.who for figure in figures], fontsize=8)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1.2 * max(figure.quartiles[2] for figure in figures) or 1)
+    ax.set_ylim(len(figures) - 0.5, -0.5)
+    ends = [end for figure in figures for end in figure.quartiles]
+    ax.set_xlim(1.1 * min(0, *ends), 1.22 * max(0, *ends) or 1)
     ax.set_xlabel(figures[0].unit, fontsize=8)
+    ax.xaxis.set_major_locator(_few_ticks())
     ax.tick_params(axis="x", labelsize=8)
+
+
+def _few_ticks() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(5)
 
 
 def _lines(ax: Any, figures: Sequence[Figure], colours: dict[str, str]) -> None:

@@ -12,9 +12,13 @@ The JSON of a report is one object:
               (who) in one case. values has one value per round; low and high are the quartiles. In a series, x is
               the number that is varied. If who is empty, the figure compares contenders, and what says which.
     notes     explanations of the figures
+    slowdowns how much longer fixed work took before, between and after the rounds than at its best: above 1 if other
+              processes used the CPUs
+    refused   a list of {case, what, why}: the comparisons that have no figure, because the machine was busy
 """
 
 import json
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = "minitrain benchmarks 1"
+TIMES = "times"  # the unit of a ratio of contenders
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,24 @@ class Figure:
         """The median of the rounds."""
         return self.quartiles[1]
 
+    @property
+    def undecided(self) -> bool:
+        """Whether this is a ratio of contenders whose quartiles lie on both sides of 1."""
+        low, _, high = self.quartiles
+        return self.unit == TIMES and low < 1 < high
+
     def __str__(self) -> str:
         low, middle, high = map(short, self.quartiles)
         return middle if len(self.values) == 1 else f"{middle} [{low} to {high}]"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A comparison that has no figure, and the reason."""
+
+    case: str
+    what: str
+    why: str
 
 
 def short(value: float) -> str:
@@ -71,6 +91,8 @@ class Report:
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    slowdowns: list[float] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
 
     def add(self, case: str, what: str, who: str, unit: str, values: Iterable[float], x: float | None = None) -> Figure:
         """Add a figure and return it."""
@@ -80,17 +102,44 @@ class Report:
 
     # --- as text ---
 
-    def text(self) -> str:
-        """Tables of the figures, a line for each comparison, and the notes."""
+    def cases(self) -> list[str]:
+        """The cases in the order in which they were added."""
+        return list(dict.fromkeys(part.case for part in (*self.figures, *self.refused)))
+
+    def table(self, case: str) -> list[list[str]]:
+        """A row per contender and a column per quantity; in a series, a row per x and a column per contender.
+
+        The first row and column are headings. Empty if the case only has comparisons.
+        """
+        cells = [figure for figure in self.figures if figure.case == case and figure.who]
+        return _table(cells) if cells else []
+
+    def comparisons(self, case: str) -> list[str]:
+        """A line for each comparison: its figure, or why there is none."""
         lines = []
-        for case in dict.fromkeys(figure.case for figure in self.figures):
-            cells = [figure for figure in self.figures if figure.case == case and figure.who]
-            lines += ["", case, *_table(cells)] if cells else ["", case]
-            for figure in self.figures:
-                if figure.case == case and not figure.who:
-                    lines.append(f"  {figure.what}: {figure} {'' if figure.unit == 'times' else figure.unit}".rstrip())
+        for figure in self.figures:
+            if figure.case == case and not figure.who:
+                undecided = " (undecided: the quartiles lie on both sides of 1)" if figure.undecided else ""
+                unit = "" if figure.unit in ("", TIMES) else f" {figure.unit}"
+                lines.append(f"{figure.what}: {figure}{unit}{undecided}")
+        return lines + [f"{lost.what}: no figure: {lost.why}" for lost in self.refused if lost.case == case]
+
+    def conditions(self) -> list[str]:
+        """What every figure depends on: processor, threads, BLAS kernels, rounds, and how busy the machine was."""
         rounds = f"{self.rounds} rounds: medians [quartiles]" if self.rounds > 1 else "1 round: spread unknown"
-        return "\n".join([*lines, "", rounds, *self.notes])
+        if not self.slowdowns:
+            return [*processor(self.machine), rounds]
+        slowdown = Figure("", "", "", "", tuple(self.slowdowns))
+        return [*processor(self.machine), f"{rounds}; fixed work between them took {slowdown} times its best time"]
+
+    def text(self) -> str:
+        """Tables of the figures, a line for each comparison, the conditions, and the notes."""
+        lines = []
+        for case in self.cases():
+            grid = self.table(case)
+            lines += ["", case, *(_aligned(grid) if grid else [])]
+            lines += [f"  {line}" for line in self.comparisons(case)]
+        return "\n".join([*lines, "", *self.conditions(), *self.notes])
 
     # --- as JSON ---
 
@@ -119,6 +168,7 @@ class Report:
             ]
             if not all(figure.values for figure in content["figures"]):
                 raise ValueError("a figure has no values")
+            content["refused"] = [Refusal(**plain) for plain in content.get("refused", [])]
             return Report(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a report of these benchmarks ({type(error).__name__}: {error})") from None
@@ -138,8 +188,25 @@ class Report:
         raise FileExistsError(f"{folder} already holds a thousand reports of {stamp}; choose another --out")
 
 
-def _table(figures: Sequence[Figure]) -> list[str]:
-    """A row per contender and a column per quantity; in a series, a row per x and a column per contender."""
+def processor(machine: dict[str, Any]) -> list[str]:
+    """Lines that name the processor, the threads, and the BLAS of each side with its kernels."""
+    blas = machine.get("blas", {})
+    name = f"{machine.get('cpu', 'unknown processor')}, {machine.get('cpus', '?')} CPUs"
+    return [
+        f"{name}; threads for each contender: {machine.get('threads', '?')}",
+        f"BLAS of NumPy: {brief(blas.get('numpy', 'unknown'))}; of torch: {brief(blas.get('torch', 'unknown'))}",
+    ]
+
+
+def brief(blas: str) -> str:
+    """A BLAS by name, version, kernels and threads, without vendors and the options it was built with."""
+    name, *rest = blas.split("; ")
+    name = re.sub(r"^(OpenBLAS \S+).*", r"\1", name)
+    name = re.sub(r"Intel\(R\) oneAPI Math Kernel Library Version (\d[\d.]*)(-Product)?", r"MKL \1", name)
+    return ", ".join([name, *rest])
+
+
+def _table(figures: Sequence[Figure]) -> list[list[str]]:
     if figures[0].x is None:
         rows = list(dict.fromkeys(figure.who for figure in figures))
         columns = list(dict.fromkeys(f"{figure.what}, {figure.unit}" for figure in figures))
@@ -150,7 +217,10 @@ def _table(figures: Sequence[Figure]) -> list[str]:
         columns = list(dict.fromkeys(f"{figure.who}, {figure.unit}" for figure in figures))
         cells = {(f"{figure.x:,g}", f"{figure.who}, {figure.unit}"): str(figure) for figure in figures}
         corner = figures[0].what
-    grid = [[corner, *columns], *([row, *(cells.get((row, column), "-") for column in columns)] for row in rows)]
+    return [[corner, *columns], *([row, *(cells.get((row, column), "-") for column in columns)] for row in rows)]
+
+
+def _aligned(grid: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid

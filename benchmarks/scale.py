@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import MeasuringError, Options, alternating, exponent, run_command, started
+from benchmarks.measuring import MeasuringError, Options, alternating, exponent, run_command, started, watched_rounds
 from benchmarks.programs.growing import BATCH_SIZE, FEATURES
 from benchmarks.report import Report
 from benchmarks.step import CONTENDERS, LOSSES, TOLERANCE, begin, write_case
@@ -60,7 +60,7 @@ def measure(options: Options, report: Report) -> None:
 def _measure_steps(options: Options, report: Report) -> None:
     times: dict[tuple[str, int, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             with started(CONTENDERS, options.threads) as workers:
                 for name, values in series(options).items():
                     for x in values:

@@ -19,6 +19,7 @@ from benchmarks.measuring import (
     ratios,
     require_equal,
     started,
+    watched_rounds,
 )
 from benchmarks.programs.gemms import floating_point_operations
 from benchmarks.report import Report
@@ -27,12 +28,15 @@ SIZES = (784, 512, 512, 10)
 LOSSES = 10  # steps whose losses are compared before anything is timed
 LR = 0.01  # large enough that a wrong rate changes the losses
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
-TURNS = 3  # how often each contender is timed in a round
 APART = 2.5  # cores whose writes slow down by more do not share a cache
 PHASES = ("forward", "loss", "backward", "optimizer")
 
 CONTENDERS: dict[str, tuple[str, ...]] = {"torch": ("steps", "torch"), "minitrain": ("steps", "minitrain")}
 FLOOR: dict[str, tuple[str, ...]] = {"products alone": ("gemms",)}
+PARTS = [
+    *(((phase, who), ("whole step", who)) for phase in PHASES for who in CONTENDERS),
+    (("whole step", "products alone"), ("whole step", "minitrain")),  # both by NumPy's BLAS
+]
 PEERS = {"JAX": "jax", "tinygrad": "tinygrad", "HIPS autograd": "autograd"}
 
 
@@ -102,7 +106,7 @@ def measure(options: Options, report: Report) -> None:
             (dtype, batch_size): write_case(Path(folder, f"{dtype}-{batch_size}.npz"), batch_size, dtype)
             for dtype, batch_size in cases
         }
-        for number in range(options.rounds):
+        for number in watched_rounds(options, report):
             slowdowns.append(cache_slowdown())
             with started({**trained, **FLOOR}, options.threads) as workers:
                 for dtype, batch_size in cases:
@@ -111,7 +115,7 @@ def measure(options: Options, report: Report) -> None:
                     begin(compared, f"batch {batch_size}, {dtype}", case, TOLERANCE[dtype])
                     for who in FLOOR:
                         workers[who].ask("begin", batch_size=batch_size, sizes=SIZES, dtype=dtype)
-                    for (who, what), seconds in _one_round(workers, options.turn, number).items():
+                    for (who, what), seconds in _one_round(workers, options, number).items():
                         times.setdefault((dtype, batch_size, who, what), []).append(seconds)
     add_caches(report, slowdowns)
     for dtype, batch_size in cases:
@@ -137,7 +141,7 @@ def add_caches(report: Report, slowdowns: Sequence[float | None]) -> None:
     known = [slowdown for slowdown in slowdowns if slowdown is not None]
     if len(known) < len(slowdowns):
         return
-    figure = report.add("caches", "writing memory that another core has read / other memory", "", "times", known)
+    figure = report.add("caches", "writing memory that another core has read / other memory", "", "", known)
     if max(figure.values) > APART:
         report.notes.append(
             f"caches above {APART}: two of this machine's cores do not share a cache (on a virtual machine, perhaps "
@@ -145,17 +149,17 @@ def add_caches(report: Report, slowdowns: Sequence[float | None]) -> None:
         )
 
 
-def _one_round(workers: dict[str, Worker], turn: float, number: int) -> dict[tuple[str, str], float]:
+def _one_round(workers: dict[str, Worker], options: Options, number: int) -> dict[tuple[str, str], float]:
     """The median seconds of the whole step, with contenders alternating, and of each phase."""
     wholes: dict[str, list[float]] = {who: [] for who in workers}
     for worker in workers.values():
-        worker.ask("whole", seconds=turn / 3)  # a warm-up
-    for i in range(TURNS):
+        worker.ask("whole", seconds=options.turn / 3)  # a warm-up
+    for i in range(options.turns):
         for who in alternating(list(workers), number + i):
-            wholes[who].append(workers[who].measure("whole", seconds=turn)["seconds"])
+            wholes[who].append(workers[who].measure("whole", seconds=options.turn)["seconds"])
     times = {(who, "whole step"): median(values) for who, values in wholes.items()}
     for who in alternating([who for who in workers if who in CONTENDERS], number):
-        for phase, seconds in workers[who].measure("phases", seconds=turn).items():
+        for phase, seconds in workers[who].measure("phases", seconds=options.turn).items():
             times[who, phase] = seconds
     return times
 

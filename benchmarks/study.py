@@ -4,10 +4,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Options, Worker, run_command
+from benchmarks.measuring import Options, Worker, run_command, watched_rounds
 from benchmarks.programs.studying import CONFIGS
 from benchmarks.report import Report
 
+EPOCHS = {"digits": 20, "fashion-mnist": 2}  # of a run by the clock
 RUN = ("-m", "minitrain", "train", "--dataset", "digits", "--out", "digits")
 
 
@@ -25,12 +26,13 @@ def measure(options: Options, report: Report) -> None:
     slower: dict[str, list[float]] = {case: [] for case in CONFIGS}
     pages: dict[str, list[float]] = {case: [] for case in CONFIGS}
     reports, sizes = [], {}
+    enough = options.turn if options.quick else max(1.0, options.turn)
     with tempfile.TemporaryDirectory() as name:
         run_command(RUN, threads=options.threads, folder=Path(name))
-        for turn in range(options.rounds):
+        for turn in watched_rounds(options, report):
             with Worker("studying", name, threads=options.threads) as worker:
                 for case in CONFIGS:
-                    found = worker.measure("layers", case=case, seconds=max(1.0, options.turn))
+                    found = worker.measure("layers", case=case, seconds=enough)
                     share = (found["watched"] - found["step"]) / found["step"] / found["every"]
                     shares[case].append(100 * share)
                     page = worker.measure("step", case=case)
@@ -38,11 +40,13 @@ def measure(options: Options, report: Report) -> None:
                     sizes[case] = page["bytes"]
                 written = worker.measure("report", seconds=options.turn)
                 reports.append(written["seconds"])
-            for case in CONFIGS:
+            for case, config in CONFIGS.items():
                 seconds = {}
                 for watched in (True, False)[:: 1 if turn % 2 else -1]:
                     with Worker("studying", name, threads=options.threads) as worker:
-                        seconds[watched] = worker.measure("epoch", case=case, watched=watched)["seconds"]
+                        epochs = 1 if options.quick else EPOCHS[config.dataset]
+                        asked = {"case": case, "watched": watched, "epochs": epochs}
+                        seconds[watched] = worker.measure("epoch", **asked)["seconds"]
                 slower[case].append(100 * (seconds[True] / seconds[False] - 1))
     for case, config in CONFIGS.items():
         what = f"layers.csv, a row each {config.layers_every} steps: share of a step"

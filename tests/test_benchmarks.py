@@ -15,24 +15,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import ddp, epoch, gpu, gradcheck, loader, step
-from benchmarks.__main__ import main
+from benchmarks.__main__ import SUITES, main
 from benchmarks.measuring import (
     PAUSE,
     MeasuringError,
+    Options,
     UnequalError,
     Worker,
     alternating,
     exponent,
+    fixed_work,
     ratios,
     require_close,
     require_equal,
     started,
+    watched_rounds,
 )
+from benchmarks.page import page
+from benchmarks.plausibility import implausible, without
+from benchmarks.plot import COLOURS, colours_of, draw, drawings, panels
 from benchmarks.programs import tutorial
 from benchmarks.programs.caches import slowdown
 from benchmarks.programs.gemms import floating_point_operations, products
 from benchmarks.programs.gradchecks import CASES, ON_ARRAYS, Gradchecks, GradchecksOnArrays, operations
-from benchmarks.report import Figure, Report, changes, differences
+from benchmarks.report import Figure, Report, brief, changes, differences
 from tests.test_ops import OPERATIONS
 
 MACHINE = {"cpu": "a CPU", "cpus": 2, "threads": 1, "gpu": None, "versions": {"numpy": "2.4.6", "torch": "2.13.0"}}
@@ -350,6 +356,231 @@ def test_other_machines_threads_and_shapes_are_not_compared(change: dict[str, ob
     assert differences(old, replace(a_report(), **change)) == [message]
 
 
+# --- what a busy machine makes of them --------------------------------------------------------------------------------
+
+
+def judged(
+    ratios: tuple[float, ...] = (1.4, 1.5, 1.6), phase: float = 0.5, slowdowns: tuple[float, ...] = (1.0, 1.1, 1.0)
+) -> tuple[Report, list[str]]:
+    """A made-up report of a step of 2 ms after its implausible comparisons were removed, and why they were."""
+    report = Report("step", MACHINE, {}, len(ratios), slowdowns=list(slowdowns))
+    for who in ("torch", "minitrain"):
+        report.add("batch 8", "backward", who, "ms", [phase] * len(ratios))
+        report.add("batch 8", "whole step", who, "ms", [2.0] * len(ratios))
+    report.add("batch 8", "whole step: torch / minitrain", "", "times", ratios)
+    report.add("batch 64", "whole step: torch / minitrain", "", "times", [1.0, 1.01])
+    report.add("caches", "writing memory that another core has read / other memory", "", "", [1.0, 9.0])
+    refused = implausible(report, step.PARTS)
+    return without(report, refused), [f"{lost.case}: {lost.why}" for lost in refused]
+
+
+def test_a_sound_report_stays_as_it_is() -> None:
+    report, why = judged()
+    assert (why, report.refused, report.notes) == ([], [], [])
+    assert "whole step: torch / minitrain: 1.50 [1.45 to 1.55]\n" in report.text()
+    assert "no figure" not in report.text()
+
+
+def test_a_part_that_took_longer_than_the_whole_leaves_its_case_without_a_ratio() -> None:
+    report, why = judged(phase=2.5)
+    reason = "a part took longer than the whole: minitrain, backward: 2.50 [2.50 to 2.50] ms; "
+    assert why == [f"batch 8: {reason}minitrain, whole step: 2.00 [2.00 to 2.00] ms"]
+    assert f"whole step: torch / minitrain: no figure: {reason}" in report.text()
+    assert "1.50" not in report.text()
+    assert [title for title, _ in panels(report)] == ["batch 8\nwhole step\n(not comparable: see the report)"]
+    assert "Comparisons without a figure: 1." in report.notes[-1]
+
+
+def test_other_processes_leave_no_ratio_of_the_suite() -> None:
+    report, why = judged(slowdowns=(2.0, 1.0, 2.1))
+    assert [line.partition(": ")[2] for line in why] == [
+        "the machine was busy: fixed work took 2.0 times its best time"
+    ] * 2
+    assert [figure.case for figure in report.figures if not figure.who] == ["caches"]
+    assert judged(slowdowns=(1.0, 9.0, 1.1))[1] == []  # a short disturbance
+
+
+@pytest.mark.parametrize(
+    ("ratios", "refused", "undecided"),
+    [
+        ((0.97, 1.01, 1.05), False, True),  # about equally fast
+        ((1.01, 1.02, 1.03), False, False),
+        ((1.9, 2.0, 2.9), False, False),  # wide, but at least 1.9
+        ((0.7, 1.2, 1.4), True, None),
+        ((1 / 0.7, 1 / 1.2, 1 / 1.4), True, None),  # the same, with the contenders exchanged
+        ((1.02, 1.1, 1.6), True, None),
+        ((0.5,), False, False),  # one round has no spread
+    ],
+)
+def test_a_spread_larger_than_the_difference_is_no_ratio(
+    ratios: tuple[float, ...], refused: bool, undecided: bool | None
+) -> None:
+    report, why = judged(ratios=ratios)
+    assert bool(why) == refused
+    if refused:
+        assert why[0].startswith("batch 8: the rounds differ by more than the contenders do: ")
+    else:
+        line = next(line for line in report.comparisons("batch 8"))
+        assert line.endswith("(undecided: the quartiles lie on both sides of 1)") == undecided
+
+
+def test_a_refusal_is_saved_and_read() -> None:
+    report, _ = judged(phase=2.5)
+    again = Report.from_json(report.json())
+    assert (again.refused, again.slowdowns, again.text()) == (report.refused, report.slowdowns, report.text())
+    older = {name: part for name, part in json.loads(report.json()).items() if name not in ("refused", "slowdowns")}
+    assert Report.from_json(json.dumps(older)).refused == []
+
+
+@pytest.mark.parametrize(("seconds", "printed"), [([2.5, 0.5], "1.50"), ([2.5, 2.5], "no figure: a part took longer")])
+def test_a_suite_with_nonsense_is_measured_once_more(
+    seconds: list[float],
+    printed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    left = iter(seconds)
+    monkeypatch.setattr(step, "measure", lambda _, report: report.figures.extend(judged_figures(next(left))))
+    monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
+    assert main(["step", "--quick", "--out", str(tmp_path / "out"), "--html", str(tmp_path / "page.html")]) == 0
+    out = capsys.readouterr().out
+    assert "Measuring again, because in batch 8 a part took longer than the whole" in out
+    assert f"  whole step: torch / minitrain: {printed}" in out
+    assert next(left, None) is None
+    (path,) = (tmp_path / "out").glob("*.json")
+    assert len(Report.from_json(path.read_text(encoding="utf-8")).refused) == ("no figure" in printed)
+    assert f"whole step: torch / minitrain: {printed}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def judged_figures(phase: float) -> list[Figure]:
+    return [
+        Figure("batch 8", "loss", "torch", "ms", (phase,)),
+        Figure("batch 8", "whole step", "torch", "ms", (2.0,)),
+        Figure("batch 8", "whole step: torch / minitrain", "", "times", (1.5,)),
+    ]
+
+
+def test_how_busy_the_machine_is_is_measured_around_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, cpu = fixed_work(threads=2)
+    assert seconds > 0
+    assert cpu > 0
+    done = iter([(0.1, 0.1), (0.4, 0.2), (0.2, 0.15)])
+    monkeypatch.setattr("benchmarks.measuring.fixed_work", lambda threads: next(done))
+    report = a_report()
+    assert list(watched_rounds(Options(rounds=2), report)) == [0, 1]
+    assert report.slowdowns == pytest.approx([1, 4, 2])
+    assert "fixed work between them took 2.00 [1.50 to 3.00] times its best time" in report.text()
+
+
+def test_quick_measures_less_and_says_what_it_leaves_out() -> None:
+    quick, full = Options(quick=True), Options()
+    assert set(epoch.settings(full)["contenders"]) - set(epoch.settings(quick)["contenders"]) <= {epoch.COMPILED}
+    assert epoch.COMPILED not in epoch.settings(quick)["contenders"]
+    for suite in (gradcheck, loader):
+        assert suite.settings(quick) != suite.settings(full)  # so that --compare does not mix them up
+
+
+def test_every_part_is_a_quantity_of_its_suite() -> None:
+    assert {suite for suite, module in SUITES.items() if hasattr(module, "PARTS")} == {
+        *("step", "cnn", "epoch", "optimizers", "import")
+    }
+    assert (("whole step", "products alone"), ("whole step", "minitrain")) in step.PARTS
+
+
+# --- plots and the page -----------------------------------------------------------------------------------------------
+
+FULL_MACHINE = {
+    **MACHINE,
+    "platform": "Linux",
+    "python": "3.13",
+    "blas": {
+        "numpy": "OpenBLAS 0.3.31 USE64BITINT DYNAMIC_ARCH Haswell MAX_THREADS=64; kernels: SkylakeX; threads: 1",
+        "torch": "Intel(R) oneAPI Math Kernel Library Version 2024.2-Product, AVX512; threads: 1",
+    },
+}
+
+
+def a_large_report() -> Report:
+    """Bars and lines, with long names and more contenders than have a colour."""
+    report = Report("cnn", FULL_MACHINE, {}, 3)
+    whos = ["torch", "minitrain", "products alone", "<one>", "another"]
+    for case in ("a case whose name is much longer than the plot of its figures is wide", "short", "third", "fourth"):
+        for who in whos:
+            report.add(case, "a quantity that takes many words as well, and then some more", who, "ms", [1.0, 2.0, 3.0])
+    for x in (1, 8, 64):
+        for who in whos[:2]:
+            report.add("growth", "batch size", who, "ms", [1.0 * x, 1.1 * x, 1.2 * x], x)
+    report.add("short", "torch / minitrain", "", "times", [1.0, 1.0, 1.0])
+    return report
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[Any, tuple[str, Any]]:
+    """Each text that was drawn since, where it was drawn last: its words and its box in pixels."""
+    text = pytest.importorskip("matplotlib.text").Text
+    boxes: dict[Any, tuple[str, Any]] = {}
+    write = text.draw
+
+    def watched(self: Any, renderer: Any, *rest: Any) -> None:
+        if self.get_text().strip() and self.get_visible():
+            boxes[self] = self.get_text(), self.get_window_extent(renderer)
+        write(self, renderer, *rest)
+
+    monkeypatch.setattr(text, "draw", watched)
+    return boxes
+
+
+def test_no_text_of_a_plot_overlaps_another_or_leaves_it(tmp_path: Path, drawn: dict[Any, tuple[str, Any]]) -> None:
+    draw(a_large_report(), tmp_path / "plot.png")
+    width = int.from_bytes((tmp_path / "plot.png").read_bytes()[16:20])
+    assert len(drawn) > 40
+    assert all(box.x0 >= 0 and box.x1 <= width for _, box in drawn.values())
+    for (words, box), (others, its) in itertools.combinations(drawn.values(), 2):
+        apart = box.x1 <= its.x0 or its.x1 <= box.x0 or box.y1 <= its.y0 or its.y1 <= box.y0
+        assert apart, f"{words!r} overlaps {others!r}"
+
+
+def test_report_plot_and_page_name_the_processor(tmp_path: Path, drawn: dict[Any, tuple[str, Any]]) -> None:
+    report = a_large_report()
+    draw(report, tmp_path / "plot.png")
+    plotted = " ".join(words for words, _ in drawn.values())
+    for text in (report.text(), plotted, page([report], ["cnn"], {"cnn": "About it."})):
+        for part in ("a CPU, 2 CPUs", "threads for each contender: 1", "SkylakeX", "MKL 2024.2, AVX512, threads: 1"):
+            assert part in " ".join(text.split())
+    assert json.loads(report.json())["machine"] == FULL_MACHINE
+
+
+@pytest.mark.parametrize("name", ["MKL 2024.2, AVX512; threads: 2", "Accelerate; kernels: unknown; threads: unknown"])
+def test_a_blas_of_another_kind_keeps_its_name(name: str) -> None:
+    assert brief(name) == name.replace(";", ",")
+
+
+def test_a_contender_has_the_same_colour_everywhere() -> None:
+    colours = colours_of(a_large_report())
+    assert {who: colours[who] for who in ("torch", "minitrain")} == {
+        who: COLOURS[who] for who in ("torch", "minitrain")
+    }
+    assert len(set(colours.values())) == len(colours)
+    for module in SUITES.values():
+        for who in getattr(module, "CONTENDERS", ()):
+            assert who in COLOURS
+
+
+def test_the_page_needs_nothing_else_and_no_script() -> None:
+    pytest.importorskip("matplotlib")
+    report = a_large_report()
+    text = page([report], ["cnn", "--quick"], {"cnn": "About it."})
+    assert text.count("<svg") == len(drawings(report)) == 5
+    assert "python -m benchmarks cnn --quick" in text
+    assert "&lt;one&gt;" in text
+    assert "<one>" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert not re.search(r"<script|<link|@import|url\(h|src=|DejaVu Sans[^ ]*'", text)
+    assert "currentColor" in text
+    assert text.count("torch / minitrain: 1.00 [1.00 to 1.00]") == 1
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
@@ -364,6 +595,10 @@ def test_other_machines_threads_and_shapes_are_not_compared(change: dict[str, ob
         (["step", "--dtypes", "float16"], "invalid choice: 'float16'"),
         (["step", "--compare", "no_such.json"], "--compare no_such.json: "),
         (["step", "--out", __file__], "is not a directory"),
+        (
+            ["step", "--html", "no_such_folder/page.html"],
+            "page.html: expected a file in a folder",
+        ),
         (["scale", "--limit", "1"], "--limit must be at least 256, the memory that training needs, but got 1"),
     ],
 )
@@ -432,6 +667,7 @@ def test_the_step_suite_runs_and_then_shows_what_changed(
 ) -> None:
     command = ["step", "--rounds", "1", "--quick", "--batch-sizes", "8", "--threads", "1", "--out", str(tmp_path)]
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setattr("benchmarks.__main__.implausible", lambda *_: [])  # however busy the machine is
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "OPENBLAS_CORETYPE forces NumPy's BLAS to use its Haswell kernels" in out
@@ -460,6 +696,7 @@ def test_the_gradcheck_suite_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gradcheck, "CASES", ["MSE, (16, 16)"])
+    monkeypatch.setattr("benchmarks.__main__.implausible", lambda *_: [])  # however busy the machine is
     assert main(["gradcheck", "--quick", "--threads", "1", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert len(re.findall(r"^  torch / minitrain: [\d.]+$", out, re.MULTILINE)) == 2

@@ -335,7 +335,7 @@ def check_operations() -> dict[str, Any]:
     return {"seconds": time.perf_counter() - began, "operations": len(cases), "entries": entries}
 
 
-def diagnose(seconds: float) -> dict[str, Any]:
+def diagnose(seconds: float, least: int) -> dict[str, Any]:
     """Check single operations with a planted mistake, diagnosis included. Returns the median and the longest time."""
     from minitrain.mistakes.catalogue import SPECIMENS
     from minitrain.mistakes.table import find
@@ -344,7 +344,7 @@ def diagnose(seconds: float) -> dict[str, Any]:
     for specimen in SPECIMENS.values():
         if specimen.of.startswith("ops."):
             find(specimen)
-            times.append(time_calls(lambda specimen=specimen: find(specimen), seconds / len(SPECIMENS)))
+            times.append(time_calls(lambda specimen=specimen: find(specimen), seconds / len(SPECIMENS), least))
     return {"seconds": float(np.median(times)), "longest": max(times), "specimens": len(times)}
 
 
@@ -378,7 +378,7 @@ def main() -> None:
             case "operations":
                 return check_operations()
             case "diagnose":
-                return diagnose(request["seconds"])
+                return diagnose(request["seconds"], request["least"])
         raise ValueError(f"unknown request {request['do']!r}")
 
     serve(answer)

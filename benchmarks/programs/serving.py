@@ -23,11 +23,11 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
             out.flush()
 
 
-def time_calls(call: Callable[[], object], seconds: float) -> float:
-    """The median seconds of a call, repeated for this many seconds, but at least five times."""
+def time_calls(call: Callable[[], object], seconds: float, least: int = 5) -> float:
+    """The median seconds of a call, repeated for this many seconds, but at least so many times."""
     times = []
     end = time.perf_counter() + seconds
-    while len(times) < 5 or time.perf_counter() < end:
+    while len(times) < least or time.perf_counter() < end:
         began = time.perf_counter()
         call()
         times.append(time.perf_counter() - began)

@@ -27,7 +27,6 @@ from minitrain.tensor import wrap
 from minitrain.torchlike.random import manual_seed
 
 CONFIGS = {"digits, batch 16": DIGITS, "the tutorial's model, batch 64": Config()}
-EPOCHS = {"digits": 20, "fashion-mnist": 2}  # of a run by the clock
 
 
 class Training:
@@ -68,13 +67,13 @@ def layers(config: Config, seconds: float) -> dict[str, Any]:
     return {"step": other, "watched": watched, "every": config.layers_every}
 
 
-def epoch(config: Config, every: int, folder: Path) -> float:
+def epoch(config: Config, epochs: int, every: int, folder: Path) -> float:
     """The seconds of an epoch of a run that writes the table of the layers at every so many updates; 0 for never.
 
     By the clock, and as the run has them: with its data, its tests and its files. The median of its epochs.
     """
     with tempfile.TemporaryDirectory(dir=folder) as name, contextlib.redirect_stdout(None):
-        run = train(dataclasses.replace(config, layers_every=every, epochs=EPOCHS[config.dataset]), Path(name) / "run")
+        run = train(dataclasses.replace(config, layers_every=every, epochs=epochs), Path(name) / "run")
         rows = (run / "epochs.csv").read_text().splitlines()[1:]
     return float(np.median([float(row.rpartition(",")[2]) for row in rows]))
 
@@ -96,7 +95,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return layers(CONFIGS[request["case"]], request["seconds"])
     if request["do"] == "epoch":
         config = CONFIGS[request["case"]]
-        return {"seconds": epoch(config, config.layers_every if request["watched"] else 0, folder)}
+        every = config.layers_every if request["watched"] else 0
+        return {"seconds": epoch(config, request["epochs"], every, folder)}
     if request["do"] == "step":
         path = folder / "step.html"
         return {"seconds": step_page(CONFIGS[request["case"]], path), "bytes": path.stat().st_size}
