@@ -148,8 +148,8 @@ def _measure_chains(options: Options, report: Report) -> None:
         _add_growth(report, f"model: {what}", "layers", what, layers, models)
     report.notes.append(
         "Graphs and models: CPU time per operation or layer, which is constant if the cost is linear. A graph is a "
-        "chain of products of 4 numbers; what is freed has not been used by backward, and Python's cycle collector is "
-        "off. The layers are Linear, of 8 features."
+        "chain of products of 4 numbers; what is freed has not been used by backward. The layers are Linear, of 8 "
+        "features; larger models leave the processor's caches. Python's cycle collector is off."
     )
 
 
