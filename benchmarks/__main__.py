@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks import cnn, ddp, epoch, gpu, gradcheck, imports, loader, optimizers, scale, step, study
+from benchmarks import cnn, ddp, epoch, gpu, gradcheck, imports, inference, loader, optimizers, scale, step, study
 from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
 from benchmarks.page import page
 from benchmarks.plausibility import implausible, without
@@ -25,6 +25,7 @@ SUITES: dict[str, Any] = {
     "epoch": epoch,
     "optimizers": optimizers,
     "gradcheck": gradcheck,
+    "inference": inference,
     "loader": loader,
     "import": imports,
     "scale": scale,
@@ -140,7 +141,7 @@ def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None,
             run_command(["-m", "benchmarks.programs.machine"], threads=options.threads, folder=Path())[0]
         )
         _print_machine(machine)
-        if {"epoch", "loader", "ddp"} & {*suites} or ("gpu" in suites and machine["gpu"] is not None):
+        if {"epoch", "inference", "loader", "ddp"} & {*suites} or ("gpu" in suites and machine["gpu"] is not None):
             datasets.verify()  # fail now, not after hours of measuring
         for name in suites:
             report = Report(name, machine, SUITES[name].settings(options), options.rounds)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import ddp, epoch, gpu, gradcheck, loader, step
+from benchmarks import ddp, epoch, gpu, gradcheck, loader, scale, step
 from benchmarks.__main__ import SUITES, main
 from benchmarks.measuring import (
     PAUSE,
@@ -36,6 +36,7 @@ from benchmarks.plausibility import implausible, without
 from benchmarks.plot import COLOURS, colours_of, draw, drawings, panels
 from benchmarks.programs import tutorial
 from benchmarks.programs.caches import slowdown
+from benchmarks.programs.chains import Chains
 from benchmarks.programs.gemms import floating_point_operations, products
 from benchmarks.programs.gradchecks import CASES, ON_ARRAYS, Gradchecks, GradchecksOnArrays, operations
 from benchmarks.report import Figure, Report, brief, changes, differences
@@ -689,6 +690,31 @@ def test_the_step_suite_runs_and_then_shows_what_changed(
     assert f"Changes since step of {report.date}:" in out
     assert "batch 8, float32, minitrain, whole step: " in out
     assert len(list(tmp_path.glob("step-*.json"))) == 2
+
+
+def test_both_frameworks_build_the_same_graphs_and_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    mine, torchs = Chains("minitrain"), Chains("torch")
+    graphs = [chains.graph(500) for chains in (mine, torchs)]
+    assert graphs[0]["gradient"] == graphs[1]["gradient"] == pytest.approx(1.00001**500, rel=1e-4)
+    assert all(seconds > 0 for what, seconds in graphs[0].items() if what in ("forward", "backward"))
+    assert mine.layers(3).keys() == torchs.layers(3).keys()
+
+
+def test_the_growth_of_graphs_models_and_trainings_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "OPERATIONS", (20, 40))
+    monkeypatch.setattr(scale, "LAYERS", (2, 4))
+    monkeypatch.setattr(scale, "BLOCK", 5)
+    monkeypatch.setattr(scale, "CHAINS", {"minitrain": ("chains", "minitrain")})
+    monkeypatch.setattr(scale, "CONTENDERS", {"minitrain": ("steps", "minitrain")})
+    report = Report("scale", MACHINE, {}, 1)
+    scale.measure_growth(Options(rounds=1, threads=1), report)
+    series = {figure.case: figure.what for figure in report.figures if figure.x is not None}
+    assert {"graph: backward": "operations", "model: deepcopy": "layers"}.items() <= series.items()
+    text = report.text()
+    assert "training of 50 steps in one process" in text
+    assert len(re.findall(r"^  minitrain: the time of all grows as the number of layers", text, re.MULTILINE)) == 8
 
 
 @pytest.mark.slow  # half a minute

@@ -285,3 +285,10 @@ def test_importing_minitrain_imports_no_torch_and_nothing_slow(tmp_path: Path) -
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_help_and_the_list_of_exercises_import_little() -> None:
+    program = "import sys, minitrain.cli; import minitrain.learn.exercises; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"importlib.metadata", "minitrain.diagnosis.gradcheck", "minitrain.diagnosis.loopcheck", "torch", "tqdm"}
+    assert heavy.isdisjoint(found)

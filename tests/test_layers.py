@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -618,6 +619,36 @@ def test_containers_print_and_hold_what_torchs_do() -> None:
         shown = [repr(part) for part in (stack, both, layers, layers[1:], named, t.nn.Unflatten(1, (2, 3)))]
         texts.append([shown, names, list(named), len(parameters)])
     assert texts[0] == texts[1]
+
+
+def test_lists_find_their_members_by_number() -> None:
+    for t in (minitrain, torch):
+        layers = t.nn.ModuleList([t.nn.ReLU()])
+        layers.add_module("2", t.nn.Tanh())
+        layers.add_module("1", t.nn.Sigmoid())
+        parameters = t.nn.ParameterList([t.ones(1), t.ones(2)])
+        parameters[-1] = t.ones(3)
+        assert [repr(layers[index]) for index in (0, 1, -1)] == ["ReLU()", "Sigmoid()", "Tanh()"]
+        assert [parameters[index].numel() for index in (0, 1, -2)] == [1, 3, 1]
+        for members in (layers, parameters, t.nn.ModuleList()):
+            for index in (len(members), -len(members) - 1):
+                with pytest.raises(IndexError, match=f"index {index} is out of range"):
+                    members[index]
+
+
+def test_a_model_of_a_thousand_layers_needs_no_recursion() -> None:
+    model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(1000)))
+    optimizer = minitrain.optim.SGD(model.parameters(), lr=0.01)
+    model.train().eval()
+    again = copy.deepcopy(model)
+    again.load_state_dict(model.state_dict())
+    again(minitrain.ones(1, 2)).sum().backward()
+    model(minitrain.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert all(parameter.grad is not None for parameter in again.parameters())
+    assert len(repr(model).splitlines()) == 1002
+    model.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_lazy_layers_learn_their_size_from_the_first_input() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import minitrain as torch
+from benchmarks.programs.serving import own_memory
 from minitrain import nn
 from minitrain.data import DataLoader, Dataset
 
@@ -38,12 +39,6 @@ class MappedImages(Dataset[Any]):
         X = images.astype(np.float32)
         X /= 255
         return torch.from_numpy(X), torch.from_numpy((images[:, -1] % CLASSES).astype(np.int64))
-
-
-def own_memory() -> float:
-    """MB of this process's own memory, without pages of files, which the system can evict."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
 
 
 def train(path: str, count: int) -> dict[str, float]:

@@ -32,3 +32,12 @@ def time_calls(call: Callable[[], object], seconds: float, least: int = 5) -> fl
         call()
         times.append(time.perf_counter() - began)
     return statistics.median(times)
+
+
+def own_memory() -> float:
+    """MB of this process's own memory, without pages of files, which the system can evict; 0 if it is unknown."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+    except OSError:
+        return 0.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.programs.serving import serve, threads, time_calls
+from benchmarks.programs.serving import own_memory, serve, threads, time_calls
 from minitrain.runs.model import build_model
 
 
@@ -87,6 +87,13 @@ class Steps:
         names = ("forward", "loss", "backward", "optimizer")
         return dict(zip(names, map(statistics.median, zip(*times, strict=True)), strict=True))
 
+    def many(self, count: int) -> dict[str, float]:
+        """The CPU seconds of a step, averaged over this many, and the process's own memory after them in MB."""
+        began = time.process_time()
+        for _ in range(count):
+            self.step()
+        return {"seconds": (time.process_time() - began) / count, "memory": own_memory()}
+
     def give_gradients(self, seed: int) -> None:
         """Set the same gradients in each framework, in the memory order of its own backward."""
         self.optimizer.zero_grad()
@@ -100,7 +107,7 @@ class Steps:
 
 
 def main() -> None:
-    """Answer the requests begin, whole, phases, updated and update; see step.py and optimizers.py."""
+    """Answer the requests begin, whole, phases, many, updated and update; see step.py, scale.py, optimizers.py."""
     framework, *more = sys.argv[1:]
     extra = json.loads(more[0]) if more else {}
     if framework == "torch":
@@ -122,6 +129,8 @@ def main() -> None:
                 return {"seconds": steps.whole(request["seconds"])}
             case "phases":
                 return steps.phases(request["seconds"])
+            case "many":
+                return steps.many(request["count"])
             case "updated":  # saves the parameters after some updates with given gradients
                 for seed in range(request["updates"]):
                     steps.give_gradients(seed)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy import autopsy
 from minitrain.learn import network_by_hand
 from minitrain.learn.compare_values import CLOSE, difference
 from minitrain.learn.further_inputs import LABELS, LOGITS, C, N, instead, like, package_of
@@ -209,6 +208,8 @@ def _network(W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
 
 def _likely(yours: Array, right: Array) -> str:
     """The likeliest mistake in an array, as a further line; "" if none is known."""
+    from minitrain.diagnosis.autopsy import autopsy  # here, so that a list of exercises is fast
+
     return "".join(f"\nLikely: {mistake.name}. {mistake.says}" for mistake in autopsy(yours, right)[:1])
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minitrain import nn, ops, optim
 from minitrain.data.dataset import TensorDataset
 from minitrain.data.loader import DataLoader
-from minitrain.diagnosis.loopcheck import LoopReport, check_loop
 from minitrain.learn.measurements import (
     Case,
     ContractError,
@@ -31,6 +30,9 @@ from minitrain.random import fork_rng
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.grad_mode import no_grad
 from minitrain.torchlike.random import Generator, manual_seed
+
+if TYPE_CHECKING:
+    from minitrain.diagnosis.loopcheck import LoopReport
 
 NamedValues = Iterator[tuple[str, Any]]
 
@@ -455,12 +457,20 @@ def _trained_by_torch(twins: Any) -> Iterator[tuple[str, Array]]:
     yield "the bias after two passes", bias
 
 
+def _checked_train_loop() -> LoopReport:
+    from minitrain.diagnosis.loopcheck import check_loop
+
+    return check_loop(train_loop)
+
+
 def _checked_test_loop() -> LoopReport:
+    from minitrain.diagnosis.loopcheck import check_loop
+
     with no_grad():
         return check_loop(test_loop)
 
 
-TRAIN_LOOP = Values(_train_loop, _trained_by_torch, lambda: check_loop(train_loop))
+TRAIN_LOOP = Values(_train_loop, _trained_by_torch, _checked_train_loop)
 TEST_LOOP = Values(_test_loop, checked=_checked_test_loop)
 
 # --- numeric gradients ------------------------------------------------------------------------------------------------

@@ -15,19 +15,17 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from minitrain import ops, optim
-from minitrain.diagnosis.checked_function import as_problem
-from minitrain.diagnosis.finite_differences import _Measured
-from minitrain.diagnosis.gradcheck import check_gradients
-from minitrain.diagnosis.gradcheck_report import GradcheckError
-from minitrain.diagnosis.loopcheck import LoopReport
-from minitrain.diagnosis.optimcheck import check_optimizer
 from minitrain.ops import Array, Context, Function
 from minitrain.tensor import Tensor, wrap
+
+if TYPE_CHECKING:
+    from minitrain.diagnosis.finite_differences import _Measured
+    from minitrain.diagnosis.loopcheck import LoopReport
 
 Named = Iterator[tuple[str, Array]]
 NUMPY = str(Path(np.__file__).parent)
@@ -99,6 +97,9 @@ def as_array(value: Any, what: str, function: str) -> Array:
 
 def _gradcheck(label: str, function: Any, inputs: Sequence[Any], names: Sequence[str], **how: Any) -> Found:
     """gradcheck's report if it fails, or else how many derivatives it measured. names: of the inputs."""
+    from minitrain.diagnosis.gradcheck import check_gradients  # here and below, so that a list of exercises is fast
+    from minitrain.diagnosis.gradcheck_report import GradcheckError
+
     with noting(label):
         try:
             report = check_gradients(function, list(inputs), **how)
@@ -118,6 +119,9 @@ def _in_the_exercises_names(report: str, names: Sequence[str]) -> str:
 
 def finite_differences(function: Any, x: Tensor) -> _Measured:
     """gradcheck's measurement of a function of one Tensor."""
+    from minitrain.diagnosis.checked_function import as_problem
+    from minitrain.diagnosis.finite_differences import _Measured
+
     return _Measured(as_problem(function, (x.requires_grad_(),), {}, None, None), 1e-6)
 
 
@@ -354,6 +358,8 @@ class Updates(Probe):
 
     def report(self) -> Found:
         """check_optimizer's report on the first options that fail."""
+        from minitrain.diagnosis.optimcheck import check_optimizer
+
         for options in self.options:
             with noting(_said(options)):
                 report = check_optimizer(getattr(optim, self.name), self.rule, options=options)

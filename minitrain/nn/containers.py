@@ -22,9 +22,7 @@ class ListOfModules(Module):
         return module
 
     def _key(self, index: int) -> str:
-        size = len(self)
-        if not -size <= operator.index(index) < size:
-            raise IndexError(f"index {index} is out of range: there are {size} Modules")
+        _check_index(self._modules, index, "Modules")
         return list(self._modules)[index]
 
     def _renumber(self, modules: Iterable[Module]) -> None:
@@ -95,6 +93,9 @@ class ModuleList(ListOfModules):
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self.extend(modules or ())
+
+    def _key(self, index: int) -> str:
+        return _numbered(self._modules, index, "Modules")
 
     def __repr__(self) -> str:
         """Neighbours that print alike share a line: (0-1): 2 x Tanh()."""
@@ -199,10 +200,10 @@ class ParameterList(OfParameters):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return ParameterList(list(self)[index])
-        return list(self)[index]
+        return self._parameters[_numbered(self._parameters, index, "Parameters")]
 
     def __setitem__(self, index: int, value: Tensor) -> None:
-        self.register_parameter(list(self._parameters)[index], _as_parameter(value))
+        self.register_parameter(_numbered(self._parameters, index, "Parameters"), _as_parameter(value))
 
     def append(self, value: Any) -> Self:
         """Add one at the end; returns self."""
@@ -214,6 +215,18 @@ class ParameterList(OfParameters):
         for value in values:
             self.append(value)
         return self
+
+
+def _check_index(members: Mapping[str, Any], index: int, what: str) -> None:
+    if not -len(members) <= operator.index(index) < len(members):
+        raise IndexError(f"index {index} is out of range: there are {len(members)} {what}")
+
+
+def _numbered(members: Mapping[str, Any], index: int, what: str) -> str:
+    """The name of a list's member: its number, which is found at once, unless add_module gave another name."""
+    _check_index(members, index, what)
+    name = str(operator.index(index) % len(members))
+    return name if name in members else list(members)[index]
 
 
 def _as_parameter(value: Any) -> Parameter:

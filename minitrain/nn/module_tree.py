@@ -285,11 +285,10 @@ def _add_hook(
     hooks: dict[RemovableHandle, Callable[..., Any]], hook: Callable[..., Any], prepend: bool
 ) -> RemovableHandle:
     handle = RemovableHandle(hooks)
-    others = dict(hooks)
+    others = list(hooks) if prepend else ()
     hooks[handle] = hook
-    if prepend:
-        for other in others:
-            hooks[other] = hooks.pop(other)
+    for other in others:
+        hooks[other] = hooks.pop(other)
     return handle
 
 
