@@ -209,7 +209,7 @@ def watched_rounds(options: Options, report: Report) -> Iterator[int]:
         if number < options.rounds:
             yield number
     best = min(cpu for _, cpu in done)
-    report.slowdowns = [seconds / best for seconds, _ in done]
+    report.slowdowns += [seconds / best for seconds, _ in done]
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------
