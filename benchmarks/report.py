@@ -115,7 +115,7 @@ class Report:
         return _table(cells) if cells else []
 
     def comparisons(self, case: str) -> list[str]:
-        """A line for each comparison: its figure, or why there is none."""
+        """A line for each comparison: its figure, or why it was refused."""
         lines = []
         for figure in self.figures:
             if figure.case == case and not figure.who:

@@ -209,7 +209,7 @@ def attempt(
 
 
 def assert_same(left: dict[str, str], straight: Straight, err: str) -> None:
-    """What is left is as in the undisturbed run, but for a file that was gone before a session: it says so of that."""
+    """What is left is as in the undisturbed run, except a file that was gone before a session, which reports that."""
     begun = {name for name in left if f"{name} is not as the run left it; it starts again" in err}
     assert {name: content for name, content in left.items() if name not in begun}.items() <= straight.outcome.items()
 
