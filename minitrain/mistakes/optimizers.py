@@ -31,9 +31,9 @@ step-one-late: late-gradient
   update with the gradient of the step before; the first step has its own.
   This happens in a loop that steps before backward, or that takes its gradients out of a buffer too late. Each step is
   right for where the parameters were before. A small learning rate hides it, a large one makes training oscillate.
-- self.update(param.array, grad.array, state, options)
+- update(param.array, grad.array, state, options)
 + late = vars(self).setdefault("late", {})
-+         self.update(param.array, late.get(param, grad).array, state, options)
++         update(param.array, late.get(param, grad).array, state, options)
 +         late[param] = grad
 step-returns-too-early: not-updated
   update the first parameter that has a gradient, and no other.

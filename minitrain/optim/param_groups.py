@@ -13,7 +13,6 @@ import numpy as np
 
 from minitrain.ops import Array
 from minitrain.optim.blocks import LARGE, are_faster
-from minitrain.optim.kinds import OPTIMIZERS, check_kind
 from minitrain.tensor import Tensor, wrap
 from minitrain.torchlike.grad_mode import anomaly_mode, enable_grad
 from minitrain.torchlike.hooks import RemovableHandle
@@ -126,6 +125,8 @@ class ParamGroups:
         another class (AdamW's is Adam's), other numbers of groups or parameters, or other shapes, and
         NotImplementedError for a switch of torch's that is on.
         """
+        from minitrain.optim.kinds import OPTIMIZERS, check_kind  # here, since few programs load a state
+
         saved_groups = state_dict["param_groups"]
         if len(saved_groups) != len(self.param_groups):
             raise ValueError(
