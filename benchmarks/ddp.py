@@ -8,6 +8,7 @@ ones.
 """
 
 import json
+import math
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmarks.step import SIZES
 
 GRADIENT = sum(size_in * size_out + size_out for size_in, size_out in pairwise(SIZES))  # 669,706 numbers
 BYTES = 4 * GRADIENT
-STEPS = 938  # per epoch
+IMAGES = 60_000
 PREDICTED = (1, 2, 4, 8)
 
 
@@ -41,9 +42,19 @@ def threads(options: Options) -> int:
     return max(1, options.threads // max(counts(options)))
 
 
+def batch_size(options: Options) -> int:
+    """Images of a step, over all processes; with --quick more, and so fewer steps."""
+    return 512 if options.quick else 64
+
+
 def settings(options: Options) -> dict[str, Any]:
     """What reports must have in common to be compared."""
-    return {"processes": counts(options), "threads of a process": threads(options), "epochs": options.epochs}
+    return {
+        "processes": counts(options),
+        "threads of a process": threads(options),
+        "epochs": options.epochs,
+        "batch size": batch_size(options),
+    }
 
 
 def step_model(processes: int, compute: float, latency: float, bandwidth: float, size: float = BYTES) -> float:
@@ -62,13 +73,13 @@ def measure(options: Options, report: Report) -> None:
     """Run all alternately, compare their losses, then add the seconds of an epoch and the model's prediction."""
     runs: dict[int, list[Run]] = {processes: [] for processes in counts(options)}
     reduces: list[tuple[float, float]] = []
+    how = ["--device", "cpu", "--batch-size", str(batch_size(options))]
+    steps = math.ceil(IMAGES / batch_size(options))
     with tempfile.TemporaryDirectory() as name:
         folder = with_data(Path(name))
         for number in watched_rounds(options, report):
             for processes in alternating(list(runs), number):
-                run = run_backend(
-                    options, folder, "--device", "cpu", launcher=launcher(processes), threads=threads(options)
-                )
+                run = run_backend(options, folder, *how, launcher=launcher(processes), threads=threads(options))
                 runs[processes].append(run)
             losses = {f"{processes} processes": done[-1].losses for processes, done in runs.items()}
             require_close("data-parallel training", losses, TOLERANCE)
@@ -81,7 +92,7 @@ def measure(options: Options, report: Report) -> None:
         report.add(case, "processes", "measured", "s", values, processes)
     model = {
         processes: [
-            STEPS * step_model(processes, epoch / STEPS, *reduce)
+            steps * step_model(processes, epoch / steps, *reduce)
             for epoch, reduce in zip(seconds[1], reduces, strict=True)
         ]
         for processes in PREDICTED
@@ -104,8 +115,8 @@ def measure(options: Options, report: Report) -> None:
     report.add(case, "latency of an all-reduce", "", "ms", [1e3 * latency for latency, _ in reduces])
     report.add(case, "bandwidth of an all-reduce", "", "GB/s", [bandwidth / 1e9 for _, bandwidth in reduces])
     report.notes += [
-        f"Epochs per run: {options.epochs}, train and test, batch 64 over all processes. Threads per process: "
-        f"{threads(options)}. Losses equal within {TOLERANCE:g}.",
+        f"Epochs per run: {options.epochs}, train and test, batch {batch_size(options)} over all processes. "
+        f"Threads per process: {threads(options)}. Losses equal within {TOLERANCE:g}.",
         "The model is calculated, not measured: a step in N processes takes compute / N + latency + "
         f"2 (N - 1) / N · {BYTES:,} bytes / bandwidth, with one core for each process.",
     ]

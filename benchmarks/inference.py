@@ -31,7 +31,8 @@ def measure(options: Options, report: Report) -> None:
     """Evaluate and predict alternately; the mean losses and the accuracies must agree."""
     times: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
-        whos = contenders(str(with_data(Path(name)) / "data"))
+        all_of_them = contenders(str(with_data(Path(name)) / "data"))
+        whos = {who: how for who, how in all_of_them.items() if not (options.quick and how[-1] == "memory")}
         for number in watched_rounds(options, report):
             with started(whos, options.threads) as workers:
                 for worker in workers.values():

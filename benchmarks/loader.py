@@ -39,7 +39,8 @@ def measure(options: Options, report: Report) -> None:
     times: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         root = str(with_data(Path(name)) / "data")
-        contenders = {who: ("loading", framework, root, workers) for who, (framework, workers) in CONTENDERS.items()}
+        whos = [who for who in CONTENDERS if not options.quick or "num_workers" not in who]
+        contenders = {who: ("loading", CONTENDERS[who][0], root, CONTENDERS[who][1]) for who in whos}
         for number in watched_rounds(options, report):
             with started(contenders, options.threads) as workers:
                 for order, shuffle in orders(options).items():
@@ -51,13 +52,15 @@ def measure(options: Options, report: Report) -> None:
                         seconds = workers[who].measure("whole")["seconds"]
                         times.setdefault((order, who), []).append(seconds)
     for order in orders(options):
-        for who in CONTENDERS:
+        for who in whos:
             report.add(order, "one pass", who, "s", times[order, who])
-        for who in CONTENDERS:
+        for who in whos:
             if who != "minitrain":
                 values = ratios(times[order, who], times[order, "minitrain"])
                 report.add(order, f"one pass: {who} / minitrain", "", "times", values)
-    report.notes.append(
-        "All batches are equal, by a checksum of dtypes, shapes and values in order. With num_workers, a pass includes "
-        "the start of the worker processes, because a DataLoader starts new ones for each pass by default."
-    )
+    report.notes.append("All batches are equal, by a checksum of dtypes, shapes and values in order.")
+    if not options.quick:
+        report.notes.append(
+            "With num_workers, a pass includes the start of the worker processes, because a DataLoader starts new ones "
+            "for each pass by default."
+        )

@@ -35,7 +35,12 @@ PARTS = [((WHATS[0], who), (WHATS[1], who)) for who in CONTENDERS]
 
 def settings(options: Options) -> dict[str, Any]:
     """What reports must have in common to be compared."""
-    return {"sizes": SIZES, "batch size": BATCH_SIZE, "rules": RULES, "seconds a turn": options.turn}
+    return {"sizes": SIZES, "batch size": BATCH_SIZE, "rules": rules(options), "seconds a turn": options.turn}
+
+
+def rules(options: Options) -> dict[str, Any]:
+    """The rules by name; with --quick only the simplest and the one with the most arithmetic."""
+    return {name: RULES[name] for name in (("SGD", "Adam") if options.quick else RULES)}
 
 
 def measure(options: Options, report: Report) -> None:
@@ -47,13 +52,13 @@ def measure(options: Options, report: Report) -> None:
         for number in watched_rounds(options, report):
             slowdowns.append(cache_slowdown())
             with started(CONTENDERS, options.threads) as workers:
-                for rule in RULES:
+                for rule in rules(options):
                     there = {who: worker for who, worker in workers.items() if (who, rule) not in NOT_OFFERED}
                     _compare(there, rule, case, Path(folder))
                     for (who, what), seconds in _one_round(there, options, number).items():
                         times.setdefault((rule, who, what), []).append(seconds)
     add_caches(report, slowdowns)
-    for rule in RULES:
+    for rule in rules(options):
         there = [who for who in CONTENDERS if (rule, who, WHATS[0]) in times]
         for who in there:
             for what in WHATS:

@@ -52,7 +52,7 @@ def series(options: Options) -> dict[str, tuple[int, ...]]:
 def counts(options: Options) -> list[int]:
     """Sizes of the data set, up to 1.25 times the memory limit."""
     most = int(1.25 * options.limit * 2**20 / FEATURES)
-    return [most // 16, most // 4, most]
+    return [most // 4, most] if options.quick else [most // 16, most // 4, most]
 
 
 def chains(options: Options) -> tuple[tuple[int, ...], tuple[int, ...], int]:

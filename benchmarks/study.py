@@ -14,7 +14,12 @@ RUN = ("-m", "minitrain", "train", "--dataset", "digits", "--out", "digits")
 
 def settings(options: Options) -> dict[str, Any]:
     """What reports must have in common to be compared."""
-    return {"cases": {case: config.sizes for case, config in CONFIGS.items()}, "seconds a turn": options.turn}
+    return {"cases": {case: config.sizes for case, config in cases(options).items()}, "seconds a turn": options.turn}
+
+
+def cases(options: Options) -> dict[str, Any]:
+    """The models and their runs; only the small one with --quick."""
+    return dict(list(CONFIGS.items())[: 1 if options.quick else None])
 
 
 def measure(options: Options, report: Report) -> None:
@@ -22,16 +27,16 @@ def measure(options: Options, report: Report) -> None:
 
     Then one process makes a run with the table, another one without it; which comes first alternates.
     """
-    shares: dict[str, list[float]] = {case: [] for case in CONFIGS}
-    slower: dict[str, list[float]] = {case: [] for case in CONFIGS}
-    pages: dict[str, list[float]] = {case: [] for case in CONFIGS}
+    shares: dict[str, list[float]] = {case: [] for case in cases(options)}
+    slower: dict[str, list[float]] = {case: [] for case in cases(options)}
+    pages: dict[str, list[float]] = {case: [] for case in cases(options)}
     reports, sizes = [], {}
     enough = options.turn if options.quick else max(1.0, options.turn)
     with tempfile.TemporaryDirectory() as name:
         run_command(RUN, threads=options.threads, folder=Path(name))
         for turn in watched_rounds(options, report):
             with Worker("studying", name, threads=options.threads) as worker:
-                for case in CONFIGS:
+                for case in cases(options):
                     found = worker.measure("layers", case=case, seconds=enough)
                     share = (found["watched"] - found["step"]) / found["step"] / found["every"]
                     shares[case].append(100 * share)
@@ -40,7 +45,7 @@ def measure(options: Options, report: Report) -> None:
                     sizes[case] = page["bytes"]
                 written = worker.measure("report", seconds=options.turn)
                 reports.append(written["seconds"])
-            for case, config in CONFIGS.items():
+            for case, config in cases(options).items():
                 seconds = {}
                 for watched in (True, False)[:: 1 if turn % 2 else -1]:
                     with Worker("studying", name, threads=options.threads) as worker:
@@ -48,7 +53,7 @@ def measure(options: Options, report: Report) -> None:
                         asked = {"case": case, "watched": watched, "epochs": epochs}
                         seconds[watched] = worker.measure("epoch", **asked)["seconds"]
                 slower[case].append(100 * (seconds[True] / seconds[False] - 1))
-    for case, config in CONFIGS.items():
+    for case, config in cases(options).items():
         what = f"layers.csv, a row each {config.layers_every} steps: share of a step"
         report.add(case, what, "minitrain", "%", shares[case])
         report.add(case, "a run with layers.csv: slower by the clock", "minitrain", "%", slower[case])
