@@ -783,7 +783,7 @@ def test_the_cases_have_no_two_sizes_alike() -> None:
     assert len(set(cases.x34.flat)) == 12
 
 
-# --- what a beginner's mistakes are told ------------------------------------------------------------------------------
+# --- what the check says about a beginner's mistakes ------------------------------------------------------------------
 
 LOOP = """
     size = len(dataloader.dataset)

@@ -328,6 +328,14 @@ def test_of_equal_values_the_first_gets_the_gradient_and_nan_is_the_largest() ->
     np.testing.assert_array_equal(inputs[minitrain].grad.numpy(), inputs[torch].grad.numpy())
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_result_of_a_convolution_is_contiguous_and_can_be_viewed(bias: bool) -> None:
+    images = minitrain.tensor(x(2, 3, 5, 4))
+    y = minitrain.nn.Conv2d(3, 4, 2, bias=bias, dtype=images.dtype)(images)
+    assert y.is_contiguous()
+    assert y.view(2, -1).shape == (2, 48)
+
+
 def test_a_batch_of_no_images() -> None:
     assert_torchs(lambda t: t.nn.Conv2d(2, 4, 3, groups=2), x(0, 2, 5, 5))
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from minitrain.learn.exercises import PACKAGE
 from minitrain.learn.submissions import Answer, students_in
 from minitrain.learn.workspace import LearnUsageError
+from minitrain.runs.environment import cpus
 from minitrain.runs.messages import one_line
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _check_all(tasks: Sequence[tuple[str, Answer]], limit: float, torch: bool) -
 
     Ends the workers, and what they have started, when it is closed.
     """
-    count = min(_cpus(), len(tasks))
+    count = min(cpus(), len(tasks))
     workers = [Worker() for _ in range(count)]
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
     results: queue.SimpleQueue[Checked | BaseException] = queue.SimpleQueue()
@@ -202,10 +203,6 @@ def _check_all(tasks: Sequence[tuple[str, Answer]], limit: float, torch: bool) -
         for worker in workers:
             worker.close()
         pool.shutdown()
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Worker:
