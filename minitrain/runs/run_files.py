@@ -75,7 +75,7 @@ def check_links(run: Path) -> None:
     """Raise RunError if a file of the run is a link, or checkpoints/ is not a directory."""
     folder = run / CHECKPOINTS
     files = [run / name for name in (CONFIG, WEIGHTS, CHECKPOINTS, LOCK, *LINES)]
-    for path in itertools.chain(files, folder.glob("*.safetensors") if is_own_folder(folder) else ()):
+    for path in itertools.chain(files, _saved(folder) if is_own_folder(folder) else ()):
         if is_link(path):
             raise RunError(f"{path} is a link, but a run has its own files; replace the link by what it points to")
     if os.path.lexists(folder) and not os.path.isdir(folder):
@@ -99,3 +99,11 @@ def check_not_of_a_run(path: str | os.PathLike[str]) -> None:
     own = file.parent.name == CHECKPOINTS or file.name in (CONFIG, WEIGHTS, LOCK, *LINES)
     if own and (folder / CONFIG).exists():
         raise ConfigError(f"{path} belongs to the run in {folder}; choose another name")
+
+
+def _saved(folder: Path) -> list[Path]:
+    """The checkpoint files of a folder; [] if it vanishes meanwhile."""
+    try:
+        return [*folder.glob("*.safetensors")]
+    except OSError:
+        return []
