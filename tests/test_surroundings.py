@@ -180,13 +180,14 @@ def check_interrupts(command: str, instants: list[float], folder: Path) -> None:
         assert ended.status in (0, 130, -signal.SIGINT), (instant, ended)
         if ended.status == 130:
             assert "minitrain: interrupted" in ended.err, (instant, ended)
-            assert ended.err.startswith("minitrain: "), (instant, ended)
+            # On a fast machine a training has begun by then: its message starts on a new line, below the terminal's ^C.
+            assert ended.err.removeprefix("\n").startswith("minitrain: "), (instant, ended)
         record("Ctrl-C in the first instants", 1, 0)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_ctrl_c_in_the_first_instants_gets_one_line(command: str, folder: Path) -> None:
-    check_interrupts(command, [0.01, 0.05, 0.1, 0.2], folder)
+    check_interrupts(command, [0.01, 0.05, 0.1, 0.2, 1.0], folder)
 
 
 @pytest.mark.slow
