@@ -634,6 +634,20 @@ def test_a_view_from_before_a_recorded_write_has_the_new_history() -> None:
     assert w.grad == 2
 
 
+def test_a_view_of_a_view_shares_how_that_was_made_and_a_long_chain_is_taken_again() -> None:
+    x = ones(2, 3, requires_grad=True)
+    view = base = x * 1
+    for _ in range(3001):
+        earlier, view = view, view.T
+    assert view._view is not None
+    assert view._view[0] is earlier._view  # copied, a chain of n views would cost n ** 2
+    base[0].mul_(2)
+    view[:, 1].mul_(3)
+    (view * tensor([[1.0, 10], [2, 20], [3, 30]])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[2, 4, 6], [30, 60, 90]]
+
+
 def test_a_write_through_a_view_is_recorded_for_its_base() -> None:
     x = leaf(1.0, 2.0)
     y = x * 2

@@ -60,7 +60,8 @@ class TensorBase:
     _grad: Tensor | None = None
     _requires_grad = False
     _base: TensorBase | None = None  # the Tensor whose memory this one is a view of
-    _view: tuple[tuple[type[Function], dict[str, Any]], ...] | None = None  # the operations that made it from _base
+    # The operation that made it a view, after those of the view it was taken from: (earlier, function, options).
+    _view: tuple[Any, type[Function], dict[str, Any]] | None = None
     _inference = False  # whether it was made in inference_mode
     _reshaped = 0  # how often its shape was changed in place: views from before such a change cannot be taken again
     _born_at_shape = 0  # how often that had happened to its base
@@ -82,13 +83,21 @@ class TensorBase:
                 if function not in VIEWS or (x._base is not None and x._view is None):
                     self._refusal = x._refusal or CUSTOM_VIEW
                 else:
-                    self._view, self._refusal = (*(x._view or ()), (function, options)), x._refusal
+                    self._view, self._refusal = (x._view, function, options), x._refusal
                 if not grad_mode.enabled:
                     self._requires_grad, self._refusal = x._requires_grad, NO_GRAD_VIEW
 
+    def _views(self) -> list[tuple[type[Function], dict[str, Any]]]:
+        """The operations that made it from _base, in order."""
+        operations, view = [], self._view
+        while view is not None:
+            view, function, options = view
+            operations.append((function, options))
+        return operations[::-1]
+
     def _see(self, array: Array) -> Array:
         """This view of another array like its base's."""
-        for function, options in self._view or ():
+        for function, options in self._views():
             array = function.forward(Context(()), array, **options)
         return array
 
@@ -104,7 +113,7 @@ class TensorBase:
                 raise RuntimeError(f"This view's memory was changed by a recorded in-place operation: {why}.")
             with enable_grad():
                 renewed = self._base
-                for function, options in self._view:
+                for function, options in self._views():
                     renewed = self._apply(function, renewed, **options)
             self._grad_fn, self._requires_grad = renewed._grad_fn, renewed._requires_grad
             self._born_at_version = self._version.number
