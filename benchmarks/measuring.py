@@ -1,7 +1,6 @@
 """How contenders are measured: each in its own process, alternating, with equal threads, after their losses agree."""
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -10,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Report
+from minitrain.programs.busy import fixed_work, slowdowns
+from minitrain.runs.environment import cpus
 
 ROOT = Path(__file__).parent.parent
 # Each numeric library reads a different variable; NPROC is JAX's, NUM_CPU_THREADS tinygrad's.
@@ -27,8 +27,6 @@ THREAD_VARIABLES = (
 )
 
 PAUSE = 0.1  # seconds: after a product, BLAS threads keep a CPU busy for a while, waiting for the next one
-
-BLOCK, BLOCKS = bytes(2**20), 32  # the fixed work: to hash these bytes, which takes some 30 ms
 
 # Source text that lets a measured process print its peak memory in MB. Linux's ru_maxrss includes the parent's.
 PEAK_MEMORY = """
@@ -52,11 +50,6 @@ class UnequalError(MeasuringError):
 
 class NoGpuError(MeasuringError):
     """No GPU is available."""
-
-
-def cpus() -> int:
-    """The number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -181,35 +174,15 @@ def alternating(names: Sequence[str], number: int) -> list[str]:
     return list(names) if number % 2 == 0 else list(reversed(names))
 
 
-def fixed_work(threads: int) -> tuple[float, float]:
-    """Do the same work on each of these threads at once. Returns the seconds of the slowest, and the least CPU time."""
-
-    def work(_: int) -> tuple[float, float]:
-        began, began_cpu = time.perf_counter(), time.thread_time()
-        digest = hashlib.blake2b()
-        for _ in range(BLOCKS):
-            digest.update(BLOCK)  # other threads run meanwhile
-        return time.perf_counter() - began, time.thread_time() - began_cpu
-
-    with ThreadPoolExecutor(threads) as pool:
-        seconds, cpu = zip(*pool.map(work, range(threads)), strict=True)
-    return max(seconds), min(cpu)
-
-
 def watched_rounds(options: Options, report: Report) -> Iterator[int]:
-    """The numbers of the rounds. Before each and after the last, fixed work shows how busy the machine is.
-
-    The work's best time is the least CPU time that it took: it does not grow while other processes use the CPU. The
-    report's slowdowns are the times of the work divided by the best one.
-    """
+    """The numbers of the rounds. Before each and after the last, fixed work shows how busy the machine is."""
     done = []
     for number in range(options.rounds + 1):
         time.sleep(PAUSE)
         done.append(fixed_work(options.threads))
         if number < options.rounds:
             yield number
-    best = min(cpu for _, cpu in done)
-    report.slowdowns += [seconds / best for seconds, _ in done]
+    report.slowdowns += slowdowns(done)
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------

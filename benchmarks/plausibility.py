@@ -5,20 +5,19 @@ A comparison of contenders is refused for one of three reasons:
 - Something that contains a part took less time than the part. A suite lists such pairs as PARTS.
 - The quartiles of a ratio span more than 25 %, and more than its distance from 1. Ratios are compared by their
   logarithms, so that torch / minitrain and minitrain / torch are judged alike.
-- Fixed work between the rounds took more than 1.5 times its best time, in the median (see measuring.watched_rounds).
+- Fixed work between the rounds took more than 1.5 times its best time, in the median (see minitrain.programs.busy).
 
 A ratio whose quartiles lie on both sides of 1 but span less is undecided: the contenders are about equally fast.
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.report import TIMES, Figure, Refusal, Report
+from minitrain.programs.busy import busy
 
 WIDE = 1.25
-BUSY = 1.5
 
 Quantity = tuple[str, str]  # what, who
 Parts = Sequence[tuple[Quantity, Quantity]]  # each part, and what contains it
@@ -26,12 +25,12 @@ Parts = Sequence[tuple[Quantity, Quantity]]  # each part, and what contains it
 
 def implausible(report: Report, parts: Parts) -> list[Refusal]:
     """The comparisons of contenders that mean nothing, each with the first reason."""
-    busy = _busy(report)
+    machine = busy(report.slowdowns)
     broken = _broken(report, parts)
     refused = []
     for figure in report.figures:
         if not figure.who and figure.unit:  # without a unit: exponents, and what describes the machine
-            why = broken.get(figure.case) or busy or _spread(figure)
+            why = broken.get(figure.case) or machine or _spread(figure)
             if why:
                 refused.append(Refusal(figure.case, figure.what, why))
     return refused
@@ -60,12 +59,6 @@ def _broken(report: Report, parts: Parts) -> dict[str, str]:
                     f"{whose}, {whole}: {all_of_it} {all_of_it.unit}"
                 )
     return broken
-
-
-def _busy(report: Report) -> str:
-    """Whether other processes slowed the fixed work down, in words."""
-    slowdown = statistics.median(report.slowdowns) if report.slowdowns else 1.0
-    return f"the machine was busy: fixed work took {slowdown:.1f} times its best time" if slowdown > BUSY else ""
 
 
 def _spread(figure: Figure) -> str:

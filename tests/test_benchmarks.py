@@ -24,7 +24,6 @@ from benchmarks.measuring import (
     Worker,
     alternating,
     exponent,
-    fixed_work,
     ratios,
     require_close,
     require_equal,
@@ -40,6 +39,7 @@ from benchmarks.programs.chains import Chains
 from benchmarks.programs.gemms import floating_point_operations, products
 from benchmarks.programs.gradchecks import CASES, ON_ARRAYS, Gradchecks, GradchecksOnArrays, operations
 from benchmarks.report import Figure, Report, brief, changes, differences
+from minitrain.programs.busy import fixed_work
 from tests.test_ops import OPERATIONS
 
 MACHINE = {"cpu": "a CPU", "cpus": 2, "threads": 1, "gpu": None, "versions": {"numpy": "2.4.6", "torch": "2.13.0"}}

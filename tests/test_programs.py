@@ -10,12 +10,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from minitrain.cli import main
-from minitrain.programs import Comparison, Outcome, ProgramError, Runner, Timing, check, repeat
+from minitrain.programs import Comparison, Outcome, ProgramError, Runner, Timing, busy, check, repeat
 from minitrain.programs.compare import difference
 from minitrain.programs.repeat import Round, torch_imports
 
@@ -414,6 +415,29 @@ def test_an_output_that_differs_from_run_to_run_gives_no_ratio() -> None:
     assert rounded.same
 
 
+def test_a_busy_machine_gives_times_but_no_ratio() -> None:
+    rounds = rounds_of((2, 1), (2, 1))
+    assert "torch / minitrain" in str(Timing(ALIKE, rounds, slowdowns=(1.0, 9.0, 1.5)))  # a short disturbance
+    timing = Timing(ALIKE, rounds, slowdowns=(1.0, 2.5, 1.6))
+    assert str(timing).endswith(
+        "No ratio: the machine was busy: fixed work took 1.6 times\n"
+        "its best time. Measure again while nothing else runs."
+    )
+    assert "torch / minitrain" not in str(timing)
+    assert "\n  torch              2.00 [2.00 to 2.00]\n" in str(timing)
+    assert timing.same
+    assert timing.figures()["slowdowns"] == [1.0, 2.5, 1.6]
+
+
+def test_fixed_work_is_done_by_no_more_threads_than_there_are_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(busy, "cpus", lambda: 1)
+    monkeypatch.setattr(busy, "ThreadPoolExecutor", lambda threads: pools.append(threads) or executor(threads))
+    pools: list[int] = []
+    executor = ThreadPoolExecutor
+    busy.fixed_work(8)
+    assert pools == [1]
+
+
 @pytest.fixture
 def small_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for programs, whose torch is a few lines and imported at once; minitrain's side is as always."""
@@ -446,7 +470,9 @@ def small_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def repeated(program: Path, *arguments: str, rounds: int = 1) -> tuple[Timing, list[str]]:
     said: list[str] = []
-    return repeat(program, arguments, Runner(3), rounds=rounds, report=said.append), said
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[Round.__module__], "fixed_work", lambda threads: (1.1, 1.0))
+        return repeat(program, arguments, Runner(3), rounds=rounds, report=said.append), said
 
 
 def test_rounds_alternate_with_equal_threads_and_a_side_that_sleeps_is_slower(small_torch: Path) -> None:
@@ -470,6 +496,7 @@ def test_rounds_alternate_with_equal_threads_and_a_side_that_sleeps_is_slower(sm
     ]
     assert timing.same
     assert all(ended.whole("minitrain") >= 2 for ended in timing.rounds)
+    assert timing.slowdowns == pytest.approx([1.1] * 3)  # before each round and after the last
     assert re.search(r"\n  torch is [\d.]+ times as fast\n", str(timing))
 
 
@@ -528,6 +555,7 @@ def test_the_command_repeats_and_writes_json(small_torch: Path) -> None:
     assert max(map(len, done.stdout.splitlines()[:-3])) <= 60
     written = json.loads((small_torch / "times.json").read_text())
     assert written["program"] == [str(program), "--epochs", "3"]
+    assert len(written["slowdowns"]) == 2
     assert [*written["minitrain"]] == ["seconds", "start_up_seconds", "peak_memory_mb"]
 
 

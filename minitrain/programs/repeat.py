@@ -7,12 +7,14 @@ import dataclasses
 import math
 import statistics
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from minitrain.programs.busy import busy, fixed_work, slowdowns
 from minitrain.programs.compare import Comparison, Outcome, Runner, compare, difference
 from minitrain.programs.finder import ROOTS
 from minitrain.programs.run import read_source
@@ -21,6 +23,7 @@ from minitrain.runs.messages import counted
 
 SIDES = ("torch", "minitrain")
 PAUSE = 0.1  # seconds: after a product, BLAS threads keep a CPU busy for a while, waiting for the next one
+WIDTH = 60  # characters of a line
 ENOUGH = 5  # rounds: the quartiles of fewer are rough
 
 
@@ -60,6 +63,7 @@ class Timing:
 
     comparison: Comparison
     rounds: Sequence[Round]
+    slowdowns: Sequence[float] = ()  # of fixed work, before each round and after the last
 
     @property
     def same(self) -> bool:
@@ -85,6 +89,8 @@ class Timing:
             return f"No ratio: the output on {where} differs from run to run.\nSet a seed, and do not print times."
         if not self.comparison.same:
             return "No ratio: the outputs differ, so the two may not do the same work."
+        if why := busy(self.slowdowns):
+            return textwrap.fill(f"No ratio: {why}. Measure again while nothing else runs.", WIDTH)
         return ""
 
     def _varied(self, side: str, ended: Round) -> bool:
@@ -101,7 +107,7 @@ class Timing:
             }
             for side in SIDES
         }
-        return {"same": self.same, "not_comparable": self.not_comparable(), **sides}
+        return {"same": self.same, "not_comparable": self.not_comparable(), "slowdowns": [*self.slowdowns], **sides}
 
     def __str__(self) -> str:
         if not self.rounds:
@@ -140,7 +146,8 @@ def repeat(
     """Compare the first runs on torch and on minitrain, then time the program on both in so many rounds.
 
     Each run has a process of its own. The order is reversed in every second round, and a pause before each run lets
-    the threads of the previous one go to sleep. report is called with what is known: the comparison, then each round.
+    the threads of the previous one go to sleep. Fixed work before each round and after the last one shows whether the
+    machine was busy; then no ratio is given. report is called with what is known: the comparison, then each round.
     Raises ProgramError if the program cannot be read.
     """
     timing = Timing(compare(path, arguments, runner), done := [])
@@ -150,6 +157,7 @@ def repeat(
     with tempfile.TemporaryDirectory() as folder:
         imports = Path(folder) / "imports.py"
         imports.write_text(torch_imports(read_source(path)), encoding="utf-8")
+        work = [fixed_work(runner.threads)]
         for number in range(rounds):
             ended = Round({}, {})
             for side in SIDES if number % 2 == 0 else reversed(SIDES):
@@ -157,10 +165,12 @@ def repeat(
                 ended.imports[side] = runner.run(side, imports)
                 time.sleep(PAUSE)
                 ended.program[side] = runner.run(side, path, arguments)
+            time.sleep(PAUSE)
+            work.append(fixed_work(runner.threads))
             done.append(ended)
             times = ", ".join(f"{side} {ended.program[side].seconds:.2f} s" for side in SIDES)
             report("\n  ".join([f"round {number + 1} of {rounds}: {times}", *timing.remarks(ended)]))
-    return timing
+    return dataclasses.replace(timing, slowdowns=slowdowns(work))
 
 
 def torch_imports(source: bytes) -> str:
