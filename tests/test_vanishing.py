@@ -161,6 +161,14 @@ def linked(name: str) -> Callable[[], None]:
     return fault
 
 
+def replace_links() -> None:
+    """Replace a link in the run's folder by what it points to, as the message about it says."""
+    for path in Path("run").iterdir():
+        if path.is_symlink():
+            path.unlink()
+            os.rename("moved", path)
+
+
 FILES = ("config.json", "steps.csv", "epochs.csv", "log.txt", ".lock", "model.safetensors")
 FAULTS = [
     *(gone, moved, replaced_by_a_file, replaced_by_a_link_to_nothing, replaced_by_a_loop, replaced_by_an_empty_folder),
@@ -202,6 +210,7 @@ def attempt(
         if not said and os.path.isdir("run") and not os.path.islink("run") and os.listdir("run"):
             assert_same(_left(Path("run")), straight, err)
         if said.startswith("cannot") and there("run/config.json"):  # and can again now
+            replace_links()
             left = resumed("run")
             assert_same(left, straight, capsys.readouterr().err)
         if os.path.isdir("moved/checkpoints") and os.listdir("moved/checkpoints"):
@@ -256,6 +265,14 @@ def test_a_folder_that_goes_at_any_call_loses_nothing(
         for k in tried(straight, command, FAULTS.index(fault)):
             attempt(tmp_path / f"{command[1]}-{k}", straight, command, at(k, fault), capsys)
             record("a folder that vanishes, at any call", 1, 0)
+
+
+def test_checkpoints_that_go_once_they_are_read_are_written_again(
+    straight: Straight, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(58, 82):  # the run begins there
+        attempt(tmp_path / str(k), straight, RESUME, at(k, without("checkpoints")), capsys)
+        record("a folder that vanishes, at any call", 1, 0)
 
 
 @pytest.mark.slow

@@ -278,21 +278,23 @@ class RunDirectory:
         """Raise OSError if the disk has no room for the kept checkpoints and the one being written."""
         needed, free = (KEPT + 1) * checkpoint.stat().st_size, shutil.disk_usage(self.path).free
         if free < needed:
-            raise OSError(errno.ENOSPC, f"checkpoints need {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free")
+            raise OSError(errno.ENOSPC, f"checkpoints need {needed / 1e6:,.1f} MB")
 
-    def room(self) -> str:
-        """How much room the disk has, as the end of a message."""
-        try:
-            return f"; {shutil.disk_usage(self.path).free / 1e6:,.1f} MB are free"
-        except OSError:
-            return ""
+    def reason(self, error: OSError) -> str:
+        """Why a write failed, and how much room there is if the disk is full."""
+        reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror or error)
+        with contextlib.suppress(OSError):
+            if is_full(error):
+                reason += f"; {shutil.disk_usage(self.path).free / 1e6:,.1f} MB are free"
+        return reason
 
     def clean(self) -> None:
         """Remove the unfinished files of a process that was killed."""
         names = (CONFIG, WEIGHTS, *LINES, f"{CHECKPOINTS}/*.safetensors")  # not the user's own files
-        for part in itertools.chain.from_iterable(self.path.glob(f"{name}.*{PART}") for name in names):
-            with contextlib.suppress(OSError):
-                part.unlink()
+        for name in names:
+            with contextlib.suppress(OSError):  # checkpoints/ may vanish meanwhile
+                for part in self.path.glob(f"{name}.*{PART}"):
+                    part.unlink()
 
     def discard(self) -> None:
         """Remove a run that could not begin, but none of the user's own files, nor a run that has replaced it."""
@@ -306,6 +308,11 @@ class RunDirectory:
         for folder in (self.path / CHECKPOINTS, self.path):
             with contextlib.suppress(OSError):  # it may hold other files
                 folder.rmdir()
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _lock(path: Path) -> Any:

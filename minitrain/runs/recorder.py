@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import signal
 import sys
@@ -302,8 +301,8 @@ class Recorder(Stoppable):
         except OSError as error:
             if what not in self._failing or self._failing[what] != error.errno:
                 self.say(
-                    f"minitrain: cannot write in {path} ({self._reason(error)}). The run continues and will try again; "
-                    "the last checkpoint is intact"
+                    f"minitrain: cannot write in {path} ({self._directory.reason(error)}). The run continues and will "
+                    "try again; the last checkpoint is intact"
                 )
             self._failing[what] = error.errno
         else:
@@ -320,7 +319,7 @@ class Recorder(Stoppable):
             try:
                 write()
             except OSError as error:
-                failure = f"cannot save in {self._directory.path} ({self._reason(error)})"
+                failure = f"cannot save in {self._directory.path} ({self._directory.reason(error)})"
                 if pause is None:
                     raise RunError(
                         f"{failure}. The last checkpoint is intact; once that is fixed, resume with "
@@ -339,8 +338,3 @@ class Recorder(Stoppable):
             if self.interrupts.signal != before:
                 raise Interrupted(self.interrupts.signal)
             time.sleep(0.05)
-
-    def _reason(self, error: OSError) -> str:
-        """Why a write failed, and how much room there is if the disk is full."""
-        reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror or error)
-        return reason + self._directory.room() if error.errno in (errno.ENOSPC, errno.EDQUOT) else reason

@@ -18,7 +18,7 @@ from minitrain.runs.backend import Backend
 from minitrain.runs.checkpoints import Checkpoint, checkpoints, sessions_of
 from minitrain.runs.config import Config, ConfigError
 from minitrain.runs.config_file import DamagedError, read_sessions
-from minitrain.runs.directory import RunDirectory, make_run_dir, open_run
+from minitrain.runs.directory import RunDirectory, is_full, make_run_dir, open_run
 from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupted, Interrupts
 from minitrain.runs.nonfinite_loss import Explainer
@@ -154,14 +154,12 @@ def _beginning(directory: RunDirectory, *, discard: bool) -> Iterator[None]:
         directory.check_in_place()
         if isinstance(error, ConfigError):
             raise
-        room = directory.room()
+        reason = directory.reason(error)
         if discard:
             directory.discard()
-        where = f": {error.filename}" if error.filename else ""
-        remedy = "make room, or choose another --out" if discard else "make room"
-        raise ConfigError(
-            f"cannot write the run in {directory.path} ({error.strerror}{where}{room}); {remedy}"
-        ) from None
+        remedies = [*(["make room"] if is_full(error) else []), *(["choose another --out"] if discard else [])]
+        remedy = ", or ".join(remedies) or "once that is fixed, resume it again"
+        raise ConfigError(f"cannot write the run in {directory.path} ({reason}); {remedy}") from None
 
 
 def _bar(training: Training, position: Mapping[str, Any]) -> Any:
