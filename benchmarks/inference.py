@@ -14,12 +14,21 @@ TOLERANCE = 1e-5
 
 
 def contenders(root: str) -> Contenders:
-    """torch with its DataLoader, torch with batches from memory, and minitrain."""
+    """torch and minitrain, each with its DataLoader, and with batches from memory."""
     return {
         "torch": ("predicting", "torch", root, "loader"),
         "torch, fed from memory": ("predicting", "torch", root, "memory"),
+        "minitrain, fed from memory": ("predicting", "minitrain", root, "memory"),
         "minitrain": ("predicting", "minitrain", root, "loader"),
     }
+
+
+# The ratios. In the second, only minitrain's time includes the scaling of each batch.
+PAIRS = (
+    ("torch", "minitrain"),
+    ("torch, fed from memory", "minitrain"),
+    ("torch, fed from memory", "minitrain, fed from memory"),
+)
 
 
 def settings(options: Options) -> dict[str, Any]:
@@ -51,11 +60,12 @@ def measure(options: Options, report: Report) -> None:
                         seconds = workers[who].measure("predict", count=count, seconds=options.turn)["seconds"]
                         times.setdefault((case, who), []).append(seconds)
     for case in dict.fromkeys(case for case, _ in times):
-        there = [who for who in whos if (case, who) in times]
-        for who in there:
-            report.add(case, "time", who, "ms", [1e3 * t for t in times[case, who]])
-        for who in there[:-1]:
-            report.add(case, f"{who} / minitrain", "", "times", ratios(times[case, who], times[case, "minitrain"]))
+        there = {who: times[case, who] for who in whos if (case, who) in times}
+        for who, seconds in there.items():
+            report.add(case, "time", who, "ms", [1e3 * t for t in seconds])
+        for theirs, ours in PAIRS:
+            if theirs in there and ours in there:
+                report.add(case, f"{theirs} / {ours}", "", "times", ratios(there[theirs], there[ours]))
     report.notes.append(
         "The model is the tutorial's, 784-512-512-10, in no_grad() and eval(). Evaluation is the tutorial's test_loop, "
         f"with its loading; the mean losses and accuracies agree within {TOLERANCE:g}."
