@@ -74,7 +74,11 @@ def _parser() -> _Parser:
     add("--compare", type=Path, metavar="OLD.json", help="show what has changed since this report of the suite")
     add("--html", type=Path, metavar="FILE", help="also write one page with all tables and plots of this call")
     add("--quick", action="store_true", help="one small round: all suites in two minutes, if the machine is idle")
-    add("--peers", action="store_true", help="step: also JAX, tinygrad and HIPS autograd, if installed")
+    add(
+        "--peers",
+        action="store_true",
+        help="step: also NumPy by hand, and JAX, tinygrad, HIPS autograd, if installed",
+    )
     add("--batch-sizes", type=_positive, nargs="+", metavar="N", help="step: batch sizes (1 8 64 512)")
     add("--dtypes", nargs="+", choices=["float32", "float64"], help="step: dtypes (both)")
     add("--epochs", type=_positive, metavar="N", help="epoch, ddp, gpu: epochs per process (2)")

@@ -17,8 +17,8 @@ def contenders(root: str) -> Contenders:
     """torch and minitrain, each with its DataLoader, and with batches from memory."""
     return {
         "torch": ("predicting", "torch", root, "loader"),
-        "torch, fed from memory": ("predicting", "torch", root, "memory"),
-        "minitrain, fed from memory": ("predicting", "minitrain", root, "memory"),
+        "torch from memory": ("predicting", "torch", root, "memory"),
+        "minitrain from memory": ("predicting", "minitrain", root, "memory"),
         "minitrain": ("predicting", "minitrain", root, "loader"),
     }
 
@@ -26,8 +26,8 @@ def contenders(root: str) -> Contenders:
 # The ratios. In the second, only minitrain's time includes the scaling of each batch.
 PAIRS = (
     ("torch", "minitrain"),
-    ("torch, fed from memory", "minitrain"),
-    ("torch, fed from memory", "minitrain, fed from memory"),
+    ("torch from memory", "minitrain"),
+    ("torch from memory", "minitrain from memory"),
 )
 
 

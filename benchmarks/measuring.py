@@ -64,7 +64,7 @@ class Options:
     batch_sizes, dtypes: for the step suite.
     processes: for the ddp suite.
     limit: the memory limit of the scale suite, in MB.
-    peers: also measure JAX, tinygrad and HIPS autograd in the step suite.
+    peers: in the step suite also measure a step written by hand in NumPy, JAX, tinygrad and HIPS autograd.
     quick: measure less, for a short try.
     """
 

@@ -35,6 +35,10 @@ CONTENDERS: dict[str, tuple[str, ...]] = {"torch": ("steps", "torch"), "minitrai
 FLOOR: dict[str, tuple[str, ...]] = {"products alone": ("gemms",)}
 # Not the products alone: with few rows, the step computes them in a faster form.
 PARTS = [((phase, who), ("whole step", who)) for phase in PHASES for who in CONTENDERS]
+HAND: dict[str, tuple[str, ...]] = {
+    "NumPy by hand": ("by_hand", "plain"),
+    "NumPy by hand, memory reused": ("by_hand", "reused"),
+}
 PEERS = {"JAX": "jax", "tinygrad": "tinygrad", "HIPS autograd": "autograd"}
 
 
@@ -75,8 +79,8 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 def peers(threads: int) -> tuple[Contenders, list[str]]:
-    """The peers that are installed and work, and a line for each of the others."""
-    there, absent = {}, []
+    """The steps written by hand, the peers that are installed and work, and a line for each of the others."""
+    there, absent = dict(HAND), []
     with tempfile.TemporaryDirectory() as folder:
         case = write_case(Path(folder, "case.npz"), 1, "float32")
         for who, module in PEERS.items():

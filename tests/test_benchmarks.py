@@ -33,11 +33,12 @@ from benchmarks.measuring import (
 from benchmarks.page import page
 from benchmarks.plausibility import implausible, without
 from benchmarks.plot import COLOURS, colours_of, draw, drawings, panels
-from benchmarks.programs import tutorial
+from benchmarks.programs import by_hand, tutorial
 from benchmarks.programs.caches import slowdown
 from benchmarks.programs.chains import Chains
 from benchmarks.programs.gemms import floating_point_operations, products
 from benchmarks.programs.gradchecks import CASES, ON_ARRAYS, Gradchecks, GradchecksOnArrays, operations
+from benchmarks.programs.peers import answer_with
 from benchmarks.report import Figure, Report, brief, changes, differences
 from minitrain.programs.busy import fixed_work
 from tests.test_ops import OPERATIONS
@@ -79,6 +80,16 @@ def test_minitrain_takes_torchs_steps(dtype: str, workers: dict[str, Worker], ca
     answers = {who: first_steps(worker, cases[dtype]) for who, worker in workers.items()}
     assert {answer["dtype"] for answer in answers.values()} == {dtype}
     require_equal("a batch of 4", answers, step.TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("how", by_hand.MAKERS)
+def test_the_step_by_hand_is_minitrains(how: str, workers: dict[str, Worker], cases: dict[str, Path]) -> None:
+    request = {"do": "begin", "case": str(cases["float64"]), "options": {"lr": step.LR}, "losses": step.LOSSES}
+    answers = {
+        "minitrain": first_steps(workers["minitrain"], cases["float64"]),
+        "NumPy by hand": answer_with(by_hand.MAKERS[how])(request),
+    }
+    require_equal("a batch of 4", answers, step.TOLERANCE["float64"])
 
 
 def test_a_contender_with_another_rate_is_refused(workers: dict[str, Worker], cases: dict[str, Path]) -> None:

@@ -11,6 +11,8 @@ from benchmarks.programs.serving import serve, time_calls
 Arrays = list[np.ndarray]
 Batches = list[tuple[np.ndarray, np.ndarray]]
 Step = Callable[[], Any]  # takes a step, waits until it has finished, and returns the loss
+Maker = Callable[[Arrays, Batches, float], tuple[Step, str]]  # of parameters, batches and lr; also returns the dtype
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def with_jax(parameters: Arrays, batches: Batches, lr: float) -> tuple[Step, str]:
@@ -105,9 +107,10 @@ def with_autograd(parameters: Arrays, batches: Batches, lr: float) -> tuple[Step
 MAKERS = {"jax": with_jax, "tinygrad": with_tinygrad, "autograd": with_autograd}
 
 
-def main() -> None:
-    """Answer the requests begin and whole, with plain SGD; see step.py."""
-    make = MAKERS[sys.argv[1]]
+def answer_with(
+    make: Callable[[Arrays, Batches, float], tuple[Step, str]],
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What answers the requests begin and whole, with plain SGD; see step.py."""
     step: Any = None
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +123,8 @@ def main() -> None:
             return {"dtype": dtype, "losses": [float(step().item()) for _ in range(request["losses"])]}
         return {"seconds": time_calls(step, request["seconds"])}
 
-    serve(answer)
+    return answer
 
 
 if __name__ == "__main__":
-    main()
+    serve(answer_with(MAKERS[sys.argv[1]]))

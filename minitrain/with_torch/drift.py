@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,7 +94,10 @@ class _Run:
 
     def warm_up(self, X: Tensor) -> None:
         """Run forward and backward without an update: torch.compile compiles here, or fails."""
-        self._model(self._side.own(X)).sum().backward()
+        with warnings.catch_warnings():
+            # torch.compile traces with anomaly detection, which takes Ctrl-C for an error of an operation.
+            warnings.filterwarnings("ignore", "Error detected in")
+            self._model(self._side.own(X)).sum().backward()
         self._side.optimizer.zero_grad()
 
     def parameters(self) -> Array:
