@@ -365,7 +365,8 @@ def test_the_inspector_covers_no_gradient(browser, images, width):
     browser.size(width, 800)
     browser.open(images[1])
     gap = browser.run("""
-        const right = Math.max(...[...document.querySelectorAll('.lanes > *')].map(e => e.getBoundingClientRect().right));
+        const lanes = [...document.querySelectorAll('.lanes > *')];
+        const right = Math.max(...lanes.map(e => e.getBoundingClientRect().right));
         const inspector = document.getElementById('inspector').getBoundingClientRect();
         return (inspector.width ? inspector.left : innerWidth) - right;""")
     assert gap >= 0
