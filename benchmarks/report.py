@@ -115,14 +115,21 @@ class Report:
         return _table(cells) if cells else []
 
     def comparisons(self, case: str) -> list[str]:
-        """A line for each comparison: its figure, or why it was refused."""
+        """A line for each comparison, and for each reason why some were refused."""
         lines = []
         for figure in self.figures:
             if figure.case == case and not figure.who:
                 undecided = " (undecided: the quartiles lie on both sides of 1)" if figure.undecided else ""
                 unit = "" if figure.unit in ("", TIMES) else f" {figure.unit}"
                 lines.append(f"{figure.what}: {figure}{unit}{undecided}")
-        return lines + [f"{lost.what}: no figure: {lost.why}" for lost in self.refused if lost.case == case]
+        lost: dict[str, list[str]] = {}
+        for refusal in self.refused:
+            if refusal.case == case:
+                lost.setdefault(refusal.why, []).append(refusal.what)
+        for why, comparisons in lost.items():
+            what = comparisons[0] if len(comparisons) == 1 else f"{len(comparisons)} comparisons"
+            lines.append(f"{what}: no figure: {why}")
+        return lines
 
     def conditions(self) -> list[str]:
         """What every figure depends on: processor, threads, BLAS kernels, rounds, and how busy the machine was."""
@@ -133,7 +140,7 @@ class Report:
         return [*processor(self.machine), f"{rounds}; fixed work between them took {slowdown} times its best time"]
 
     def text(self) -> str:
-        """Tables of the figures, a line for each comparison, the conditions, and the notes."""
+        """Tables of the figures, the comparisons, the conditions, and the notes."""
         lines = []
         for case in self.cases():
             grid = self.table(case)
