@@ -129,6 +129,12 @@ def test_what_is_not_offered_is_explained_where_it_is_met(tmp_path: Path) -> Non
     assert "did you mean Linear?" in lines[4]
 
 
+def test_only_the_program_is_missing_if_nothing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run"])
+    assert "the following arguments are required: program (see minitrain run --help)" in capsys.readouterr().err
+
+
 def test_a_path_that_is_no_program_is_refused_in_a_line(tmp_path: Path) -> None:
     for path, text in ((tmp_path / "none.py", "cannot read"), (tmp_path, "is a folder")):
         done = ran(path)

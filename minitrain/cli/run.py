@@ -39,7 +39,10 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--json", metavar="FILE", help="with --repeat: also write the times of all rounds as JSON")
     command.add_argument("program", type=Path, help="the program's file; with -m the module's name")
-    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
+    rest = command.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments"
+    )
+    rest.required = False  # argparse would report it as missing, with a missing program
 
 
 def run(arguments: argparse.Namespace) -> int:
