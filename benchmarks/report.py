@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from minitrain.programs.busy import busy
+
 FORMAT = "minitrain benchmarks 1"
 TIMES = "times"  # the unit of a ratio of contenders
 
@@ -254,7 +256,13 @@ def _plain(value: Any) -> Any:
 
 
 def changes(old: Report, new: Report) -> str:
-    """For each figure of both reports: the medians, the change, and whether the quartile ranges overlap."""
+    """For each figure of both reports: the medians, the change, and whether the quartile ranges overlap.
+
+    If the machine was busy during either, no changes: they would be its own.
+    """
+    for report, when in ((old, f"On {old.date}"), (new, "Now")):
+        if why := busy(report.slowdowns):
+            return f"No changes since {old.suite} of {old.date} are shown. {when} {why}."
     lines = [f"Changes since {old.suite} of {old.date}:"]
     for name in dict.fromkeys([*old.machine["versions"], *new.machine["versions"]]):
         before, now = old.machine["versions"].get(name), new.machine["versions"].get(name)

@@ -339,6 +339,13 @@ def test_a_change_after_one_round_is_reported_without_a_judgement() -> None:
     assert "2.00 -> 2.10 [2.05 to 2.15] ms, +5.0 % (one round: spread unknown)" in text
 
 
+@pytest.mark.parametrize(("then", "now", "when"), [(4.5, 1.0, "On 2026-01-02T03:04:05+00:00"), (1.0, 4.5, "Now")])
+def test_no_change_is_shown_if_the_machine_was_busy(then: float, now: float, when: str) -> None:
+    text = changes(replace(a_report(), slowdowns=[then]), replace(a_report(milliseconds=(4.0,)), slowdowns=[now]))
+    assert text.endswith(f"{when} the machine was busy: fixed work took 4.5 times its best time.")
+    assert "%" not in text
+
+
 def test_another_version_is_reported_and_compared() -> None:
     newer = replace(a_report(), machine={**MACHINE, "versions": {"numpy": "2.5.0", "torch": "2.13.0"}})
     assert differences(a_report(), newer) == []
@@ -743,6 +750,7 @@ def test_the_step_suite_runs_and_then_shows_what_changed(
     command = ["step", "--rounds", "1", "--quick", "--batch-sizes", "8", "--threads", "1", "--out", str(tmp_path)]
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setattr("benchmarks.__main__.implausible", lambda *_: [])  # however busy the machine is
+    monkeypatch.setattr("benchmarks.report.busy", lambda _: "")
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "OPENBLAS_CORETYPE forces NumPy's BLAS to use its Haswell kernels" in out
