@@ -282,6 +282,12 @@ def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
     assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout
 
 
+def test_a_program_that_fails_on_both_is_not_just_the_same() -> None:
+    failed = Outcome("", "OSError: no file", 1, 1.0, 10**6)
+    verdict = Comparison(failed, failed, None, 0.0).verdict()
+    assert verdict.splitlines()[0] == "same output, but both ended with status 1"
+
+
 def test_accelerators_modules_are_imported_and_an_unknown_keyword_is_explained(tmp_path: Path) -> None:
     program = write(
         tmp_path,
