@@ -282,6 +282,18 @@ def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
     assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout
 
 
+def test_a_terminal_is_told_at_once_that_the_output_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = write(tmp_path, "print(1)")
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        monkeypatch.setenv("COLUMNS", "500")
+        assert main(["run", "--compare", "--threads", "1", str(program)]) == 0
+        said = f"Running {program} on torch, then on minitrain. Its output is compared, not shown.\n"
+        assert capsys.readouterr().err == said * terminal
+
+
 def test_a_program_that_fails_on_both_is_not_just_the_same() -> None:
     failed = Outcome("", "OSError: no file", 1, 1.0, 10**6)
     verdict = Comparison(failed, failed, None, 0.0).verdict()

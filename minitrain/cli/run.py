@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import sys
 from pathlib import Path
 
 from minitrain.cli.parser import Commands, add_command
@@ -71,12 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from minitrain import programs
+    from minitrain.runs.messages import say
     from minitrain.runs.output_file import check_writable, write_json
     from minitrain.with_torch.installed import require_installed_torch
 
     # Not imported here: a process's peak memory includes what its parent held when it was started.
     require_installed_torch("minitrain run --compare")
     check_writable(arguments.json, "--json")
+    if sys.stderr.isatty():  # nothing else is printed until both have ended
+        say(f"Running {arguments.program} on torch, then on minitrain. Its output is compared, not shown.")
     runner = programs.Runner(arguments.threads)
     if arguments.repeat is None:
         comparison = programs.compare(arguments.program, arguments.arguments, runner)
