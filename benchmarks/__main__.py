@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -104,12 +106,14 @@ def _parsed(argv: Sequence[str] | None) -> tuple[list[str], Options, argparse.Na
         parser.error(f"--out {given.out} is not a directory")
     if given.html is not None and (given.html.is_dir() or not given.html.parent.is_dir()):
         parser.error(f"--html {given.html}: expected a file in a folder that exists")
+    if given.html is not None and not os.access(given.html if given.html.exists() else given.html.parent, os.W_OK):
+        parser.error(f"--html {given.html}: no permission to write it; choose another place")
     old = None
     if given.compare is not None:
         try:
             old = Report.from_json(given.compare.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            parser.error(f"--compare {given.compare}: {error}")
+            parser.error(f"--compare {given.compare}: {_reason(error)}")
         if old.suite not in suites:
             parser.error(
                 f"--compare {given.compare} is a report of the suite {old.suite}, which is not among the suites to run"
@@ -133,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             given.html.write_text(text, encoding="utf-8")
         except OSError as error:
-            return _failed(str(error))
+            return _failed(f"cannot write --html {given.html}: {_reason(error)}; the figures are saved in {given.out}")
         print(f"\nAll figures of this call are on one page: {given.html}")
     return status
 
@@ -151,7 +155,10 @@ def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None,
             report = Report(name, machine, SUITES[name].settings(options), options.rounds)
             if old is not None and old.suite == name and (reasons := differences(old, report)):
                 return _failed(f"not comparable with the report of {old.date}: {'; '.join(reasons)}")
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return _failed(f"cannot create --out {out}: {_reason(error)}; choose another folder")
         if not os.access(out, os.W_OK):
             return _failed(f"--out {out} is not writable; choose another folder")
         for name in suites:
@@ -163,11 +170,11 @@ def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None,
                     raise
                 print(error)
                 continue
-            print(report.text())
+            print(_wrapped(report.text()))
             _keep(report, out)
             reports.append(report)
             if old is not None and old.suite == name:
-                print(f"\n{changes(old, report)}")
+                print(_wrapped(f"\n{changes(old, report)}"))
     except (DataError, ImportError, MeasuringError, OSError) as error:
         return _failed(str(error))
     except KeyboardInterrupt:
@@ -185,8 +192,25 @@ def _measured(name: str, machine: dict[str, Any], options: Options) -> Report:
         refused = implausible(report, getattr(suite, "PARTS", ()))
         if last or not refused:
             break
-        print(f"Measuring again, because in {refused[0].case} {refused[0].why}", flush=True)
+        print(_wrapped(f"Measuring again, because in {refused[0].case} {refused[0].why}"), flush=True)
     return without(report, refused)
+
+
+def _wrapped(text: str) -> str:
+    """The text with its lines wrapped to the terminal; as it is, if it goes to a file or a pipe."""
+    if not sys.stdout.isatty():
+        return text
+    width = max(shutil.get_terminal_size().columns, 40)
+    lines = [(line, " " * (len(line) - len(line.lstrip()) + 2)) for line in text.splitlines()]
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        for line, indent in lines
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The error in words, without its number and the path, which the message around it names."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _failed(message: str) -> int:
@@ -197,8 +221,8 @@ def _failed(message: str) -> int:
 def _print_machine(machine: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     print(processor(machine)[0])
-    print(f"{machine['platform']}; Python {machine['python']}, {versions}")
-    print(f"BLAS of NumPy: {machine['blas']['numpy']}\nBLAS of torch: {machine['blas']['torch']}")
+    print(_wrapped(f"{machine['platform']}; Python {machine['python']}, {versions}"))
+    print(_wrapped(f"BLAS of NumPy: {machine['blas']['numpy']}\nBLAS of torch: {machine['blas']['torch']}"))
     print(f"GPU: {machine['gpu'] or 'none'}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     if kernels := os.environ.get("OPENBLAS_CORETYPE"):
         print(

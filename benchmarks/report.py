@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from minitrain.programs.busy import busy
+
 FORMAT = "minitrain benchmarks 1"
 TIMES = "times"  # the unit of a ratio of contenders
 
@@ -115,14 +117,21 @@ class Report:
         return _table(cells) if cells else []
 
     def comparisons(self, case: str) -> list[str]:
-        """A line for each comparison: its figure, or why it was refused."""
+        """A line for each comparison, and for each reason why some were refused."""
         lines = []
         for figure in self.figures:
             if figure.case == case and not figure.who:
                 undecided = " (undecided: the quartiles lie on both sides of 1)" if figure.undecided else ""
                 unit = "" if figure.unit in ("", TIMES) else f" {figure.unit}"
                 lines.append(f"{figure.what}: {figure}{unit}{undecided}")
-        return lines + [f"{lost.what}: no figure: {lost.why}" for lost in self.refused if lost.case == case]
+        lost: dict[str, list[str]] = {}
+        for refusal in self.refused:
+            if refusal.case == case:
+                lost.setdefault(refusal.why, []).append(refusal.what)
+        for why, comparisons in lost.items():
+            what = comparisons[0] if len(comparisons) == 1 else f"{len(comparisons)} comparisons"
+            lines.append(f"{what}: no figure: {why}")
+        return lines
 
     def conditions(self) -> list[str]:
         """What every figure depends on: processor, threads, BLAS kernels, rounds, and how busy the machine was."""
@@ -133,7 +142,7 @@ class Report:
         return [*processor(self.machine), f"{rounds}; fixed work between them took {slowdown} times its best time"]
 
     def text(self) -> str:
-        """Tables of the figures, a line for each comparison, the conditions, and the notes."""
+        """Tables of the figures, the comparisons, the conditions, and the notes."""
         lines = []
         for case in self.cases():
             grid = self.table(case)
@@ -247,7 +256,13 @@ def _plain(value: Any) -> Any:
 
 
 def changes(old: Report, new: Report) -> str:
-    """For each figure of both reports: the medians, the change, and whether the quartile ranges overlap."""
+    """For each figure of both reports: the medians, the change, and whether the quartile ranges overlap.
+
+    If the machine was busy during either, no changes: they would be its own.
+    """
+    for report, when in ((old, f"On {old.date}"), (new, "Now")):
+        if why := busy(report.slowdowns):
+            return f"No changes since {old.suite} of {old.date} are shown. {when} {why}."
     lines = [f"Changes since {old.suite} of {old.date}:"]
     for name in dict.fromkeys([*old.machine["versions"], *new.machine["versions"]]):
         before, now = old.machine["versions"].get(name), new.machine["versions"].get(name)

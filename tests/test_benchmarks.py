@@ -5,6 +5,9 @@ import json
 import math
 import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import ddp, epoch, gpu, gradcheck, loader, scale, step
-from benchmarks.__main__ import SUITES, main
+from benchmarks.__main__ import SUITES, _wrapped, main
 from benchmarks.measuring import (
     PAUSE,
     MeasuringError,
@@ -39,7 +42,7 @@ from benchmarks.programs.chains import Chains
 from benchmarks.programs.gemms import floating_point_operations, products
 from benchmarks.programs.gradchecks import CASES, ON_ARRAYS, Gradchecks, GradchecksOnArrays, operations
 from benchmarks.programs.peers import answer_with
-from benchmarks.report import Figure, Report, brief, changes, differences
+from benchmarks.report import Figure, Refusal, Report, brief, changes, differences
 from minitrain.programs.busy import fixed_work
 from tests.test_ops import OPERATIONS
 
@@ -347,6 +350,13 @@ def test_a_change_after_one_round_is_reported_without_a_judgement() -> None:
     assert "2.00 -> 2.10 [2.05 to 2.15] ms, +5.0 % (one round: spread unknown)" in text
 
 
+@pytest.mark.parametrize(("then", "now", "when"), [(4.5, 1.0, "On 2026-01-02T03:04:05+00:00"), (1.0, 4.5, "Now")])
+def test_no_change_is_shown_if_the_machine_was_busy(then: float, now: float, when: str) -> None:
+    text = changes(replace(a_report(), slowdowns=[then]), replace(a_report(milliseconds=(4.0,)), slowdowns=[now]))
+    assert text.endswith(f"{when} the machine was busy: fixed work took 4.5 times its best time.")
+    assert "%" not in text
+
+
 def test_another_version_is_reported_and_compared() -> None:
     newer = replace(a_report(), machine={**MACHINE, "versions": {"numpy": "2.5.0", "torch": "2.13.0"}})
     assert differences(a_report(), newer) == []
@@ -626,6 +636,77 @@ def test_bad_arguments_are_reported_in_one_line(
     assert message in err
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--compare", "Is a directory"), ("--html", "expected a file in a folder")],
+)
+def test_a_folder_instead_of_a_file_is_reported_in_words(
+    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["step", option, str(tmp_path)])
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Errno" not in err
+    assert err.count(str(tmp_path)) == 1
+
+
+def test_a_folder_that_cannot_be_created_is_reported_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "folder"
+    assert main(["step", "--quick", "--threads", "1", "--out", str(out)]) == 1
+    printed = capsys.readouterr()
+    assert f"cannot create --out {out}: Not a directory; choose another folder" in printed.err
+    assert "One training step" not in printed.out
+
+
+def test_a_full_disk_loses_the_page_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    figure = "a case", "whole step", "torch", "ms", [1.0]
+    monkeypatch.setattr(step, "measure", lambda options, report: report.add(*figure))
+    assert main(["step", "--threads", "1", "--out", str(tmp_path), "--html", "/dev/full"]) == 1
+    assert (
+        f"cannot write --html /dev/full: No space left on device; the figures are saved in {tmp_path}"
+        in capsys.readouterr().err
+    )
+    assert len([*tmp_path.glob("*.json")]) == 1
+
+
+def test_an_interrupt_during_the_imports_prints_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt\n")
+    root = Path(__file__).parent.parent
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "step"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("", "benchmarks: interrupted\n")
+    assert ended.returncode in (130, -signal.SIGINT)
+
+
+def test_comparisons_refused_for_one_reason_take_one_line() -> None:
+    report = replace(a_report(), refused=[Refusal("c", "a / b", "busy"), Refusal("c", "a / d", "busy")])
+    assert report.comparisons("c") == ["2 comparisons: no figure: busy"]
+    report = replace(report, refused=[*report.refused, Refusal("c", "b / d", "a part took longer")])
+    assert report.comparisons("c")[-1] == "b / d: no figure: a part took longer"
+
+
+def test_lines_are_wrapped_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "one\n\n  a comparison that is much longer than the terminal"
+    assert _wrapped(text) == text
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert _wrapped(text) == "one\n\n  a comparison that is much longer than\n    the terminal"
+
+
 def test_an_older_report_of_another_suite_is_a_bad_argument(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = a_report().save(tmp_path)
     with pytest.raises(SystemExit) as exit_:
@@ -680,6 +761,7 @@ def test_the_step_suite_runs_and_then_shows_what_changed(
     command = ["step", "--rounds", "1", "--quick", "--batch-sizes", "8", "--threads", "1", "--out", str(tmp_path)]
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setattr("benchmarks.__main__.implausible", lambda *_: [])  # however busy the machine is
+    monkeypatch.setattr("benchmarks.report.busy", lambda _: "")
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "OPENBLAS_CORETYPE forces NumPy's BLAS to use its Haswell kernels" in out

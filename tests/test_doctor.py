@@ -51,16 +51,16 @@ def test_it_tells_versions_threads_devices_and_data(tmp_path: Path) -> None:
     assert " thread" in found["NumPy"]
     assert found["torch"].startswith(torch.__version__)
     assert found["devices"].startswith("cpu")
-    assert ", matches torch" in found["torchvision"]
+    assert found["torchvision"].startswith(metadata.version("torchvision"))
     assert found["threads"] == "not set: every library uses all CPUs"
     assert "no file -> to download it: minitrain data fetch" in found["data"]
 
 
 def test_kernels_that_the_environment_chose_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    assert "-> OPENBLAS_CORETYPE=Haswell chose these kernels; unset it" in findings(str(doctor._numpy()))["NumPy"]
+    assert "-> OPENBLAS_CORETYPE=Haswell chose these kernels; unset it" in findings(doctor._numpy().text())["NumPy"]
     monkeypatch.setenv("OPENBLAS_CORETYPE", "")
-    assert "OPENBLAS_CORETYPE" not in findings(str(doctor._numpy()))["NumPy"]
+    assert "OPENBLAS_CORETYPE" not in findings(doctor._numpy().text())["NumPy"]
 
 
 def test_without_torch_it_says_what_is_lacking_and_how_to_get_it(tmp_path: Path) -> None:
@@ -97,3 +97,23 @@ def test_a_torchvision_of_another_torch_is_a_fault(written: str, monkeypatch: py
     assert finding.fault
     assert "belongs to torch 1.0.0" in finding.says
     assert finding.remedy
+
+
+def test_a_torchvision_whose_operators_do_not_load_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    for loads in (True, False):
+        monkeypatch.setattr(torch._C, "_dispatch_has_kernel_for_dispatch_key", lambda *_, loads=loads: loads)
+        finding = doctor._torchvision(torch.__version__)
+        assert ("matches torch" in finding.says) == loads
+        assert ("from the same index" in finding.remedy) != loads
+        assert not finding.fault
+
+
+def test_a_finding_is_wrapped_under_its_own_column() -> None:
+    finding = doctor.Finding("torch", "not installed: no --backend torch, no compare, no tests", "pip install it " * 4)
+    assert finding.text().count("\n") == 1
+    assert finding.text(50).splitlines() == [
+        "torch        not installed: no --backend torch, no",
+        "             compare, no tests",
+        "             -> pip install it pip install it pip",
+        "                install it pip install it",
+    ]

@@ -61,8 +61,8 @@ def test_instructions_that_numpy_may_not_use_are_told() -> None:
 
 
 def test_the_doctor_tells_the_same_blas() -> None:
-    assert f"BLAS {describe({})['BLAS']}" in str(doctor._numpy())
-    assert numpy_blas().kernels in str(doctor._numpy())
+    assert f"BLAS {describe({})['BLAS']}" in doctor._numpy().text()
+    assert numpy_blas().kernels in doctor._numpy().text()
 
 
 def test_of_several_blas_numpys_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

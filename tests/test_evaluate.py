@@ -364,7 +364,7 @@ def turned_weights(path: Path) -> Path:
     [
         (lambda path: path, 2, "there is no run in "),
         (no_run, 2, "there is no run in "),
-        (a_file, 2, "there is no run in "),
+        (a_file, 2, "it is a file; name the directory of a run"),
         (lambda path: with_config(path, "{"), 1, "config.json as a run's configuration"),
         (lambda path: with_config(path, "[]"), 1, "config.json as a run's configuration"),
         (lambda path: with_config(path, "[" * 10**5), 1, "config.json as a run's configuration"),

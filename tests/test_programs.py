@@ -129,6 +129,12 @@ def test_what_is_not_offered_is_explained_where_it_is_met(tmp_path: Path) -> Non
     assert "did you mean Linear?" in lines[4]
 
 
+def test_only_the_program_is_missing_if_nothing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run"])
+    assert "the following arguments are required: program (see minitrain run --help)" in capsys.readouterr().err
+
+
 def test_a_path_that_is_no_program_is_refused_in_a_line(tmp_path: Path) -> None:
     for path, text in ((tmp_path / "none.py", "cannot read"), (tmp_path, "is a folder")):
         done = ran(path)
@@ -274,6 +280,24 @@ def test_compare_runs_both_and_says_where_they_differ(tmp_path: Path) -> None:
     different = ran(program, "differ", options=("--compare", "--threads", "1"))
     assert different.returncode == 1
     assert "Line 2 differs:\n  torch      torch\n  minitrain  minitrain\n" in different.stdout
+
+
+def test_a_terminal_is_told_at_once_that_the_output_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = write(tmp_path, "print(1)")
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        monkeypatch.setenv("COLUMNS", "500")
+        assert main(["run", "--compare", "--threads", "1", str(program)]) == 0
+        said = f"Running {program} on torch, then on minitrain. Its output is compared, not shown.\n"
+        assert capsys.readouterr().err == said * terminal
+
+
+def test_a_program_that_fails_on_both_is_not_just_the_same() -> None:
+    failed = Outcome("", "OSError: no file", 1, 1.0, 10**6)
+    verdict = Comparison(failed, failed, None, 0.0).verdict()
+    assert verdict.splitlines()[0] == "same output, but both ended with status 1"
 
 
 def test_accelerators_modules_are_imported_and_an_unknown_keyword_is_explained(tmp_path: Path) -> None:

@@ -100,6 +100,19 @@ def test_the_page_opens_silently_and_fits(driver, records, kind, width, scheme, 
         assert run("return document.scripts.length") == 0
 
 
+@pytest.mark.parametrize("width", [1280, 800, 500])
+def test_the_numbers_beside_a_chart_are_readable_at_every_width(driver, records, width, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report_page(records[:1]), encoding="utf-8")
+    show(driver, path, width, "light")
+    sizes = driver.execute_script("""
+        return [...document.querySelectorAll('svg')].flatMap(svg => [...svg.querySelectorAll('.tick')].map(
+            tick => parseFloat(getComputedStyle(tick).fontSize) * svg.getScreenCTM().a))""")
+    assert 9 <= min(sizes) <= max(sizes) <= 17
+    assert driver.execute_script("""
+        return [...document.querySelectorAll('svg .tick')].every(tick => tick.getBoundingClientRect().left >= 0)""")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_boxes_of_a_tape_are_reached_by_keyboard_and_show_their_notes(driver, scheme, tmp_path):
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))

@@ -360,6 +360,19 @@ def test_it_fits_and_stays_quiet(browser, images, width, scheme):
     browser.size(1280, 900)
 
 
+@pytest.mark.parametrize("width", [1200, 1267, 1268])
+def test_the_inspector_covers_no_gradient(browser, images, width):
+    browser.size(width, 800)
+    browser.open(images[1])
+    gap = browser.run("""
+        const lanes = [...document.querySelectorAll('.lanes > *')];
+        const right = Math.max(...lanes.map(e => e.getBoundingClientRect().right));
+        const inspector = document.getElementById('inspector').getBoundingClientRect();
+        return (inspector.width ? inspector.left : innerWidth) - right;""")
+    assert gap >= 0
+    browser.size(1280, 900)
+
+
 def test_a_label_that_is_markup_stays_text(browser, images):
     step, path = images
     browser.open(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from minitrain.cli.options import add_options
 from minitrain.cli.parser import Commands, add_command
@@ -28,10 +29,12 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print each finding; the exit status says whether something is broken."""
+    from minitrain.learn.screen import columns
     from minitrain.with_torch.doctor import examine
 
+    width = columns() if sys.stdout.isatty() else None  # a file keeps one line for each finding: it can be searched
     faults = 0
     for finding in examine(arguments.data_dir):
-        print(finding, flush=True)
+        print(finding.text(width), flush=True)
         faults += finding.fault
     return int(faults > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import sys
 from pathlib import Path
 
 from minitrain.cli.parser import Commands, add_command
@@ -39,7 +40,10 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--json", metavar="FILE", help="with --repeat: also write the times of all rounds as JSON")
     command.add_argument("program", type=Path, help="the program's file; with -m the module's name")
-    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
+    rest = command.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments"
+    )
+    rest.required = False  # argparse would report it as missing, with a missing program
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,12 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from minitrain import programs
+    from minitrain.runs.messages import say
     from minitrain.runs.output_file import check_writable, write_json
     from minitrain.with_torch.installed import require_installed_torch
 
     # Not imported here: a process's peak memory includes what its parent held when it was started.
     require_installed_torch("minitrain run --compare")
     check_writable(arguments.json, "--json")
+    if sys.stderr.isatty():  # nothing else is printed until both have ended
+        say(f"Running {arguments.program} on torch, then on minitrain. Its output is compared, not shown.")
     runner = programs.Runner(arguments.threads)
     if arguments.repeat is None:
         comparison = programs.compare(arguments.program, arguments.arguments, runner)

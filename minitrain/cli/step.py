@@ -7,12 +7,13 @@ from pathlib import Path
 
 from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
+from minitrain.cli.runs import DATA_DIR
 from minitrain.runs.config import ConfigError
 
 EXAMPLES = {
-    "the next step of a run, as step.html": "runs/digits-1",
-    "another one, and open the page": "runs/digits-1 --epoch 3 --batch 40 --open",
-    "plant a mistake in its backward, and see it found": "runs/digits-1 --inject weight-gradient-sign",
+    "the next step of a run, as step.html": "runs/digits-0",
+    "another one, and open the page": "runs/digits-0 --epoch 3 --batch 40 --open",
+    "plant a mistake in its backward, and see it found": "runs/digits-0 --inject weight-gradient-sign",
 }
 
 
@@ -22,7 +23,9 @@ def add(commands: Commands) -> None:
         commands, "step", run, "write a page that explains every number of one training step of a run", EXAMPLES
     )
     command.add_argument("run_dir", metavar="RUN", help="the run's directory")
-    command.add_argument("--step", type=int, metavar="N", help="the step with N updates before it")
+    command.add_argument(
+        "--step", type=int, metavar="N", help="the step after N updates (default: the last checkpoint's)"
+    )
     command.add_argument("--epoch", type=int, metavar="E", help="the epoch, from 1")
     command.add_argument("--batch", type=int, metavar="B", help="with --epoch: the batch, from 0 (default: 0)")
     command.add_argument("--sample", type=int, metavar="I", help="show this sample of the batch first, from 0")
@@ -31,9 +34,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--open", action="store_true", help="open the page in the browser")
     command.add_argument("-o", "--output", metavar="FILE", default="step.html", help="the page (default: step.html)")
     command.add_argument("--large", action="store_true", help=LARGE)
-    command.add_argument(
-        "--data-dir", metavar="DIR", help="the folder that holds FashionMNIST/raw (default: where the run had it)"
-    )
+    command.add_argument("--data-dir", metavar="DIR", help=DATA_DIR)
 
 
 def run(arguments: argparse.Namespace) -> int:

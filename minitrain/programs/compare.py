@@ -86,10 +86,10 @@ class Comparison:
         if self.first is not None:
             number, theirs, ours = self.first
             lines += [f"Line {number} differs:", f"  torch      {theirs}", f"  minitrain  {ours}"]
-        elif self.same and self.worst == 0:
-            lines.append("same output")
         elif self.same:
-            lines.append("same output, up to rounding")
+            rounding = ", up to rounding" if self.worst else ""
+            failed = f", but both ended with status {self.torch.status}" if self.torch.status else ""
+            lines.append(f"same output{rounding}{failed}")
         if self.worst > 0:
             lines.append(f"The worst difference of two printed numbers is {self.worst:.2g} (relative).")
         for name, run in (("torch", self.torch), ("minitrain", self.minitrain)):

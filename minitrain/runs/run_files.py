@@ -61,7 +61,8 @@ def check_run(run: str | os.PathLike[str]) -> Path:
     """The path of a run's directory. Raises ConfigError if there is no run, UnreadableError without permission."""
     path = Path(run)
     if not str(run) or not os.path.isdir(path):
-        raise ConfigError(f"there is no run in {str(run)!r}: no such directory; name the directory of a run")
+        why = "it is a file" if str(run) and os.path.lexists(path) else "no such directory"
+        raise ConfigError(f"there is no run in {str(run)!r}: {why}; name the directory of a run")
     for folder in (path, path / CHECKPOINTS):
         if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
             raise UnreadableError(f"cannot read {folder}: no permission")

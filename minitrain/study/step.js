@@ -464,11 +464,12 @@ function thumb(n, side) {
   return c;
 }
 const sampleName = n => `sample ${n}` + (labelOf(n) == null || P.classes == null ? "" : ` (label ${className(labelOf(n))}` + (wrong(n) ? `, taken for ${className(best(n))})` : ")"));
+const oneColumn = () => innerWidth <= 1267; // as in step.css
 function drawSamples() {
   const host = $("samples");
   if (!P.samples) { host?.remove(); return; }
   host.replaceChildren();
-  const small = innerWidth <= 1180 || P.samples > 24;
+  const small = oneColumn() || P.samples > 24;
   for (let n = 0; n < P.samples; n++) {
     const off = wrong(n), text = labelOf(n) == null || P.classes == null || P.samples > 32 || P.longClasses ? (P.image ? (off ? "✗" : "") : n) : off ? `${className(labelOf(n))}→${className(best(n))}` : className(labelOf(n));
     host.append(el("button", {role: "radio", cls: off && "wrong", "aria-label": sampleName(n), title: sampleName(n), onclick: () => sample(n)}, thumb(n, small ? 24 : 30), el("span", {}, String(text))));
@@ -1129,7 +1130,7 @@ function refresh() { views.forEach(v => v.mark()); marks(); inspector(); markSam
 function scrollTo_(view) {
   const v = view?.anchor ? view : views.find(v => v.anchor && v.kind !== "batch") ?? views.find(v => v.anchor);
   if (!v) return;
-  const y = v.box.getBoundingClientRect().top + v.anchor[1] - (v.box.classList.contains("scroll") ? v.box.scrollTop : 0), top = 170, bottom = innerHeight - (innerWidth <= 1180 ? innerHeight * .48 : 40);
+  const y = v.box.getBoundingClientRect().top + v.anchor[1] - (v.box.classList.contains("scroll") ? v.box.scrollTop : 0), top = 170, bottom = innerHeight - (oneColumn() ? innerHeight * .48 : 40);
   if (y < top || y > bottom) scrollTo({top: scrollY + y - (top + bottom) / 2, behavior: S.opening || matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth"});
 }
 function back() {
@@ -1240,7 +1241,7 @@ function rail() {
   OPS.forEach((o, k) => { h += `<a tabindex="0" role="link" data-to="op-${k}" aria-label="${esc(o.name)}" class="${cls(k)}"><rect x="${x(k) - step / 2}" width="${step}" height="40" fill="transparent"/><text x="${x(k)}" y="24" text-anchor="middle">${o.ill ? "✗ " : ""}${esc(short(o.name, 11))}</text></a>`; });
   if (M.optimizer) h += `<a tabindex="0" role="link" data-to="update" aria-label="Update"><rect x="${edge + 16}" width="76" height="40" fill="transparent"/><text x="${edge + 54}" y="25" text-anchor="middle">Update</text></a>`;
   $("hrail").innerHTML = h + "</svg>";
-  if (innerWidth <= 1180 && cur?.op != null) $("hrail").scrollLeft = x(cur.op) - 300;
+  if (oneColumn() && cur?.op != null) $("hrail").scrollLeft = x(cur.op) - 300;
 }
 for (const id of ["rail", "hrail"]) {
   const go = e => { const a = e.target.closest("a"); if (a) { e.preventDefault(); $(a.dataset.to)?.scrollIntoView({block: "start"}); } };

@@ -87,7 +87,7 @@ class Comparison:
         if self.first is not None:
             shown.add(self.first.step)
         phases = "  ".join(f"{phase:>8}" for phase in PHASES)
-        yield "Each step: the loss, the largest |difference| of each phase, and the place nearest to its tolerance (1)"
+        yield "Each step: the loss, the largest |difference| of each phase, and the place closest to its tolerance"
         yield f"{'step':>6}  {'loss':>9}  {phases}  {'of tolerance':>12}  place"
         for step in self.steps:
             if step.number in shown:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import textwrap
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
@@ -33,8 +34,22 @@ class Finding(NamedTuple):
     remedy: str = ""
     fault: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.name:<12} {self.says}" + (f"\n{'':<12} -> {self.remedy}" if self.remedy else "")
+    def text(self, width: int | None = None) -> str:
+        """The finding, and its remedy on a line of its own; wrapped to this many columns, if given."""
+        lines = [(f"{self.name:<12} ", self.says), *([(f"{'':<12} -> ", self.remedy)] if self.remedy else [])]
+        if width is None:
+            return "\n".join(head + rest for head, rest in lines)
+        return "\n".join(
+            textwrap.fill(
+                rest,
+                max(width, 40),
+                initial_indent=head,
+                subsequent_indent=" " * len(head),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for head, rest in lines
+        )
 
 
 def examine(data_dir: str | None = None) -> Iterator[Finding]:
@@ -128,13 +143,14 @@ def _torchvision(torch_version: str) -> Finding:
         import_torchvision()
     except Exception as error:
         return Finding("torchvision", f"{version} cannot be imported: {error}", REINSTALL, fault=True)
-    remedy = ""
     if not torch._C._dispatch_has_kernel_for_dispatch_key("torchvision::nms", "CPU"):
-        remedy = (
-            "it is built for another torch, and `import torchvision` fails in your programs; install both for CPUs, "
-            "or both for CUDA"
+        return Finding(
+            "torchvision",
+            f"{version}; its compiled operators do not load in torch {torch_version}: minitrain works with it, "
+            "but `import torchvision` fails in your own programs",
+            "install torch and torchvision from the same index: both for CPUs, or both for CUDA",
         )
-    return Finding("torchvision", f"{version}, matches torch", remedy)
+    return Finding("torchvision", f"{version}, matches torch")
 
 
 def _matplotlib() -> Finding:
