@@ -181,8 +181,16 @@ def watched_rounds(options: Options, report: Report) -> Iterator[int]:
         time.sleep(PAUSE)
         done.append(fixed_work(options.threads))
         if number < options.rounds:
+            _show(f"round {number + 1} of {options.rounds}")
             yield number
+    _show("")
     report.slowdowns += slowdowns(done)
+
+
+def _show(progress: str) -> None:
+    """Show it on a terminal, in place of what was shown before."""
+    if sys.stderr.isatty():
+        print(f"\r{progress:<20}\r", end="", file=sys.stderr, flush=True)
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------

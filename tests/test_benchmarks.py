@@ -1,5 +1,6 @@
 """The benchmarks compare only equal work, count correctly, and save their results. Nothing is timed here."""
 
+import io
 import itertools
 import json
 import math
@@ -490,7 +491,11 @@ def test_how_busy_the_machine_is_is_measured_around_each_round(monkeypatch: pyte
     done = iter([(0.1, 0.1), (0.4, 0.2), (0.2, 0.15)])
     monkeypatch.setattr("benchmarks.measuring.fixed_work", lambda threads: next(done))
     report = a_report()
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", shown)
     assert list(watched_rounds(Options(rounds=2), report)) == [0, 1]
+    assert [part.rstrip() for part in shown.getvalue().split("\r") if part] == ["round 1 of 2", "round 2 of 2", ""]
     assert report.slowdowns == pytest.approx([1, 4, 2])
     assert "fixed work between them took 2.00 [1.50 to 3.00] times its best time" in report.text()
 
