@@ -136,6 +136,25 @@ def test_a_part_that_a_checkpoint_lacks_is_noticed(keys: tuple[Any, ...], which:
         assert found.parts["optimizer"] == (1, 4)
 
 
+def test_an_older_checkpoint_with_settings_that_no_session_had_is_noticed(tmp_path: Path) -> None:
+    """Returning to it would train with them."""
+    path = run(tmp_path / "run", epochs=1)
+    resume(plan_resumption(path, {"epochs": 2, "lr": 0.01}, override=True))
+    assert verified(path).ok
+    spoil(path, lambda state: state["config"].update(lr=0.2), -2)
+    found = verified(path)
+    assert not found.ok
+    assert "lr is 0.2, but 0.01 in the last checkpoint, and no session changed that" in str(found)
+
+
+def test_what_a_checkpoint_has_besides_the_weights_is_noticed(tmp_path: Path) -> None:
+    path = run(tmp_path / "run")
+    spoil(path, lambda state: state["model"].update(extra=1), -2)
+    found = verified(path, from_start=True)
+    assert not found.ok
+    assert "model: not the same" in str(found)
+
+
 def test_another_loss_is_noticed_and_shown(tmp_path: Path) -> None:
     path = run(tmp_path / "run")
     table = path / "steps.csv"

@@ -401,5 +401,6 @@ def _rest_of_state(end: Checkpoint, now: Mapping[str, Any]) -> Finding:
     now = {**now, "position": {**now["position"], "seconds": then["position"]["seconds"]}}
     now["optimizer"] = now["optimizer"]["state"]
     other = [name for name, value in then.items() if not same(value, now[name])]
+    other += ["model"] if not same(dict.fromkeys(end.state["model"] or ()), dict.fromkeys(now["model"])) else []
     text = f"{', '.join(other)}: not the same" if other else "position, order and schedule are the same"
     return Finding(f"{CHECKPOINTS}/{end.path.name}", not other, text)
