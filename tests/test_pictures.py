@@ -306,6 +306,8 @@ def bombs() -> dict[str, tuple[bytes, str]]:
     """Files that once took memory or time out of proportion, and the reason that is given now; "" if it is read."""
     text, emoji = zlib.compress(bytes(1_000_000)), zlib.compress("\U0001f600".encode() * 250_000)
     wide, exif = Image.new("RGB", (16_000, 1_500)), exif_that_repeats(60_000, 800_000)
+    long_exif = b"MM\0*\0\0\0\x08\xff\xff" + struct.pack(">HHII", 5, 7, 10**7, 8) * 65_535 + bytes(10**7)
+    jpeg, gif = encoded(GRAY, "JPEG"), encoded(GRAY, "GIF")
     return {
         "tall": (encoded(Image.new("L", (1, 24_999_999)), "PNG"), "a side is longer than 20,000"),
         "wide": (encoded(Image.new("L", (24_999_999, 1)), "PNG"), "a side is longer than 20,000"),
@@ -321,6 +323,14 @@ def bombs() -> dict[str, tuple[bytes, str]]:
         "eXIf": (png_with(chunk(b"eXIf", exif)), ""),
         "EXIF": (jpeg_with(b"\xff\xe1", b"Exif\0\0" + exif), ""),
         "MPF": (jpeg_with(b"\xff\xe2", b"MPF\0" + exif_that_repeats(5_000, 60_100)), ""),
+        "one EXIF tag again and again": (png_with(chunk(b"eXIf", long_exif)), ""),
+        "chunks": (png_with(chunk(b"tEXt", b"k\0v") * 10**6), "more than 300,000 pieces"),
+        "empty chunks": (png_with(chunk(b"tEXt", b"") * 10**6), "more than 300,000 pieces"),
+        "segments": (jpeg[:2] + b"\xff\xe1\0\2" * 10**6 + jpeg[2:], "300,000 pieces"),
+        "segments in a scan": (jpeg[:-2] + b"\xff\xe0\0\2" * 10**7 + jpeg[-2:], "more than 10,000 segments"),
+        "filled JPEG": (jpeg[:2] + b"\xff" * 10**7 + jpeg[2:], "more than 300,000 pieces"),
+        "comments": (gif[:-1] + b"!\xfe" + b"\1a" * 10**7 + b"\0;", "more than 300,000 pieces"),
+        "24 million in GIF": (encoded(Image.effect_noise((5_000, 4_900), 99), "GIF"), ""),
         "12 megapixels": (encoded(Image.new("RGB", (4_000, 3_000)), "JPEG", progressive=True, subsampling=0), ""),
         "12 million in PNG": (encoded(Image.new("RGBA", (4_000, 3_000)), "PNG", compress_level=1), ""),
     }

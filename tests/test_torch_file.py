@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from minitrain.nn import Parameter
 from minitrain.tensor import Tensor
 from minitrain.torch_file import load_torch_file
+from minitrain.torchlike.arguments import Size
+from tests.test_strangers_run import little_memory
 
 
 def saved(obj: Any) -> bytes:
@@ -182,6 +184,120 @@ def test_a_tensor_beyond_its_memory_is_refused(numbers: Any) -> None:
 def test_a_compressed_archive_is_refused_before_it_is_expanded() -> None:
     with pytest.raises(ValueError, match="compressed"):
         load_torch_file(archive(pickle.dumps("a" * 10**6), compression=zipfile.ZIP_DEFLATED))
+
+
+# --- crafted pickles ---
+
+START = b"\x80\x02"
+
+
+def text(word: str) -> bytes:
+    return b"X" + len(word).to_bytes(4, "little") + word.encode()
+
+
+def name(module: str, word: str) -> bytes:
+    return f"c{module}\n{word}\n".encode()
+
+
+def number(value: int) -> bytes:
+    return b"\x8a\x08" + value.to_bytes(8, "little")
+
+
+def storage(kind: str = "FloatStorage") -> bytes:
+    return b"(" + text("storage") + name("torch", kind) + text("0") + text("cpu") + b"K\x02tQ"
+
+
+def tensor(storage: bytes) -> bytes:
+    return name("torch._utils", "_rebuild_tensor_v2") + b"(" + storage + b"K\x00K\x02\x85K\x01\x85\x89tR"
+
+
+def doubled(times: int) -> bytes:
+    """A tuple of the same tuple twice, and so on: few bytes, 2 ** times values."""
+    return b")q\x000" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(times)) + b"h%c" % times
+
+
+EVIL = b"N}" + text("evil") + b"K\x01s\x86b"  # set an attribute
+HUGE = number(10**12)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (name("torch", "Size") + EVIL, "sets attributes of a type"),
+        (name("torch._utils", "_rebuild_tensor_v2") + EVIL, "sets attributes of a function"),
+        (tensor(storage()) + b"}" + text("grad_fn") + b"K\x01sb", "sets attributes of a Tensor"),
+        (tensor(storage()) + b"K\x00K\x05s", "sets items of a Tensor"),
+        (name("builtins", "bytes") + HUGE + b"\x85R", "builds bytes"),
+        (b"\x96" + HUGE[2:], "opcodes that torch.save does not write"),
+        (name("torch", "Size") + b")\x81", "opcodes that torch.save does not write"),
+        (b"}" + doubled(40) + b"K\x01s", "has a tuple as a key"),
+        (name("builtins", "set") + b"]" + doubled(40) + b"a\x85R", "has a tuple as a key or in a set"),
+        (doubled(40) + b"Q", r"not a storage: .{1,1000}$"),
+        (storage(), "contains a _Storage"),
+        (name("builtins", "complex"), "contains a type"),
+        (b"]" + tensor(storage()) + b"a" + tensor(storage("IntStorage")) + b"a", "is a FloatStorage and a IntStorage"),
+        (
+            name("builtins", "set") + b"q\x010](" + b"K\x07" * 999 + b"eq\x020](" + b"h\x01h\x02\x85R" * 99 + b"e",
+            "the same values again and again",
+        ),
+    ],
+)
+def test_a_crafted_pickle_is_refused_at_once_and_changes_nothing(content: bytes, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        load_torch_file(archive(START + content + b"."))
+    assert loaded(torch.Size([1])) == Size([1])
+    assert not hasattr(Size, "evil")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        doubled(40),
+        b"K\x01r\xff\xff\xff\x7f",  # kept under a large number
+        b"]q\x00h\x00a",  # a list in itself
+        b"]" * 5000 + b"a" * 4999,
+    ],
+)
+def test_repeated_and_deep_values_take_no_memory_out_of_proportion(content: bytes) -> None:
+    with little_memory(10_000_000):
+        load_torch_file(archive(START + content + b"."))
+
+
+def test_what_is_the_same_object_stays_the_same() -> None:
+    part = [torch.ones(2)]
+    again = loaded({"first": part, "second": part})
+    assert again["first"] is again["second"]
+
+
+def test_large_parameters_sets_and_bytes_come_back() -> None:
+    weight = torch.nn.Parameter(torch.ones(3000))
+    again = loaded({"weight": weight, "set": set(range(3000)), "bytes": [b"ab"] * 99 + [b"c" * 3000]})
+    assert again["weight"].array.tolist() == [1.0] * 3000
+    assert again["set"] == set(range(3000))
+    assert again["bytes"][-2:] == [b"ab", b"c" * 3000]
+
+
+def test_members_that_overlap_are_refused() -> None:
+    """Each member holds all the later ones, as a zip bomb that is not compressed."""
+    content = START + b"".join(
+        b"(" + text("storage") + name("torch", "ByteStorage") + text(str(i)) + text("cpu") + number(1000) + b"tQ"
+        for i in range(3)
+    )
+    file = archive(content + b"N.", storage=bytes(1000))
+    whole = bytearray(file.getvalue())
+    directory = whole.find(b"PK\x01\x02")
+    entry = whole.find(b"PK\x01\x02", whole.find(b"a/byteorder", directory))
+    whole[entry + 20 : entry + 28] = (10**9).to_bytes(4, "little") * 2  # the size of data/0
+    with pytest.raises(ValueError, match="members overlap, or are longer than the file"):
+        load_torch_file(io.BytesIO(bytes(whole)))
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 99), (8, 1), (8, 0x20), (8, 0x40)])
+def test_a_password_or_a_later_version_of_zip_is_a_clean_error(place: int, value: int) -> None:
+    whole = bytearray(saved([1]))
+    whole[whole.find(b"PK\x01\x02") + place] |= value
+    with pytest.raises(ValueError, match=r"it is damaged|lacks|overlap"):
+        load_torch_file(io.BytesIO(bytes(whole)))
 
 
 @given(st.data())

@@ -82,9 +82,9 @@ def test_the_whole_run_gives_the_same_bits(tmp_path: Path) -> None:
     assert found.parts == {"model": (0, 4), "optimizer": (0, 4), "generator": (0, 1)}
 
 
-def spoil(path: Path, change: Callable[[Any], None]) -> None:
-    """Write the last checkpoint anew with something changed in it; its checksum fits."""
-    last = checkpoints(path)[-1]
+def spoil(path: Path, change: Callable[[Any], None], which: int = -1) -> None:
+    """Write the last checkpoint, or another, again with something changed in it; its checksum fits."""
+    last = checkpoints(path)[which]
     state = minitrain.load(last)
     change(state)
     save(state, last)
@@ -107,6 +107,52 @@ def test_one_other_bit_is_noticed(part: str, tmp_path: Path) -> None:
     assert not found.ok
     assert {name: other for name, (other, _) in found.parts.items() if other} == {part: 1}
     assert "Not the same bits.\nminitrain sees no change in the environment" in str(found)
+
+
+def without(state: Any, *keys: Any) -> None:
+    """Remove a part of a state."""
+    for key in keys[:-1]:
+        state = state[key]
+    del state[keys[-1]]
+
+
+@pytest.mark.parametrize("which", [-1, -2])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("optimizer", "state", 1),
+        ("optimizer", "state", 1, "momentum_buffer"),
+        ("loader", "pass"),
+        ("schedule", "progress", "best"),
+        ("schedule",),
+    ],
+)
+def test_a_part_that_a_checkpoint_lacks_is_noticed(keys: tuple[Any, ...], which: int, tmp_path: Path) -> None:
+    path = run(tmp_path / "run", scheduler="plateau")
+    spoil(path, lambda state: without(state, *keys), which)
+    found = verified(path, from_start=True)
+    assert not found.ok
+    if keys[0] == "optimizer" and which == -1:
+        assert found.parts["optimizer"] == (1, 4)
+
+
+def test_an_older_checkpoint_with_settings_that_no_session_had_is_noticed(tmp_path: Path) -> None:
+    """Returning to it would train with them."""
+    path = run(tmp_path / "run", epochs=1)
+    resume(plan_resumption(path, {"epochs": 2, "lr": 0.01}, override=True))
+    assert verified(path).ok
+    spoil(path, lambda state: state["config"].update(lr=0.2), -2)
+    found = verified(path)
+    assert not found.ok
+    assert "lr is 0.2, but 0.01 in the last checkpoint, and no session changed that" in str(found)
+
+
+def test_what_a_checkpoint_has_besides_the_weights_is_noticed(tmp_path: Path) -> None:
+    path = run(tmp_path / "run")
+    spoil(path, lambda state: state["model"].update(extra=1), -2)
+    found = verified(path, from_start=True)
+    assert not found.ok
+    assert "model: not the same" in str(found)
 
 
 def test_another_loss_is_noticed_and_shown(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import warnings
@@ -24,6 +25,9 @@ MAX_SIDE = 20_000  # pixels; Pillow keeps a pointer for each row
 MAX_BYTES = 100_000_000  # of a file
 MAX_SCANS = 64  # in which a progressive JPEG refines the picture; cameras and programs write up to about 12
 PIXELS = {"WEBP": 6_000_000, "compressed BMP": 1_000_000}  # libwebp needs 16 bytes a pixel; RLE is decoded in Python
+MAX_READS = 300_000  # of pieces of a file, such as the chunks of a PNG; large GIF files have the most, about 200,000
+MAX_SEGMENTS = 10_000  # of a JPEG
+MAX_EXIF = 100_000  # bytes that are read; each of 65,535 entries may refer to all of them
 MAX_TEXT = 4_000_000  # characters of a PNG's comments
 SLACK = 15_000_000  # bytes beyond MEMORY before the system refuses more
 BAND = 250_000  # pixels that are converted at once
@@ -75,10 +79,10 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int], invert: b
             length = os.path.getsize(path)
             if length > MAX_BYTES:
                 raise PictureError(f"its {length:,} bytes are more than {MAX_BYTES:,}")
-            with Image.open(path, formats=FORMATS) as image:
+            with _Pieces(path) as file, Image.open(file, formats=FORMATS) as image:
                 _check_size(image, length)
                 image.verify()  # checks a PNG's checksums, which reading its pixels does not
-            with Image.open(path, formats=FORMATS) as image:
+            with _Pieces(path) as file, Image.open(file, formats=FORMATS) as image:
                 if hasattr(image, "layer"):  # a JPEG
                     _fit_jpeg(image, _count_scans(Path(path).read_bytes()))
                 if getattr(image, "is_animated", False):
@@ -119,10 +123,26 @@ def _check_size(image: Any, length: int) -> None:
         raise PictureError(f"its {length:,} bytes are more than {4 * most:,}, the most for a {kind} file")
 
 
+class _Pieces(io.FileIO):
+    """A file that can be read in at most MAX_READS pieces, as Pillow reads them in Python. Raises PictureError then."""
+
+    left = MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes | None:  # type: ignore[override]  # typeshed changed its mind
+        """The next bytes."""
+        self.left -= 1
+        if self.left < 0:
+            raise PictureError(f"it consists of more than {MAX_READS:,} pieces; save it again")
+        return super().read(-1 if size is None else size)
+
+
 def _count_scans(content: bytes) -> int:
-    """How often a JPEG's decoder goes over the picture."""
-    scans = place = 0
+    """How often a JPEG's decoder goes over the picture. Raises PictureError for more than MAX_SEGMENTS."""
+    scans = segments = place = 0
     while (found := _MARKER.search(content, place)) is not None and found[1] != b"\xd9":
+        segments += 1
+        if segments > MAX_SEGMENTS:
+            raise PictureError(f"it consists of more than {MAX_SEGMENTS:,} segments; save it again")
         place = found.end()
         if found[1] != b"\xd8":  # all others have a length
             place += max(2, int.from_bytes(content[place : place + 2]))
@@ -183,6 +203,9 @@ def _upright_gray(image: Any, invert: bool) -> Any:
     """
     from PIL import Image
 
+    image.load()  # a PNG may have its EXIF data after the pixels
+    if len(exif := image.info.get("exif", b"")) > MAX_EXIF:
+        image.info["exif"] = exif[:MAX_EXIF]  # the rotation is at their beginning
     orientation = image.getexif().get(0x0112, 1)
     width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
     factor = 2 if width * height * (_bytes_per_pixel(image) + 1) > MEMORY else 1

@@ -101,13 +101,18 @@ def _older(older: Checkpoint, end: Checkpoint, sessions: Sequence[Mapping[str, A
     faults = []
     then, now, updates = vars(older.config), vars(end.config), older.state["position"]["updates"]
     if sessions[0]["updates"] <= updates:  # or config.json was damaged and written again: earlier changes are unknown
-        changed = {name for session in sessions if session["updates"] >= updates for name in session.get("changes", {})}
+        changes = [session.get("changes", {}) for session in sessions if session["updates"] >= updates]
         faults += [
             f"{name} is {shown(then[name])}, but {shown(now[name])} in the last checkpoint, and no session changed that"
             for name in then
-            if then[name] != now[name] and name not in changed
+            if then[name] != now[name] and not any(_plain(then[name]) in each.get(name, ()) for each in changes)
         ]
     return [Finding(f"{CHECKPOINTS}/{older.path.name}", False, fault) for fault in faults]
+
+
+def _plain(value: Any) -> Any:
+    """A setting as config.json has it."""
+    return [*value] if isinstance(value, tuple) else value
 
 
 def check_places(older: Checkpoint, contents: Mapping[str, bytes], after: Mapping[str, int]) -> list[Finding]:

@@ -17,11 +17,13 @@ def same(recorded: Any, now: Any) -> bool:
     if isinstance(recorded, Tensor):
         return isinstance(now, Tensor) and _bits(recorded) == _bits(now)
     if isinstance(recorded, Mapping):
-        return isinstance(now, Mapping) and all(key in now and same(value, now[key]) for key, value in recorded.items())
+        fits = isinstance(now, Mapping) and now.keys() == recorded.keys()
+        return fits and all(same(value, now[key]) for key, value in recorded.items())
+    if type(now) is not type(recorded):
+        return False
     if isinstance(recorded, list | tuple):
-        fits = isinstance(now, list | tuple) and len(now) == len(recorded)
-        return fits and all(map(same, recorded, now))
-    return not isinstance(now, Tensor) and bool(recorded == now or (recorded != recorded and now != now))  # nan, too
+        return len(now) == len(recorded) and all(map(same, recorded, now))
+    return bool(recorded == now or (recorded != recorded and now != now))  # nan, too
 
 
 def _bits(tensor: Tensor) -> tuple[Any, ...]:

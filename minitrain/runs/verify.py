@@ -375,17 +375,19 @@ def _restarted(path: Path) -> RunError:
 
 
 def _compared(recorded: Any, now: Any) -> tuple[int, int]:
-    """How many arrays of two states differ in at least one bit, of how many."""
-    if isinstance(recorded, Tensor):
+    """How many arrays of two states differ in at least one bit, or are in only one of them, of how many."""
+    if isinstance(recorded, Tensor) or isinstance(now, Tensor):
         return int(not same(recorded, now)), 1
-    if isinstance(recorded, Mapping):
-        values = [(value, now.get(key) if isinstance(now, Mapping) else None) for key, value in recorded.items()]
-    elif isinstance(recorded, list | tuple):
-        values = [*itertools.zip_longest(recorded, now if isinstance(now, list | tuple) else ())]
-    else:
-        return 0, 0
+    then, now = _parts_by_key(recorded), _parts_by_key(now)
+    values = [(then.get(key), now.get(key)) for key in dict.fromkeys([*then, *now])]
     counts = [_compared(*pair) for pair in values]
     return sum(other for other, _ in counts), sum(count for _, count in counts)
+
+
+def _parts_by_key(value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    return dict(enumerate(value)) if isinstance(value, list | tuple) else {}
 
 
 def _rest_of_state(end: Checkpoint, now: Mapping[str, Any]) -> Finding:
@@ -394,9 +396,11 @@ def _rest_of_state(end: Checkpoint, now: Mapping[str, Any]) -> Finding:
     The optimizer's options are left out, since a resumed run takes them from the configuration.
     """
     then = {name: end.state.get(name, {}) for name in ("position", "loader", "schedule")}
-    then["position"] = {name: value for name, value in then["position"].items() if name != "seconds"}
     then["optimizer"] = end.state["optimizer"]["state"]
-    now = {**now, "optimizer": now["optimizer"]["state"]}
+    # The seconds are the only ones that differ each time.
+    now = {**now, "position": {**now["position"], "seconds": then["position"]["seconds"]}}
+    now["optimizer"] = now["optimizer"]["state"]
     other = [name for name, value in then.items() if not same(value, now[name])]
+    other += ["model"] if not same(dict.fromkeys(end.state["model"] or ()), dict.fromkeys(now["model"])) else []
     text = f"{', '.join(other)}: not the same" if other else "position, order and schedule are the same"
     return Finding(f"{CHECKPOINTS}/{end.path.name}", not other, text)
