@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         MaxPool2d,
     )
     from minitrain.nn.embedding import Embedding
+    from minitrain.nn.embedding_bag import EmbeddingBag
     from minitrain.nn.group_normalization import GroupNorm, InstanceNorm1d, InstanceNorm2d
     from minitrain.nn.lazy import LazyBatchNorm1d, LazyBatchNorm2d, LazyConv2d, LazyLinear
     from minitrain.nn.magnitude_normalization import LocalResponseNorm, RMSNorm
@@ -119,6 +120,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "Fold",
     "GaussianNLLLoss",

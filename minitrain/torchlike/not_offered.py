@@ -82,7 +82,6 @@ ADVICE: dict[str, str] = {
     ),
     "optim.swa_utils": "average the state_dicts of several epochs yourself.",
     "optim.Muon": "use AdamW.",
-    "nn.EmbeddingBag": "use nn.Embedding, and the mean or sum of its rows.",
     "nn.CTCLoss": "it trains recurrent layers, which are out of scope; use torch.",
     "linalg": "use numpy.linalg on x.numpy(); it has no gradient.",
     **dict.fromkeys(
