@@ -53,9 +53,10 @@ def embedding_bag(
                 f"have the same shape as the input ({tuple(input.shape)})"
             )
     places = _places(input, offsets, include_last_offset)
-    filled, numbers = places >= 0, input.reshape(-1)
+    filled: Array = places >= 0
+    numbers = input.reshape(-1)
     if not places.size:
-        return weight.new_zeros(len(places), weight.shape[1])
+        return wrap(np.zeros((len(places), weight.shape[1]), weight.dtype))
     at = wrap(np.where(filled, places, 0))
     bags = embedding(numbers, weight, padding_idx, max_norm, norm_type)[at]  # (B, L, D)
     if padding_idx is not None:
@@ -64,10 +65,12 @@ def embedding_bag(
         bags = bags * per_sample_weights.reshape(-1)[at].unsqueeze(2)
     left_out = wrap(~filled[:, :, None])
     if mode == "max":
-        empty = wrap(~filled.any(1)[:, None])
-        return bags.masked_fill(left_out, -math.inf).max(1).values.masked_fill(empty, 0)
+        largest: Tensor = bags.masked_fill(left_out, -math.inf).max(1).values
+        return largest.masked_fill(left_out.all(1), 0)
     sums = bags.masked_fill(left_out, 0).sum(1)
-    return sums if mode == "sum" else sums / wrap(np.maximum(filled.sum(1, keepdims=True), 1).astype(weight.dtype))
+    if mode == "sum":
+        return sums
+    return sums / wrap(np.maximum(filled.sum(1, keepdims=True), 1).astype(weight.dtype))
 
 
 def _places(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> Array:

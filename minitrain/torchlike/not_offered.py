@@ -60,9 +60,6 @@ ADVICE: dict[str, str] = {
     "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",
     **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
     "Tensor.pin_memory": DEVICES,
-    **dict.fromkeys(
-        ("Tensor.storage", "Tensor.untyped_storage"), "x.numpy() shares the memory; see x.stride(), x.storage_offset()."
-    ),
     **dict.fromkeys(("complex64", "complex128", "complex", "view_as_real", "view_as_complex", "fft"), COMPLEX),
     **dict.fromkeys(
         ("bfloat16", "Tensor.bfloat16", "nn.Module.bfloat16", "amp", "autocast", "GradScaler"),
