@@ -88,7 +88,7 @@ from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
 
 if TYPE_CHECKING:
-    from minitrain import autograd, linalg, random, special, utils
+    from minitrain import autograd, linalg, random, special, utils, version
     from minitrain.autograd import draw_tape, print_tape
     from minitrain.joining import (
         atleast_1d,
@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         meshgrid,
         row_stack,
         searchsorted,
+        split,
         tensordot,
         trapezoid,
         trapz,
@@ -144,12 +145,12 @@ keep_freed_memory()
 __getattr__, __dir__ = torch_names(
     __name__,
     {
-        "minitrain": "autograd linalg random special utils",
+        "minitrain": "autograd linalg random special utils version",
         "minitrain.autograd": "draw_tape print_tape",
         "minitrain.joining": (
             "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors bucketize cartesian_prod "
-            "cdist column_stack combinations dstack einsum hstack isin meshgrid row_stack searchsorted tensordot "
-            "trapezoid trapz tril_indices triu_indices vstack"
+            "cdist column_stack combinations dstack einsum hstack isin meshgrid row_stack searchsorted split "
+            "tensordot trapezoid trapz tril_indices triu_indices vstack"
         ),
         "minitrain.linalg": "cholesky pinverse=pinv qr=old_qr slogdet svd=old_svd",
         "minitrain.sampling": "Generator bernoulli logspace multinomial normal poisson randint_like range",
@@ -246,6 +247,7 @@ __all__ = [
     "set_printoptions",
     "set_rng_state",
     "special",
+    "version",
     "stack",
     "tensor",
     "uint8",
@@ -271,6 +273,7 @@ __all__ = [
     "meshgrid",
     "row_stack",
     "searchsorted",
+    "split",
     "tensordot",
     "tril_indices",
     "triu_indices",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -83,6 +84,12 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
 
     is_cpu = True
     is_cuda = is_mps = is_xpu = is_meta = is_sparse = is_quantized = False
+
+    @property
+    def volatile(self) -> bool:
+        """False; it is what no_grad was before torch 0.4."""
+        warnings.warn("volatile was removed (Variable.volatile is always False)", UserWarning, stacklevel=2)
+        return False
 
     def get_device(self) -> int:
         """-1, the CPU."""

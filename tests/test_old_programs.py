@@ -1,0 +1,86 @@
+"""Names and keywords of older programs, or of torch's own source, that are still torch's."""
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+import minitrain
+
+BOTH = pytest.mark.parametrize("lib", [minitrain, torch], ids=["minitrain", "torch"])
+
+
+@BOTH
+def test_max_and_min_take_the_other_tensor_by_name(lib: Any) -> None:
+    x, y = lib.tensor([1.0, 5.0], requires_grad=True), lib.tensor([3.0, 2.0])
+    assert lib.max(input=x, other=y).tolist() == x.max(other=y).tolist() == [3, 5]
+    assert lib.min(x, other=y).tolist() == x.min(other=y).tolist() == [1, 2]
+    lib.max(x, other=y).sum().backward()
+    assert x.grad.tolist() == [0, 1]
+
+
+@BOTH
+def test_split_takes_torchs_keywords(lib: Any) -> None:
+    x = lib.arange(6).reshape(2, 3)
+    parts = lib.split(x, split_size_or_sections=[1, 2], dim=1)
+    assert [part.tolist() for part in parts] == [[[0], [3]], [[1, 2], [4, 5]]]
+    assert [part.tolist() for part in lib.split(x, 1)] == [[[0, 1, 2]], [[3, 4, 5]]]
+    with pytest.raises(TypeError):
+        lib.split(x, split_size=1)
+
+
+@BOTH
+def test_grad_takes_only_inputs(lib: Any) -> None:
+    x = lib.tensor([1.0, 2.0], requires_grad=True)
+    y = (x * x).sum()
+    (found,) = lib.autograd.grad(y, x, None, True, False, True)
+    assert found.tolist() == [2, 4]
+    with pytest.warns(FutureWarning, match="only_inputs argument is deprecated and is ignored now"):
+        lib.autograd.grad(outputs=y, inputs=x, only_inputs=False)
+
+
+def test_a_gradient_penalty_is_refused_for_its_second_gradient() -> None:
+    x = minitrain.ones(2, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="create_graph"):
+        minitrain.autograd.grad(outputs=(x * x).sum(), inputs=x, create_graph=True, retain_graph=True, only_inputs=True)
+
+
+@BOTH
+def test_fans_for_a_layer_written_after_torchs(lib: Any) -> None:
+    fans = lib.nn.init._calculate_fan_in_and_fan_out
+    assert fans(lib.ones(5, 3)) == (3, 5)
+    assert fans(lib.ones(4, 2, 3, 3)) == (18, 36)
+
+
+@BOTH
+def test_saved_variables_is_the_old_name_of_saved_tensors(lib: Any) -> None:
+    class Square(lib.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, grad_y: Any) -> Any:
+            with pytest.warns(DeprecationWarning, match="'saved_variables' is deprecated; use 'saved_tensors'"):
+                (x,) = ctx.saved_variables
+            return 2 * x * grad_y
+
+    x = lib.tensor([3.0], requires_grad=True)
+    Square.apply(x).backward()
+    assert x.grad.tolist() == [6]
+
+
+@BOTH
+def test_volatile_is_false(lib: Any) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert lib.autograd.Variable(lib.ones(2)).volatile is False
+    assert str(caught[0].message).startswith("volatile was removed (Variable.volatile is always False)")
+
+
+def test_version_says_that_there_is_no_cuda() -> None:
+    for lib in (minitrain, torch):
+        assert lib.version.cuda is lib.version.hip is None
+        assert lib.version.__version__ == lib.__version__
