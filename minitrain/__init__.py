@@ -88,7 +88,7 @@ from minitrain.torchlike.printing import set_printoptions
 from minitrain.torchlike.random import default_generator, initial_seed, manual_seed, seed
 
 if TYPE_CHECKING:
-    from minitrain import autograd, linalg, random, special, utils, version
+    from minitrain import autograd, linalg, random, special, utils
     from minitrain.autograd import draw_tape, print_tape
     from minitrain.joining import (
         atleast_1d,
@@ -137,6 +137,7 @@ if TYPE_CHECKING:
         set_num_threads,
         use_deterministic_algorithms,
     )
+    from minitrain.torchlike.version import version
 
 __version__ = "0.1.0"
 
@@ -145,7 +146,7 @@ keep_freed_memory()
 __getattr__, __dir__ = torch_names(
     __name__,
     {
-        "minitrain": "autograd linalg random special utils version",
+        "minitrain": "autograd linalg random special utils",
         "minitrain.autograd": "draw_tape print_tape",
         "minitrain.joining": (
             "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors bucketize cartesian_prod "
@@ -155,6 +156,7 @@ __getattr__, __dir__ = torch_names(
         "minitrain.linalg": "cholesky pinverse=pinv qr=old_qr slogdet svd=old_svd",
         "minitrain.sampling": "Generator bernoulli logspace multinomial normal poisson randint_like range",
         "minitrain.serialization": "load save",
+        "minitrain.torchlike.version": "version",
         "minitrain.torchlike.settings": (
             "are_deterministic_algorithms_enabled can_cast finfo get_float32_matmul_precision get_num_threads iinfo "
             "promote_types result_type set_default_tensor_type set_float32_matmul_precision set_num_threads "

@@ -47,6 +47,20 @@ def test_a_gradient_penalty_is_refused_for_its_second_gradient() -> None:
 
 
 @BOTH
+def test_data_parallel_without_gpus_runs_the_module(lib: Any) -> None:
+    lib.manual_seed(0)
+    model = lib.nn.DataParallel(lib.nn.Sequential(lib.nn.Linear(2, 1)), device_ids=None, dim=0)
+    assert repr(model) == (
+        "DataParallel(\n  (module): Sequential(\n    (0): Linear(in_features=2, out_features=1, bias=True)\n  )\n)"
+    )
+    assert list(model.state_dict()) == ["module.0.weight", "module.0.bias"]
+    x = lib.ones(3, 2)
+    assert lib.equal(model(x), model.module(x))
+    assert not model.eval().module.training
+    assert model.device_ids == []
+
+
+@BOTH
 def test_fans_for_a_layer_written_after_torchs(lib: Any) -> None:
     fans = lib.nn.init._calculate_fan_in_and_fan_out
     assert fans(lib.ones(5, 3)) == (3, 5)

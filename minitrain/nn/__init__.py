@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         MaxPool1d,
         MaxPool2d,
     )
+    from minitrain.nn.data_parallel import DataParallel
     from minitrain.nn.embedding import Embedding
     from minitrain.nn.embedding_bag import EmbeddingBag
     from minitrain.nn.group_normalization import GroupNorm, InstanceNorm1d, InstanceNorm2d
@@ -116,6 +117,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

@@ -27,6 +27,7 @@ MODULES = {
     "minitrain.nn.activation": "CELU ELU GELU GLU SELU Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU "
     "ReLU6 SiLU Softmin Softplus Softsign Tanhshrink Threshold",
     "minitrain.nn.convolution": "AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool2d Conv1d Conv2d MaxPool1d MaxPool2d",
+    "minitrain.nn.data_parallel": "DataParallel",
     "minitrain.nn.embedding": "Embedding",
     "minitrain.nn.embedding_bag": "EmbeddingBag",
     "minitrain.nn.group_normalization": "GroupNorm InstanceNorm1d InstanceNorm2d",

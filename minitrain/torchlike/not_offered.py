@@ -54,7 +54,7 @@ ADVICE: dict[str, str] = {
         "use the 2d one on an image of one row, x.unsqueeze(2).",
     ),
     "nn.functional.gumbel_softmax": "add Gumbel noise -log(-log(rand)) to the logits and take softmax.",
-    **dict.fromkeys(("nn.DataParallel", "nn.parallel", "distributed", "multiprocessing"), PROCESSES),
+    **dict.fromkeys(("nn.parallel", "distributed", "multiprocessing"), PROCESSES),
     "optim.LBFGS": "use Adam or SGD.",
     **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.Adafactor"), "use Adam."),
     "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",

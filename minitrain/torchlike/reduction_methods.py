@@ -108,7 +108,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         max(other), with a Tensor, is maximum(other).
         """
         if isinstance(dim, TensorBase):
-            other = dim
+            dim, other = None, dim
         if other is not None:
             return self.maximum(other)
         if dim is None:
@@ -123,7 +123,7 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         min(other), with a Tensor, is minimum(other).
         """
         if isinstance(dim, TensorBase):
-            other = dim
+            dim, other = None, dim
         if other is not None:
             return self.minimum(other)
         if dim is None:
