@@ -95,11 +95,33 @@ def _with_mean(name: str) -> Callable[..., Any]:
     return function
 
 
-FUNCTIONS = [*METHODS.split(), *ARITHMETIC.split(), "std_mean", "var_mean"]
+# Those that torch also has with the ending _copy, which copy what the method gives a view of.
+COPIES = "detach diagonal expand narrow permute select squeeze t transpose unsqueeze view"
+
+
+@functools.cache
+def _copying(name: str) -> Callable[..., Any]:
+    @functools.wraps(getattr(Tensor, name))
+    def function(input: Any, *args: Any, **options: Any) -> Any:
+        return _function(name)(input, *args, **options).clone(order="C")
+
+    function.__name__ = f"{name}_copy"
+    return function
+
+
+FUNCTIONS = [
+    *METHODS.split(),
+    *ARITHMETIC.split(),
+    "std_mean",
+    "var_mean",
+    *(f"{name}_copy" for name in COPIES.split()),
+]
 
 
 def __getattr__(name: str) -> Any:
     """torch's function of this name. It is made when it is first asked for: few programs use many of them."""
     if name not in FUNCTIONS:
         raise AttributeError(f"there is no function {name!r}")
+    if name.endswith("_copy") and name.removesuffix("_copy") in COPIES.split():
+        return _copying(name.removesuffix("_copy"))
     return _with_mean(name.removesuffix("_mean")) if name.endswith("_mean") else _function(name)

@@ -1,6 +1,9 @@
 """Names and keywords of older programs, or of torch's own source, that are still torch's."""
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +64,27 @@ def test_data_parallel_without_gpus_runs_the_module(lib: Any) -> None:
 
 
 @BOTH
+def test_layers_are_found_where_torch_defines_them(lib: Any) -> None:
+    assert lib.nn.modules.linear.Linear is lib.nn.modules.Linear is lib.nn.Linear
+    assert lib.nn.modules.loss.MSELoss is lib.nn.MSELoss
+    with pytest.raises(AttributeError):
+        lib.nn.modules.conv.Conv9d  # noqa: B018
+
+
+def test_layers_are_imported_from_where_torch_defines_them(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import torch.nn.modules.conv\n"
+        "from torch.nn.modules import Module\n"
+        "from torch.nn.modules.batchnorm import BatchNorm1d\n"
+        "print(torch.nn.modules.conv.Conv2d(1, 2, 3), issubclass(BatchNorm1d, Module))\n"
+    )
+    ran = subprocess.run([sys.executable, "-m", "minitrain", "run", program], capture_output=True, text=True)
+    assert ran.stderr == ""
+    assert ran.stdout == "Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1)) True\n"
+
+
+@BOTH
 def test_fans_for_a_layer_written_after_torchs(lib: Any) -> None:
     fans = lib.nn.init._calculate_fan_in_and_fan_out
     assert fans(lib.ones(5, 3)) == (3, 5)
@@ -98,3 +122,42 @@ def test_version_says_that_there_is_no_cuda() -> None:
     for lib in (minitrain, torch):
         assert lib.version.cuda is lib.version.hip is None
         assert lib.version.__version__ == lib.__version__
+
+
+@BOTH
+def test_a_list_and_a_dict_of_parameters_print_their_shapes(lib: Any) -> None:
+    parameters = [lib.nn.Parameter(lib.ones(2, 3)), lib.nn.Parameter(lib.ones(2, dtype=lib.float64))]
+    listed, named = lib.nn.ParameterList(parameters), lib.nn.ParameterDict(zip("ab", parameters, strict=True))
+    assert repr(listed).replace("torch.", "") == (
+        "ParameterList(\n    (0): Parameter containing: [float32 of size 2x3]\n"
+        "    (1): Parameter containing: [float64 of size 2]\n)"
+    )
+    assert repr(lib.nn.Sequential(named)).replace("torch.", "") == (
+        "Sequential(\n  (0): ParameterDict(\n      (a): Parameter containing: [FloatTensor of size 2x3]\n"
+        "      (b): Parameter containing: [DoubleTensor of size 2]\n  )\n)"
+    )
+
+
+@BOTH
+def test_functions_that_copy_what_they_would_give_a_view_of(lib: Any) -> None:
+    x = lib.arange(6.0).reshape(2, 3).requires_grad_()
+    copies = {
+        "permute_copy": (1, 0),
+        "transpose_copy": (0, 1),
+        "unsqueeze_copy": (0,),
+        "squeeze_copy": (),
+        "t_copy": (),
+        "view_copy": (3, 2),
+        "select_copy": (1, 2),
+        "narrow_copy": (1, 1, 2),
+        "diagonal_copy": (),
+        "detach_copy": (),
+        "expand_copy": (4, 2, 3),
+    }
+    for name, arguments in copies.items():
+        given = [arguments] if name in ("permute_copy", "view_copy", "expand_copy") else arguments
+        y, view = getattr(lib, name)(x, *given), getattr(x, name.removesuffix("_copy"))(*arguments)
+        assert (lib.equal(y, view), y.is_contiguous()) == (True, True)
+        assert y.data_ptr() not in (x.data_ptr(), view.data_ptr())
+    lib.select_copy(x, 1, 2).sum().backward()
+    assert x.grad.tolist() == [[0, 0, 1], [0, 0, 1]]

@@ -11,7 +11,7 @@ from minitrain.nn.parameter import Parameter
 from minitrain.torchlike.not_offered import torch_names
 
 if TYPE_CHECKING:
-    from minitrain.nn import utils
+    from minitrain.nn import modules, utils
     from minitrain.nn.activation import (
         CELU,
         ELU,
@@ -197,5 +197,6 @@ __all__ = [
     "ZeroPad2d",
     "functional",
     "init",
+    "modules",
     "utils",
 ]

@@ -23,7 +23,7 @@ FUNCTIONS = {
     "minitrain.nn.pooling_1d": "adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d",
 }
 MODULES = {
-    "minitrain.nn": "utils",
+    "minitrain.nn": "modules utils",
     "minitrain.nn.activation": "CELU ELU GELU GLU SELU Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU "
     "ReLU6 SiLU Softmin Softplus Softsign Tanhshrink Threshold",
     "minitrain.nn.convolution": "AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool2d Conv1d Conv2d MaxPool1d MaxPool2d",

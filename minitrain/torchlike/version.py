@@ -2,7 +2,6 @@
 
 import sys
 
-from minitrain import __version__ as __version__
-
+__version__: str = sys.modules["minitrain"].__version__  # which this room may not import
 cuda = hip = xpu = None
 version = sys.modules[__name__]  # this module, which is minitrain.version
