@@ -161,3 +161,10 @@ def test_functions_that_copy_what_they_would_give_a_view_of(lib: Any) -> None:
         assert y.data_ptr() not in (x.data_ptr(), view.data_ptr())
     lib.select_copy(x, 1, 2).sum().backward()
     assert x.grad.tolist() == [[0, 0, 1], [0, 0, 1]]
+
+
+@BOTH
+def test_saving_into_a_folder_that_does_not_exist(lib: Any, tmp_path: Path) -> None:
+    with pytest.raises((RuntimeError, FileNotFoundError), match=r"^Parent directory .*models does not exist\."):
+        lib.save({"w": lib.ones(2)}, tmp_path / "models" / "w.pt")
+    assert list(tmp_path.iterdir()) == []
