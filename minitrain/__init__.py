@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         meshgrid,
         row_stack,
         searchsorted,
+        split,
         tensordot,
         trapezoid,
         trapz,
@@ -136,6 +137,7 @@ if TYPE_CHECKING:
         set_num_threads,
         use_deterministic_algorithms,
     )
+    from minitrain.torchlike.version import version
 
 __version__ = "0.1.0"
 
@@ -148,12 +150,13 @@ __getattr__, __dir__ = torch_names(
         "minitrain.autograd": "draw_tape print_tape",
         "minitrain.joining": (
             "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors bucketize cartesian_prod "
-            "cdist column_stack combinations dstack einsum hstack isin meshgrid row_stack searchsorted tensordot "
-            "trapezoid trapz tril_indices triu_indices vstack"
+            "cdist column_stack combinations dstack einsum hstack isin meshgrid row_stack searchsorted split "
+            "tensordot trapezoid trapz tril_indices triu_indices vstack"
         ),
         "minitrain.linalg": "cholesky pinverse=pinv qr=old_qr slogdet svd=old_svd",
         "minitrain.sampling": "Generator bernoulli logspace multinomial normal poisson randint_like range",
         "minitrain.serialization": "load save",
+        "minitrain.torchlike.version": "version",
         "minitrain.torchlike.settings": (
             "are_deterministic_algorithms_enabled can_cast finfo get_float32_matmul_precision get_num_threads iinfo "
             "promote_types result_type set_default_tensor_type set_float32_matmul_precision set_num_threads "
@@ -246,6 +249,7 @@ __all__ = [
     "set_printoptions",
     "set_rng_state",
     "special",
+    "version",
     "stack",
     "tensor",
     "uint8",
@@ -271,6 +275,7 @@ __all__ = [
     "meshgrid",
     "row_stack",
     "searchsorted",
+    "split",
     "tensordot",
     "tril_indices",
     "triu_indices",

@@ -1,6 +1,6 @@
 """torch.functional: the functions that torch keeps in a module of this name; all are in minitrain itself, too."""
 
-from minitrain.functions import norm, split, unique, unique_consecutive
+from minitrain.functions import norm, unique, unique_consecutive
 from minitrain.joining import (
     atleast_1d,
     atleast_2d,
@@ -12,6 +12,7 @@ from minitrain.joining import (
     cdist,
     einsum,
     meshgrid,
+    split,
     tensordot,
 )
 from minitrain.torchlike.not_offered import torch_names

@@ -39,7 +39,7 @@ aminmax argsort argwhere count_nonzero corrcoef cov cummax cummin cumprod cumsum
 logcumsumexp logsumexp median mode msort quantile nanmean nanmedian nansum norm prod sort topk unique unique_consecutive
 bincount gather index_add index_copy index_fill index_put index_select masked_fill masked_scatter masked_select nonzero
 scatter scatter_add take take_along_dim dist logit adjoint broadcast_to chunk dsplit flip fliplr flipud hsplit moveaxis
-movedim narrow ravel repeat_interleave roll rot90 select split swapaxes swapdims tensor_split tile unbind unflatten
+movedim narrow ravel repeat_interleave roll rot90 select swapaxes swapdims tensor_split tile unbind unflatten
 vsplit addbmm addmm addmv addr baddbmm bmm cross det diag diag_embed diagonal dot ger inner inverse kron matrix_power mv
 outer trace tril triu vdot
 """
@@ -50,7 +50,7 @@ WITHOUT_OUT = """
 adjoint allclose argsort argwhere bincount broadcast_to chunk clone corrcoef count_nonzero cov det detach diag_embed
 diagonal dist dsplit equal flatten flip fliplr flipud hsplit index_fill index_put is_complex is_floating_point
 is_nonzero is_same_size is_signed isclose isfinite isinf isnan isreal masked_fill masked_scatter moveaxis movedim narrow
-numel permute positive ravel relu repeat_interleave reshape roll rot90 select split squeeze swapaxes swapdims t
+numel permute positive ravel relu repeat_interleave reshape roll rot90 select squeeze swapaxes swapdims t
 tensor_split tile trace transpose unbind unflatten unique unique_consecutive unsqueeze vsplit
 """
 
@@ -95,11 +95,33 @@ def _with_mean(name: str) -> Callable[..., Any]:
     return function
 
 
-FUNCTIONS = [*METHODS.split(), *ARITHMETIC.split(), "std_mean", "var_mean"]
+# Those that torch also has with the ending _copy, which copy what the method gives a view of.
+COPIES = "detach diagonal expand narrow permute select squeeze t transpose unsqueeze view"
+
+
+@functools.cache
+def _copying(name: str) -> Callable[..., Any]:
+    @functools.wraps(getattr(Tensor, name))
+    def function(input: Any, *args: Any, **options: Any) -> Any:
+        return _function(name)(input, *args, **options).clone(order="C")
+
+    function.__name__ = f"{name}_copy"
+    return function
+
+
+FUNCTIONS = [
+    *METHODS.split(),
+    *ARITHMETIC.split(),
+    "std_mean",
+    "var_mean",
+    *(f"{name}_copy" for name in COPIES.split()),
+]
 
 
 def __getattr__(name: str) -> Any:
     """torch's function of this name. It is made when it is first asked for: few programs use many of them."""
     if name not in FUNCTIONS:
         raise AttributeError(f"there is no function {name!r}")
+    if name.endswith("_copy") and name.removesuffix("_copy") in COPIES.split():
+        return _copying(name.removesuffix("_copy"))
     return _with_mean(name.removesuffix("_mean")) if name.endswith("_mean") else _function(name)

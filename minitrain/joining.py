@@ -332,6 +332,11 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     return wrap(np.asarray(np.isin(a, b, invert=invert)))
 
 
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """tensor.split(split_size_or_sections, dim)."""
+    return tensor.split(split_size_or_sections, dim)
+
+
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Each label as a row of num_classes (the largest label + 1) with 1 at the label's place, else 0."""
     if tensor.dtype != LONG:

@@ -55,8 +55,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
 
     f: a path, or a file opened for writing bytes. An existing file is replaced once the new one is on the disk.
     A Module is written with its class's name and its attributes (nn/whole_module.py); better save its state_dict().
-    Raises TypeError for other objects. Raises ValueError if all but the Tensors' values takes more than 100 MB, the
-    format's limit.
+    Raises TypeError for other objects, FileNotFoundError if the folder does not exist, ValueError if all but the
+    Tensors' values takes more than 100 MB, the format's limit.
     """
     import safetensors.numpy  # here, so that importing minitrain costs little more than importing NumPy
 
@@ -75,6 +75,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
         raise IsADirectoryError(f"cannot save to {path}: it is a directory; name a file in it")
     if path.exists() and not path.is_file():  # a file would replace it, for example /dev/null
         raise OSError(errno.EINVAL, "It is a pipe, a socket or a device: open it and pass the opened file", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Parent directory {path.parent} does not exist. Create it first, with os.makedirs().")
     write_atomically(Path(os.path.realpath(path)), data)  # through a link, as torch does
 
 

@@ -79,6 +79,25 @@ def test_a_lazy_layer_takes_its_size_from_what_it_loads(lib: Any) -> None:
 def test_an_index_error_says_what_torch_says(lib: Any, index: Any, message: str) -> None:
     with pytest.raises(IndexError, match=f"^{message}$"):
         lib.zeros(4, 6)[index]
+    with pytest.raises(IndexError, match=f"^{message}$"):
+        lib.zeros(4, 6)[index] = 1
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (0, "invalid index of a 0-dim tensor. Use `tensor.item\\(\\)` in Python"),
+        (slice(None), "slice\\(\\) cannot be applied to a 0-dim tensor."),
+        ((0, 0), "too many indices for tensor of dimension 0"),
+    ],
+)
+def test_the_index_of_a_single_number_is_an_error_that_names_item(lib: Any, index: Any, message: str) -> None:
+    loss = lib.tensor(2.0)
+    with pytest.raises(IndexError, match=f"^{message}"):
+        loss.data[index]
+    with pytest.raises(IndexError, match=f"^{message}"):
+        loss[index] = 1
 
 
 @BOTH

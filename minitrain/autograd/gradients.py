@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    *,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -47,10 +48,17 @@ def grad(
 
     grad_outputs: a gradient for each output, None for 1, which an output of one element may have.
     retain_graph: keep the graph for another walk. allow_unused: give None for an input that no output was computed
-    from. materialize_grads: give zeros for it.
+    from. materialize_grads: give zeros for it. only_inputs: always True.
     Raises RuntimeError for such an input otherwise, and for one that does not require a gradient;
     NotImplementedError for create_graph.
     """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if is_grads_batched:
         raise NotImplementedError("is_grads_batched is not offered; call grad once for each row, with retain_graph.")
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)

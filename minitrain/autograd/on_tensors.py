@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -36,6 +37,12 @@ class TensorContext:
     def saved_tensors(self) -> tuple[Any, ...]:
         """What save_for_backward kept, in the same order."""
         return tuple([wrap(x) if isinstance(x, np.ndarray) else x for x in self._ctx.saved_arrays])
+
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """saved_tensors, by its old name."""
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Say that the result has no gradient."""

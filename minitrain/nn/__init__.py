@@ -11,7 +11,7 @@ from minitrain.nn.parameter import Parameter
 from minitrain.torchlike.not_offered import torch_names
 
 if TYPE_CHECKING:
-    from minitrain.nn import utils
+    from minitrain.nn import modules, utils
     from minitrain.nn.activation import (
         CELU,
         ELU,
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
         MaxPool1d,
         MaxPool2d,
     )
+    from minitrain.nn.data_parallel import DataParallel
     from minitrain.nn.embedding import Embedding
+    from minitrain.nn.embedding_bag import EmbeddingBag
     from minitrain.nn.group_normalization import GroupNorm, InstanceNorm1d, InstanceNorm2d
     from minitrain.nn.lazy import LazyBatchNorm1d, LazyBatchNorm2d, LazyConv2d, LazyLinear
     from minitrain.nn.magnitude_normalization import LocalResponseNorm, RMSNorm
@@ -115,10 +117,12 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "Fold",
     "GaussianNLLLoss",
@@ -193,5 +197,6 @@ __all__ = [
     "ZeroPad2d",
     "functional",
     "init",
+    "modules",
     "utils",
 ]

@@ -175,10 +175,14 @@ class ModuleDict(DictOfMembers):
 class OfParameters(Module):
     """What ParameterList and ParameterDict share: how they are printed."""
 
+    @staticmethod
+    def _kind(param: Parameter) -> str:
+        return str(param.dtype)
+
     def extra_repr(self) -> str:
         """A line for each Parameter."""
         return "\n".join(
-            f"({name}): Parameter containing: [{param.dtype} of size {'x'.join(map(str, param.shape))}]"
+            f"  ({name}): Parameter containing: [{self._kind(param)} of size {'x'.join(map(str, param.shape))}]"
             for name, param in self._parameters.items()
             if param is not None
         )

@@ -16,17 +16,20 @@ FUNCTIONS = {
     "minitrain.nn.shrinkage": "hardshrink softshrink",
     "minitrain.nn.sliding_blocks": "fold unfold",
     "minitrain.nn.embedding": "embedding one_hot",
+    "minitrain.nn.embedding_bag": "embedding_bag",
     "minitrain.nn.shapes": "cosine_similarity dropout1d dropout2d normalize pad pairwise_distance",
     "minitrain.nn.upsampling": "conv_transpose2d interpolate upsample",
     "minitrain.nn.group_normalization": "group_norm instance_norm",
     "minitrain.nn.pooling_1d": "adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d",
 }
 MODULES = {
-    "minitrain.nn": "utils",
+    "minitrain.nn": "modules utils",
     "minitrain.nn.activation": "CELU ELU GELU GLU SELU Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU "
     "ReLU6 SiLU Softmin Softplus Softsign Tanhshrink Threshold",
     "minitrain.nn.convolution": "AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool2d Conv1d Conv2d MaxPool1d MaxPool2d",
+    "minitrain.nn.data_parallel": "DataParallel",
     "minitrain.nn.embedding": "Embedding",
+    "minitrain.nn.embedding_bag": "EmbeddingBag",
     "minitrain.nn.group_normalization": "GroupNorm InstanceNorm1d InstanceNorm2d",
     "minitrain.nn.lazy": "LazyBatchNorm1d LazyBatchNorm2d LazyConv2d LazyLinear",
     "minitrain.nn.margin_losses": "CosineEmbeddingLoss HingeEmbeddingLoss MarginRankingLoss MultiLabelSoftMarginLoss "

@@ -117,6 +117,9 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1] * field, tensor.shape[0] * field
 
 
+_calculate_fan_in_and_fan_out = _fans  # torch's name for it, which layers written after nn.Linear's source call
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Evenly within ±gain · √(6 / (fan_in + fan_out)). Source: Glorot, Bengio (2010)."""
     fan_in, fan_out = _fans(tensor)

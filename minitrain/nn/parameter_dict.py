@@ -23,6 +23,10 @@ class ParameterDict(OfParameters, DictOfMembers):
         if parameters is not None:
             self.update(parameters)
 
+    @staticmethod
+    def _kind(param: Parameter) -> str:
+        return str(param.type())
+
     @property
     def _members(self) -> dict[str, Any]:
         return self._parameters

@@ -276,7 +276,11 @@ def _as_part(index: Any) -> Any:
         ) from None
 
 
-def in_torchs_words(error: IndexError, ndim: int) -> str:
+def in_torchs_words(error: IndexError, ndim: int, index: Any) -> str:
     """NumPy's message about an index as torch has it."""
     message = str(error).replace("for axis", "for dimension")
+    if ndim == 0 and isinstance(index, slice):
+        return "slice() cannot be applied to a 0-dim tensor."
+    if ndim == 0 and isinstance(index, int):  # loss.data[0], as programs before torch 0.4 have it
+        return "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim tensor to a number"
     return f"too many indices for tensor of dimension {ndim}" if message.startswith("too many indices") else message

@@ -10,7 +10,16 @@ import numpy as np
 from minitrain import ops
 from minitrain.ops import Array, Function
 from minitrain.torchlike import random
-from minitrain.torchlike.arguments import BOOL, Scalar, as_indices, category, check_broadcast, dtype_name, floating
+from minitrain.torchlike.arguments import (
+    BOOL,
+    Scalar,
+    as_indices,
+    category,
+    check_broadcast,
+    dtype_name,
+    floating,
+    in_torchs_words,
+)
 from minitrain.torchlike.comparison_methods import ComparisonMethods
 from minitrain.torchlike.elementwise_methods import _wrapped
 from minitrain.torchlike.grad_mode import grad_mode, is_grad_enabled
@@ -137,6 +146,8 @@ class InPlaceMethods(ComparisonMethods):
                 with np.errstate(all="ignore"):
                     target.array[last] = value.array if isinstance(value, TensorBase) else value
                 increment_version(self)
+        except IndexError as error:
+            raise IndexError(in_torchs_words(error, target.ndim, index)) from None
         except (TypeError, ValueError) as error:
             raise RuntimeError(
                 f"cannot assign to these elements of a Tensor of shape {list(self.shape)}: {error}"

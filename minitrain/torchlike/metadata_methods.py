@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +17,7 @@ from minitrain.torchlike.shape_methods import ShapeMethods, converts
 
 if TYPE_CHECKING:
     from minitrain.tensor import Tensor
+    from minitrain.torchlike.storage import TypedStorage, UntypedStorage
 
 
 def _memory(array: Array) -> Array:
@@ -83,6 +85,12 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
     is_cpu = True
     is_cuda = is_mps = is_xpu = is_meta = is_sparse = is_quantized = False
 
+    @property
+    def volatile(self) -> bool:
+        """False; it is what no_grad was before torch 0.4."""
+        warnings.warn("volatile was removed (Variable.volatile is always False)", UserWarning, stacklevel=2)
+        return False
+
     def get_device(self) -> int:
         """-1, the CPU."""
         return -1
@@ -90,6 +98,19 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
     def storage_offset(self) -> int:
         """How many elements after the beginning of its memory the first element lies."""
         return (self.array.ctypes.data - _memory(self.array).ctypes.data) // self.array.itemsize
+
+    def storage(self) -> TypedStorage:
+        """The numbers in its memory, in one row: all of them, where this Tensor is a view of a part."""
+        from minitrain.torchlike.storage import TypedStorage, warn_of_types  # here, since few programs need it
+
+        warn_of_types()
+        return TypedStorage(_memory(self.array))
+
+    def untyped_storage(self) -> UntypedStorage:
+        """The bytes of its memory."""
+        from minitrain.torchlike.storage import UntypedStorage
+
+        return UntypedStorage(_memory(self.array))
 
     def is_nonzero(self) -> bool:
         """Whether the only element is not 0. Raises RuntimeError if there are more, or none."""

@@ -54,15 +54,12 @@ ADVICE: dict[str, str] = {
         "use the 2d one on an image of one row, x.unsqueeze(2).",
     ),
     "nn.functional.gumbel_softmax": "add Gumbel noise -log(-log(rand)) to the logits and take softmax.",
-    **dict.fromkeys(("nn.DataParallel", "nn.parallel", "distributed", "multiprocessing"), PROCESSES),
+    **dict.fromkeys(("nn.parallel", "distributed", "multiprocessing"), PROCESSES),
     "optim.LBFGS": "use Adam or SGD.",
     **dict.fromkeys(("optim.SparseAdam", "optim.ASGD", "optim.Rprop", "optim.Adafactor"), "use Adam."),
     "distributions": "distributions are out of scope; draw with torch.rand, randn, normal, bernoulli or multinomial.",
     **dict.fromkeys(("cuda", "mps", "xpu", "cudnn", "backends", "Tensor.cuda", "nn.Module.cuda"), DEVICES),
     "Tensor.pin_memory": DEVICES,
-    **dict.fromkeys(
-        ("Tensor.storage", "Tensor.untyped_storage"), "x.numpy() shares the memory; see x.stride(), x.storage_offset()."
-    ),
     **dict.fromkeys(("complex64", "complex128", "complex", "view_as_real", "view_as_complex", "fft"), COMPLEX),
     **dict.fromkeys(
         ("bfloat16", "Tensor.bfloat16", "nn.Module.bfloat16", "amp", "autocast", "GradScaler"),
@@ -82,7 +79,6 @@ ADVICE: dict[str, str] = {
     ),
     "optim.swa_utils": "average the state_dicts of several epochs yourself.",
     "optim.Muon": "use AdamW.",
-    "nn.EmbeddingBag": "use nn.Embedding, and the mean or sum of its rows.",
     "nn.CTCLoss": "it trains recurrent layers, which are out of scope; use torch.",
     "linalg": "use numpy.linalg on x.numpy(); it has no gradient.",
     **dict.fromkeys(

@@ -102,26 +102,30 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
         return self._new(np.asarray(self.array.min(axis=axes, keepdims=keepdim)))
 
     @numpy_names
-    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    def max(self, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
         """The maximum of all elements; with dim, (values, indices), and the gradient goes to those indices.
 
         max(other), with a Tensor, is maximum(other).
         """
         if isinstance(dim, TensorBase):
-            return self.maximum(dim)
+            dim, other = None, dim
+        if other is not None:
+            return self.maximum(other)
         if dim is None:
             refuse_empty(self.array.shape, None, "max")
             return self._apply(ops.Max, self, dim=tuple(range(self.array.ndim)), keepdim=False)
         return self._extreme("max", np.argmax, dim, keepdim)
 
     @numpy_names
-    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    def min(self, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
         """The minimum of all elements; with dim, (values, indices), and the gradient goes to those indices.
 
         min(other), with a Tensor, is minimum(other).
         """
         if isinstance(dim, TensorBase):
-            return self.minimum(dim)
+            dim, other = None, dim
+        if other is not None:
+            return self.minimum(other)
         if dim is None:
             refuse_empty(self.array.shape, None, "min")
             return -(-self).max() if self.is_floating_point() else self.amin()

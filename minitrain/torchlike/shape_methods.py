@@ -203,7 +203,7 @@ class ShapeMethods(ConversionMethods):
             for step in as_indices(index, self.array.ndim):
                 result = self._apply(ops.Index, result, index=step)
         except IndexError as error:
-            raise IndexError(in_torchs_words(error, result.ndim)) from None
+            raise IndexError(in_torchs_words(error, result.ndim, index)) from None
         return result
 
     def to(self, *args: Any, dtype: npt.DTypeLike | None = None, device: Any = None, **options: Any) -> Tensor:
