@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from minitrain.with_torch.compare_recipe import compare_recipe, torch_twin
 from minitrain.with_torch.comparison import Comparison, milestones
 from minitrain.with_torch.convert_state import to_torch
 from minitrain.with_torch.difference import ulps
-from minitrain.with_torch.drift import Drift, measure_drift, plot_drift
+from minitrain.with_torch.drift import Drift, _Run, measure_drift, plot_drift
 from minitrain.with_torch.faults import FAULTS, Fault, find_fault
 from minitrain.with_torch.side import Triple, make_side
 from tests import strategies as own
@@ -567,6 +568,29 @@ def no_compiler() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def drift(no_compiler: None) -> Drift:
     return measure_drift(DIGITS, steps=20)
+
+
+def test_an_interrupt_while_torch_compiles_is_not_reported_as_an_operations_error() -> None:
+    class Interrupted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            raise KeyboardInterrupt
+
+    def forward(X: Any) -> Any:
+        return Interrupted.apply(torch.ones(3, requires_grad=True) * 2)  # type: ignore[no-untyped-call]
+
+    run = _Run(torch_twin(DIGITS, numpy_side(DIGITS, load_data(DIGITS), "float32")[0][0], "float32"))
+    run._model = forward
+    X = minitrain.ones(1, 64)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with torch.autograd.detect_anomaly(check_nan=False), pytest.raises(KeyboardInterrupt):
+            run.warm_up(X)
+    assert [str(warning.message)[:30] for warning in told if "Error detected" in str(warning.message)] == []
 
 
 def test_float32_drifts_by_float32s_width_and_float64_by_float64s(drift: Drift) -> None:

@@ -4,6 +4,7 @@ import re
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,6 +29,7 @@ def both(compute: Any) -> list[Any]:
         lambda t: t.tensor([True, False]),
         lambda t: t.tensor(3.5, dtype=t.float64),
         lambda t: t.tensor([]),
+        lambda t: t.from_numpy(np.asfortranarray([[1.0, 2, 3], [4, 5, 6]])),
         lambda t: t.ones(2, requires_grad=True) * 2,
     ],
 )
