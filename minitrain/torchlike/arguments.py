@@ -248,6 +248,8 @@ def _with_ellipsis(parts: list[Any]) -> tuple[Any, ...]:
 
 def _as_part(index: Any) -> Any:
     """One of the comma's parts as an int, slice, None, ... or an array, copied since backward needs it unchanged."""
+    if type(index) is int:
+        return index
     if isinstance(index, slice):
         if index.step is not None and index.step < 0:
             raise ValueError(f"slice step must be positive, but got {index.step}; torch has no negative steps either")

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from minitrain.tensor import Tensor
 
 
+_OPERANDS = (TensorBase, int, float, np.generic, np.ndarray)
+
+
 def _operator(method: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
     """A method as Python's operator: another kind of operand is asked for its own, such as __radd__."""
 
     def operate(self: Any, other: Any) -> Any:
-        known = isinstance(other, TensorBase | int | float | np.generic | np.ndarray)
-        return method(self, other) if known else NotImplemented
+        return method(self, other) if isinstance(other, _OPERANDS) else NotImplemented
 
     return operate
 
@@ -62,8 +64,10 @@ class ElementwiseMethods(TensorBase):
         """Apply the operation to the operands, with dtypes promoted and shapes broadcast as in torch."""
         converted = [self._operand(x) for x in operands]
         dtype = result_type(*converted) if dtype is None else np.dtype(dtype)
+        if dtype.kind in "iu":
+            converted = [_wrapped(x, dtype) for x in converted]
         try:
-            return self._apply(function, *(_wrapped(x, dtype) for x in converted), compute_dtype=dtype, **options)
+            return self._apply(function, *converted, compute_dtype=dtype, **options)
         except ValueError as error:
             check_broadcast(*(x.array.shape for x in converted if isinstance(x, TensorBase)))
             raise RuntimeError(str(error)) from None
@@ -82,7 +86,7 @@ class ElementwiseMethods(TensorBase):
         return self._elementwise(ops.Mul, other, alpha, dtype=dtype)
 
     def _difference(self, a: Any, b: Any) -> Tensor:
-        bools = [isinstance(x, bool) or (isinstance(x, TensorBase) and x.dtype == BOOL) for x in (a, b)]
+        bools = [x.array.dtype == BOOL if isinstance(x, TensorBase) else isinstance(x, bool) for x in (a, b)]
         if all(bools):
             raise RuntimeError(
                 "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
@@ -177,7 +181,8 @@ class ElementwiseMethods(TensorBase):
             raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
         if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
             raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({by_x(a.shape)} and {by_x(b.shape)})")
-        check_broadcast(a.shape[:-2], b.shape[:-2])
+        if a.ndim > 2 or b.ndim > 2:
+            check_broadcast(a.shape[:-2], b.shape[:-2])
         return self._apply(ops.Matmul, self, other)
 
     def mm(self, mat2: Tensor) -> Tensor:
@@ -253,15 +258,17 @@ class ElementwiseMethods(TensorBase):
         except TypeError:
             return NotImplemented  # type: ignore[no-any-return]
         dtype = result_type(*operands)
-        check_broadcast(*(x.array.shape for x in operands if isinstance(x, TensorBase)))
         arrays = [
             x.array.astype(dtype, copy=False) if isinstance(x, TensorBase) else _wrapped(x, dtype) for x in operands
         ]
-        with np.errstate(all="ignore"):
-            try:
+        try:
+            with np.errstate(all="ignore"):
                 return self._new(np.asarray(compare(*arrays)))
-            except TypeError:
-                raise NotImplementedError(f"{compare.__name__} is not offered for {dtype}") from None
+        except TypeError:
+            raise NotImplementedError(f"{compare.__name__} is not offered for {dtype}") from None
+        except ValueError:
+            check_broadcast(*(x.array.shape for x in operands if isinstance(x, TensorBase)))
+            raise
 
     __eq__, __ne__ = _compares(np.equal), _compares(np.not_equal)  # type: ignore[assignment]
     __lt__, __le__, __gt__, __ge__ = map(_compares, (np.less, np.less_equal, np.greater, np.greater_equal))

@@ -138,18 +138,14 @@ class ReductionMethods(ElementwiseMethods, ShapeMethods):
 
     def _picked(self, name: str, indices: Any, axis: int, keepdim: bool) -> Any:
         """A named tuple of the values at indices, an array with size 1 at axis, and of the indices."""
-        shape = indices.shape if keepdim else np.squeeze(indices, axis).shape
-        shape = shape if self.array.ndim else ()
-        values = self.reshape(-1) if self.array.ndim == 0 else self
-        return TYPES[name](
-            self._along(values, indices, axis).reshape(shape), self._new(indices.astype(LONG).reshape(shape))
-        )
-
-    def _along(self, x: Any, indices: Any, axis: int) -> Tensor:
-        """x's elements at the indices along an axis; on the other axes each index stays in its place."""
-        grid = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
-        grid[axis] = indices
-        return self._apply(ops.Index, x, index=tuple(grid))
+        grid = [
+            np.arange(n).reshape([n if i == a else 1 for i in range(indices.ndim)]) for a, n in enumerate(indices.shape)
+        ]
+        grid[axis] = indices.astype(LONG)
+        if not (keepdim and self.array.ndim):
+            grid = [part.squeeze(axis) for part in grid]
+        values = self if self.array.ndim else self.reshape(-1)
+        return TYPES[name](self._apply(ops.Index, values, index=tuple(grid)), self._new(grid[axis].copy()))
 
     @numpy_names
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
