@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from benchmarks.programs.gemms import floating_point_operations
 from benchmarks.report import Report
 
 SIZES = (784, 512, 512, 10)
+TINY = (4, 4, 4, 4)  # layers whose arithmetic takes next to no time: what is left is the work for each operation
 LOSSES = 10  # steps whose losses are compared before anything is timed
 LR = 0.01  # large enough that a wrong rate changes the losses
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
@@ -40,6 +41,18 @@ HAND: dict[str, tuple[str, ...]] = {
     "NumPy by hand, memory reused": ("by_hand", "reused"),
 }
 PEERS = {"JAX": "jax", "tinygrad": "tinygrad", "HIPS autograd": "autograd"}
+
+
+class Case(NamedTuple):
+    """A training step: its dtype, its batch size, and the sizes of the layers."""
+
+    dtype: str
+    batch_size: int
+    sizes: tuple[int, ...] = SIZES
+
+    def __str__(self) -> str:
+        layers = f"layers of {self.sizes[0]} numbers, " if self.sizes == TINY else ""
+        return f"{layers}batch {self.batch_size}, {self.dtype}"
 
 
 def write_case(path: Path, batch_size: int, dtype: str, sizes: Sequence[int] = SIZES, batches: int = 4) -> Path:
@@ -100,28 +113,28 @@ def measure(options: Options, report: Report) -> None:
     """Time every case in every round, then add the figures."""
     more, absent = peers(options.threads) if options.peers else ({}, [])
     trained = {**CONTENDERS, **more}
-    cases = [(dtype, batch_size) for dtype in options.dtypes for batch_size in options.batch_sizes]
-    times: dict[tuple[str, int, str, str], list[float]] = {}
+    cases = [Case(dtype, batch_size) for dtype in options.dtypes for batch_size in options.batch_sizes]
+    cases += [Case(dtype, 1, TINY) for dtype in options.dtypes[:1]]
+    times: dict[tuple[Case, str, str], list[float]] = {}
     slowdowns: list[float | None] = []
     with tempfile.TemporaryDirectory() as folder:
         files = {
-            (dtype, batch_size): write_case(Path(folder, f"{dtype}-{batch_size}.npz"), batch_size, dtype)
-            for dtype, batch_size in cases
+            case: write_case(Path(folder, f"{number}.npz"), case.batch_size, case.dtype, case.sizes)
+            for number, case in enumerate(cases)
         }
         for number in watched_rounds(options, report):
             slowdowns.append(cache_slowdown())
             with started({**trained, **FLOOR}, options.threads) as workers:
-                for dtype, batch_size in cases:
-                    case = files[dtype, batch_size]
+                for case in cases:
                     compared = {who: workers[who] for who in trained}
-                    begin(compared, f"batch {batch_size}, {dtype}", case, TOLERANCE[dtype])
+                    begin(compared, str(case), files[case], TOLERANCE[case.dtype])
                     for who in FLOOR:
-                        workers[who].ask("begin", batch_size=batch_size, sizes=SIZES, dtype=dtype)
+                        workers[who].ask("begin", **case._asdict())
                     for (who, what), seconds in _one_round(workers, options, number).items():
-                        times.setdefault((dtype, batch_size, who, what), []).append(seconds)
+                        times.setdefault((case, who, what), []).append(seconds)
     add_caches(report, slowdowns)
-    for dtype, batch_size in cases:
-        _add(report, batch_size, dtype, list(trained), times)
+    for case in cases:
+        _add(report, case, list(trained), times)
     report.notes += [
         f"The losses of the first {LOSSES} steps are equal within "
         + ", ".join(f"{TOLERANCE[dtype]:g} ({dtype})" for dtype in options.dtypes)
@@ -166,23 +179,22 @@ def _one_round(workers: dict[str, Worker], options: Options, number: int) -> dic
     return times
 
 
-def _add(
-    report: Report, batch_size: int, dtype: str, trained: list[str], times: dict[tuple[str, int, str, str], list[float]]
-) -> None:
+def _add(report: Report, case: Case, trained: list[str], times: dict[tuple[Case, str, str], list[float]]) -> None:
     """Add the figures of one case."""
-    case = f"batch {batch_size}, {dtype}"
-    operations = floating_point_operations(batch_size, list(SIZES))
-    for who in [*trained, *FLOOR]:
+    operations = floating_point_operations(case.batch_size, list(case.sizes))
+    compared = [*trained, *([] if case.sizes == TINY else FLOOR)]
+    for who in compared:
         for what in (*PHASES, "whole step"):
-            if (dtype, batch_size, who, what) in times:
-                report.add(case, what, who, "ms", [1e3 * t for t in times[dtype, batch_size, who, what]])
-        whole = times[dtype, batch_size, who, "whole step"]
-        report.add(case, "products' speed", who, "GFLOP/s", [operations / t / 1e9 for t in whole])
-    whole = {who: times[dtype, batch_size, who, "whole step"] for who in [*trained, *FLOOR]}
+            if (case, who, what) in times:
+                report.add(str(case), what, who, "ms", [1e3 * t for t in times[case, who, what]])
+        if case.sizes != TINY:
+            speeds = [operations / t / 1e9 for t in times[case, who, "whole step"]]
+            report.add(str(case), "products' speed", who, "GFLOP/s", speeds)
+    whole = {who: times[case, who, "whole step"] for who in compared}
     for who in trained:
         if who != "minitrain":
             name = f"whole step: {who} / minitrain"
-            report.add(case, name, "", "times", ratios(whole[who], whole["minitrain"]))
-    for who in ("torch", "minitrain"):
-        name = f"whole step: {who} / products alone"
-        report.add(case, name, "", "times", ratios(whole[who], whole["products alone"]))
+            report.add(str(case), name, "", "times", ratios(whole[who], whole["minitrain"]))
+    for floor in whole.keys() & FLOOR:
+        for who in ("torch", "minitrain"):
+            report.add(str(case), f"whole step: {who} / {floor}", "", "times", ratios(whole[who], whole[floor]))

@@ -780,6 +780,8 @@ def test_the_step_suite_runs_and_then_shows_what_changed(
     whats = {(figure.who, figure.what) for figure in report.figures}
     assert {(who, phase) for who in ("torch", "minitrain") for phase in (*step.PHASES, "whole step")} <= whats
     assert ("products alone", "whole step") in whats
+    tiny = {figure.what for figure in report.figures if figure.case == "layers of 4 numbers, batch 1, float32"}
+    assert tiny == {*step.PHASES, "whole step", "whole step: torch / minitrain"}
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
     monkeypatch.setattr(step, "measure", lambda options, new: new.figures.extend(report.figures))
