@@ -1,6 +1,7 @@
 """Malicious files run no code, take no memory beyond their size, and do not hang the reader."""
 
 import errno
+import gc
 import gzip
 import io
 import json
@@ -31,9 +32,11 @@ from tests.test_workspace import EXERCISES, RELU
 @pytest.fixture
 def peak() -> Iterator[Callable[[], int]]:
     """How many bytes of memory have been in use at once since the test began."""
+    gc.disable()  # a collection runs what other tests have left
     tracemalloc.start()
     yield lambda: tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    gc.enable()
 
 
 # --- files of Tensors -------------------------------------------------------------------------------------------------
