@@ -58,6 +58,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"benchmarks: error: {message} (see python -m benchmarks --help)\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse would ignore that it cannot be written
+            print(message, end="", file=file or sys.stderr, flush=True)
+
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
@@ -131,7 +135,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Without a GPU the gpu suite says so. This is a failure only if no other suite was requested.
     """
-    suites, options, given, old = _parsed(argv)
+    try:
+        suites, options, given, old = _parsed(argv)
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (or the interpreter's end would complain as well)
+        return _failed(f"cannot write the help: {_reason(error)}")
     if not find_spec("torch"):
         return _failed('torch is not installed: pip install -e ".[torch]"')
     reports: list[Report] = []

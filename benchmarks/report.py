@@ -221,7 +221,9 @@ def refusals(reports: Sequence[Report]) -> str:
     compared = sum(figure.compares for report in reports for figure in report.figures)
     suites = ", ".join(f"{report.suite} {len(report.refused)}" for report in reports if report.refused)
     return (
-        f"{refused} of {refused + compared} have no figure, because the machine was busy ({suites})" if refused else ""
+        f"{refused} of {refused + compared} without a figure, because the machine was busy ({suites})"
+        if refused
+        else ""
     )
 
 

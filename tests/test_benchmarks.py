@@ -554,7 +554,7 @@ def test_every_table_of_a_busy_machine_says_so(tmp_path: Path, drawn: dict[Any, 
 def test_the_page_and_the_end_of_the_text_count_the_refused_comparisons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    counted = "1 of 2 have no figure, because the machine was busy (step 1)"
+    counted = "1 of 2 without a figure, because the machine was busy (step 1)"
     monkeypatch.setattr(step, "measure", lambda _, report: report.figures.extend(judged_figures(2.5)))
     monkeypatch.setattr(imports, "measure", lambda _, report: report.add("a case", "a / b", "", "times", [1.5]))
     monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
@@ -794,6 +794,22 @@ def test_a_full_disk_loses_the_page_only(
         f"the figures are saved in {tmp_path}" in capsys.readouterr().err
     )
     assert len([*tmp_path.glob("*.json")]) == 1
+
+
+def test_a_help_that_cannot_be_written_is_a_failure() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "--help"],
+            cwd=Path(__file__).parent.parent,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.stderr == "benchmarks: error: cannot write the help: No space left on device\n"
+    assert ended.returncode == 1
 
 
 def test_an_interrupt_during_the_imports_prints_no_traceback(tmp_path: Path) -> None:
