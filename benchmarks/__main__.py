@@ -179,7 +179,7 @@ def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None,
         began = time.monotonic()
         for number, name in enumerate(suites, 1):
             share = QUICK_SECONDS * number / len(suites) if options.quick else math.inf
-            print(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}", flush=True)
+            print(_wrapped(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}"), flush=True)
             try:
                 report = _measured(name, machine, options, began + share)
             except NoGpuError as error:
@@ -249,7 +249,7 @@ def _failed(message: str) -> int:
 
 def _print_machine(machine: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    print(processor(machine)[0])
+    print(_wrapped(processor(machine)[0]))
     print(_wrapped(f"{machine['platform']}; Python {machine['python']}, {versions}"))
     print(_wrapped(f"BLAS of NumPy: {machine['blas']['numpy']}\nBLAS of torch: {machine['blas']['torch']}"))
     print(f"GPU: {machine['gpu'] or 'none'}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")

@@ -842,6 +842,20 @@ def test_lines_are_wrapped_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch) 
     assert _wrapped(text) == "one\n\n  a comparison that is much longer than\n    the terminal"
 
 
+def test_no_line_of_the_command_is_wider_than_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(imports, "measure", lambda _, report: report.add("a case", "a / b", "", "times", [1.5]))
+    monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "--out", "."]) == 0
+    out = capsys.readouterr().out
+    assert "import: The cost of imports" in out
+    assert max(map(len, out.splitlines())) <= 50
+
+
 def test_an_older_report_of_another_suite_is_a_bad_argument(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = a_report().save(tmp_path)
     with pytest.raises(SystemExit) as exit_:
