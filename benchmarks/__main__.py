@@ -3,10 +3,12 @@
 import argparse
 import dataclasses
 import json
+import math
 import os
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -14,12 +16,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from benchmarks import cnn, ddp, epoch, gpu, gradcheck, imports, inference, loader, optimizers, scale, step, study
-from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command
+from benchmarks.measuring import MeasuringError, NoGpuError, Options, cpus, run_command, wait_until_quiet
 from benchmarks.page import page
 from benchmarks.plausibility import implausible, without
 from benchmarks.plot import draw
-from benchmarks.report import Report, changes, differences, processor
+from benchmarks.report import Refusal, Report, changes, differences, processor, refusals
 from minitrain.data import DataError, datasets
+from minitrain.files import write_output
 
 SUITES: dict[str, Any] = {
     "step": step,
@@ -36,6 +39,8 @@ SUITES: dict[str, Any] = {
     "ddp": ddp,
 }
 LEAST_LIMIT = 256  # MB
+QUICK_SECONDS = 120  # in which --quick measures all suites on an idle machine; it measures again within them only
+QUIET_SECONDS = 60  # the longest wait for a quiet moment before a suite is measured again
 QUICK: dict[str, Any] = {
     "rounds": 1,
     "epochs": 1,
@@ -52,6 +57,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"benchmarks: error: {message} (see python -m benchmarks --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse would ignore that it cannot be written
+            print(message, end="", file=file or sys.stderr, flush=True)
 
 
 def _positive(text: str) -> int:
@@ -126,18 +135,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Without a GPU the gpu suite says so. This is a failure only if no other suite was requested.
     """
-    suites, options, given, old = _parsed(argv)
+    try:
+        suites, options, given, old = _parsed(argv)
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (or the interpreter's end would complain as well)
+        return _failed(f"cannot write the help: {_reason(error)}")
     if not find_spec("torch"):
         return _failed('torch is not installed: pip install -e ".[torch]"')
     reports: list[Report] = []
     status = _run(suites, options, given.out, old, reports)
+    if len(reports) > 1 and (lost := refusals(reports)):
+        print(_wrapped(f"\nComparisons in all suites: {lost}."))
     if given.html is not None and reports:  # also those of a call that was interrupted
         about = {name: SUITES[name].__doc__.splitlines()[0] for name in suites}
         text = page(reports, sys.argv[1:] if argv is None else argv, about)
         try:
-            given.html.write_text(text, encoding="utf-8")
+            write_output(given.html, text.encode())
         except OSError as error:
-            return _failed(f"cannot write --html {given.html}: {_reason(error)}; the figures are saved in {given.out}")
+            return _failed(f"--html: {error}; the figures are saved in {given.out}")
         print(f"\nAll figures of this call are on one page: {given.html}")
     return status
 
@@ -161,10 +176,12 @@ def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None,
             return _failed(f"cannot create --out {out}: {_reason(error)}; choose another folder")
         if not os.access(out, os.W_OK):
             return _failed(f"--out {out} is not writable; choose another folder")
-        for name in suites:
-            print(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}", flush=True)
+        began = time.monotonic()
+        for number, name in enumerate(suites, 1):
+            share = QUICK_SECONDS * number / len(suites) if options.quick else math.inf
+            print(_wrapped(f"\n{name}: {SUITES[name].__doc__.splitlines()[0]}"), flush=True)
             try:
-                report = _measured(name, machine, options)
+                report = _measured(name, machine, options, began + share)
             except NoGpuError as error:
                 if suites == ["gpu"]:
                     raise
@@ -183,17 +200,29 @@ def _run(suites: Sequence[str], options: Options, out: Path, old: Report | None,
     return 0
 
 
-def _measured(name: str, machine: dict[str, Any], options: Options) -> Report:
-    """The report of a suite, measured again if comparisons are implausible. What stays implausible has no figure."""
+def _measured(name: str, machine: dict[str, Any], options: Options, end: float) -> Report:
+    """The report of a suite, measured again if comparisons are implausible. What stays implausible has no figure.
+
+    end: the time, of time.monotonic(), after which nothing is measured again.
+    """
     suite = SUITES[name]
-    for last in (False, True):
+
+    def measured() -> tuple[Report, list[Refusal]]:
         report = Report(name, machine, suite.settings(options), options.rounds)
         suite.measure(options, report)
-        refused = implausible(report, getattr(suite, "PARTS", ()))
-        if last or not refused:
-            break
-        print(_wrapped(f"Measuring again, because in {refused[0].case} {refused[0].why}"), flush=True)
-    return without(report, refused)
+        return report, implausible(report, getattr(suite, "PARTS", ()))
+
+    began = time.monotonic()
+    report, refused = measured()
+    took = time.monotonic() - began
+    if not refused:
+        return report
+    if time.monotonic() + took > end:
+        return without(report, refused, "Not measured again, because --quick has two minutes for all suites. ")
+    print(_wrapped(f"Measuring again, because in {refused[0].case} {refused[0].why}"), flush=True)
+    if report.busy:
+        wait_until_quiet(options.threads, min(QUIET_SECONDS, end - time.monotonic() - took))
+    return without(*measured())
 
 
 def _wrapped(text: str) -> str:
@@ -220,7 +249,7 @@ def _failed(message: str) -> int:
 
 def _print_machine(machine: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    print(processor(machine)[0])
+    print(_wrapped(processor(machine)[0]))
     print(_wrapped(f"{machine['platform']}; Python {machine['python']}, {versions}"))
     print(_wrapped(f"BLAS of NumPy: {machine['blas']['numpy']}\nBLAS of torch: {machine['blas']['torch']}"))
     print(f"GPU: {machine['gpu'] or 'none'}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")

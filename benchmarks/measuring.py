@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Report
-from minitrain.programs.busy import fixed_work, slowdowns
+from minitrain.programs.busy import busy, fixed_work, slowdowns
 from minitrain.runs.environment import cpus
 
 ROOT = Path(__file__).parent.parent
@@ -187,10 +187,19 @@ def watched_rounds(options: Options, report: Report) -> Iterator[int]:
     report.slowdowns += slowdowns(done)
 
 
+def wait_until_quiet(threads: int, seconds: float) -> None:
+    """Return when fixed work shows that the machine is not busy, or after so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and busy(slowdowns([fixed_work(threads) for _ in range(3)])):
+        _show("waiting for a quiet moment")
+        time.sleep(1)
+    _show("")
+
+
 def _show(progress: str) -> None:
-    """Show it on a terminal, in place of what was shown before."""
+    """Show it on a terminal, in place of what was shown before. At most 30 characters."""
     if sys.stderr.isatty():
-        print(f"\r{progress:<20}\r", end="", file=sys.stderr, flush=True)
+        print(f"\r{progress:<30}\r", end="", file=sys.stderr, flush=True)
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from html import escape
 from importlib import resources
 
 from benchmarks.plot import drawings
-from benchmarks.report import Report, brief
+from benchmarks.report import Report, brief, refusals
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 CSS = """
@@ -18,6 +18,7 @@ section { margin-top: 32px }
 .plots text { font-family: inherit; fill: currentColor }
 .conditions { margin-top: 16px }
 .case { margin-top: 18px; break-inside: avoid }
+.busy { margin: 6px 0; font-size: 14px; font-weight: 600 }
 .list { width: auto }
 .list th, .list td { padding-right: 22px }
 a { color: inherit }
@@ -56,6 +57,7 @@ def _head(reports: Sequence[Report], arguments: Sequence[str]) -> str:
         "System": f"{machine['platform']}, Python {machine['python']}",
         "Versions": ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
         "Measured": f"{reports[0].date[:16].replace('T', ' ')} UTC",
+        "Comparisons": refusals(reports) or "all have a figure",
         "Command": f"python -m benchmarks {shlex.join(arguments)}",
     }
     listed = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in rows.items())
@@ -92,8 +94,10 @@ def _plots(report: Report) -> str:
 
 def _case(report: Report, case: str) -> str:
     compared = "".join(f"<li>{escape(line)}</li>" for line in report.comparisons(case))
+    grid = report.table(case)
+    warning = f'<p class="busy">{escape(report.busy)}:</p>' if grid and report.busy else ""
     return (
-        f'<div class="case"><h3>{escape(case)}</h3>{_table(report.table(case))}'
+        f'<div class="case"><h3>{escape(case)}</h3>{warning}{_table(grid)}'
         f"{f'<ul>{compared}</ul>' if compared else ''}</div>"
     )
 

@@ -29,20 +29,20 @@ def implausible(report: Report, parts: Parts) -> list[Refusal]:
     broken = _broken(report, parts)
     refused = []
     for figure in report.figures:
-        if not figure.who and figure.unit:  # without a unit: exponents, and what describes the machine
+        if figure.compares:
             why = broken.get(figure.case) or machine or _spread(figure)
             if why:
                 refused.append(Refusal(figure.case, figure.what, why))
     return refused
 
 
-def without(report: Report, refused: Sequence[Refusal]) -> Report:
-    """The report with the reasons instead of the figures of these comparisons."""
+def without(report: Report, refused: Sequence[Refusal], note: str = "") -> Report:
+    """The report with the reasons instead of the figures of these comparisons, and with a note about that."""
     places = {(lost.case, lost.what) for lost in refused}
     kept = [figure for figure in report.figures if figure.who or (figure.case, figure.what) not in places]
     notes = [*report.notes]
     if refused:
-        notes.append(f"Comparisons without a figure: {len(refused)}. Measure again while nothing else runs.")
+        notes.append(f"Comparisons without a figure: {len(refused)}. {note}Measure again while nothing else runs.")
     return replace(report, figures=kept, refused=[*refused], notes=notes)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Figure, Report, short
+from minitrain.runs.output_file import write_plot
 
 # Blue for torch, orange for minitrain: most are Okabe and Ito's, which colour-blind readers can distinguish. All have
 # enough contrast with a light page and with a dark one.
@@ -56,7 +57,7 @@ def draw(report: Report, path: Path) -> Path:
     width = max(WIDTH * columns, 2 * WIDTH)
     title = [
         f"python -m benchmarks {report.suite}, {report.date[:10]}",
-        *(part for line in report.conditions() for part in textwrap.wrap(line, int(14 * width))),
+        *(part for line in [*report.conditions(), report.busy] for part in textwrap.wrap(line, int(14 * width))),
     ]
     top = 0.16 * len(title) + 0.1
     canvas = Canvas(figsize=(width, sum(heights) + top), layout="constrained")
@@ -67,7 +68,7 @@ def draw(report: Report, path: Path) -> Path:
     for line, row in zip(lines, places, strict=False):
         for panel, place in zip(line, row, strict=False):
             _draw(panel, place, colours)
-    canvas.savefig(path, dpi=120)
+    write_plot(str(path), canvas, dpi=120)
     return path
 
 
@@ -107,8 +108,9 @@ def _embedded(svg: str, title: str) -> str:
 def panels(report: Report) -> list[Panel]:
     """Title and figures of each panel: one for each quantity of a case, or for a series, whose figures have an x.
 
-    The title says so if the case has no comparison.
+    The title says so if the machine was busy, or if the case has no comparison.
     """
+    lost = "(not comparable: see the report)"
     drawn, refused = DRAWN.get(report.suite, ()), {lost.case for lost in report.refused}
     found: dict[tuple[str, str], list[Figure]] = {}
     for figure in report.figures:
@@ -117,7 +119,7 @@ def panels(report: Report) -> list[Panel]:
     return [
         ("\n".join(part for text in texts for part in textwrap.wrap(text, LETTERS)), figures)
         for (case, what), figures in found.items()
-        for texts in [(case, what, "(not comparable: see the report)" if case in refused else "")]
+        for texts in [(case, what, "(measured on a busy machine)" if report.busy else lost if case in refused else "")]
     ]
 
 

@@ -14,6 +14,7 @@ The JSON of a report is one object:
     notes     explanations of the figures
     slowdowns how much longer fixed work took before, between and after the rounds than at its best: above 1 if other
               processes used the CPUs
+    busy      why the absolute figures are too large, if the machine was busy; else ""
     refused   a list of {case, what, why}: the comparisons that have no figure, because the machine was busy
 """
 
@@ -26,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from minitrain.files import write_output
 from minitrain.programs.busy import busy
 
 FORMAT = "minitrain benchmarks 1"
@@ -55,6 +57,11 @@ class Figure:
     def median(self) -> float:
         """The median of the rounds."""
         return self.quartiles[1]
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares contenders. Without a unit it is an exponent, or describes the machine."""
+        return not self.who and self.unit != ""
 
     @property
     def undecided(self) -> bool:
@@ -116,6 +123,12 @@ class Report:
         cells = [figure for figure in self.figures if figure.case == case and figure.who]
         return _table(cells) if cells else []
 
+    @property
+    def busy(self) -> str:
+        """A line that warns of the figures of a busy machine; "" if it was not busy."""
+        why = busy(self.slowdowns)
+        return f"Measured on a busy machine, so times are too long ({why.partition(': ')[2]})" if why else ""
+
     def comparisons(self, case: str) -> list[str]:
         """A line for each comparison, and for each reason why some were refused."""
         lines = []
@@ -146,7 +159,7 @@ class Report:
         lines = []
         for case in self.cases():
             grid = self.table(case)
-            lines += ["", case, *(_aligned(grid) if grid else [])]
+            lines += ["", case, *([f"  {self.busy}:"] if grid and self.busy else []), *(_aligned(grid) if grid else [])]
             lines += [f"  {line}" for line in self.comparisons(case)]
         return "\n".join([*lines, "", *self.conditions(), *self.notes])
 
@@ -154,7 +167,7 @@ class Report:
 
     def json(self) -> str:
         """The report in the format at the top of the file."""
-        content = {"format": FORMAT, **asdict(self)}
+        content = {"format": FORMAT, **asdict(self), "busy": self.busy}
         for figure, plain in zip(self.figures, content["figures"], strict=True):
             low, median, high = figure.quartiles
             plain.update(median=median, low=low, high=high, n=len(figure.values))
@@ -177,6 +190,7 @@ class Report:
             ]
             if not all(figure.values for figure in content["figures"]):
                 raise ValueError("a figure has no values")
+            content.pop("busy", None)  # computed from the slowdowns
             content["refused"] = [Refusal(**plain) for plain in content.get("refused", [])]
             return Report(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -189,12 +203,28 @@ class Report:
         for number in range(1000):
             path = folder / f"{self.suite}-{stamp}{f'-{number}' if number else ''}.json"
             try:
-                with path.open("x", encoding="utf-8") as file:
-                    file.write(self.json())
+                path.touch(exist_ok=False)  # from now on the name is taken
             except FileExistsError:
                 continue
+            try:
+                write_output(path, self.json().encode())
+            except BaseException:
+                path.unlink()
+                raise
             return path
         raise FileExistsError(f"{folder} already holds a thousand reports of {stamp}; choose another --out")
+
+
+def refusals(reports: Sequence[Report]) -> str:
+    """How many comparisons of these reports have no figure, in words, by suite; "" if all have one."""
+    refused = sum(len(report.refused) for report in reports)
+    compared = sum(figure.compares for report in reports for figure in report.figures)
+    suites = ", ".join(f"{report.suite} {len(report.refused)}" for report in reports if report.refused)
+    return (
+        f"{refused} of {refused + compared} without a figure, because the machine was busy ({suites})"
+        if refused
+        else ""
+    )
 
 
 def processor(machine: dict[str, Any]) -> list[str]:

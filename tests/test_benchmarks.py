@@ -1,5 +1,6 @@
 """The benchmarks compare only equal work, count correctly, and save their results. Nothing is timed here."""
 
+import errno
 import io
 import itertools
 import json
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import ddp, epoch, gpu, gradcheck, loader, scale, step
+from benchmarks import ddp, epoch, gpu, gradcheck, imports, loader, scale, step
 from benchmarks.__main__ import SUITES, _wrapped, main
 from benchmarks.measuring import (
     PAUSE,
@@ -32,6 +33,7 @@ from benchmarks.measuring import (
     require_close,
     require_equal,
     started,
+    wait_until_quiet,
     watched_rounds,
 )
 from benchmarks.page import page
@@ -476,6 +478,118 @@ def test_a_suite_with_nonsense_is_measured_once_more(
     assert f"whole step: torch / minitrain: {printed}" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("suites", "spent", "measured"), [(1, 50, 2), (1, 70, 1), (4, 10, 2), (4, 20, 1)])
+def test_quick_measures_again_only_within_the_suites_share_of_two_minutes(
+    suites: int, spent: float, measured: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, calls = [0.0], []
+
+    def measure(_: Options, report: Report) -> None:
+        clock[0] += spent
+        calls.append(report.suite)
+        report.figures.extend(judged_figures(2.5))
+
+    names = [*SUITES][:suites]
+    for name in names[1:]:
+        monkeypatch.setattr(SUITES[name], "measure", lambda _, report: calls.append(report.suite))
+    monkeypatch.setattr(step, "measure", measure)
+    monkeypatch.setattr("benchmarks.__main__.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
+    monkeypatch.setattr("benchmarks.__main__.datasets.verify", lambda: None)
+    assert main([*names, "--quick", "--out", str(tmp_path)]) == 0
+    assert calls == [*["step"] * measured, *names[1:]]
+    (path,) = tmp_path.glob("step-*.json")
+    note = Report.from_json(path.read_text(encoding="utf-8")).notes[-1]
+    assert ("Not measured again, because --quick has two minutes" in note) == (measured == 1)
+
+
+def test_a_suite_is_measured_again_when_the_machine_is_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    seconds, left = iter([(2.0, 1.0)] * 6 + [(1.0, 1.0)] * 3), iter([3.0, 1.0])
+
+    def measure(_: Options, report: Report) -> None:
+        order.append("measure")
+        report.figures.extend(judged_figures(0.5))
+        report.slowdowns.append(next(left))
+
+    monkeypatch.setattr(step, "measure", measure)
+    monkeypatch.setattr("benchmarks.measuring.fixed_work", lambda _: order.append("work") or next(seconds))
+    monkeypatch.setattr("benchmarks.measuring.time.sleep", lambda _: None)
+    monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
+    assert main(["step", "--out", str(tmp_path)]) == 0
+    assert order == ["measure", *["work"] * 9, "measure"]
+    (path,) = tmp_path.glob("step-*.json")
+    assert Report.from_json(path.read_text(encoding="utf-8")).refused == []
+
+
+def test_the_wait_for_a_quiet_moment_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr("benchmarks.measuring.fixed_work", lambda _: (2.0, 1.0))
+    monkeypatch.setattr("benchmarks.measuring.time.sleep", lambda _: None)
+    monkeypatch.setattr("benchmarks.measuring.time.monotonic", lambda: next(clock))
+    wait_until_quiet(threads=1, seconds=10)
+    assert 10 <= next(clock) <= 12
+
+
+def test_every_table_of_a_busy_machine_says_so(tmp_path: Path, drawn: dict[Any, tuple[str, Any]]) -> None:
+    quiet, busy = a_large_report(), replace(a_large_report(), slowdowns=[2.0, 2.2])
+    warning = "Measured on a busy machine, so times are too long (fixed work took 2.1 times its best time)"
+    tables = len([case for case in busy.cases() if busy.table(case)])
+    lines = busy.text().splitlines()
+    after = [lines[number + 1] for number, line in enumerate(lines) if line == f"  {warning}:"]
+    assert len(after) == tables > 1
+    assert all("torch" in line or "quantity" in line for line in after)  # the heads of the tables
+    assert (json.loads(busy.json())["busy"], json.loads(quiet.json())["busy"]) == (warning, "")
+    assert Report.from_json(busy.json()).busy == warning
+    about = {"cnn": "About it."}
+    assert page([busy], ["cnn"], about).count(f'<p class="busy">{warning}:</p>') == tables
+    drawn.clear()  # the page's
+    draw(busy, tmp_path / "plot.png")
+    plotted = [" ".join(words.split()) for words, _ in drawn.values()]
+    assert sum("(measured on a busy machine)" in words for words in plotted) == len(panels(busy))
+    assert any(warning in words for words in plotted)
+    assert "busy machine" not in quiet.text() + page([quiet], ["cnn"], about) + str(panels(quiet))
+
+
+def test_the_page_and_the_end_of_the_text_count_the_refused_comparisons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counted = "1 of 2 without a figure, because the machine was busy (step 1)"
+    monkeypatch.setattr(step, "measure", lambda _, report: report.figures.extend(judged_figures(2.5)))
+    monkeypatch.setattr(imports, "measure", lambda _, report: report.add("a case", "a / b", "", "times", [1.5]))
+    monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
+    html = tmp_path / "page.html"
+    assert main(["step", "import", "--out", str(tmp_path / "out"), "--html", str(html)]) == 0
+    assert f"\nComparisons in all suites: {counted}.\n" in capsys.readouterr().out
+    assert f"<dt>Comparisons</dt><dd>{counted}</dd>" in html.read_text(encoding="utf-8")
+    monkeypatch.setattr(step, "measure", lambda _, report: report.figures.extend(judged_figures(0.5)))
+    assert main(["step", "import", "--out", str(tmp_path / "out"), "--html", str(html)]) == 0
+    assert "Comparisons" not in capsys.readouterr().out
+    assert "<dt>Comparisons</dt><dd>all have a figure</dd>" in html.read_text(encoding="utf-8")
+
+
+def test_a_disk_that_fills_up_leaves_no_part_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    old = tmp_path / "page.html"
+    old.write_text("an older page")
+    monkeypatch.setattr(step, "measure", lambda _, report: report.figures.extend(judged_figures(0.5)))
+    monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
+    monkeypatch.setattr("minitrain.files.os.fsync", full)
+    out = tmp_path / "out"
+    assert main(["step", "--out", str(out), "--html", str(old)]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert [*out.iterdir()] == []
+    with pytest.raises(OSError, match="No space left on device"):
+        draw(a_large_report(), out / "plot.png")
+    assert main(["step", "--out", str(out), "--html", str(old)]) == 1
+    assert [*out.iterdir()] == []
+    assert (old.read_text(), [*tmp_path.glob("page*")]) == ("an older page", [old])
+
+
 def judged_figures(phase: float) -> list[Figure]:
     return [
         Figure("batch 8", "loss", "torch", "ms", (phase,)),
@@ -676,10 +790,26 @@ def test_a_full_disk_loses_the_page_only(
     monkeypatch.setattr(step, "measure", lambda options, report: report.add(*figure))
     assert main(["step", "--threads", "1", "--out", str(tmp_path), "--html", "/dev/full"]) == 1
     assert (
-        f"cannot write --html /dev/full: No space left on device; the figures are saved in {tmp_path}"
-        in capsys.readouterr().err
+        "--html: cannot write /dev/full (No space left on device); choose another place; "
+        f"the figures are saved in {tmp_path}" in capsys.readouterr().err
     )
     assert len([*tmp_path.glob("*.json")]) == 1
+
+
+def test_a_help_that_cannot_be_written_is_a_failure() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "--help"],
+            cwd=Path(__file__).parent.parent,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.stderr == "benchmarks: error: cannot write the help: No space left on device\n"
+    assert ended.returncode == 1
 
 
 def test_an_interrupt_during_the_imports_prints_no_traceback(tmp_path: Path) -> None:
@@ -710,6 +840,20 @@ def test_lines_are_wrapped_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "40")
     assert _wrapped(text) == "one\n\n  a comparison that is much longer than\n    the terminal"
+
+
+def test_no_line_of_the_command_is_wider_than_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(imports, "measure", lambda _, report: report.add("a case", "a / b", "", "times", [1.5]))
+    monkeypatch.setattr("benchmarks.__main__.run_command", lambda *_, **__: (json.dumps(FULL_MACHINE), ""))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "--out", "."]) == 0
+    out = capsys.readouterr().out
+    assert "import: The cost of imports" in out
+    assert max(map(len, out.splitlines())) <= 50
 
 
 def test_an_older_report_of_another_suite_is_a_bad_argument(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -447,6 +447,8 @@ def test_a_busy_machine_gives_times_but_no_ratio() -> None:
         "No ratio: the machine was busy: fixed work took 1.6 times\n"
         "its best time. Measure again while nothing else runs."
     )
+    assert str(timing).startswith("Measured on a busy machine, so times are too long:\n    ")
+    assert "busy" not in str(Timing(ALIKE, rounds))
     assert "torch / minitrain" not in str(timing)
     assert "\n  torch              2.00 [2.00 to 2.00]\n" in str(timing)
     assert timing.same

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from minitrain import cli, files
+from minitrain.learn.screen import Screen
 from minitrain.with_torch import installed
 from tests import harness
 from tests.fault_table import record
@@ -326,7 +329,7 @@ def test_figures_can_go_to_a_pipe(folder: Path) -> None:
 
 
 def test_an_output_that_cannot_be_written_is_said_once(folder: Path) -> None:
-    for line in ("evaluate run", "learn list --dir übungen", "compare --list-faults"):
+    for line in ("evaluate run", "learn list --dir übungen", "compare --list-faults", "--help", "train --help"):
         with open("/dev/full", "w") as full:
             ended = harness.wait(harness.start(*line.split(), cwd=folder, stdout=full))
         assert ended.status == (3 if "compare" in line else 1)
@@ -379,3 +382,68 @@ def test_the_numbers_of_a_step_agree(folder: Path, capsys: pytest.CaptureFixture
     *_, last = (folder / "nan" / "steps.csv").read_text().splitlines()
     before_epoch, before_batch = divmod(updates - 1, 5)
     assert last.startswith(f"{before_epoch + 1},{before_batch},")
+
+
+def test_the_step_after_the_last_epoch_is_not_said_to_be_in_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["step", "run", "-o", "next.html"]) == 0
+    assert capsys.readouterr().out.endswith(", the next one after 1 epoch of run\n")
+    page = (folder / "next.html").read_text(encoding="utf-8")
+    assert "of a run on digits: the next one after its 1 epoch. The network is" in page
+    assert "epoch 2" not in page
+
+
+def test_what_commands_write_into_the_clone_is_ignored_by_git() -> None:
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("this is not a clone")
+    written = ["data/x", "runs/x", "report.html", "step.html", "loss.png", "digits.safetensors"]
+    written.append("minitrain-exercises/x")
+    ignored = subprocess.run(["git", "check-ignore", *written], cwd=root, capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == written
+
+
+# --- control characters, which a terminal would obey ------------------------------------------------------------------
+
+
+def test_control_characters_from_outside_are_printed_escaped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "run\x1b[31m").symlink_to("run")
+    (folder / "bad\x1b[2J.py").write_text("import torch\ntorch.no_such_thing\n")
+    for line in (
+        ["evaluate", "run\x1b[31m"],
+        ["step", "run\x1b[31m", "-o", "\x9bstep.html"],
+        ["report", "run\x1b[31m", "-o", "\x1breport.html"],
+        ["export", "run\x1b[31m", "\x1b.safetensors"],
+        ["verify", "run\x1b[31m"],
+        ["verify", "no run\x1b[31m"],
+        ["run", "--check", "bad\x1b[2J.py"],
+        ["data", "--data-dir", "data\x1b[31m"],
+        ["doctor", "--data-dir", "data\x1b[31m"],
+        ["learn", "list", "--dir", "no\x1b[31m"],
+        ["train", "--\x1b[31m"],
+    ):
+        with contextlib.suppress(SystemExit):
+            cli.main(line)
+        printed = "".join(capsys.readouterr())
+        assert not {*printed} & {"\x1b", "\x9b"}, line
+    cli.main(["train", "--dataset", "digits", "--epochs", "1", "--hidden", "4", "--out", "it's\x1b[31m"])
+    printed = capsys.readouterr().err
+    assert "\x1b" not in printed
+    command = printed.partition("To see it: ")[2].partition(" --open")[0]
+    bash = shutil.which("bash")
+    if bash is not None:
+        echoed = subprocess.run(
+            [bash, "-c", f"printf %s {command.split('report ')[1]}"], capture_output=True, text=True
+        )
+        assert echoed.stdout == "it's\x1b[31m"
+
+
+def test_a_screen_prints_its_own_colours_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    screen = Screen(stream)
+    screen.print(f"{screen.paint('passed', 'green')} \x1b[2J\x1b]0;title\x07")
+    assert stream.getvalue() == "\x1b[32mpassed\x1b[0m \\x1b[2J\\x1b]0;title\\x07\n"

@@ -9,6 +9,7 @@ from typing import Any
 
 from minitrain.cli.options import add_options
 from minitrain.cli.parser import Commands, add_command
+from minitrain.runs.messages import escaped
 
 EXAMPLES = {
     "which files are here": "",
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, collection in datasets.COLLECTIONS.items():
         found = datasets.status(root, collection)
         is_here = any(each.size is not None for each in found)
-        print(f"{name}, in {datasets.raw_folder(root, collection)}{'' if is_here else ': not fetched'}")
+        print(escaped(f"{name}, in {datasets.raw_folder(root, collection)}{'' if is_here else ': not fetched'}"))
         for each in found if is_here or name == arguments.dataset else []:
             _print_file(os.path.basename(each.path), each.file, each.fault)
     datasets.Digits()  # raises if its file is not the genuine one
@@ -60,4 +61,4 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_file(name: str, genuine: Any, fault: str | None) -> None:
     algorithm, checksum = genuine.checksum
     state = f"ok, {algorithm.lower().replace('-', '')} {checksum[:16]}" if fault is None else fault
-    print(f"  {name:<26} {genuine.size:>11,} bytes  {state}")
+    print(f"  {name:<26} {genuine.size:>11,} bytes  {escaped(state)}")

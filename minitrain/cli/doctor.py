@@ -7,6 +7,7 @@ import sys
 
 from minitrain.cli.options import add_options
 from minitrain.cli.parser import Commands, add_command
+from minitrain.runs.messages import escaped
 
 EXAMPLES = {
     "versions, BLAS, threads, devices and data": "",
@@ -35,6 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     width = columns() if sys.stdout.isatty() else None  # a file keeps one line for each finding: it can be searched
     faults = 0
     for finding in examine(arguments.data_dir):
-        print(finding.text(width), flush=True)
+        print(escaped(finding.text(width)), flush=True)
         faults += finding.fault
     return int(faults > 0)

@@ -43,6 +43,10 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(map(str.strip, unknown))}{_suggestion(given, options)}")
         return arguments, unknown
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse would ignore that it cannot be written
+            (file or sys.stderr).write(message)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             choices = [str(choice) for choice in action.choices]

@@ -9,6 +9,7 @@ from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
 from minitrain.cli.runs import DATA_DIR
 from minitrain.runs.config import ConfigError
+from minitrain.runs.messages import escaped
 
 EXAMPLES = {
     "loss, layers, mistakes and first weights, in the browser": "runs/digits-0 --open",
@@ -51,11 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
         from minitrain.study.run_plots import plot
 
         plot(records, arguments.figure or "loss", arguments.plot)
-        print(f"The picture is in {arguments.plot}")
+        print(escaped(f"The picture is in {arguments.plot}"))
         return 0
     path = Path(arguments.output or "report.html")
     write_output(path, report_page(records).encode())
-    print(f"The report is in {path}")
+    print(escaped(f"The report is in {path}"))
     if arguments.open:
         import webbrowser
 

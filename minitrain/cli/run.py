@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from pathlib import Path
 
 from minitrain.cli.parser import Commands, add_command
+from minitrain.runs.messages import escaped, say
 
 EXAMPLES = {
     "run a PyTorch program on NumPy": "program.py --epochs 3",
@@ -61,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         missing = programs.check(arguments.program)
         for found in missing:
-            print(f"{arguments.program}:{found.line}: {found.name}: {found.text}")
+            print(escaped(f"{arguments.program}:{found.line}: {found.name}: {found.text}"))
         if not missing:
-            print(f"{arguments.program}: every name of torch that it uses is offered")
+            print(escaped(f"{arguments.program}: every name of torch that it uses is offered"))
         return int(bool(missing))
     if arguments.compare:
         return _compare(arguments)
@@ -72,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from minitrain import programs
-    from minitrain.runs.messages import say
     from minitrain.runs.output_file import check_writable, write_json
     from minitrain.with_torch.installed import require_installed_torch
 
@@ -84,17 +83,17 @@ def _compare(arguments: argparse.Namespace) -> int:
     runner = programs.Runner(arguments.threads)
     if arguments.repeat is None:
         comparison = programs.compare(arguments.program, arguments.arguments, runner)
-        print(comparison)
+        print(escaped(str(comparison)))
         return int(not comparison.same)
     timing = programs.repeat(
         arguments.program,
         arguments.arguments,
         runner,
         rounds=arguments.repeat,
-        report=functools.partial(print, flush=True),
+        report=lambda line: print(escaped(line), flush=True),
     )
     machine = programs.machine(runner.threads) if timing.rounds else ""
-    print(timing, *machine.splitlines(), sep="\n")
+    print(escaped(str(timing)), *machine.splitlines(), sep="\n")
     program = [str(arguments.program), *arguments.arguments]
     write_json(arguments.json, {"program": program, "machine": machine.splitlines(), **timing.figures()})
     return int(not timing.same)

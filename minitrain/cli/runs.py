@@ -7,7 +7,7 @@ from typing import Any
 
 from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
-from minitrain.runs.messages import say
+from minitrain.runs.messages import escaped, say
 
 EVALUATE = {
     "accuracy, precision and recall of each class, confusion matrix": "runs/digits-0",
@@ -68,7 +68,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
     check_writable(arguments.json, "--json")
     evaluation = evaluate(arguments.directory, arguments.data_dir, large=arguments.large)
-    print(evaluation)
+    print(escaped(str(evaluation)))
     write_json(arguments.json, {"run": arguments.directory, **evaluation.as_dict()})
     return 0
 
@@ -96,7 +96,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     from minitrain.runs.export import export
 
     export(arguments.directory, arguments.file, arguments.force)
-    print(f"The weights are in {arguments.file}. To load them into the same model in torch:")
+    print(escaped(f"The weights are in {arguments.file}.") + " To load them into the same model in torch:")
     print(f"    model.load_state_dict(safetensors.torch.load_file({arguments.file!r}))")
     return 0
 
@@ -109,5 +109,5 @@ def run_verify(arguments: argparse.Namespace) -> int:
     stretch = find_stretch(arguments.directory, from_start=arguments.from_start)
     with choose_backend(stretch.config) as backend:
         verified = verify(stretch, backend, arguments.data_dir, large=arguments.large)
-    print(verified)
+    print(escaped(str(verified)))
     return 0 if verified.ok else 1

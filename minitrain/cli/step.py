@@ -9,6 +9,7 @@ from minitrain.cli.options import LARGE
 from minitrain.cli.parser import Commands, add_command
 from minitrain.cli.runs import DATA_DIR
 from minitrain.runs.config import ConfigError
+from minitrain.runs.messages import escaped
 
 EXAMPLES = {
     "the next step of a run, as step.html": "runs/digits-0",
@@ -81,11 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
         layer=arguments.layer,
         fault=diagnosis,
     )
-    place = replayed.place
-    print(f"{output}: step {place.updates}, epoch {place.epoch}, batch {place.batch} of {arguments.run_dir}")
+    print(escaped(f"{output}: {replayed.place} of {arguments.run_dir}"))
     if arguments.open:
         import webbrowser
 
         if not webbrowser.open(output.resolve().as_uri()):
-            print(f"no browser could be started; open {output} yourself")
+            print(escaped(f"no browser could be started; open {output} yourself"))
     return 0

@@ -6,10 +6,13 @@ import contextlib
 import itertools
 import math
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import IO, Literal
+
+from minitrain.runs.messages import escaped
 
 WIDTH = 79  # columns of text, where the terminal has as many
 INDENT = 8  # columns before a stage's text
@@ -18,6 +21,8 @@ STAGE_WIDTH = WIDTH - INDENT  # characters of a stage's text
 Colour = Literal["green", "red", "yellow", "cyan", "bold", "dim"]
 
 _CODES: dict[Colour, str] = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
+
+_COLOUR = re.compile("(\x1b\\[[0-9]+m)")
 
 # The characters beyond ASCII in the library's formulas, and how to print them in ASCII.
 _ASCII = str.maketrans(
@@ -53,7 +58,13 @@ class Screen:
 
     def print(self, text: str = "") -> None:
         """Print one or more lines; characters that the stream cannot encode are written in ASCII."""
-        print(self._encodable(text), file=self._stream, flush=True)
+        print(self._encodable(self._escaped(text)), file=self._stream, flush=True)
+
+    def _escaped(self, text: str) -> str:
+        """The text with control characters escaped, except those of paint."""
+        if not self.coloured:
+            return escaped(text)
+        return "".join(part if _COLOUR.fullmatch(part) else escaped(part) for part in _COLOUR.split(text))
 
     def _encodable(self, text: str) -> str:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"

@@ -112,7 +112,8 @@ class Timing:
     def __str__(self) -> str:
         if not self.rounds:
             return "Not timed: the program must end with status 0 on both."
-        lines = [f"{'':21}median [quartiles] of {counted(len(self.rounds), 'round')}"]
+        lines = ["Measured on a busy machine, so times are too long:"] if busy(self.slowdowns) else []
+        lines += [f"{'':21}median [quartiles] of {counted(len(self.rounds), 'round')}"]
         lines += self._section("whole program, s", Round.whole, compared=True)
         lines += self._section("start-up, s (only the program's imports of torch)", Round.start)
         lines += self._section("without start-up, s", Round.rest, compared=True)

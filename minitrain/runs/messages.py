@@ -2,19 +2,27 @@
 
 import contextlib
 import os
+import re
 import sys
 import textwrap
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
 LONGEST = 10_000  # over two paths of the longest kind
 
 
 def say(text: str) -> None:
-    """Print on stderr if it can be written. On a terminal, wrap all lines but indented ones, which are commands."""
+    """Print on stderr if it can be written, escaped. On a terminal, wrap all lines but indented ones: commands."""
+    text = escaped(text)
     with contextlib.suppress(OSError):
         if sys.stderr.isatty():
             width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
             text = "\n".join(_wrapped(line, width or 80) for line in text.splitlines())
         print(text, file=sys.stderr, flush=True)
+
+
+def escaped(text: str) -> str:
+    """The text with control characters as Python writes them, such as \\x1b: a terminal would obey a stranger's."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(text: str) -> str:

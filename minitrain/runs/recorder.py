@@ -16,6 +16,7 @@ from minitrain.runs.checkpoints import LOSSES, checkpoints
 from minitrain.runs.directory import RunDirectory, VanishedError
 from minitrain.runs.interrupts import Interrupted, Interrupts, discard_output
 from minitrain.runs.layer_table import LayerTable
+from minitrain.runs.messages import escaped
 from minitrain.runs.nonfinite_loss import Explainer
 from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run_files import RunError, UnreadableError
@@ -144,7 +145,7 @@ class Recorder(Stoppable):
     def say(self, text: str) -> None:
         """Print on stderr."""
         with contextlib.suppress(OSError), self._progress.external_write_mode(sys.stderr):
-            print(text, file=sys.stderr, flush=True)
+            print(escaped(text), file=sys.stderr, flush=True)
 
     # --- the loops ---
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import string
 from pathlib import Path
+
+_PLAIN = f"{string.ascii_letters}{string.digits}./-_ "
 
 
 def resume_command(run: Path) -> str:
@@ -29,7 +32,11 @@ def _program() -> str:
 
 
 def _named(run: Path) -> str:
-    return shlex.quote(f"./{run}" if str(run).startswith("-") else str(run))  # or it would be read as an option
+    name = f"./{run}" if str(run).startswith("-") else str(run)  # or it would be read as an option
+    if name.isprintable():
+        return shlex.quote(name)
+    plain = "".join(chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(name))
+    return f"$'{plain}'"  # as bash and zsh read it: a terminal would obey a control character
 
 
 def launch() -> str | None:

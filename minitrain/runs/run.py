@@ -21,6 +21,7 @@ from minitrain.runs.config_file import DamagedError, read_sessions
 from minitrain.runs.directory import RunDirectory, is_full, make_run_dir, open_run
 from minitrain.runs.environment import describe, differences
 from minitrain.runs.interrupts import Interrupted, Interrupts
+from minitrain.runs.messages import say
 from minitrain.runs.nonfinite_loss import Explainer
 from minitrain.runs.recipe import BEGINNING, Training
 from minitrain.runs.recorder import Recorder, Silent
@@ -81,7 +82,7 @@ def _session(
             return None
         with _beginning(directory, discard=resumption is None):
             for text in _begin(directory, training, position, resumption, last, faults):
-                print(f"minitrain: {text}", file=sys.stderr)
+                say(f"minitrain: {text}")
         explainer = Explainer(config, backend, training.build, training.model, training.optimizer)
         bar = stack.enter_context(_bar(training, position))
         layers = training.layer_table(position["updates"])

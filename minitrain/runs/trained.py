@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from minitrain.files import shown
 from minitrain.runs.checkpoints import read_last_good
 from minitrain.runs.config import DATASETS, SHAPES, Config
 from minitrain.runs.config_file import read_config
+from minitrain.runs.messages import say
 from minitrain.runs.model import configured_model
 from minitrain.runs.resume_command import resume_command
 from minitrain.runs.run_files import WEIGHTS, RunError, check_run
@@ -73,7 +73,7 @@ def _weights(run: Path) -> tuple[Path, Mapping[str, Tensor]]:
         raise RunError(f"{path} does not hold a model's weights by name")
     for text in (_other_than_trained(run, state) if path.name == WEIGHTS else "", not_finite(state)):
         if text:
-            print(f"minitrain: warning: {path}: {text}", file=sys.stderr)
+            say(f"minitrain: warning: {path}: {text}")
     return path, state
 
 
@@ -94,8 +94,8 @@ def _unfinished(run: Path) -> tuple[Path, Any]:
     if checkpoint is None:
         raise RunError(f"{run} has no {WEIGHTS} and no checkpoint; to train it again: {resume_command(run)}")
     for fault in faults:
-        print(f"minitrain: {fault}", file=sys.stderr)
-    print(f"minitrain: the run is not complete; using the weights in {checkpoint.path}", file=sys.stderr)
+        say(f"minitrain: {fault}")
+    say(f"minitrain: the run is not complete; using the weights in {checkpoint.path}")
     return checkpoint.path, checkpoint.state.get("model")
 
 

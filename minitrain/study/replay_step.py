@@ -29,12 +29,21 @@ Plant = Callable[[Any, Any, Any], Any]  # puts a mistake into (model, loss, opti
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Which step of a run: the number of updates before it, its epoch from 1, its batch from 0, batches of an epoch."""
+    """Which step of a run: the number of updates before it, its epoch from 1, its batch from 0, batches of an epoch.
+
+    epochs: those of the run. The step after a complete run would begin another one.
+    """
 
     updates: int
     epoch: int
     batch: int
     batches: int
+    epochs: int
+
+    def __str__(self) -> str:
+        if self.epoch > self.epochs:
+            return f"step {self.updates}, the next one after {counted(self.epochs, 'epoch')}"
+        return f"step {self.updates}, epoch {self.epoch}, batch {self.batch}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +71,11 @@ class Replayed:
         """What step this is, in a sentence or two."""
         place, config = self.place, self.config
         sizes = " → ".join(map(str, config.sizes))
+        where = f"epoch {place.epoch}, batch {place.batch} of {place.batches} (steps and batches count from 0)"
+        if place.epoch > place.epochs:
+            where = f"the next one after its {counted(place.epochs, 'epoch')}"
         text = (
-            f"Step {place.updates} of a run on {config.dataset}: epoch {place.epoch}, batch {place.batch} of "
-            f"{place.batches} (steps and batches count from 0). The network is {sizes}, with "
+            f"Step {place.updates} of a run on {config.dataset}: {where}. The network is {sizes}, with "
             f"{config.parameters:,} parameters."
         )
         return text if self.exact else f"{text} torch trained this run; NumPy has computed the step again."
@@ -144,7 +155,7 @@ def _place(config: Config, last: int, step: int | None, epoch: int | None, batch
             f"this run has the steps 0 to {largest} (epoch {largest // batches + 1}, batch {largest % batches}), "
             f"but step {updates} was asked for"
         )
-    return Place(updates, updates // batches + 1, updates % batches, batches)
+    return Place(updates, updates // batches + 1, updates % batches, batches, config.epochs)
 
 
 def _config_at(run: Path, config: Config, begin: int, place: Place) -> Config:
