@@ -16,6 +16,7 @@ import numpy as np
 
 from minitrain.diagnosis.autopsy import Mistake
 from minitrain.diagnosis.loop_observer import Batch, LoopObserver, Step, params_of
+from minitrain.nn import Parameter
 from minitrain.tensor import Tensor
 
 # Layers that behave differently in training.
@@ -37,7 +38,7 @@ class Run:
     training: whether it was one of a training loop. changed: whether any parameter has another value than before.
     returned, printed: by the loop. loaders: what the loop calls its data loaders.
     used: the walks whose gradients some step found. reached: the leaves that got gradients.
-    walked_loaders: those on whose batches backward ran.
+    walked_loaders: those on whose batches backward ran. several: whether a loader has more than one batch.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Run:
         returned: Any,
         printed: str,
         loaders: Sequence[str],
+        several: bool = True,
     ) -> None:
         self.observed, self.training, self.changed = observed, training, changed
-        self.returned, self.printed, self.loaders = returned, printed, loaders
+        self.returned, self.printed, self.loaders, self.several = returned, printed, loaders, several
         self.steps = observed.steps or observed.by_hand
         self.used = {walk for step in self.steps for walks in step.found.values() for walk in walks}
         self.reached = set().union(*[walk.squares.keys() for walk in observed.walks])
@@ -183,6 +185,36 @@ def not_zeroed(run: Run) -> Iterator[Mistake]:
         )
 
 
+def walked_twice(run: Run) -> Iterator[Mistake]:
+    """backward runs twice from the same loss, and both gradients are used."""
+    again = [w for w, walk in enumerate(run.observed.walks) if walk.again]
+    if again and 2 * len(again) >= len(run.observed.walks):
+        yield Mistake(
+            "backward-twice",
+            "loss.backward() runs twice on the same loss, so its gradient is added twice. Call it once; retain_graph "
+            "is not needed then.",
+            f"{len(run.observed.walks)} backwards, of which {len(again)} began at a loss that had had its backward.",
+        )
+
+
+def outside_the_loop(run: Run) -> Iterator[Mistake]:
+    """Of each pass over the data, only the last batch's loss has a backward."""
+    whole = [each for each in passes(run.trained) if len(each) > 2]
+    walked = {id(run.observed.batches[i]) for walk in run.observed.walks for i in walk.batches if i >= 0}
+    if not whole or not run.observed.walks:
+        return
+    for each in whole:
+        ready = all(batch.losses and any(recorded for _, recorded in batch.forwards) for batch in each)
+        if not ready or [id(batch) in walked for batch in each] != [False] * (len(each) - 1) + [True]:
+            return
+    yield Mistake(
+        "backward-outside-loop",
+        "Only the last batch of a pass is trained on: loss.backward() and optimizer.step() stand after the loop over "
+        "the batches. Indent them, so that each batch has its own.",
+        f"{len(run.trained)} batches have a loss, and backward ran for {len(whole)} of them.",
+    )
+
+
 def no_step(run: Run) -> Iterator[Mistake]:
     """Gradients come, and nothing is updated."""
     observed = run.observed
@@ -218,7 +250,17 @@ def other_parameters(run: Run) -> Iterator[Mistake]:
         orphans, left_out = without - known, (reached & known) - params
         if not reached or not params or len(run.observed.optimizers) > 1:
             continue
-        if not params & reached or (known and orphans and left_out):
+        plain = [key for key in reached if not isinstance(run.observed.held[key].leaf, Parameter)]
+        if known and len(plain) == len(reached) and not params & reached:
+            yield Mistake(
+                "loss-detached",
+                "The loss has no connection to the parameters: it is computed from numbers that were taken out of the "
+                "graph (argmax, item(), detach(), a new Tensor). requires_grad on the new Tensor does not bring it "
+                "back. Compute the loss from what the model returns.",
+                f"backward brings a gradient only to {len(reached)} Tensor{'s' if len(reached) > 1 else ''} that the "
+                "loop makes, and to no parameter.",
+            )
+        elif not params & reached or (known and orphans and left_out):
             count = len(without)
             yield Mistake(
                 "other-parameters",
@@ -288,6 +330,21 @@ def loss_inputs(run: Run) -> Iterator[Mistake]:
             "out the softmax before it.",
             f"each row of its input is from 0 to 1 and sums to 1. So the loss cannot fall below {least:.3g} (with {c} "
             "classes), and the gradients are small.",
+        )
+    elif mostly("log-softmax of sigmoids", "log-softmax"):
+        yield Mistake(
+            "sigmoid-before-cross-entropy",
+            "The scores go through a sigmoid, and CrossEntropyLoss takes their softmax. It takes scores (logits): "
+            "leave out the sigmoid before it.",
+            "its input is the result of a sigmoid. No score is above 1 or below 0, so no class can become much surer "
+            "than another.",
+        )
+    if seen["log-softmax over the batch"] or mostly("log-softmax of softmax over the batch", "log-softmax"):
+        yield Mistake(
+            "softmax-over-batch",
+            "The softmax is over the samples of the batch, dim=0, so each class's probabilities add up to 1, not each "
+            "sample's. The classes stand along dim=1.",
+            "along dim 0 the probabilities that the loss gets add up to 1.",
         )
     if mostly("nll of probabilities", "nll"):
         yield Mistake(
@@ -388,6 +445,34 @@ def optimizer_made_again(run: Run) -> Iterator[Mistake]:
         )
 
 
+def model_made_again(run: Run) -> Iterator[Mistake]:
+    """Each batch trains parameters of its own, for one step."""
+    sets = [{*map(id, params_of(each))} for each in run.observed.optimizers.values()]
+    once = len(run.steps) == len(sets) == len({step.batch for step in run.steps})
+    if len(sets) > 2 and once and len(set().union(*sets)) == sum(map(len, sets)):
+        yield Mistake(
+            "model-made-again",
+            "A new model is made for each batch, so what the last one learned is lost. Make the model and its "
+            "optimizer once, before the loop.",
+            f"{len(run.steps)} steps, each for parameters that no other step has.",
+        )
+
+
+def rate_falls(run: Run) -> Iterator[Mistake]:
+    """Within one pass, the learning rate falls to a hundredth or less, a little at each step."""
+    for each in passes(run.trained):
+        numbers = {run.observed.batches.index(batch) for batch in each}
+        rates = [step.rate for step in run.steps if step.batch in numbers]
+        if len(rates) > 2 and all(b < a for a, b in itertools.pairwise(rates)) and rates[-1] <= 0.01 * rates[0]:
+            yield Mistake(
+                "schedule-per-batch",
+                "The learning rate falls so fast that training ends after a few batches. A schedule that is made for "
+                "epochs, such as StepLR or ExponentialLR, has its scheduler.step() after the loop over the batches.",
+                f"from {rates[0]:.3g} to {rates[-1]:.3g} in {len(rates)} steps.",
+            )
+            return
+
+
 def earlier_graphs(run: Run) -> Iterator[Mistake]:
     """The loss of a batch still depends on earlier batches, whose losses were differentiated already."""
     walked: set[int] = set()
@@ -458,11 +543,13 @@ def metrics(run: Run) -> Iterator[Mistake]:
     if all(batch.right is not None for batch in whole):
         right, worst = sum(batch.right or 0 for batch in whole), sum(batch.worst or 0 for batch in whole)
         over = f"The correct answers are divided by the {count} batches. Divide by the {size} samples."
+        last = "Only the last batch's correct answers are counted: add those of each batch (correct += ...)."
         least = "The model's answer is the class with the largest score, not with the smallest. Use argmax."
         for what, unit in (("accuracy", 1), ("accuracy in %", 100)):
             readings = [
                 ("accuracy-over-batches", unit * right / count, over),
                 ("smallest-score", unit * worst / size, least),
+                *[("last-batch-only", unit * (whole[-1].right or 0) / n, last) for n in (size, whole[-1].size)],
             ]
             judged.append((what, [unit * right / size], readings))
     losses = [batch.losses[-1] for batch in whole if batch.losses]
@@ -483,7 +570,8 @@ def metrics(run: Run) -> Iterator[Mistake]:
         if any(_is(each, value) for each in reported for value in due):
             continue
         for name, value, says in readings:
-            apart = value and all(abs(value - other) > 1e-3 * abs(other) for other in due)
+            clear = value or len(reported) == 1  # beside others, a 0 may be anything
+            apart = clear and all(abs(value - other) > 1e-3 * abs(other) for other in due)
             if apart and any(_is(each, value) for each in wrong):
                 yield Mistake(name, says, f"the loop reports {value:.6g} as {what}; {due[0]:.6g} is due.")
                 break
@@ -537,9 +625,34 @@ def notes(run: Run) -> Iterator[str]:
         groups = getattr(optimizer, "param_groups", [])
         if observed.walks and not run.changed and groups and all(group.get("lr") == 0 for group in groups):
             yield "The learning rate is 0, so no step changes anything."
+    if any(walk.negated for walk in observed.walks) and not any(map(_maximizes, observed.optimizers.values())):
+        yield "The loss is negated before backward, so each step makes it larger. Is that meant?"
+    yield from _growing(run.trained)
+    if observed.seen["one class for all"] and observed.seen["one class for all"] == observed.seen["loss of classes"]:
+        yield "The loss gets one and the same class for all samples, but the labels of the batches differ: use them."
+    whole = passes(run.trained)
+    if len(whole) > 2 and all(len(each) == 1 for each in whole) and run.several:
+        yield (
+            "Each time, only the data loader's first batch is used (next(iter(dataloader)) in a loop). Unless it "
+            "shuffles, that is always the same batch. Use `for X, y in dataloader`."
+        )
     yield from _classes(run.trained)
     if observed.seen["scores cut off at 0"] and observed.seen["scores cut off at 0"] == observed.seen["log-softmax"]:
         yield "All scores that the loss gets are 0 or larger, and many are 0: leave out a ReLU after the last layer."
+
+
+def _maximizes(optimizer: Any) -> bool:
+    return any(group.get("maximize") for group in getattr(optimizer, "param_groups", []))
+
+
+def _growing(batches: Sequence[Batch]) -> Iterator[str]:
+    """Whether the loss explodes."""
+    losses = [batch.losses[0][0] for batch in batches if batch.losses]
+    if len(losses) > 2 and losses[0] > 0 and not max(losses[-2:]) <= 10 * losses[0]:
+        yield (
+            f"The loss grows from {losses[0]:.3g} to {max(losses):.3g} within {len(losses)} batches: the learning rate "
+            "is too large, or the steps go the wrong way."
+        )
 
 
 def _classes(batches: Sequence[Batch]) -> Iterator[str]:
@@ -558,7 +671,11 @@ TESTS: tuple[Callable[[Run], Iterator[Mistake]], ...] = (
     not_zeroed,
     no_step,
     unused,
+    walked_twice,
+    outside_the_loop,
     optimizer_made_again,
+    model_made_again,
+    rate_falls,
     earlier_graphs,
     accumulation,
     loss_inputs,

@@ -61,11 +61,13 @@ class Note:
     """What is known of an operation's result: the batches it was computed from, and how a loss was scaled.
 
     mean: whether it was reduced by a mean; None if it was not reduced. factor: what it was multiplied with.
+    sign: 1 if it grows with a loss of the library, -1 if that loss was negated, 0 if there is none or several.
     """
 
     batches: frozenset[int]
     mean: bool | None = None
     factor: float = 1.0
+    sign: int = 0
 
 
 @dataclasses.dataclass
@@ -74,12 +76,15 @@ class Walk:
 
     scale: 1 if the loss is the mean over a batch, 1/2 if it is half of that; nan if unknown.
     squares: for each parameter, the sum of the squares of its gradient.
+    again: whether an earlier walk began at the same loss. negated: whether that is the negative of a loss.
     """
 
     batch: int
     batches: frozenset[int]
     scale: float
     squares: dict[int, float] = dataclasses.field(default_factory=dict)
+    again: bool = False
+    negated: bool = False
 
 
 @dataclasses.dataclass
@@ -101,6 +106,7 @@ class Step:
 
     after_forward: whether a forward ran since the last backward. size: of the gradient that it used (the root of the
     sum of squares). ratio: that gradient, as a multiple of the sum of what the walks brought; nan if there was none.
+    rate: the learning rate, if all groups have the same; else nan.
     """
 
     optimizer: int
@@ -110,6 +116,7 @@ class Step:
     after_forward: bool
     size: float
     ratio: float
+    rate: float = math.nan
 
 
 class LoopObserver:
@@ -136,6 +143,8 @@ class LoopObserver:
         self._running = False
         self._incoming: dict[int, Array] = {}
         self._log_softmax: weakref.ref[Array] | None = None
+        self._log_softmax_dim = 1
+        self._squashed: weakref.ref[Array] | None = None  # the latest result of a sigmoid
         self._sigmoid = self._elementwise_loss = False
         self._losses: list[tuple[weakref.ref[Node], int]] = []
         self._walked: list[tuple[weakref.ref[Node], int]] = []
@@ -221,7 +230,19 @@ class LoopObserver:
             means = [note for note in reduced if note.mean] or reduced
             mean = means[0].mean
             factor = means[0].factor if len({note.factor for note in means}) == 1 else math.nan
-        return Note(batches, mean, factor)
+        return Note(batches, mean, factor, self._sign(function, inputs, parents))
+
+    def _sign(self, function: type[Function], inputs: Sequence[Any], parents: Sequence[Note]) -> int:
+        """Whether the result grows with the one loss that it was computed from, or falls."""
+        if function in REDUCING_LOSSES + ELEMENTWISE_LOSSES:
+            return 1
+        signs = [note.sign for note in parents]
+        if not any(signs) or (len(signs) > 1 and function is not ops.Add):
+            return 0
+        if function is ops.Neg or (function in (ops.Mul, ops.Div) and _constant(function, inputs) < 0):
+            return -signs[0]
+        least, most = min(signs), max(signs)
+        return 0 if least < 0 < most else least or most
 
     def _look_at_loss(
         self, function: type[Function], inputs: Sequence[Any], options: Mapping[str, Any], result: Tensor
@@ -230,14 +251,23 @@ class LoopObserver:
         if function is ops.LogSoftmax:
             self._log_softmax = weakref.ref(result.array)
             self.classes = x.shape[options["dim"]] if x.ndim else 1
+            self._log_softmax_dim = options["dim"] % max(x.ndim, 1)
             self.seen["log-softmax of probabilities"] += are_probabilities(x, options["dim"])
+            self.seen["log-softmax of sigmoids"] += self._squashed is not None and self._squashed() is x
+            self.seen["log-softmax of softmax over the batch"] += bool(
+                x.ndim == 2 and self._log_softmax_dim == 1 and are_probabilities(x, 0) and not are_probabilities(x, 1)
+            )
             self.seen["scores cut off at 0"] += bool((x >= 0).all() and (x == 0).mean() > 0.1)
             self.seen["log-softmax"] += 1
         elif function is ops.Sigmoid:
-            self._sigmoid = True
+            self._sigmoid, self._squashed = True, weakref.ref(result.array)
         elif function is ops.NLLLoss:
+            self.seen["loss of classes"] += 1
             if self._log_softmax is None or self._log_softmax() is not x:
                 self._look_at_nll(x)
+            elif x.ndim == 2 and self._log_softmax_dim == 0:
+                self.seen["log-softmax over the batch"] += 1
+            self.seen["one class for all"] += self._one_class(inputs[1])
         elif function is ops.BCEWithLogitsLoss:
             self.seen["bce with logits of probabilities"] += bool(self._sigmoid and ((x >= 0) & (x <= 1)).all())
             self.seen["bce with logits"] += 1
@@ -255,6 +285,13 @@ class LoopObserver:
             if isinstance(result.grad_fn, Node):
                 self._losses.append((weakref.ref(result.grad_fn), len(self.batches) - 1))
         self._elementwise_loss = function in ELEMENTWISE_LOSSES
+
+    def _one_class(self, target: Any) -> bool:
+        """Whether the targets of a loss are all of one class, and those of the batch are not."""
+        due, got = self._now.y if self._now is not None else None, target.array if isinstance(target, Tensor) else None
+        if due is None or got is None or due.shape != got.shape or due.dtype.kind not in "iu":
+            return False
+        return bool(len(due) > 3 and np.ptp(got) == 0 and np.ptp(due) > 0)
 
     def _look_at_nll(self, x: Array) -> None:
         """NLLLoss without a log-softmax right before it: is its input one of log-probabilities?"""
@@ -291,10 +328,13 @@ class LoopObserver:
     # Backward.
 
     def input_gradients(self, node: Node, grad: Array) -> list[Array | None]:
-        """The Node's input gradients; at the first Node of a walk, look at all leaves below it."""
-        if self._root is None:
+        """The Node's input gradients; at the first Node of a walk, look at all leaves below it.
+
+        A walk visits its root once: a second visit begins another walk.
+        """
+        if self._root is None or node is self._root:
             self._root = node
-            self._begin_walk(node)
+            self._begin_walk(node, grad.size == 1)
         outer, self._running = self._running, True
         try:
             return node.input_gradients(grad)
@@ -304,11 +344,12 @@ class LoopObserver:
     def before_sum(self, edge: Any, first: Array, second: Array) -> None:
         """Two gradients of one value are about to be added."""
 
-    def _begin_walk(self, root: Node) -> None:
+    def _begin_walk(self, root: Node, scalar: bool) -> None:
         note = root._call if isinstance(root._call, Note) else Note(frozenset({len(self.batches) - 1}), None, math.nan)
         now = self._now
         scale = note.factor if note.mean else note.factor * (now.size if now is not None else math.nan)
-        walk = Walk(len(self.batches) - 1, note.batches, scale)
+        walk = Walk(len(self.batches) - 1, note.batches, scale, negated=note.sign < 0)
+        walk.again = scalar and any(ref() is root for ref, _ in self._walked)
         self.failed = walk
         self._unhang()
         for leaf in leaves_of(root):
@@ -401,6 +442,8 @@ class LoopObserver:
                 due += float(np.vdot(held.total, held.total))
                 together += float(np.vdot(held.total, param.grad.array))
         step.size, step.ratio = math.sqrt(arrived), together / due if due else math.nan
+        rates = {group.get("lr") for group in getattr(optimizer, "param_groups", [])}
+        step.rate = float(rates.pop()) if len(rates) == 1 and isinstance(next(iter(rates)), int | float) else math.nan
         self.steps.append(step)
 
     def after_step(self, optimizer: Any) -> None:

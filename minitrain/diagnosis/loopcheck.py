@@ -162,9 +162,9 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
         after = _values(objects)
         changed = any(not np.array_equal(a, b) for a, b in zip(values, after, strict=True))
         training = training or changed or bool(observer.steps) or observer.differentiates_parameters_only()
-        run = Run(
-            observer, training, changed, returned, printed.getvalue(), [objects.called(x) for x in objects.loaders]
-        )
+        called = [objects.called(x) for x in objects.loaders]
+        several = any(len(batches) > 1 for batches in loaders.values())
+        run = Run(observer, training, changed, returned, printed.getvalue(), called, several)
         if not mistakes:
             found = [mistake for test in TESTS for mistake in test(run)]
             mistakes = list({mistake.name: mistake for mistake in reversed(found)}.values())[::-1]

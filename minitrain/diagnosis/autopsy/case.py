@@ -170,6 +170,16 @@ def _each_result(case: Case, ratio: float) -> bool:
     return not linear or agree(ours, ratio * right)
 
 
+def constant_in_rows(case: Case) -> bool:
+    """Whether analytic is numeric times one factor in each row, and rows have different ones: a norm, a weight."""
+    a, n = case.analytic, case.numeric
+    if case.local is not None or n.ndim < 2 or n.shape[-1] < 2 or not np.isfinite(a).all():
+        return False
+    squares = (n * n).sum(axis=-1, keepdims=True)
+    factors = (a * n).sum(axis=-1, keepdims=True) / np.where(squares > 0, squares, 1)
+    return bool(squares.all()) and agree(factors * n, a) and bool(np.ptp(factors) > CLOSE * np.abs(factors).max())
+
+
 def fits(z: Array, shape: tuple[int, ...]) -> bool:
     try:
         return np.broadcast_shapes(z.shape, shape) == shape

@@ -7,7 +7,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import Case, Mistake, agree, fits, is_zero, naming, number, some_axes, summed_to
+from minitrain.diagnosis.autopsy.case import (
+    Case,
+    Mistake,
+    agree,
+    constant_in_rows,
+    fits,
+    is_zero,
+    naming,
+    number,
+    some_axes,
+    summed_to,
+)
 from minitrain.ops import Array
 
 
@@ -16,6 +27,13 @@ def derivative_missing(case: Case) -> Mistake | None:
     if spread is None or not agree(spread, case.analytic) or _only_moves(case.jacobian):
         return None
     says = "dL/dy is passed on unchanged: the operation's own derivative is missing. Multiply by it."
+    for name, z in case.known.items() if case.local else ():
+        if name.startswith("input") and fits(z, spread.shape) and agree(spread * (1 + z), case.numeric):
+            says = (
+                f"dL/dy is passed on unchanged, but that is only one term: dL/dy · {name} belongs beside it. Every use "
+                "of a value sends a gradient, and they add up (+=, not =)."
+            )
+            return Mistake("term-missing", says, f"analytic = dL/dy, and numeric = dL/dy + dL/dy · {name}.")
     if (axes := _shared(case)) is not None:
         says = (
             f"dL/dy is passed on unchanged, but that is only one term: through what all entries along {naming(axes)} "
@@ -87,8 +105,8 @@ def other_end(case: Case) -> Mistake | None:
 def at_output(case: Case) -> Mistake | None:
     if case.right_at is None or case.x is None or case.y is None or case.x.shape != case.y.shape:
         return None
-    if _only_moves(case.jacobian):
-        return None  # the same at many points
+    if _only_moves(case.jacobian) or constant_in_rows(case):
+        return None  # the same at many points, up to a factor
     if not case.right_at(case.analytic, case.y):
         return None
     says = "The derivative is computed at the result y instead of the input x."

@@ -13,6 +13,7 @@ from minitrain.diagnosis.autopsy.case import (
     Case,
     Mistake,
     agree,
+    constant_in_rows,
     fits,
     is_zero,
     naming,
@@ -90,8 +91,24 @@ def factor(case: Case) -> Mistake | None:
     if min(abs(ratio - 2), abs(ratio - 0.5)) < 1e-3:
         two = sizes_of(case).get(2) if case.local is None else None
         hint += f"; or a mean's 1/N, N = 2, {two}" if two else ""
+    hint = hint or _of_the_result(case, ratio)
     says = f"A constant factor is wrong: the gradient is {number(ratio)} times what it should be{hint}."
     return Mistake("factor", says, f"analytic / numeric is {number(ratio)} everywhere.")
+
+
+def _of_the_result(case: Case, ratio: float) -> str:
+    """What a ratio means that is computed from the one number that the function returns."""
+    y = float(case.y.reshape(-1)[0]) if case.y is not None and case.y.size == 1 else 0.0
+    if not y or not math.isfinite(y):
+        return ""
+    outer = {"y": y, "2 · y": 2 * y, "y²": y * y, "exp y": math.exp(min(y, 700.0))}
+    for text, value in outer.items():
+        if 1e-6 < abs(value) < 1e6 and min(abs(value - 1), abs(value - 2), abs(value - 0.5)) > 1e-3:
+            if abs(ratio - value) <= CLOSE * abs(value):
+                return f". That is {text}: the gradient is not divided by {text} (the outer function's derivative)"
+            if abs(ratio - 1 / value) <= CLOSE / abs(value):
+                return f". That is 1 / ({text}): the factor {text} is missing (the outer function's derivative)"
+    return ""
 
 
 def _counted(case: Case, ratio: float) -> str:
@@ -154,6 +171,8 @@ def clipped(case: Case) -> Mistake | None:
         cut = (n < least) | (n > most)
         if ((is_zero(n - least, n) | is_zero(n - most, n)) & ~cut).any():
             continue  # the bound is a value of its own right: no clip
+        if case.local is None and _one_each(cut):
+            continue  # a loss of classes: the bound is the right class's
         if not (~cut & ~is_zero(n, n)).any():
             continue  # nothing passes unclipped: these may be equal numbers of another kind
         if cut.sum() >= 2 or (cut.any() and 3 <= n.size <= 4):
@@ -165,6 +184,13 @@ def clipped(case: Case) -> Mistake | None:
         says = "The gradient is scaled down to norm 1: clipped or normalized."
         return Mistake("clipped", says, f"its norm is {number(float(np.linalg.norm(a)))}.")
     return None
+
+
+def _one_each(mask: Array) -> bool:
+    """Whether a mask has exactly one entry in each of three or more rows."""
+    return mask.ndim == 2 and any(
+        mask.shape[1 - axis] > 2 and bool((mask.sum(axis=axis) == 1).all()) for axis in range(2)
+    )
 
 
 def eps(case: Case) -> Mistake | None:
@@ -192,8 +218,19 @@ def operand(case: Case) -> Mistake | None:
     """A factor among the known arrays is wrong, missing, or repeated."""
     a, n = case.analytic, case.numeric
     for how, factor in _powers(case):
-        if _explains(factor, a, n):
-            return _wrong_factor(how, a, factor * n)
+        if _explains(factor, a, n) and not (how.split()[-1] in ("x", "y") and constant_in_rows(case)):
+            return _gates(case, factor) or _wrong_factor(how, a, factor * n)
+    return None
+
+
+def _gates(case: Case, factor: Array) -> Mistake | None:
+    """A gate z and its complement 1 - z are exchanged; their quotient is the exponential of the gate's input."""
+    for name, z in case.saved.items():
+        if z.shape == factor.shape and (z > 0).all() and (z < 1).all():
+            for has, due, ratio in ((name, f"1 - {name}", z / (1 - z)), (f"1 - {name}", name, (1 - z) / z)):
+                if agree(factor, ratio):
+                    says = f"The two factors of a gate are exchanged: backward has {has}, but {due} belongs here."
+                    return Mistake("operand", says, f"analytic / numeric is ({has}) / ({due}) everywhere.")
     return None
 
 
@@ -214,6 +251,8 @@ def two_operands(case: Case) -> Mistake | None:
     """Two factors among the known arrays are wrong: one too many, one missing."""
     a, n = case.analytic, case.numeric
     for (p, u), (q, v) in itertools.combinations(_powers(case), 2):
+        if constant_in_rows(case):
+            return None
         of_two = p.split(maxsplit=2)[-1].strip("²|√") != q.split(maxsplit=2)[-1].strip("²|√")
         if of_two and p.split()[0] != q.split()[0] and _explains(u * v, a, n) and _varied(u * v):
             return _wrong_factor(f"{p} and {q}", a, u * v * n)

@@ -183,11 +183,35 @@ def _exactly(case: Case, values: Array) -> Iterator[tuple[str, int]]:
                         yield pattern.replace("{}", f"({name})" if " " in name and pattern != "{}" else name), sign
 
 
+def precedence(case: Case) -> Mistake | None:
+    """A 1 that belongs in an exponent is subtracted from the power: n * x ** n - 1."""
+    if case.local is None or case.numeric.size < 3:
+        return None
+    ours, right = case.local
+    for name, z in case.known.items():
+        if fits(z, right.shape) and np.ptp(right * z) > 0 and agree(ours, right * z - 1):
+            says = (
+                f"The derivative is the right one times {name}, minus 1: the 1 belongs in the exponent. ** binds more "
+                "strongly than -, so write n * x ** (n - 1)."
+            )
+            return Mistake("wrong-derivative", says, f"analytic / dL/dy is (numeric / dL/dy) · {name} - 1 everywhere.")
+    return None
+
+
 def elsewhere(case: Case) -> Mistake | None:
-    """The gradient is that at a multiple of x, for a function of all numbers together."""
+    """The gradient is that at other numbers, for a function of all numbers together: one row's for all, a multiple."""
     x, right_at = case.x, case.right_at
     if x is None or right_at is None or case.local is not None or ratio_of(case) is not None or not 3 <= x.size <= 200:
         return None
+    for axis in range(x.ndim) if x.ndim > 1 else ():
+        for index in (0, -1) if x.shape[axis] > 1 else ():
+            if right_at(case.analytic, np.broadcast_to(x.take([index], axis), x.shape).copy()):
+                which = f"index {index % x.shape[axis]} along axis {axis}"
+                says = (
+                    f"The derivative of {which} is used for all: it is computed from x there (such as one sample's "
+                    "Jacobian), but each has its own."
+                )
+                return Mistake("wrong-derivative", says, f"with x the same as at {which}, this gradient is measured.")
     for scale, point in (
         (2.0, "2 · x"),
         (0.5, "x / 2"),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, number, places
+from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, constant_in_rows, fits, number, places
 from minitrain.diagnosis.autopsy.wrong_local import FORMULAS
 from minitrain.ops import Array
 
@@ -104,7 +104,7 @@ def _named(case: Case, factors: Array) -> Mistake | None:
             return _once_too_often(taken)
     all_known = np.array([*known.values()]).reshape(len(known), -1)
     allowed = CLOSE * (np.abs(all_known) + 0.1 * np.abs(all_known).max(axis=1, keepdims=True, initial=0))
-    for due in usual:
+    for due in usual if not constant_in_rows(case) else ():
         alike = (np.abs((factors * known[due]).reshape(-1) - all_known) <= allowed).all(axis=1)  # agree(), all at once
         for taken in itertools.compress(known, alike):
             if not agree(known[due], known[taken]):

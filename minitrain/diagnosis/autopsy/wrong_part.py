@@ -208,4 +208,11 @@ def _weights(case: Case, factors: Array, axis: int) -> str:
                 c = float((factors * values).sum() / (values * values).sum())
                 if np.isfinite(c) and agree(c * values, factors):
                     return what
+        if z.ndim > 1 and z.shape[axis % z.ndim] == len(factors):
+            rows = np.moveaxis(z, axis, 0).reshape(len(factors), -1)
+            for what, values in (("norm", np.linalg.norm(rows, axis=1)), ("standard deviation", rows.std(axis=1))):
+                if agree(values, factors):
+                    return f"the divisor, the {what} of {name},"
+                if values.all() and agree(1 / values, factors):
+                    return f"the factor, the {what} of {name},"
     return ""

@@ -66,7 +66,9 @@ def wrong_place(case: Case) -> Mistake | None:
     for axis in range(n.ndim):
         moved.append((f"reversed along axis {axis}", np.flip(n, axis)))
         moved += [
-            (f"rolled by {shift} along axis {axis}", np.roll(n, shift, axis)) for shift in range(1, n.shape[axis])
+            (f"rolled by {shift} along axis {axis}", np.roll(n, shift, axis))
+            for shift in range(-((n.shape[axis] - 1) // 2), n.shape[axis] // 2 + 1)
+            if shift
         ]
     if n.ndim > 1:
         moved.append(("reversed along all axes", np.flip(n)))

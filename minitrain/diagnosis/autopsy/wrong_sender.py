@@ -6,6 +6,9 @@ gradient alone hides, because the gradient adds all columns up.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
 from minitrain.diagnosis.autopsy.case import CLOSE, Case, Mistake, agree, fits, listing, naming, number
@@ -55,6 +58,46 @@ def moved(case: Case) -> Mistake | None:
         "at the index, an offset, a stride, a crop, or the order of a reshape)."
     )
     return Mistake("wrong-place", says, f"{len(apart)} of {ours.shape[1]} results send their gradient elsewhere.")
+
+
+def taken_elsewhere(case: Case) -> Mistake | None:
+    """The way back is right, but dL/dy is read in another order, or a part of it stands for all."""
+    jacobians, g = _jacobians(case), case.grad_output
+    if jacobians is None or g is None or g.size < 4 or case.numeric.size < 3 or agree(*jacobians):
+        return None
+    ours, right = jacobians
+    for how, taken in _readings(g.shape):
+        if not agree((right @ g.reshape(-1)[taken.reshape(-1)]).reshape(case.numeric.shape), case.analytic):
+            continue
+        sent = np.zeros_like(right)
+        np.add.at(sent.T, taken.reshape(-1), right.T)
+        if agree(sent, ours):
+            says = (
+                f"The way back is right, but dL/dy is taken from the wrong places: {how}. dL/dy[i, ...] belongs to "
+                "y[i, ...]."
+            )
+            return Mistake("grad-output-moved", says, "with dL/dy read like this, the measured gradient is analytic.")
+    return None
+
+
+def _readings(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+    """Wrong ways to read an array of this shape: how, and the number of the entry that is read at each place."""
+    order = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+    for axis in range(order.ndim):
+        if shape[axis] > 1:
+            yield f"reversed along axis {axis}", np.flip(order, axis)
+            for index, which in ((0, "index 0"), (-1, "the last index")):
+                yield f"{which} along axis {axis} for all", np.broadcast_to(order.take([index], axis), shape)
+    for axes in [*itertools.permutations(range(order.ndim))][1:]:
+        turned = order.transpose(axes)
+        if turned.shape == shape:
+            yield f"axes permuted to {list(axes)}", turned
+        yield f"filled in another order of the axes ({list(axes)})", turned.reshape(shape)
+    for axis in range(1, order.ndim):
+        for parts in (h for h in range(2, shape[axis] + 1) if shape[axis] % h == 0):
+            split = (*shape[: axis - 1], parts, shape[axis - 1], shape[axis] // parts, *shape[axis + 1 :])
+            how = f"reshaped to {list(split)} where axis {axis} is split first, and its {parts} parts then moved"
+            yield how, order.reshape(split).swapaxes(axis - 1, axis).reshape(shape)
 
 
 def _first(column: Array, shape: tuple[int, ...]) -> str:

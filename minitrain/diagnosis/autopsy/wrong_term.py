@@ -269,7 +269,13 @@ def _soft_targets(case: Case) -> Iterator[Formula]:
                 ("softmax-twice", "Softmax is applied twice: softmax of the probabilities stands where the "
                  "probabilities themselves belong."): w * (_softmax(p, axis) - target),
             }  # fmt: skip
-            if np.allclose(taken.sum(axis=axis), 1, atol=1e-5) and plain and _few_values(taken):
+            if plain and taken.ndim == 2 and agree(taken, target.T) and not agree(taken, target):
+                says = (
+                    "The two indices are exchanged where the one-hot is subtracted: p[rows, target] -= 1, not "
+                    "p[target, rows] -= 1."
+                )
+                changes["wrong-target", says] = w * (p - taken)
+            elif np.allclose(taken.sum(axis=axis), 1, atol=1e-5) and plain and _few_values(taken):
                 hard = " The ones here are 0 and 1 (one-hot): are forward's smoothed, or mixed?"
                 one_hot = np.allclose(taken.max(axis=axis), 1, atol=1e-5)
                 smooth = not np.allclose(target.max(axis=axis), 1, atol=1e-5)

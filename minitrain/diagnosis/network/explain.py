@@ -24,6 +24,9 @@ from minitrain.diagnosis.network.search import Found, Search
 from minitrain.diagnosis.traced_array import Graph, UntraceableError, trace
 from minitrain.ops import Array, Context
 
+# Mistakes that explain a gradient to the last entry, wherever in the network they were made.
+WITHOUT_PLACE = {"grad-output-moved", "wrong-place", "transposed"}
+
 
 def explain_network(problem: Problem, report: Report, weights: Sequence[Array], check: Callable[..., Report]) -> None:
     """Look for mistakes in the whole network of a wrong report, and put them there. check: check_gradients."""
@@ -65,7 +68,7 @@ def explain_network(problem: Problem, report: Report, weights: Sequence[Array], 
     if report.whole:
         first = report.whole[0]
         report.whole[0] = dataclasses.replace(first, evidence=f"{facts} {first.evidence}".strip())
-    elif facts:
+    elif facts and not all({m.name for m in found.mistakes[:1]} & WITHOUT_PLACE for found in wrongs):
         report.whole = [Mistake("network", facts, "")]
     for i, of_input in enumerate(report.inputs):
         of_input.explained = any(i in change.explains for change in changes)
