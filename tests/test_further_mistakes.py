@@ -149,6 +149,20 @@ def hinge_gradient(s: Array, counted: bool) -> Array:
     return d / 5
 
 
+def test_the_margin_where_its_mask_belongs() -> None:
+    def backward(g: Array, s: Array) -> Array:
+        d = np.maximum(0, s - s[ROWS, LABELS][:, None] + 1)
+        d[ROWS, LABELS] = 0
+        d[ROWS, LABELS] = -d.sum(1)
+        return np.asarray(g * d / 5)
+
+    said = first(hinge, backward, normal(5, 5))
+    assert said.startswith("mask-missing")
+    assert "has a mask, 1 where" in said
+    said = first(hinge, lambda g, s: 0.7 * backward(g, s) + 0.3 * backward(g, s) ** 2 * g, normal(5, 5))
+    assert "has a mask" not in said
+
+
 def test_a_right_class_that_is_not_counted_is_no_clip() -> None:
     s = normal(5, 5)
     said = first(hinge, lambda g, s: g * hinge_gradient(s, False), s)
