@@ -100,6 +100,15 @@ def test_a_norm_that_is_not_divided_by() -> None:
     assert "the norm of x" in said
 
 
+def test_a_factor_x_where_each_row_has_one_number() -> None:
+    def backward(g: Array, x: Array) -> Array:
+        return g[:, None] * x * (x == x.max(1, keepdims=True))
+
+    said = first(lambda x: x.max(1), backward, normal(4, 5))
+    assert said.startswith("operand")
+    assert "|x|" not in said
+
+
 def test_a_derivative_at_the_result_is_still_named() -> None:
     def backward(g, z):
         y = softmax(softmax(z))
