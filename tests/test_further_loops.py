@@ -132,7 +132,30 @@ def the_loss_of_an_argmax(dataloader, model, optimizer):
         pass
 
 
+def clipped_in(order: str) -> Loop:
+    """A loop that clips at the place of the c in an order of backward, clip and step, by their first letters."""
+
+    def loop(dataloader, model, loss_fn, optimizer):
+        for X, y in dataloader:
+            optimizer.zero_grad()
+            loss = loss_fn(model(X), y)
+            for act in order:
+                if act == "b":
+                    loss.backward()
+                elif act == "c":
+                    nn.utils.clip_grad_norm_(model.parameters(), max_norm=0.01)
+                elif act == "n":
+                    nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
+                else:
+                    optimizer.step()
+
+    loop.__name__ = order
+    return loop
+
+
 NAMED: list[tuple[str, Loop]] = [
+    ("clipped-without-effect", clipped_in("cbs")),
+    ("clipped-without-effect", clipped_in("bsc")),
     ("backward-outside-loop", backward_after_the_loop),
     ("backward-twice", backward_again),
     ("model-made-again", a_new_model_for_each_batch),
@@ -143,6 +166,8 @@ NAMED: list[tuple[str, Loop]] = [
     ("loss-detached", the_loss_of_an_argmax),
 ]
 NEAR_MISSES = [
+    clipped_in("bcs"),
+    clipped_in("bsn"),
     one_backward_of_all_losses,
     two_losses_of_one_graph,
     an_optimizer_for_each_layer,

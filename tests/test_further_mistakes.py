@@ -100,6 +100,15 @@ def test_a_norm_that_is_not_divided_by() -> None:
     assert "the norm of x" in said
 
 
+def test_a_factor_x_where_each_row_has_one_number() -> None:
+    def backward(g: Array, x: Array) -> Array:
+        return g[:, None] * x * (x == x.max(1, keepdims=True))
+
+    said = first(lambda x: x.max(1), backward, normal(4, 5))
+    assert said.startswith("operand")
+    assert "|x|" not in said
+
+
 def test_a_derivative_at_the_result_is_still_named() -> None:
     def backward(g, z):
         y = softmax(softmax(z))
@@ -147,6 +156,20 @@ def hinge_gradient(s: Array, counted: bool) -> Array:
     d[ROWS, LABELS] = 0
     d[ROWS, LABELS] = -d.sum(1) if counted else -1
     return d / 5
+
+
+def test_the_margin_where_its_mask_belongs() -> None:
+    def backward(g: Array, s: Array) -> Array:
+        d = np.maximum(0, s - s[ROWS, LABELS][:, None] + 1)
+        d[ROWS, LABELS] = 0
+        d[ROWS, LABELS] = -d.sum(1)
+        return np.asarray(g * d / 5)
+
+    said = first(hinge, backward, normal(5, 5))
+    assert said.startswith("mask-missing")
+    assert "has a mask, 1 where" in said
+    said = first(hinge, lambda g, s: 0.7 * backward(g, s) + 0.3 * backward(g, s) ** 2 * g, normal(5, 5))
+    assert "has a mask" not in said
 
 
 def test_a_right_class_that_is_not_counted_is_no_clip() -> None:

@@ -197,6 +197,16 @@ def walked_twice(run: Run) -> Iterator[Mistake]:
         )
 
 
+def clipping(run: Run) -> Iterator[Mistake]:
+    """Gradients are clipped before they are there, or after the step that used them."""
+    clips, right = run.observed.clips, "The order is loss.backward(), clip_grad_norm_(...), optimizer.step()."
+    early, late = clips.count("early"), clips.count("late")
+    if 2 * (early + late) > len(clips) and run.observed.walks:
+        when = "before backward, when there is no gradient yet" if early > late else "after the step that used them"
+        says = f"The gradients are clipped {when}, so no step takes a clipped one. {right}"
+        yield Mistake("clipped-without-effect", says, f"{early + late} of {len(clips)} times.")
+
+
 def outside_the_loop(run: Run) -> Iterator[Mistake]:
     """Of each pass over the data, only the last batch's loss has a backward."""
     whole = [each for each in passes(run.trained) if len(each) > 2]
@@ -672,6 +682,7 @@ TESTS: tuple[Callable[[Run], Iterator[Mistake]], ...] = (
     no_step,
     unused,
     walked_twice,
+    clipping,
     outside_the_loop,
     optimizer_made_again,
     model_made_again,

@@ -131,6 +131,7 @@ class LoopObserver:
         self.held: dict[int, Held] = {}
         self.optimizers: dict[int, Any] = {}
         self.seen: Counter[str] = Counter()  # how often each kind of input came to a loss
+        self.clips: list[str] = []  # when each clipping of gradients came: "early" (there are none), "late", or ""
         self.classes = 0  # of the last loss
         self.kept = 0  # how many losses of earlier batches were still there after their backward
         self.kept_unused = 0  # how many were, with their graphs, without a backward
@@ -445,6 +446,11 @@ class LoopObserver:
         rates = {group.get("lr") for group in getattr(optimizer, "param_groups", [])}
         step.rate = float(rates.pop()) if len(rates) == 1 and isinstance(next(iter(rates)), int | float) else math.nan
         self.steps.append(step)
+
+    def before_clip(self, params: Sequence[Tensor]) -> None:
+        """The gradients of these parameters are about to be clipped."""
+        used = bool(self.steps) and self.steps[-1].walked == len(self.walks)
+        self.clips.append("early" if not any(map(is_there, params)) else "late" if used else "")
 
     def after_step(self, optimizer: Any) -> None:
         """Look at the parameters again, so that the optimizer's change does not count as one by hand."""

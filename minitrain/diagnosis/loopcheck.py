@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
+import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -26,6 +28,7 @@ from minitrain.diagnosis.loop_arguments import (
 )
 from minitrain.diagnosis.loop_mistakes import STEP_FIRST, TESTS, WITHOUT_GRAPH, Run, earlier_graph, notes
 from minitrain.diagnosis.loop_observer import LoopObserver, params_of
+from minitrain.nn import utils
 from minitrain.ops import Array
 from minitrain.optim import Optimizer
 from minitrain.tensor import Tensor
@@ -35,6 +38,7 @@ STEPS = 3  # calls of a training step that is given one batch
 SECOND_WALK = "backward through the graph a second time"
 CHANGED = "modified by an inplace operation"
 NO_GRAPH = "does not require grad"
+CLIPS: tuple[Callable[..., Any], ...] = (utils.clip_grad_norm_, utils.clip_grad_value_)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +134,13 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
         tuple(map(replaced, x)) if isinstance(x, tuple) and any(map(is_loader, x)) else replaced(x) for x in bound.args
     ]
     options = {name: replaced(x) for name, x in bound.kwargs.items()}
-    with objects.restored(), objects.replaced(loaders), contextlib.redirect_stdout(io.StringIO()) as printed:
+    functions = {id(clip): _reporting(clip, observer) for clip in CLIPS}
+    with (
+        objects.restored(),
+        objects.replaced(loaders | functions),
+        _replaced_clips(functions),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
         manual_seed(0)
         for optimizer in objects.optimizers:
             if getattr(type(optimizer), "step", None) is not Optimizer.step:
@@ -170,6 +180,31 @@ def _checked(loop: Callable[..., Any], arguments: tuple[Any, ...], keywords: dic
             mistakes = list({mistake.name: mistake for mistake in reversed(found)}.values())[::-1]
         kind = "training" if training else "test"
         return LoopReport(kind, len(observer.batches), len(observer.walks), len(run.steps), mistakes, [*notes(run)])
+
+
+def _reporting(clip: Callable[..., Any], observer: LoopObserver) -> Callable[..., Any]:
+    """A function that clips gradients, and tells the observer before."""
+
+    @functools.wraps(clip)
+    def reporting(parameters: Any, *args: Any, **options: Any) -> Any:
+        params = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+        if math.inf not in (*args, *options.values()):  # with an infinite bound, it only measures the norm
+            observer.before_clip(params)
+        return clip(params, *args, **options)
+
+    return reporting
+
+
+@contextlib.contextmanager
+def _replaced_clips(functions: Mapping[int, Callable[..., Any]]) -> Iterator[None]:
+    """Within it, nn.utils has the functions that report."""
+    try:
+        for clip in CLIPS:
+            setattr(utils, clip.__name__, functions[id(clip)])
+        yield
+    finally:
+        for clip in CLIPS:
+            setattr(utils, clip.__name__, clip)
 
 
 def _flat(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -177,7 +177,8 @@ def constant_in_rows(case: Case) -> bool:
         return False
     squares = (n * n).sum(axis=-1, keepdims=True)
     factors = (a * n).sum(axis=-1, keepdims=True) / np.where(squares > 0, squares, 1)
-    return bool(squares.all()) and agree(factors * n, a) and bool(np.ptp(factors) > CLOSE * np.abs(factors).max())
+    told = ((~is_zero(n, n)).sum(axis=-1) > 1).all()  # one number is a multiple of any other
+    return bool(told) and agree(factors * n, a) and bool(np.ptp(factors) > CLOSE * np.abs(factors).max())
 
 
 def fits(z: Array, shape: tuple[int, ...]) -> bool:

@@ -130,6 +130,8 @@ def _slopes(net: Net, segment: Segment, slope: Array, u: Array, v: Array) -> Ite
         yield "missing", "mask-missing", says, np.ones_like(v)
         says = f"The mask of the {function} is inverted {where}: the gradient passes where it should stop."
         yield "inverted", "mask-inverted", says, 1 - slope
+        says = f"The gradient is multiplied by {av} itself {where}; the {function} has a mask, 1 where {zu} > 0."
+        yield "value", "mask-missing", says, v
         for leak in (0.01, 0.1, 0.2):
             says = f"The derivative of the {function} is a leaky one {where}: {leak} where {zu} <= 0. It is 0 there."
             yield f"leaky {leak}", "mask-leaky", says, np.where(slope > 0.5, 1.0, leak)
