@@ -24,8 +24,11 @@ from minitrain.torchlike.arguments import (
     as_axis,
     as_dtype,
     as_new_shape,
+    as_number,
     as_shape,
+    converted,
     dtype_of_number,
+    fits,
     get_default_dtype,
     promote_types,
 )
@@ -114,17 +117,20 @@ def _array_of(data: Any, dtype: np.dtype[Any] | None) -> Array:
     if hasattr(data, "__array__"):
         return np.asarray(data, dtype)
     if not isinstance(data, Sequence | bool | int | float) or isinstance(data, str | bytes):
-        if data is None:
-            raise RuntimeError("Could not infer dtype of NoneType: expected numbers, nested lists or a Tensor")
-        raise TypeError(f"expected numbers, nested lists, an ndarray or a Tensor, but got {type(data).__name__}")
+        expected, found = "expected numbers, nested lists, an ndarray or a Tensor", type(data).__name__
+        if isinstance(data, str | bytes | complex):
+            raise TypeError(f"{expected}, but got {found}")
+        raise RuntimeError(f"Could not infer dtype of {found}: {expected}")
     if isinstance(data, int) and not -(2**63) <= data < 2**63 and dtype is None:
         raise ValueError(f"Overflow when unpacking long long: {data} does not fit into int64")
     if not isinstance(data, Sequence):
-        return np.asarray(data, dtype_of_number(data) if dtype is None else dtype)
+        return _as_rectangle(data, dtype_of_number(data) if dtype is None else dtype)
     if not data:
         return np.empty(0, float_dtype(dtype))
     if _is_plain(data):
         return _as_rectangle(data, dtype)
+    if isinstance(data[0], str):
+        raise ValueError("too many dimensions 'str': expected numbers, nested lists, an ndarray or a Tensor")
     parts = [_array_of(_only_element(item), dtype) for item in data]
     promoted = functools.reduce(promote_types, [part.dtype for part in parts]) if dtype is None else dtype
     return _as_rectangle(parts, promoted)
@@ -150,13 +156,18 @@ def _is_plain(data: Sequence[Any]) -> bool:
     return all(type(item) in (int, float, bool) for item in data)
 
 
-def _as_rectangle(data: Sequence[Any], dtype: np.dtype[Any] | None) -> Array:
+@np.errstate(over="ignore")  # a float that is too large becomes inf, as in torch
+def _as_rectangle(data: Any, dtype: np.dtype[Any] | None) -> Array:
     try:
         array = np.array(data, dtype)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
+        if dtype is not None and (own := _as_rectangle(data, None)).dtype != object:  # it has a shape
+            if not fits(own, dtype):
+                raise RuntimeError(f"value cannot be converted to type {dtype} without overflow: {error}") from None
+            return own.astype(dtype)
         raise ValueError(f"expected sequences of equal lengths at every depth: {error}") from None
-    except OverflowError as error:
-        raise ValueError(f"Overflow when unpacking long long: {error}") from None
+    if array.dtype not in TYPE_NAMES:
+        raise ValueError(f"Overflow when unpacking long long: {data} does not fit into int64")
     return array.astype(get_default_dtype()) if dtype is None and array.dtype.kind == "f" else array
 
 
@@ -225,8 +236,9 @@ def full(size: Sequence[int], fill_value: Scalar, *, dtype: npt.DTypeLike | None
     """A Tensor of fill_value, with the dtype that number has."""
     if not isinstance(size, Sequence):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    target = dtype_of_number(fill_value) if dtype is None else as_dtype(dtype)
-    return np.full(as_new_shape("full", (), size), fill_value, target)
+    number = as_number(fill_value, "full(): argument 'fill_value' (position 2)")
+    target = dtype_of_number(number) if dtype is None else as_dtype(dtype)
+    return np.full(as_new_shape("full", (), size), converted(number, target), target)
 
 
 def _dtype_like(input: Tensor, dtype: npt.DTypeLike | None) -> np.dtype[Any]:
@@ -254,7 +266,8 @@ def ones_like(input: Tensor, *, dtype: npt.DTypeLike | None = None) -> Array:
 @creates
 def full_like(input: Tensor, fill_value: Scalar, *, dtype: npt.DTypeLike | None = None) -> Array:
     """full, in input's shape, dtype and memory order."""
-    return np.full_like(input.array, fill_value, _dtype_like(input, dtype))
+    number, target = as_number(fill_value, "full_like(): argument 'fill_value' (position 2)"), _dtype_like(input, dtype)
+    return np.full_like(input.array, converted(number, target), target)
 
 
 @takes_out
@@ -443,7 +456,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """input where condition is true, other elsewhere; all three broadcast. where(condition) is its nonzero indices."""
     if not isinstance(condition, Tensor):
-        raise RuntimeError(f"where expected condition to be a bool Tensor, but got {type(condition).__name__}")
+        raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
     if input is None and other is None:
         return tuple([wrap(indices) for indices in np.nonzero(np.atleast_1d(condition.array))])
     return condition._where(condition, input, other)

@@ -98,10 +98,11 @@ def test_data_ends_alike(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [np.ones(1, np.longdouble), np.ones(1, np.uint16), np.array([1j]), [1j], None, [None], ["a"]]
+    "data", [np.ones(1, np.longdouble), np.ones(1, np.uint16), np.array([1j]), [1j], None, [None], ["a"], "a"]
 )
 def test_what_no_dtype_holds_is_refused(data: Any) -> None:
-    with pytest.raises(RuntimeError if data is None or data == [None] else TypeError):
+    expected = RuntimeError if data is None or data == [None] else ValueError if data == ["a"] else TypeError
+    with pytest.raises(expected):
         tensor(data)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minitrain import ops
-from minitrain.nn.checks import check_dim
+from minitrain.nn.checks import check_dim, check_tensors
 from minitrain.nn.function_module import FunctionModule
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
@@ -18,15 +18,15 @@ from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import BOOL, as_axis, dtype_name
 
 
-def _require_float(function: type[Function], input: Tensor) -> None:
-    if not input.is_floating_point() and (function is not ops.Hardtanh or input.dtype == BOOL):
-        raise NotImplementedError(
-            f'"{function.__name__.lower()}_cpu" not implemented for {dtype_name(input.dtype)!r}; call .float() first.'
-        )
+def require_float(name: str, input: Tensor) -> None:
+    """Raise TypeError unless input is a Tensor, NotImplementedError unless it holds floats."""
+    check_tensors(name, input=input)
+    if not input.is_floating_point():
+        raise NotImplementedError(f'"{name}_cpu" not implemented for {dtype_name(input.dtype)!r}; call .float() first.')
 
 
 def _activate(function: type[Function], input: Tensor, inplace: bool, **options: Any) -> Tensor:
-    _require_float(function, input)
+    require_float(function.__name__.lower(), input)
     return input._write(function, **options) if inplace else apply(function, input, **options)
 
 
@@ -56,6 +56,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
     Source: Hendrycks and Gimpel, arXiv:1606.08415, 2016.
     """
+    require_float("gelu", input)
     if approximate == "tanh":
         return 0.5 * input * (1 + (math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)).tanh())
     if approximate != "none":
@@ -72,6 +73,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(ln(1 + exp x))."""
+    require_float("mish", input)
     x = input.clone() if inplace else input  # the product keeps its factors for backward
     result = x * softplus(x).tanh()
     return input.copy_(result) if inplace else result
@@ -84,7 +86,11 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x, but at least min_val and at most max_val."""
-    return _activate(ops.Hardtanh, input, inplace, low=min_val, high=max_val)
+    check_tensors("hardtanh", input=input)
+    if input.dtype == BOOL:
+        require_float("hardtanh", input)
+    options: dict[str, Any] = {"low": min_val, "high": max_val}
+    return input._write(ops.Hardtanh, **options) if inplace else apply(ops.Hardtanh, input, **options)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -94,12 +100,14 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
+    require_float("hardsigmoid", input)
     result = relu6(input + 3) / 6
     return input.copy_(result) if inplace else result
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · relu6(x + 3) / 6."""
+    require_float("hardswish", input)
     x = input.clone() if inplace else input
     result = x * relu6(x + 3) / 6
     return input.copy_(result) if inplace else result
@@ -128,6 +136,9 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight · x; weight (C,) has one value for each channel, or (1,) one for all."""
+    check_tensors("prelu", input=input, weight=weight)
+    if input.dtype != weight.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {input.dtype} and {weight.dtype}; convert one.")
     if weight.numel() > 1:
         weight = weight.reshape([-1 if axis == 1 else 1 for axis in range(input.ndim)])
     elif input.ndim == 0:
@@ -142,6 +153,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a · sigmoid(b), a and b the halves of x along dim."""
+    require_float("glu", input)
     if input.ndim == 0:
         raise RuntimeError("glu does not support scalars because halving size must be even")
     axis = as_axis(dim, input.ndim)

@@ -100,7 +100,10 @@ def _explain_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
 
 def check_weight(weight: Tensor | None, input: Tensor, classes: int) -> None:
     """Raise RuntimeError unless the weights of the classes are (C,), in the input's dtype."""
-    if weight is not None and (weight.array.shape != (classes,) or weight.dtype != input.dtype):
+    if weight is None:
+        return
+    check_tensors("cross_entropy", weight=weight)
+    if weight.array.shape != (classes,) or weight.dtype != input.dtype:
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes, in the input's dtype "
             f"{input.dtype}, but got weight of shape {list(weight.shape)} and dtype {weight.dtype}"

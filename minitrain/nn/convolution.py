@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from minitrain.nn import init
 from minitrain.nn.function_module import FunctionModule
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
+from minitrain.nn.shapes import MODES, pad
 from minitrain.tensor import Tensor, apply, wrap
 from minitrain.torchlike.arguments import as_dtype, get_default_dtype
 from minitrain.torchlike.device import device as Device
@@ -27,6 +29,9 @@ def _pair(value: Size | str, name: str) -> Pair:
         numbers = (numbers[0], numbers[0])
     if len(numbers) != 2 or not all(isinstance(number, int) for number in numbers):
         raise RuntimeError(f"{name} must be an int or a pair of ints, but got {value!r}")
+    least = 1 if name in ("kernel_size", "stride", "dilation") else 0
+    if min(numbers) < least:
+        raise RuntimeError(f"{name} must be at least {least}, but got {value!r}")
     return numbers[0], numbers[1]
 
 
@@ -67,6 +72,13 @@ def conv2d(
     x, lacks_batch = _batched("conv2d", input, 3, weight.array.shape[1] * groups)
     kernel, steps, spread = weight.array.shape[2:], _pair(stride, "stride"), _pair(dilation, "dilation")
     border = _border(padding, kernel, steps, spread)
+    if padding == "same" and (more := [spread[i] * (kernel[i] - 1) % 2 for i in (1, 0)]) != [0, 0]:
+        warnings.warn(
+            "Using padding='same' with even kernel lengths and odd dilation may require a zero-padded copy of the "
+            "input be created",
+            stacklevel=3,
+        )
+        x = pad(x, (0, more[0], 0, more[1]))  # an even kernel reaches one place further to the right, and below
     for other in (weight, bias):
         if other is not None and other.dtype != x.dtype:
             raise RuntimeError(f"Input type ({x.dtype}) and weight type ({other.dtype}) should be the same")
@@ -88,8 +100,6 @@ def _border(padding: Size | str, kernel: Sequence[int], stride: Pair, dilation: 
         total = [dilation[i] * (kernel[i] - 1) for i in (0, 1)]
         if stride != (1, 1):
             raise ValueError("padding='same' is not supported for strided convolutions")
-        if any(t % 2 for t in total):
-            raise NotImplementedError("padding='same' of an even kernel is not offered: pad one side with F.pad first.")
         return total[0] // 2, total[1] // 2
     if isinstance(padding, str):
         raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
@@ -272,8 +282,9 @@ class _Conv(Module):
         super().__init__()
         if device is not None:
             Device(device)
-        if padding_mode != "zeros":
-            raise NotImplementedError(f"padding_mode={padding_mode!r} is not offered; pad with F.pad first.")
+        modes = ["zeros"] if self.transposed else ["zeros", *MODES]
+        if padding_mode not in modes:
+            raise ValueError(f"padding_mode must be one of {', '.join(modes)}, but got {padding_mode!r}")
         if groups <= 0 or in_channels % groups or out_channels % groups:
             raise ValueError(f"in_channels {in_channels} and out_channels {out_channels} must be divisible by {groups}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
@@ -296,6 +307,17 @@ class _Conv(Module):
     def _sizes(self, value: Size, name: str) -> tuple[int, ...]:
         return _pair(value, name)[-self.axes :]
 
+    def _bordered(self, input: Tensor) -> tuple[Tensor, Size | str]:
+        """The input and the zeros still to add; with another padding_mode the border is input's own values."""
+        if self.padding_mode == "zeros":
+            return input, self.padding
+        if self.padding == "same":
+            total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        else:
+            total = [0] * self.axes if isinstance(self.padding, str) else [2 * p for p in self._sizes(self.padding, "")]
+        border = [side for t in reversed(total) for side in (t // 2, t - t // 2)]
+        return pad(input, border, self.padding_mode), 0
+
     def reset_parameters(self) -> None:
         """Draw weight and bias again, evenly from ±1/√fan_in."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
@@ -315,7 +337,9 @@ class _Conv(Module):
             text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        return text if self.bias is not None else text + ", bias=False"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.padding_mode == "zeros" else text + f", padding_mode={self.padding_mode}"
 
 
 class Conv2d(_Conv):
@@ -325,7 +349,8 @@ class Conv2d(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         """input (N, in_channels, H, W) -> (N, out_channels, H', W')."""
-        return conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._bordered(input)
+        return conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv1d(_Conv):
@@ -335,7 +360,8 @@ class Conv1d(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         """input (N, in_channels, L) -> (N, out_channels, L')."""
-        return conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._bordered(input)
+        return conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class MaxPool2d(FunctionModule):

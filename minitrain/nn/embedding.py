@@ -9,10 +9,11 @@ import numpy as np
 from minitrain import ops
 from minitrain.joining import one_hot as one_hot  # torch.nn.functional has it
 from minitrain.nn import init
+from minitrain.nn.checks import check_tensors
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor, apply, wrap
-from minitrain.torchlike.arguments import as_dtype, get_default_dtype
+from minitrain.torchlike.arguments import INT, LONG, as_dtype, get_default_dtype
 from minitrain.torchlike.grad_mode import no_grad
 
 
@@ -32,7 +33,8 @@ def embedding(
     Raises IndexError for a number outside of 0 to V - 1.
     """
     check_no_scaling("embedding", scale_grad_by_freq)
-    if input.dtype.kind not in "iu":
+    check_tensors("embedding", input=input)
+    if input.dtype not in (LONG, INT):
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to be Long or Int; but got {input.dtype}")
     rows = len(weight.array)
     if input.array.size and (input.array.min() < 0 or input.array.max() >= rows):

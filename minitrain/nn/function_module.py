@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from minitrain.nn.checks import check_tensors
 from minitrain.nn.module import Module
 from minitrain.tensor import Tensor
 
@@ -18,6 +19,7 @@ class FunctionModule(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function's result for the input."""
+        check_tensors(type(self).function.__name__, input=input)
         return type(self).function(input, *[getattr(self, name) for name in self.arguments])
 
     def extra_repr(self) -> str:

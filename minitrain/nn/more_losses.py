@@ -12,6 +12,7 @@ from minitrain.nn.checks import check_reduction, check_tensors, reduction_of, wa
 from minitrain.nn.loss import _Loss
 from minitrain.ops import Reduction
 from minitrain.tensor import Tensor, apply
+from minitrain.torchlike.arguments import check_broadcast
 from minitrain.torchlike.tensor_base import result_type
 
 
@@ -88,6 +89,10 @@ def binary_cross_entropy(
             "all elements of input should be between 0 and 1: binary_cross_entropy takes probabilities. Apply sigmoid "
             "first, or use binary_cross_entropy_with_logits."
         )
+    if not ((target.array >= 0) & (target.array <= 1)).all():
+        raise RuntimeError(
+            "all elements of target should be between 0 and 1: binary_cross_entropy takes probabilities."
+        )
     losses = apply(ops.BCELoss, input, target)
     return _reduced(losses if weight is None else losses * weight, reduction)
 
@@ -107,6 +112,10 @@ def binary_cross_entropy_with_logits(
     if input.is_floating_point() and target.is_floating_point():
         input = input.to(target.dtype)  # as torch, which multiplies in the target's place
     _check_pair("binary_cross_entropy_with_logits", input, target)
+    if pos_weight is not None:
+        check_tensors("binary_cross_entropy_with_logits", pos_weight=pos_weight)
+        check_broadcast(input.shape, pos_weight.shape)
+        pos_weight = pos_weight.to(input.dtype)
     losses = apply(ops.BCEWithLogitsLoss, input, target, pos_weight)
     return _reduced(losses if weight is None else losses * weight, reduction)
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from minitrain import ops
+from minitrain.nn.checks import check_tensors
 from minitrain.nn.module import Module
 from minitrain.nn.parameter import Parameter
 from minitrain.tensor import Tensor, apply, wrap
-from minitrain.torchlike.arguments import as_dtype, get_default_dtype
+from minitrain.torchlike.arguments import HALF, as_dtype, get_default_dtype
 
 
 def batch_norm(
@@ -35,6 +36,8 @@ def batch_norm(
     """
     channels = input.array.shape[1] if input.ndim > 1 else input.numel()
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    check_tensors("batch_norm", input=input)
+    _require_one_dtype(input, given)
     for name, x in given.items():
         if x is not None and x.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {x.numel()}")
@@ -56,11 +59,20 @@ def batch_norm(
             f"Expected more than 1 value per channel when training, got input size {input.shape}: use a larger batch, "
             "or model.eval()."
         )
-    if running_mean is not None and running_var is not None:
+    if running_mean is not None and running_var is not None and n:
         x = input.detach()
         for running, batch in ((running_mean, x.mean(dim)), (running_var, x.var(dim))):
             running.array[...] = (1 - momentum) * running.array + momentum * batch.array
     return apply(ops.Normalize, input, w, b, dim=dim, eps=eps)
+
+
+def _require_one_dtype(input: Tensor, given: dict[str, Tensor | None]) -> None:
+    for name, x in given.items():
+        if x is not None and x.dtype != input.dtype and input.dtype != HALF:  # torch keeps a half's statistics in float
+            raise RuntimeError(
+                f"mixed dtype (CPU): all inputs must share same datatype, but the input is {input.dtype} and {name} "
+                f"{x.dtype}; convert the input with .float() or the model with .double()."
+            )
 
 
 def layer_norm(
@@ -74,6 +86,8 @@ def layer_norm(
 
     Source: Ba, Kiros, Hinton, arXiv:1607.06450, 2016. Raises RuntimeError if the last axes have other sizes.
     """
+    check_tensors("layer_norm", input=input)
+    _require_one_dtype(input, {"weight": weight, "bias": bias})
     sizes = tuple(normalized_shape)
     if input.array.shape[input.ndim - len(sizes) :] != sizes:
         raise RuntimeError(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minitrain.nn.checks import check_probability
+from minitrain.nn.checks import check_probability, check_tensors
 from minitrain.nn.function_module import FunctionModule
 from minitrain.nn.layers import Dropout
 from minitrain.nn.module import Module
@@ -105,6 +105,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     mode: "constant", of value; "reflect" mirrors the input at its edge, "replicate" repeats the edge, "circular" begins
     again at the other side.
     """
+    check_tensors("pad", input=input)
     if mode != "constant":
         return _padded_with_itself(input, pad, mode)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minitrain.nn.activation import require_float
 from minitrain.nn.function_module import FunctionModule
 from minitrain.tensor import Tensor
 from minitrain.torchlike.arguments import dtype_name
@@ -11,11 +12,13 @@ from minitrain.torchlike.arguments import dtype_name
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """0 between -lambd and lambd, else x."""
+    require_float("hardshrink", input)
     return input.masked_fill((input >= -lambd) & (input <= lambd), 0)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """0 between -lambd and lambd, else x, moved towards 0 by lambd. Raises RuntimeError for a negative lambd."""
+    require_float("softshrink", input)
     if lambd < 0:
         largest = np.finfo(input.dtype).max
         raise RuntimeError(

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minitrain.ops import Array
+
 Scalar = bool | int | float
 
 # --- dtypes -----------------------------------------------------------------------------------------------------------
@@ -76,6 +78,34 @@ def as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any]:
 def dtype_of_number(number: Scalar) -> np.dtype[Any]:
     """The dtype that a Python number has of itself."""
     return BOOL if isinstance(number, bool) else LONG if isinstance(number, int) else _Default.dtype
+
+
+def as_number(value: Any, argument: str) -> Scalar:
+    """A Python number, also from a NumPy scalar or a Tensor without axes. Raises TypeError for anything else."""
+    number = value.item() if isinstance(value, np.generic) or getattr(value, "ndim", None) == 0 else value
+    if not isinstance(number, bool | int | float):
+        raise TypeError(f"{argument} must be Number, not {type(number).__name__}")
+    return number
+
+
+def fits(numbers: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether torch converts these numbers to dtype: in range; inf and nan for floats, negative ints for uint8."""
+    if dtype.kind == "b":
+        return True
+    if dtype.kind == "f":
+        numbers = numbers.astype(DOUBLE)
+        return bool(np.all((np.abs(numbers) <= np.finfo(dtype).max) | ~np.isfinite(numbers)))
+    largest = np.iinfo(dtype).max
+    smallest = -largest if dtype.kind == "u" and numbers.dtype.kind != "f" else np.iinfo(dtype).min
+    return bool(np.all((numbers >= smallest) & (numbers <= largest)))
+
+
+def converted(number: Scalar, dtype: np.dtype[Any]) -> Scalar:
+    """A Python number as one of dtype's: cut to a whole number, wrapped around. Raises RuntimeError out of range."""
+    array = np.asarray(number)
+    if not fits(array, dtype):
+        raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, but got {number}")
+    return array.astype(dtype).item()  # type: ignore[no-any-return]
 
 
 def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -209,7 +239,7 @@ def as_indices(index: Any, ndim: int) -> list[tuple[Any, ...]]:
     that stands for no axis of x's ndim keeps arrays apart in NumPy, and is left out beside them.
     Raises IndexError for a type or dtype that cannot index, and ValueError for a negative step, as torch.
     """
-    if isinstance(index, list) and len(index) < 32 and any(isinstance(x, list | tuple | slice) for x in index):
+    if isinstance(index, list) and len(index) < 32 and any(_is_index_of_its_own(x) for x in index):
         warnings.warn(
             "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of "
             "x[seq], or x[torch.tensor(seq)] for an index of numbers.",
@@ -235,6 +265,11 @@ def as_indices(index: Any, ndim: int) -> list[tuple[Any, ...]]:
     return [_with_ellipsis(first), tuple(second)]
 
 
+def _is_index_of_its_own(x: Any) -> bool:
+    """Whether torch reads a list that holds x as a tuple of indices."""
+    return x is None or x is Ellipsis or isinstance(x, list | tuple | slice | np.ndarray) or hasattr(x, "array")
+
+
 def _axes_of(part: Any) -> int:
     """How many of x's axes a part takes: a mask as many as it has, None and ... none by themselves."""
     if isinstance(part, np.ndarray) and part.dtype == BOOL:
@@ -253,9 +288,13 @@ def _as_part(index: Any) -> Any:
     if isinstance(index, slice):
         if index.step is not None and index.step < 0:
             raise ValueError(f"slice step must be positive, but got {index.step}; torch has no negative steps either")
+        if index.step is not None and operator.index(index.step) == 0:
+            raise ValueError("slice step cannot be zero")
         return slice(*(None if x is None else operator.index(x) for x in (index.start, index.stop, index.step)))
     if index is None or index is Ellipsis:
         return index
+    if isinstance(index, str):
+        raise TypeError(f"new(): invalid data type 'str': the index {index!r} is not a number, slice or Tensor")
     if isinstance(index, Sequence | bool) or hasattr(index, "__array__"):
         array = np.array(index, dtype=np.int64 if isinstance(index, Sequence) and not index else None)
         if array.dtype == UINT8 and array.ndim:
@@ -264,10 +303,9 @@ def _as_part(index: Any) -> Any:
                 stacklevel=4,
             )
             array = array.astype(BOOL)
-        if array.dtype.kind not in "bi":
-            raise IndexError(
-                f"tensors used as indices must be of a signed integer or bool dtype, but got {array.dtype}"
-            )
+        narrow = hasattr(index, "array") and array.ndim and array.dtype in (INT8, INT16)  # torch takes NumPy's
+        if narrow or array.dtype.kind not in "bi":
+            raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, but got {array.dtype}")
         return array if array.ndim or array.dtype == BOOL else int(array)
     try:
         return operator.index(index)

@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from minitrain import ops
 from minitrain.ops import Function
-from minitrain.torchlike.arguments import BOOL, Scalar, by_x, check_broadcast, dtype_name, floating
+from minitrain.torchlike.arguments import (
+    BOOL,
+    Scalar,
+    as_number,
+    by_x,
+    check_broadcast,
+    converted,
+    dtype_name,
+    floating,
+)
 from minitrain.torchlike.names import named
 from minitrain.torchlike.tensor_base import TensorBase, result_type
 
@@ -86,6 +95,10 @@ class ElementwiseMethods(TensorBase):
         return self._elementwise(ops.Mul, other, alpha, dtype=dtype)
 
     def _difference(self, a: Any, b: Any) -> Tensor:
+        self._refuse_bools(a, b)
+        return self._elementwise(ops.Sub, a, b)
+
+    def _refuse_bools(self, a: Any, b: Any) -> None:
         bools = [x.array.dtype == BOOL if isinstance(x, TensorBase) else isinstance(x, bool) for x in (a, b)]
         if all(bools):
             raise RuntimeError(
@@ -97,7 +110,6 @@ class ElementwiseMethods(TensorBase):
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
                 "mask, use the `~` or `logical_not()` operator instead."
             )
-        return self._elementwise(ops.Sub, a, b)
 
     def _refuse_bool(self, what: str) -> None:
         if self.dtype == BOOL:
@@ -149,6 +161,10 @@ class ElementwiseMethods(TensorBase):
             whole = np.power(base, np.maximum(exponent, 0))
             unit = np.where(base == 1, 1, np.where(base == -1, 1 - 2 * (exponent % 2), 0))
             return self._new(np.where(exponent < 0, unit, whole).astype(dtype))
+        if isinstance(exponent, int):
+            if exponent < 0:
+                raise RuntimeError("Integers to negative integer powers are not allowed; convert with .float() first.")
+            exponent = converted(exponent, dtype)
         try:
             return self._elementwise(ops.Pow, base, exponent)
         except ValueError as error:
@@ -218,8 +234,12 @@ class ElementwiseMethods(TensorBase):
             return raised if max is None else self._elementwise(ops.Minimum, raised, max)
         if min is None and max is None:
             raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
-        bounds = [bound for bound in (min, max) if bound is not None]
-        return self._apply(ops.Clamp, self, compute_dtype=result_type(self, *bounds), min=min, max=max)
+        min, max = (None if bound is None else as_number(bound, "clamp(): a bound") for bound in (min, max))
+        dtype = result_type(self, *[bound for bound in (min, max) if bound is not None])
+        if dtype == BOOL:
+            raise NotImplementedError('"clamp" is not implemented for bool; convert with .long() or .float() first.')
+        min, max = (None if bound is None else converted(bound, dtype) for bound in (min, max))
+        return self._apply(ops.Clamp, self, compute_dtype=dtype, min=min, max=max)
 
     def maximum(self, other: Tensor) -> Tensor:
         """The larger of each pair."""
@@ -245,7 +265,9 @@ class ElementwiseMethods(TensorBase):
             raise RuntimeError(f"where expected condition to be a bool Tensor, but got {found}")
         operands = self._operand(input), self._operand(other)
         dtype = result_type(*operands)
-        a, b = (x.to(dtype) if isinstance(x, TensorBase) else self._new(np.asarray(x, dtype)) for x in operands)
+        with np.errstate(over="ignore"):
+            operands = tuple(_wrapped(x, dtype) for x in operands)
+            a, b = (x.to(dtype) if isinstance(x, TensorBase) else self._new(np.asarray(x, dtype)) for x in operands)
         check_broadcast(condition.array.shape, a.array.shape, b.array.shape)
         return self._apply(ops.Where, condition, a, b)
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from minitrain import ops
-from minitrain.torchlike.arguments import BOOL, LONG, Scalar, as_axis, check_broadcast, dtype_name
+from minitrain.torchlike.arguments import (
+    BOOL,
+    LONG,
+    Scalar,
+    as_axis,
+    as_number,
+    check_broadcast,
+    converted,
+    dtype_name,
+)
 from minitrain.torchlike.in_place_methods import InPlaceMethods
 from minitrain.torchlike.names import named, numpy_names
 from minitrain.torchlike.sorting_methods import SortingMethods
@@ -120,7 +129,7 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
     @numpy_names
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """The slices along dim that index names, in its order."""
-        return self._apply(ops.Index, self, index=self._slices("index_select", dim, index))
+        return self._picked_at(self._slices("index_select", dim, index))
 
     @numpy_names
     def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: Scalar = 1) -> Self:
@@ -203,7 +212,8 @@ class GatheringMethods(SortingMethods, InPlaceMethods):
                     f"{value.ndim} dimension(s); use torch.where."
                 )
             return value.to(self.dtype)
-        return self._new(np.asarray(value, self.dtype))
+        number = as_number(value, "masked_fill(): argument 'value' (position 2)")
+        return self._new(np.asarray(converted(number, self.dtype), self.dtype))
 
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Self:
         """Write source's elements, in order, where mask is true."""

@@ -16,6 +16,7 @@ from minitrain.torchlike.arguments import (
     as_indices,
     category,
     check_broadcast,
+    converted,
     dtype_name,
     floating,
     in_torchs_words,
@@ -116,6 +117,7 @@ class InPlaceMethods(ComparisonMethods):
 
     def sub_(self, other: Any, *, alpha: Scalar = 1) -> Self:
         """self -= alpha · other."""
+        self._refuse_bools(self, other)
         other = self._scaled(self._operand(other), alpha)
         return self._write(ops.Sub, other, compute_dtype=result_type(self, other))
 
@@ -132,14 +134,17 @@ class InPlaceMethods(ComparisonMethods):
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):
             raise TypeError(f"can't assign a numpy.ndarray to a {self.type()}; wrap it in torch.from_numpy().")
-        value = _wrapped(self._operand(value), self.dtype)
+        if isinstance(value, np.generic) and not isinstance(value, np.integer | float):
+            raise TypeError(f"can't assign a numpy.{type(value).__name__} to a {self.type()}; convert it with .item().")
+        value = self._operand(value)
+        value = value if isinstance(value, TensorBase) else converted(value, self.dtype)
         *first, last = as_indices(index, self.ndim)
         target = self
         for step in first:
             target = self._apply(ops.Index, target, index=step)
-        self._require_fitting_dtype(last, value)
         try:
             target.array[last]  # an index that does not fit is the first thing to report
+            self._require_fitting_dtype(last, value)
             if target._records_write(value):
                 target._write(ops.IndexPut, value, index=last, compute_dtype=self.dtype)
             else:

@@ -78,6 +78,9 @@ class MetadataMethods(InPlaceForms, ShapeMethods):
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart in memory two neighbours along an axis are, for one axis or all."""
         strides = [step // self.array.itemsize for step in self.array.strides]
+        for axis in reversed(range(self.ndim)):  # NumPy's stride of a new axis of size 1 is 0
+            if self.array.shape[axis] == 1 and not strides[axis]:
+                strides[axis] = self.array.shape[axis + 1] * strides[axis + 1] if axis + 1 < self.ndim else 1
         if not self.array.size:  # NumPy's are 0
             strides = [math.prod(max(size, 1) for size in self.array.shape[axis + 1 :]) for axis in range(self.ndim)]
         return tuple(strides) if dim is None else strides[as_axis(dim, self.array.ndim)]

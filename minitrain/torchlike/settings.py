@@ -19,7 +19,10 @@ class finfo:  # noqa: N801, torch's name
     """The limits of a floating dtype, as Python numbers: eps, max, min, tiny, smallest_normal, resolution, bits."""
 
     def __init__(self, type: Any = None) -> None:
-        limits = np.finfo(get_default_dtype() if type is None else as_dtype(type))
+        dtype = get_default_dtype() if type is None else as_dtype(type)
+        if dtype.kind != "f":
+            raise TypeError(f"finfo() requires a floating point input type, but got {dtype}; use iinfo.")
+        limits = np.finfo(dtype)
         self.bits, self.dtype = limits.bits, str(limits.dtype)
         self.eps, self.max, self.min = float(limits.eps), float(limits.max), float(limits.min)
         self.resolution = float(f"1e-{limits.precision}")
@@ -36,7 +39,10 @@ class iinfo:  # noqa: N801, torch's name
     """The limits of an integer dtype: min, max, bits."""
 
     def __init__(self, type: Any) -> None:
-        limits = np.iinfo(as_dtype(type))
+        dtype = as_dtype(type)
+        if dtype.kind not in "iu":
+            raise TypeError(f"iinfo() requires an integer input type, but got {dtype}; floats have finfo.")
+        limits = np.iinfo(dtype)
         self.bits, self.min, self.max, self.dtype = limits.bits, int(limits.min), int(limits.max), str(limits.dtype)
 
     def __repr__(self) -> str:

@@ -201,9 +201,16 @@ class ShapeMethods(ConversionMethods):
         result = self._self()
         try:
             for step in as_indices(index, self.array.ndim):
-                result = self._apply(ops.Index, result, index=step)
+                result = result._picked_at(step)
         except IndexError as error:
             raise IndexError(in_torchs_words(error, result.ndim, index)) from None
+        return result
+
+    def _picked_at(self, index: Any) -> Tensor:
+        """A view; or a copy in the order of its indices, where NumPy lays out the axes of arrays first."""
+        result = self._apply(ops.Index, self, index=index)
+        if result._base is None:
+            result.array = np.asarray(result.array, order="C")
         return result
 
     def to(self, *args: Any, dtype: npt.DTypeLike | None = None, device: Any = None, **options: Any) -> Tensor:

@@ -187,6 +187,9 @@ class TensorBase:
 
     __hash__ = object.__hash__
 
+    def __delitem__(self, index: Any) -> None:
+        raise TypeError("Tensor does not support deleting items; select those to keep: x[mask], or torch.cat([...]).")
+
     def __reversed__(self) -> Tensor:
         return self._self()[np.arange(len(self) - 1, -1, -1)]
 
@@ -250,7 +253,9 @@ class TensorBase:
             raise RuntimeError("you can only change requires_grad flags of leaf variables; use detach() instead.")
         if value and self.array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, but this is {self.dtype}")
-        self._requires_grad = value
+        if value and not self.requires_grad:
+            self._base = self._view = None  # a leaf of its own from now on, whatever memory it shares
+        self._requires_grad = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Require a gradient, or no longer; returns self."""
@@ -360,7 +365,9 @@ class TensorBase:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, TensorBase):
             raise TypeError(f"data must be a Tensor, but got {type(value).__name__}")
-        if value.array.shape == self.array.shape and value.array.dtype == self.array.dtype:
+        if self._base is not None:  # a view's memory is its base's, which keeps its values
+            self.array, self._base, self._view, self._version = value.array, None, None, Version()
+        elif value.array.shape == self.array.shape and value.array.dtype == self.array.dtype:
             self.array[...] = value.array  # the memory that is there stays, and its order with it
         elif self._requires_grad and not value.is_floating_point():
             raise RuntimeError(

@@ -44,7 +44,8 @@ def clip_grad_norm_(
     total = get_total_norm(grads, float(norm_type), error_if_nonfinite)
     factor = min(float(max_norm) / (float(total.array) + 1e-6), 1.0)
     for grad in grads:
-        grad.array *= grad.dtype.type(factor)
+        with np.errstate(invalid="ignore"):  # inf times 0 is nan, silently, as in torch
+            grad.array *= grad.dtype.type(factor)
         increment_version(grad)
     return total
 
