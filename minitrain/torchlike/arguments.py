@@ -102,6 +102,8 @@ def fits(numbers: Array, dtype: np.dtype[Any]) -> bool:
 
 def converted(number: Scalar, dtype: np.dtype[Any]) -> Scalar:
     """A Python number as one of dtype's: cut to a whole number, wrapped around. Raises RuntimeError out of range."""
+    if dtype.kind == "f" and abs(number) < 2**15:  # every float dtype has it
+        return float(number)
     array = np.asarray(number)
     if not fits(array, dtype):
         raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, but got {number}")
