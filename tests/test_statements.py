@@ -158,6 +158,9 @@ r = b.clamp(0, True)
 r = b.clamp(False, True)
 r = t.where(b, x.half(), 1e40)
 r = t.where(True, x, y)
+r = i.to(t.int8) + 300
+r = 200 - i.to(t.uint8)
+r = i.to(t.int8) * i.to(t.int8) * 300
 r = i.to(t.int8) ** 300
 r = i.to(t.uint8) ** -1
 r = x[t.tensor([0], dtype=t.int8)]
