@@ -15,7 +15,7 @@ def normal(*shape: int, seed: int = 0) -> Array:
 
 
 def first(forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Array, of: int = 0) -> str:
-    """The first diagnosis of an input, from backward(dL/dy, *inputs); empty if there is none."""
+    """The first diagnosis of an input, from backward(dL/dy, *inputs); "" if no diagnosis was made."""
 
     def keeping(ctx: Any, *xs: Array) -> Any:
         ctx.xs = xs
