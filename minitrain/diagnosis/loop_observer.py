@@ -61,7 +61,7 @@ class Note:
     """What is known of an operation's result: the batches it was computed from, and how a loss was scaled.
 
     mean: whether it was reduced by a mean; None if it was not reduced. factor: what it was multiplied with.
-    sign: 1 if it grows with a loss of the library, -1 if that loss was negated, 0 if it grows with no loss or with several.
+    sign: 1 if it grows with a loss of the library, -1 if that loss was negated, 0 for no loss or several.
     """
 
     batches: frozenset[int]
