@@ -158,6 +158,9 @@ r = b.clamp(0, True)
 r = b.clamp(False, True)
 r = t.where(b, x.half(), 1e40)
 r = t.where(True, x, y)
+r = t.full((2,), 1e6, dtype=t.half)
+r = t.zeros(2).half(); r[0] = 70000
+r = x.half().clamp(-32767, 32768.5)
 r = i.to(t.int8) + 300
 r = 200 - i.to(t.uint8)
 r = i.to(t.int8) * i.to(t.int8) * 300
