@@ -160,6 +160,9 @@ r = t.where(b, x.half(), 1e40)
 r = t.where(True, x, y)
 r = t.full((2,), 1e6, dtype=t.half)
 r = t.zeros(2).half(); r[0] = 70000
+r = t.zeros(2).half(); r[:] = 65519
+r = t.zeros(2).half(); r[r == 0] = 1e40
+r = t.zeros(2).half().requires_grad_() * 1; r[0] = 70000.0
 r = x.half().clamp(-32767, 32768.5)
 r = i.to(t.int8) + 300
 r = 200 - i.to(t.uint8)

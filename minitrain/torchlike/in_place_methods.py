@@ -137,7 +137,8 @@ class InPlaceMethods(ComparisonMethods):
         if isinstance(value, np.generic) and not isinstance(value, np.integer | float):
             raise TypeError(f"can't assign a numpy.{type(value).__name__} to a {self.type()}; convert it with .item().")
         value = self._operand(value)
-        value = value if isinstance(value, TensorBase) else converted(value, self.dtype)
+        if not isinstance(value, TensorBase):  # in torch a float16's number is a double first: 70000 becomes inf
+            value = converted(value, np.dtype(np.float64) if self.dtype == np.float16 else self.dtype)
         *first, last = as_indices(index, self.ndim)
         target = self
         for step in first:
